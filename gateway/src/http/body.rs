@@ -1,0 +1,139 @@
+//! Bodies: what comes in, and what goes out with a length that is known beforehand.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+
+/// Why a request's body ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The connection broke or its framing was wrong.
+    #[error("the request body broke off")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Nothing came for too long: AWS answers 400 RequestTimeout.
+    #[error("the request body stalled")]
+    TimedOut,
+}
+
+/// A request's body as it comes from the wire.
+pub struct RequestBody {
+    incoming: http_body_util::combinators::UnsyncBoxBody<Bytes, BodyError>,
+    idle_timeout: std::time::Duration,
+}
+
+impl RequestBody {
+    /// Wraps a body; a wait of more than `idle_timeout` for the next frame ends it.
+    pub fn new<B>(incoming: B, idle_timeout: std::time::Duration) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        Self { incoming: incoming.map_err(|e| BodyError::Broken(Box::new(e))).boxed_unsync(), idle_timeout }
+    }
+
+    /// The next piece of data; `None` at the end.
+    pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        loop {
+            match tokio::time::timeout(self.idle_timeout, self.incoming.frame()).await {
+                Err(_) => return Some(Err(BodyError::TimedOut)),
+                Ok(None) => return None,
+                Ok(Some(Err(error))) => return Some(Err(error)),
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Some(Ok(data));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An error in the middle of an answer: the connection is broken, so that the client sees it.
+pub type StreamError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Pieces of an answer.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>> + Send>>;
+
+/// An answer's body; its length is known, so every answer carries Content-Length.
+pub enum ResponseBody {
+    /// All of it.
+    Full(Option<Bytes>),
+    /// Pieces, of this length together.
+    Stream {
+        /// The pieces.
+        stream: ByteStream,
+        /// Bytes still to come.
+        remaining: u64,
+    },
+    /// Pieces of unknown length: for long-running answers that keep the connection alive (CompleteMultipartUpload). Never an object.
+    Unsized(ByteStream),
+}
+
+impl ResponseBody {
+    /// An empty body.
+    pub fn empty() -> Self {
+        Self::Full(None)
+    }
+
+    /// These bytes.
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        Self::Full(Some(bytes.into()))
+    }
+
+    /// A stream of exactly `len` bytes.
+    pub fn stream(stream: ByteStream, len: u64) -> Self {
+        Self::Stream { stream, remaining: len }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        match self.get_mut() {
+            Self::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Self::Unsized(stream) => {
+                stream.as_mut().poll_next(cx).map(|item| item.map(|r| r.map(Frame::data)))
+            }
+            Self::Stream { stream, remaining } => {
+                let item = std::task::ready!(stream.as_mut().poll_next(cx));
+                Poll::Ready(match item {
+                    Some(Ok(bytes)) => match remaining.checked_sub(bytes.len() as u64) {
+                        Some(rest) => {
+                            *remaining = rest;
+                            Some(Ok(Frame::data(bytes)))
+                        }
+                        None => Some(Err("an answer ran past its length".into())),
+                    },
+                    None if *remaining > 0 => Some(Err("an answer fell short of its length".into())),
+                    Some(Err(error)) => Some(Err(error)),
+                    None => None,
+                })
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Full(bytes) => bytes.is_none(),
+            Self::Stream { remaining, .. } => *remaining == 0,
+            Self::Unsized(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Self::Stream { remaining, .. } => SizeHint::with_exact(*remaining),
+            Self::Unsized(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The listener and the bodies that go through it.
+
+pub mod body;
+pub mod header;

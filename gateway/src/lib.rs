@@ -1,0 +1,17 @@
+//! Sealgate: every front door, and S3 itself.
+//!
+//! Modules point downward only: `cli` → `api`, `jobs` → `auth`, `authz`, `sse`, `transfer` → `iam`, `seal`, `http`, `observe`
+//! → the crates `storage` and `kms-core`.
+
+pub mod api;
+pub mod app;
+pub mod auth;
+pub mod authz;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod iam;
+pub mod seal;
+pub mod sealed_kv;
+pub mod sse;
+pub mod transfer;

@@ -1,0 +1,5 @@
+//! The `sealgate` binary.
+
+fn main() -> std::process::ExitCode {
+    gateway::cli::main()
+}

@@ -1,0 +1,4 @@
+//! Bytes in and out: ingest, egress, aws-chunked, digests.
+
+pub mod aws_chunked;
+pub mod digest;

@@ -1,0 +1,89 @@
+//! What KMS answers when it refuses: one variant per modelled exception, with AWS's text.
+
+/// A refusal. `Display` is the message a client sees; [`KmsError::name`] is the exception's name on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KmsError {
+    /// The key, alias or other resource does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// The key is disabled.
+    #[error("{arn} is disabled.")]
+    Disabled {
+        /// The key's ARN.
+        arn: String,
+    },
+    /// The key's state does not allow the operation.
+    #[error("{0}")]
+    InvalidState(String),
+    /// The key's usage does not fit the operation.
+    #[error("{0}")]
+    InvalidKeyUsage(String),
+    /// An ARN or principal is malformed.
+    #[error("{0}")]
+    InvalidArn(String),
+    /// The caller may not; the text names caller, action, resource and why.
+    #[error("{0}")]
+    AccessDenied(String),
+    /// The ciphertext was not made by this key with this context. Says nothing more.
+    #[error("")]
+    InvalidCiphertext,
+    /// The ciphertext was made by another key than the one named.
+    #[error("The key ID in the request does not identify a CMK that can perform this operation.")]
+    IncorrectKey,
+    /// A parameter is malformed.
+    #[error("{0}")]
+    Validation(String),
+    /// An alias of this name exists.
+    #[error("{0}")]
+    AlreadyExists(String),
+    /// An alias name is malformed or reserved.
+    #[error("{0}")]
+    InvalidAliasName(String),
+    /// A marker is not one we gave.
+    #[error("{0}")]
+    InvalidMarker(String),
+    /// A key policy is malformed or would lock its author out.
+    #[error("{0}")]
+    MalformedPolicyDocument(String),
+    /// A quota is exhausted.
+    #[error("{0}")]
+    LimitExceeded(String),
+    /// A tag is malformed.
+    #[error("{0}")]
+    Tag(String),
+    /// Not supported for this key, or at all.
+    #[error("{0}")]
+    UnsupportedOperation(String),
+    /// The request would have succeeded, but for `DryRun`.
+    #[error("The request would have succeeded, but the DryRun option is set.")]
+    DryRun,
+    /// The store or the root of trust can't serve now. The cause is logged, not answered.
+    #[error("The request was rejected because an internal exception occurred. The request can be retried.")]
+    Internal(String),
+}
+
+impl KmsError {
+    /// The exception's name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "NotFoundException",
+            Self::Disabled { .. } => "DisabledException",
+            Self::InvalidState(_) => "KMSInvalidStateException",
+            Self::InvalidKeyUsage(_) => "InvalidKeyUsageException",
+            Self::InvalidArn(_) => "InvalidArnException",
+            Self::AccessDenied(_) => "AccessDeniedException",
+            Self::InvalidCiphertext => "InvalidCiphertextException",
+            Self::IncorrectKey => "IncorrectKeyException",
+            Self::Validation(_) => "ValidationException",
+            Self::AlreadyExists(_) => "AlreadyExistsException",
+            Self::InvalidAliasName(_) => "InvalidAliasNameException",
+            Self::InvalidMarker(_) => "InvalidMarkerException",
+            Self::MalformedPolicyDocument(_) => "MalformedPolicyDocumentException",
+            Self::LimitExceeded(_) => "LimitExceededException",
+            Self::Tag(_) => "TagException",
+            Self::UnsupportedOperation(_) => "UnsupportedOperationException",
+            Self::DryRun => "DryRunOperationException",
+            Self::Internal(_) => "KMSInternalException",
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Immutable byte strings with an owner and a trailer.
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use crate::name::{BlobId, BucketId, ObjectKey, PartNumber, VersionId};
+
+/// A byte offset or count within stored (sealed) bytes; never to be mixed with plain ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct StoredLen(pub u64);
+
+/// A range of a blob's stored bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredRange {
+    /// The first byte.
+    pub offset: u64,
+    /// How many bytes; at most [`MAX_READ_LEN`].
+    pub len: usize,
+}
+
+/// The most that one read returns, in bytes.
+pub const MAX_READ_LEN: usize = 2 << 20;
+
+/// What a caller knows of a blob's length before it writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SizeHint {
+    /// Exactly this many stored bytes (trailer not counted).
+    Exact(u64),
+    /// Nothing is known.
+    Unknown,
+}
+
+/// Which record a blob belongs to. Stored in the clear beside the blob: it says whether the blob is still alive,
+/// and where to mend the record when the blob moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BlobOwner {
+    /// The content of an object version, or of one part of it; `version` is the version that the content was sealed for.
+    Content {
+        /// The bucket.
+        bucket: BucketId,
+        /// The object.
+        object: ObjectKey,
+        /// The version whose content this is.
+        version: VersionId,
+        /// The part, for multipart content.
+        part: Option<PartNumber>,
+    },
+    /// A blob with no content: its trailer alone records a change that no content blob records
+    /// (a bucket, an upload, a completed upload, metadata changed in place). `subject` names the catalog key it speaks of.
+    Journal {
+        /// The catalog key of the record that the trailer restores.
+        subject: Bytes,
+    },
+}
+
+/// A stored blob: its address and its length without the trailer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobRef {
+    /// The address.
+    pub id: BlobId,
+    /// Stored bytes, trailer not counted.
+    pub stored_len: StoredLen,
+}
+
+/// One row of a listing of blobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobInfo {
+    /// Address and length.
+    pub blob: BlobRef,
+    /// The record it belongs to.
+    pub owner: BlobOwner,
+}
+
+/// What a caller can do about a failed call.
+#[derive(Debug, thiserror::Error)]
+pub enum BlobError {
+    /// No such blob: it was deleted or moved. Read its record again.
+    #[error("blob {0} does not exist")]
+    NotFound(BlobId),
+    /// The medium can't serve now (disk full, I/O error, shutting down).
+    #[error("the blob store is unavailable")]
+    Unavailable(#[source] std::io::Error),
+    /// What is stored isn't what was written.
+    #[error("blob {0} is corrupt: {1}")]
+    Corrupt(BlobId, &'static str),
+}
+
+/// Immutable byte strings: invisible until `finish`, durable after it. Dropping a writer abandons the blob.
+#[async_trait]
+pub trait BlobStore: Send + Sync + 'static {
+    /// Begins a blob.
+    async fn create(&self, owner: BlobOwner, hint: SizeHint) -> Result<Box<dyn BlobWriter>, BlobError>;
+
+    /// Opens a blob; the reader goes on working when the blob is deleted or moved while it is read.
+    async fn open(&self, blob: &BlobRef) -> Result<Box<dyn BlobReader>, BlobError>;
+
+    /// The blob's trailer.
+    async fn read_trailer(&self, blob: &BlobRef) -> Result<Bytes, BlobError>;
+
+    /// Frees the blob; absent is `Ok`.
+    async fn delete(&self, blob: &BlobId) -> Result<(), BlobError>;
+
+    /// Up to `limit` finished blobs with ids above `after`, in ascending order of id.
+    async fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<BlobInfo>, BlobError>;
+}
+
+/// A blob being written.
+#[async_trait]
+pub trait BlobWriter: Send {
+    /// Appends bytes; returns when they are handed to the medium or buffered within the writer's bound.
+    async fn write(&mut self, data: Bytes) -> Result<(), BlobError>;
+
+    /// Makes the blob visible and durable. `trailer` is a sealed description of at most 256 KiB, read back by
+    /// [`BlobStore::read_trailer`].
+    async fn finish(self: Box<Self>, trailer: Bytes) -> Result<BlobRef, BlobError>;
+}
+
+/// An open blob.
+#[async_trait]
+pub trait BlobReader: Send + Sync {
+    /// Exactly this range, in one buffer of the caller's own (to be opened in place).
+    /// A range beyond the end is [`BlobError::Corrupt`].
+    async fn read(&self, range: StoredRange) -> Result<BytesMut, BlobError>;
+}

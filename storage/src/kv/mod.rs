@@ -1,0 +1,121 @@
+//! An ordered map of bytes with conditional, atomic, durable commits.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// A key of the ordered map: compared byte by byte.
+pub type Key = Bytes;
+
+/// A value and the revision at which it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: Bytes,
+    /// The engine's mark of this write: no two writes of one key share it.
+    pub revision: Revision,
+}
+
+/// An engine's opaque mark of one write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Revision(pub u64);
+
+/// The keys from `start` (included) up to `end` (excluded; `None`: no end).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRange {
+    /// The first key of the range.
+    pub start: Key,
+    /// The first key behind the range.
+    pub end: Option<Key>,
+}
+
+impl KeyRange {
+    /// Every key that starts with these bytes.
+    pub fn prefix(prefix: impl Into<Bytes>) -> Self {
+        let start = prefix.into();
+        let end = prefix_end(&start);
+        Self { start, end }
+    }
+}
+
+/// The first key behind all keys that start with `prefix`; `None` if there is no such key.
+pub fn prefix_end(prefix: &[u8]) -> Option<Key> {
+    let last = prefix.iter().rposition(|&b| b != 0xff)?;
+    let mut end = prefix[..=last].to_vec();
+    end[last] += 1;
+    Some(end.into())
+}
+
+/// The order of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Ascending keys.
+    Forward,
+    /// Descending keys.
+    Backward,
+}
+
+/// What must hold for a transaction to be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// The key has no value.
+    Absent(Key),
+    /// The key's value is the one read at this revision.
+    At(Key, Revision),
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write {
+    /// Sets the key's value.
+    Put(Key, Bytes),
+    /// Removes the key; absent is fine.
+    Delete(Key),
+}
+
+/// Conditions and writes that are applied together or not at all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Transaction {
+    /// All must hold.
+    pub conditions: Vec<Condition>,
+    /// Applied in order; at most one write per key.
+    pub writes: Vec<Write>,
+}
+
+/// What a caller can do about a failed call.
+#[derive(Debug, thiserror::Error)]
+pub enum KvError {
+    /// A condition did not hold; nothing was written. Read again and retry.
+    #[error("a condition on a key did not hold")]
+    Conflict {
+        /// The key whose condition failed.
+        key: Key,
+    },
+    /// The engine can't serve now (disk full, I/O error, shutting down). The transaction may or may not have been applied.
+    #[error("the metadata engine is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What is stored isn't what was written.
+    #[error("the metadata engine holds corrupt data")]
+    Corrupt(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// An ordered map of bytes. Values travel, closures do not: any engine with a transaction can serve it.
+///
+/// Guarantees, checked by the contract suite: a commit is atomic, isolated and durable (it survives a power cut)
+/// before `Ok`; a read sees every commit that was acknowledged before it began; a scan is ordered and may miss or show
+/// commits that run beside it, each whole per key. Values may have up to 1 MiB.
+#[async_trait]
+pub trait KeyValue: Send + Sync + 'static {
+    /// The entries of these keys, in the order asked.
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, KvError>;
+
+    /// Up to `limit` entries of the range in this direction.
+    async fn scan(
+        &self,
+        range: KeyRange,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<(Key, Entry)>, KvError>;
+
+    /// Every condition holds: every write is applied, atomically and durably. Else nothing is, and `Conflict` names the key.
+    async fn commit(&self, transaction: Transaction) -> Result<(), KvError>;
+}

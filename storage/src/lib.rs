@@ -1,0 +1,9 @@
+//! Records and blobs behind two traits, and S3's nouns written once above them.
+//!
+//! This crate holds no plaintext key and no cipher: what it stores was sealed before it came here
+//! (catalog values by a [`kv::KeyValue`] decorator of the gateway, blobs by the gateway's sealer).
+
+pub mod blob;
+pub mod catalog;
+pub mod kv;
+pub mod name;

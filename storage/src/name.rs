@@ -1,0 +1,235 @@
+//! Names and ids: parsed once at the door, valid ever after.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a name was refused. The text is for logs; the gateway has AWS's text for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Not a bucket name by the S3 naming rules for general purpose buckets.
+    #[error("not a valid bucket name")]
+    Bucket,
+    /// An object key has 1 to 1024 bytes of UTF-8.
+    #[error("an object key is empty")]
+    EmptyObjectKey,
+    /// An object key of more than 1024 bytes.
+    #[error("an object key is longer than 1024 bytes")]
+    ObjectKeyTooLong,
+    /// A part number is 1 to 10,000.
+    #[error("a part number is 1 to 10000")]
+    PartNumber,
+    /// Not an id that this store handed out.
+    #[error("not a valid id")]
+    Id,
+}
+
+/// A bucket's name: 3 to 63 bytes by the rules for general purpose buckets
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BucketName(Box<str>);
+
+impl BucketName {
+    /// Parses a name.
+    pub fn parse(name: &str) -> Result<Self, NameError> {
+        let bytes = name.as_bytes();
+        let edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let well_formed = (3..=63).contains(&bytes.len())
+            && bytes.iter().all(|&b| edge(b) || b == b'-' || b == b'.')
+            && edge(bytes[0])
+            && edge(bytes[bytes.len() - 1])
+            && !name.contains("..");
+        let reserved = name.parse::<std::net::Ipv4Addr>().is_ok()
+            || ["xn--", "sthree-", "amzn-s3-demo-"].iter().any(|p| name.starts_with(p))
+            || ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"].iter().any(|s| name.ends_with(s));
+        if well_formed && !reserved { Ok(Self(name.into())) } else { Err(NameError::Bucket) }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BucketName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An object's name: 1 to 1024 bytes of UTF-8, otherwise opaque; never mapped to a path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ObjectKey(Box<str>);
+
+impl ObjectKey {
+    /// The longest key, in bytes.
+    pub const MAX_LEN: usize = 1024;
+
+    /// Parses a key.
+    pub fn parse(key: &str) -> Result<Self, NameError> {
+        match key.len() {
+            0 => Err(NameError::EmptyObjectKey),
+            1..=Self::MAX_LEN => Ok(Self(key.into())),
+            _ => Err(NameError::ObjectKeyTooLong),
+        }
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The system clock's time.
+    pub fn now() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self(since.as_millis() as u64)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub fn unix_ms(self) -> u64 {
+        self.0
+    }
+}
+
+macro_rules! id128 {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// The id of these bytes.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// The id's bytes.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+
+            /// Parses the 32 lower-case hexadecimal digits that `Display` writes.
+            pub fn parse(text: &str) -> Result<Self, NameError> {
+                let mut bytes = [0; 16];
+                if text.len() != 32 || text.bytes().any(|b| b.is_ascii_uppercase()) {
+                    return Err(NameError::Id);
+                }
+                hex::decode_to_slice(text, &mut bytes).map_err(|_| NameError::Id)?;
+                Ok(Self(bytes))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&hex::encode(self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self)
+            }
+        }
+    };
+}
+
+id128! {
+    /// A bucket's identity: random, never reused, so that a bucket re-created under an old name inherits nothing.
+    BucketId
+}
+
+impl BucketId {
+    /// A new random id.
+    pub fn random() -> Self {
+        Self(random_bytes())
+    }
+}
+
+id128! {
+    /// One version of one object. The first eight bytes are the inverted creation time in microseconds, so that
+    /// byte order is newest first; the rest is random.
+    VersionId
+}
+
+impl VersionId {
+    /// A new id made at this time (microseconds since the Unix epoch); ids of one time differ by their random half.
+    pub fn new(unix_us: u64) -> Self {
+        let mut bytes = random_bytes();
+        bytes[..8].copy_from_slice(&(!unix_us).to_be_bytes());
+        Self(bytes)
+    }
+
+    /// A new id made now.
+    pub fn now() -> Self {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self::new(since.as_micros() as u64)
+    }
+}
+
+/// A multipart upload: the id of the version that it will become, fixed when the upload is created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct UploadId(pub VersionId);
+
+impl UploadId {
+    /// Parses what `Display` writes.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        VersionId::parse(text).map(Self)
+    }
+}
+
+impl fmt::Display for UploadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+id128! {
+    /// Where a blob is: an address of the blob store that made it, opaque to everybody else.
+    BlobId
+}
+
+/// The number of a part: 1 to 10,000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PartNumber(u16);
+
+impl PartNumber {
+    /// The highest part number.
+    pub const MAX: u16 = 10_000;
+
+    /// Checks a number.
+    pub fn new(number: u64) -> Result<Self, NameError> {
+        match number {
+            1..=10_000 => Ok(Self(number as u16)),
+            _ => Err(NameError::PartNumber),
+        }
+    }
+
+    /// The number.
+    pub fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for PartNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn random_bytes() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes
+}

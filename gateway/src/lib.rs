@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod http;
 pub mod iam;
+pub mod instance;
 pub mod seal;
 pub mod sealed_kv;
 pub mod sse;

@@ -1,9 +1,15 @@
-//! Typed configuration: flags over environment over a TOML file.
+//! Typed configuration: flags over `SEALGATE_…` environment over a TOML file, unknown fields refused.
 
+mod file;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 /// May SSE-C keys travel over plain HTTP?
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum SseCOverHttp {
     /// Never.
@@ -13,4 +19,285 @@ pub enum SseCOverHttp {
     Loopback,
     /// Always: for gateways behind a TLS proxy.
     Allow,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Every setting as it may be given, by flag, environment or file; `None`: not given there.
+#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// Data folder
+    #[arg(long, value_name = "DIR", env = "SEALGATE_DATA", global = true)]
+    pub data: Option<PathBuf>,
+    /// Root key file; default: the data folder's name with `.root-key` behind it
+    #[arg(long, value_name = "FILE", env = "SEALGATE_ROOT_KEY", global = true)]
+    pub root_key: Option<PathBuf>,
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", env = "SEALGATE_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Region that requests are signed for, and that ARNs name
+    #[arg(long, value_name = "REGION", env = "SEALGATE_REGION", global = true)]
+    pub region: Option<String>,
+    /// Domain of virtual-host style requests (bucket.DOMAIN); may be repeated
+    #[arg(long = "domain", value_name = "DOMAIN", env = "SEALGATE_DOMAIN", value_delimiter = ',')]
+    pub domain: Option<Vec<String>>,
+    /// Account id of a new data folder: 12 digits; default: drawn at random
+    #[arg(long, value_name = "DIGITS", env = "SEALGATE_ACCOUNT_ID")]
+    pub account_id: Option<String>,
+    /// TLS certificate chain (PEM); needs --tls-key
+    #[arg(long, value_name = "FILE", env = "SEALGATE_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+    /// TLS private key (PEM); needs --tls-cert
+    #[arg(long, value_name = "FILE", env = "SEALGATE_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
+    /// May SSE-C keys travel over plain HTTP?
+    #[arg(long, value_name = "WHEN", env = "SEALGATE_SSE_C_OVER_HTTP")]
+    pub sse_c_over_http: Option<SseCOverHttp>,
+    /// Seconds that an allowed use of a bucket-level KMS key is remembered; 0 asks KMS each time
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_BUCKET_KEY_WINDOW_S")]
+    pub bucket_key_window_s: Option<u64>,
+    /// Memory for the catalog's page cache, in MiB
+    #[arg(long, value_name = "MIB", env = "SEALGATE_CATALOG_CACHE_MIB", global = true)]
+    pub catalog_cache_mib: Option<u64>,
+    /// Free space below which writes are refused, in MiB
+    #[arg(long, value_name = "MIB", env = "SEALGATE_MIN_FREE_MIB", global = true)]
+    pub min_free_mib: Option<u64>,
+    /// Most connections at a time
+    #[arg(long, value_name = "COUNT", env = "SEALGATE_MAX_CONNECTIONS")]
+    pub max_connections: Option<usize>,
+    /// Seconds without a byte after which a request's body is given up
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_BODY_IDLE_TIMEOUT_S")]
+    pub body_idle_timeout_s: Option<u64>,
+    /// Seconds that a stop waits for requests in flight
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_SHUTDOWN_TIMEOUT_S")]
+    pub shutdown_timeout_s: Option<u64>,
+    /// Seconds between two rounds of space reclaim
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_RECLAIM_INTERVAL_S")]
+    pub reclaim_interval_s: Option<u64>,
+    /// Log filter: error, warn, info, debug, or per module as in `info,gateway=debug`
+    #[arg(long, value_name = "FILTER", env = "SEALGATE_LOG", global = true)]
+    pub log: Option<String>,
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT", env = "SEALGATE_LOG_FORMAT", global = true)]
+    pub log_format: Option<LogFormat>,
+}
+
+/// The configuration that a gateway runs with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Data folder.
+    pub data: PathBuf,
+    /// Root key file, never inside the data folder.
+    pub root_key: PathBuf,
+    /// Credentials file of the root user.
+    pub credentials: PathBuf,
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Region of signatures and ARNs.
+    pub region: String,
+    /// Domains of virtual-host style requests.
+    pub domains: Vec<String>,
+    /// Account id for a new data folder.
+    pub account_id: Option<String>,
+    /// Certificate chain and private key.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// May SSE-C keys travel over plain HTTP?
+    pub sse_c_over_http: SseCOverHttp,
+    /// How long an allowed use of a bucket-level KMS key is remembered.
+    pub bucket_key_window: std::time::Duration,
+    /// Memory for the catalog's page cache, in bytes.
+    pub catalog_cache_len: u64,
+    /// Free space below which writes are refused, in bytes.
+    pub min_free_len: u64,
+    /// Most connections at a time.
+    pub max_connections: usize,
+    /// Wait without a byte after which a request's body is given up.
+    pub body_idle_timeout: std::time::Duration,
+    /// How long a stop waits for requests in flight.
+    pub shutdown_timeout: std::time::Duration,
+    /// Pause between two rounds of space reclaim.
+    pub reclaim_interval: std::time::Duration,
+    /// Log filter.
+    pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+/// What is wrong with a configuration, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("can't read the configuration file {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file isn't TOML of our fields.
+    #[error("{}: {message}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        message: String,
+    },
+    /// A value is out of its range.
+    #[error("{setting}: {message}")]
+    Invalid {
+        /// The setting, as in the file.
+        setting: &'static str,
+        /// What it must be.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Merges flags and environment (`given`) over the file, and checks every value.
+    pub fn load(given: RawConfig, file: Option<&Path>) -> Result<Self, ConfigError> {
+        let base = match file {
+            Some(path) => file::read(path)?,
+            None => RawConfig::default(),
+        };
+        Self::check(given.over(base))
+    }
+
+    fn check(raw: RawConfig) -> Result<Self, ConfigError> {
+        let invalid =
+            |setting, message: &str| Err(ConfigError::Invalid { setting, message: message.to_owned() });
+        let data = raw.data.unwrap_or_else(|| PathBuf::from("sealgate-data"));
+        if data.file_name().is_none() {
+            return invalid("data", "must name a folder, such as ./sealgate-data");
+        }
+        let tls = match (raw.tls_cert, raw.tls_key) {
+            (Some(cert), Some(private_key)) => Some((cert, private_key)),
+            (None, None) => None,
+            _ => return invalid("tls_cert, tls_key", "give both or neither"),
+        };
+        let region = raw.region.unwrap_or_else(|| "us-east-1".to_owned());
+        if region.is_empty()
+            || !region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        {
+            return invalid("region", "must be lower-case letters, digits and hyphens, such as us-east-1");
+        }
+        if let Some(id) = &raw.account_id
+            && !(id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit()))
+        {
+            return invalid("account_id", "must be 12 digits");
+        }
+        let seconds = |value: Option<u64>, default| std::time::Duration::from_secs(value.unwrap_or(default));
+        let max_connections = raw.max_connections.unwrap_or(4096);
+        if max_connections == 0 {
+            return invalid("max_connections", "must be at least 1");
+        }
+        let mib = |value: Option<u64>, default| value.unwrap_or(default).saturating_mul(1 << 20);
+        Ok(Self {
+            root_key: raw.root_key.unwrap_or_else(|| beside(&data, ".root-key")),
+            credentials: beside(&data, ".credentials"),
+            data,
+            listen: raw.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9000))),
+            region,
+            domains: raw.domain.unwrap_or_default().iter().map(|d| d.to_ascii_lowercase()).collect(),
+            account_id: raw.account_id,
+            tls,
+            sse_c_over_http: raw.sse_c_over_http.unwrap_or_default(),
+            bucket_key_window: seconds(raw.bucket_key_window_s, 60),
+            catalog_cache_len: mib(raw.catalog_cache_mib, 64),
+            min_free_len: mib(raw.min_free_mib, 256),
+            max_connections,
+            body_idle_timeout: seconds(raw.body_idle_timeout_s, 60),
+            shutdown_timeout: seconds(raw.shutdown_timeout_s, 30),
+            reclaim_interval: seconds(raw.reclaim_interval_s, 60),
+            log: raw.log.unwrap_or_else(|| "info".to_owned()),
+            log_format: raw.log_format.unwrap_or_default(),
+        })
+    }
+}
+
+impl RawConfig {
+    /// Each setting from here, or else from `base`.
+    fn over(self, base: Self) -> Self {
+        macro_rules! merge {
+            ($($field:ident),* $(,)?) => { Self { $($field: self.$field.or(base.$field)),* } };
+        }
+        merge!(
+            data,
+            root_key,
+            listen,
+            region,
+            domain,
+            account_id,
+            tls_cert,
+            tls_key,
+            sse_c_over_http,
+            bucket_key_window_s,
+            catalog_cache_mib,
+            min_free_mib,
+            max_connections,
+            body_idle_timeout_s,
+            shutdown_timeout_s,
+            reclaim_interval_s,
+            log,
+            log_format,
+        )
+    }
+}
+
+/// `<folder><suffix>`, beside the folder.
+fn beside(folder: &Path, suffix: &str) -> PathBuf {
+    let mut name = folder.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    folder.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sealgate.toml");
+        std::fs::write(&path, "region = \"eu-west-1\"\nlisten = \"127.0.0.1:9100\"\n").unwrap();
+        let given = RawConfig { region: Some("eu-north-1".to_owned()), ..RawConfig::default() };
+        let config = Config::load(given, Some(&path)).unwrap();
+        assert_eq!(config.region, "eu-north-1");
+        assert_eq!(config.listen.port(), 9100);
+        assert_eq!(config.data, PathBuf::from("sealgate-data"));
+        assert_eq!(config.root_key, PathBuf::from("sealgate-data.root-key"));
+    }
+
+    #[test]
+    fn unknown_fields_and_bad_values_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sealgate.toml");
+        for (text, named) in [
+            ("regoin = \"x\"", "regoin"),
+            ("account_id = \"12\"", "account_id"),
+            ("region = \"Not A Region\"", "region"),
+            ("tls_cert = \"a.pem\"", "tls_key"),
+            ("max_connections = 0", "max_connections"),
+            ("sse_c_over_http = \"maybe\"", "maybe"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = Config::load(RawConfig::default(), Some(&path)).unwrap_err().to_string();
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn credentials_and_root_key_lie_beside_the_data_folder() {
+        assert_eq!(beside(Path::new("/srv/store"), ".root-key"), PathBuf::from("/srv/store.root-key"));
+        assert_eq!(beside(Path::new("store/"), ".root-key"), PathBuf::from("store.root-key"));
+    }
 }

@@ -2,11 +2,13 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
 
 /// Why a request's body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -19,36 +21,72 @@ pub enum BodyError {
     TimedOut,
 }
 
+/// What is read and thrown away of a body that its operation did not want, so that the client sees the answer before
+/// the connection closes.
+const DRAIN_MAX_LEN: u64 = 8 << 20;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+type Incoming = UnsyncBoxBody<Bytes, BodyError>;
+
 /// A request's body as it comes from the wire.
 pub struct RequestBody {
-    incoming: http_body_util::combinators::UnsyncBoxBody<Bytes, BodyError>,
-    idle_timeout: std::time::Duration,
+    incoming: Option<Incoming>,
+    idle_timeout: Duration,
+    /// The client waits for `100 Continue`, which the first read sends.
+    awaits_continue: bool,
 }
 
 impl RequestBody {
-    /// Wraps a body; a wait of more than `idle_timeout` for the next frame ends it.
-    pub fn new<B>(incoming: B, idle_timeout: std::time::Duration) -> Self
+    /// Wraps a body; a wait of more than `idle_timeout` for the next frame ends it. `awaits_continue`: the request
+    /// says `Expect: 100-continue`.
+    pub fn new<B>(incoming: B, idle_timeout: Duration, awaits_continue: bool) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        Self { incoming: incoming.map_err(|e| BodyError::Broken(Box::new(e))).boxed_unsync(), idle_timeout }
+        let incoming = incoming.map_err(|e| BodyError::Broken(Box::new(e))).boxed_unsync();
+        Self { incoming: Some(incoming), idle_timeout, awaits_continue }
     }
 
     /// The next piece of data; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
-        loop {
-            match tokio::time::timeout(self.idle_timeout, self.incoming.frame()).await {
-                Err(_) => return Some(Err(BodyError::TimedOut)),
-                Ok(None) => return None,
-                Ok(Some(Err(error))) => return Some(Err(error)),
+        self.awaits_continue = false;
+        let incoming = self.incoming.as_mut()?;
+        let frame = loop {
+            match tokio::time::timeout(self.idle_timeout, incoming.frame()).await {
+                Err(_) => break Some(Err(BodyError::TimedOut)),
+                Ok(None) => break None,
+                Ok(Some(Err(error))) => break Some(Err(error)),
                 Ok(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
                         return Some(Ok(data));
                     }
                 }
             }
+        };
+        self.incoming = None;
+        frame
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let Some(incoming) = self.incoming.take().filter(|body| !body.is_end_stream()) else { return };
+        if self.awaits_continue || incoming.size_hint().lower() > DRAIN_MAX_LEN {
+            return;
         }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(tokio::time::timeout(DRAIN_TIMEOUT, drain(incoming)));
+        }
+    }
+}
+
+async fn drain(mut incoming: Incoming) {
+    let mut drained = 0;
+    while drained <= DRAIN_MAX_LEN
+        && let Some(Ok(frame)) = incoming.frame().await
+    {
+        drained += frame.data_ref().map_or(0, |data| data.len() as u64);
     }
 }
 

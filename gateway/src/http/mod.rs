@@ -2,3 +2,5 @@
 
 pub mod body;
 pub mod header;
+pub mod listener;
+pub mod tls;

@@ -95,14 +95,34 @@ pub enum AuthError {
     /// 400 AuthorizationQueryParametersError.
     #[error("{0}")]
     QueryParametersError(String),
-    /// 400 InvalidRequest, InvalidArgument or AccessDenied with this text.
-    #[error("{message}")]
-    Other {
-        /// The S3 error code.
-        code: &'static str,
-        /// AWS's text.
-        message: String,
+    /// 403 AccessDenied: a header that must be signed is not.
+    #[error("headers that must be signed are not: {headers}")]
+    HeadersNotSigned {
+        /// Their names, lower-case, with commas between: the element `HeadersNotSigned`.
+        headers: String,
     },
+    /// 400 InvalidArgument with the elements `ArgumentName` and `ArgumentValue`.
+    #[error("{message}")]
+    InvalidArgument {
+        /// AWS's text.
+        message: &'static str,
+        /// The header or parameter.
+        name: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// 403 AccessDenied with this text.
+    #[error("{0}")]
+    AccessDenied(&'static str),
+    /// 400 InvalidRequest with this text.
+    #[error("{0}")]
+    InvalidRequest(&'static str),
+    /// 400 InvalidToken: there are no session tokens yet, so every one is foreign.
+    #[error("the session token is not one of ours")]
+    InvalidToken,
+    /// 501 NotImplemented with this text: SigV4A.
+    #[error("{0}")]
+    NotImplemented(&'static str),
 }
 
 /// What a request must have been signed for.

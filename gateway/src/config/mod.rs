@@ -296,6 +296,34 @@ mod tests {
     }
 
     #[test]
+    fn the_example_names_every_setting_with_its_default() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/sealgate.toml");
+        let text = std::fs::read_to_string(path).unwrap();
+        // A setting is a comment of the form `#name = value`; prose has a space behind its `#`.
+        let settings: Vec<&str> = text
+            .lines()
+            .filter_map(|l| l.strip_prefix('#'))
+            .filter(|l| l.starts_with(|c: char| c.is_alphabetic()))
+            .collect();
+        let raw: RawConfig = toml::from_str(&settings.join("\n")).unwrap();
+        let named: toml::Table = toml::from_str(&settings.join("\n")).unwrap();
+        let fields = format!("{:?}", RawConfig::default());
+        let count = fields.matches(": None").count();
+        assert_eq!(named.len(), count, "a setting is missing from the example, or is there twice");
+
+        let defaults = Config::load(RawConfig::default(), None).unwrap();
+        let without_optional = RawConfig { account_id: None, tls_cert: None, tls_key: None, ..raw };
+        let example = Config::load(without_optional, None).unwrap();
+        let same_place = |config: Config| Config {
+            data: "sealgate-data".into(),
+            root_key: "sealgate-data.root-key".into(),
+            credentials: "sealgate-data.credentials".into(),
+            ..config
+        };
+        assert_eq!(same_place(example), same_place(defaults));
+    }
+
+    #[test]
     fn credentials_and_root_key_lie_beside_the_data_folder() {
         assert_eq!(beside(Path::new("/srv/store"), ".root-key"), PathBuf::from("/srv/store.root-key"));
         assert_eq!(beside(Path::new("store/"), ".root-key"), PathBuf::from("store.root-key"));

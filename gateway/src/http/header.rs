@@ -41,4 +41,28 @@ names! {
     COPY_SOURCE_SSE_C_KEY = "x-amz-copy-source-server-side-encryption-customer-key";
     /// As [`SSE_C_KEY_MD5`], for the source of a copy.
     COPY_SOURCE_SSE_C_KEY_MD5 = "x-amz-copy-source-server-side-encryption-customer-key-md5";
+    /// Base64 of the content's CRC32.
+    CHECKSUM_CRC32 = "x-amz-checksum-crc32";
+    /// Base64 of the content's CRC32C.
+    CHECKSUM_CRC32C = "x-amz-checksum-crc32c";
+    /// Base64 of the content's CRC64NVME.
+    CHECKSUM_CRC64NVME = "x-amz-checksum-crc64nvme";
+    /// Base64 of the content's SHA1.
+    CHECKSUM_SHA1 = "x-amz-checksum-sha1";
+    /// Base64 of the content's SHA256.
+    CHECKSUM_SHA256 = "x-amz-checksum-sha256";
+    /// Base64 of the content's SHA512.
+    CHECKSUM_SHA512 = "x-amz-checksum-sha512";
+    /// Base64 of the content's MD5.
+    CHECKSUM_MD5 = "x-amz-checksum-md5";
+    /// Base64 of the content's XXHASH64.
+    CHECKSUM_XXHASH64 = "x-amz-checksum-xxhash64";
+    /// Base64 of the content's XXHASH3.
+    CHECKSUM_XXHASH3 = "x-amz-checksum-xxhash3";
+    /// Base64 of the content's XXHASH128.
+    CHECKSUM_XXHASH128 = "x-amz-checksum-xxhash128";
+    /// The token of temporary credentials.
+    SECURITY_TOKEN = "x-amz-security-token";
+    /// The signature of an aws-chunked body's trailers; itself a trailer.
+    TRAILER_SIGNATURE = "x-amz-trailer-signature";
 }

@@ -1,5 +1,7 @@
 //! Accounts and access keys.
 
+mod signing_keys;
+
 use zeroize::Zeroizing;
 
 /// An account.
@@ -50,12 +52,13 @@ pub struct Accounts {
     root: Account,
     access_key_id: String,
     secret_access_key: Zeroizing<String>,
+    signing_keys: signing_keys::SigningKeys,
 }
 
 impl Accounts {
     /// One account with the root user's access key.
     pub fn single(root: Account, access_key_id: String, secret_access_key: Zeroizing<String>) -> Self {
-        Self { root, access_key_id, secret_access_key }
+        Self { root, access_key_id, secret_access_key, signing_keys: Default::default() }
     }
 
     /// The account that owns this gateway.
@@ -63,12 +66,19 @@ impl Accounts {
         &self.root
     }
 
-    /// Who has this access key, and its secret.
-    pub fn lookup(&self, access_key_id: &str) -> Option<(Identity, &str)> {
+    /// Who has this access key, and its SigV4 signing key for this date (`yyyyMMdd`), region and service.
+    /// The secret itself does not leave.
+    pub fn signing_key(
+        &self,
+        access_key_id: &str,
+        date: &str,
+        region: &str,
+        service: &str,
+    ) -> Option<(Identity, Zeroizing<[u8; 32]>)> {
         (access_key_id == self.access_key_id).then(|| {
             let identity =
                 Identity::Root { account: self.root.clone(), access_key_id: self.access_key_id.clone() };
-            (identity, self.secret_access_key.as_str())
+            (identity, self.signing_keys.get(&self.secret_access_key, date, region, service))
         })
     }
 }

@@ -1,4 +1,8 @@
 //! S3.
 
 pub mod error;
+pub mod operation;
 pub mod request;
+pub mod route;
+pub mod target;
+pub mod wire;

@@ -1,0 +1,264 @@
+//! What each inner error is to a client. Every match is exhaustive: a new variant does not compile until it has a code.
+
+use kms_core::error::KmsError;
+use storage::blob::BlobError;
+use storage::catalog::CatalogError;
+use storage::kv::KvError;
+use storage::name::{NameError, ObjectKey};
+
+use super::{Code, S3Error};
+use crate::auth::AuthError;
+use crate::authz::Denied;
+use crate::http::body::BodyError;
+use crate::seal::OpenError;
+use crate::sealed_kv::Unsealable;
+use crate::sse::SseError;
+use crate::transfer::aws_chunked::ChunkedError;
+
+impl From<CatalogError> for S3Error {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::NoSuchBucket => Code::NoSuchBucket.into(),
+            CatalogError::BucketExists { .. } => Code::BucketAlreadyExists.into(),
+            CatalogError::BucketNotEmpty => Code::BucketNotEmpty.into(),
+            CatalogError::NoSuchKey => Code::NoSuchKey.into(),
+            CatalogError::NoSuchUpload => Code::NoSuchUpload.into(),
+            CatalogError::InvalidPart(number) => {
+                Self::new(Code::InvalidPart).field("PartNumber", number.to_string())
+            }
+            CatalogError::PartTooSmall { number, plain_len, etag } => Self::new(Code::EntityTooSmall)
+                .field("ProposedSize", plain_len.to_string())
+                .field("PartNumber", number.to_string())
+                .field("ETag", etag),
+            CatalogError::PreconditionFailed => Code::PreconditionFailed.into(),
+            CatalogError::Contended => Code::OperationAborted.into(),
+            CatalogError::Corrupt(_) => Self::new(Code::InternalError).source(error),
+            CatalogError::Kv(error) => error.into(),
+        }
+    }
+}
+
+impl From<KvError> for S3Error {
+    fn from(error: KvError) -> Self {
+        let code = match &error {
+            KvError::Conflict { .. } => Code::OperationAborted,
+            KvError::Unavailable(_) => Code::ServiceUnavailable,
+            KvError::Corrupt(_) => Code::InternalError,
+        };
+        Self::new(code).source(error)
+    }
+}
+
+impl From<BlobError> for S3Error {
+    fn from(error: BlobError) -> Self {
+        let code = match &error {
+            // A record that was read again still points at nothing.
+            BlobError::NotFound(_) => Code::InternalError,
+            BlobError::Unavailable(_) => Code::ServiceUnavailable,
+            BlobError::Corrupt(..) => Code::InternalError,
+        };
+        Self::new(code).source(error)
+    }
+}
+
+impl From<Unsealable> for S3Error {
+    fn from(error: Unsealable) -> Self {
+        Self::new(Code::InternalError).source(error)
+    }
+}
+
+impl From<OpenError> for S3Error {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::WrongKey | OpenError::Tampered { .. } | OpenError::Truncated => {
+                Self::new(Code::InternalError).source(error)
+            }
+        }
+    }
+}
+
+impl From<Denied> for S3Error {
+    fn from(denied: Denied) -> Self {
+        Self::new(Code::AccessDenied).message(denied.message)
+    }
+}
+
+impl From<NameError> for S3Error {
+    fn from(error: NameError) -> Self {
+        match error {
+            NameError::Bucket => Code::InvalidBucketName.into(),
+            NameError::EmptyObjectKey => Self::new(Code::InvalidArgument).message("An object key is needed."),
+            NameError::ObjectKeyTooLong => {
+                Self::new(Code::KeyTooLongError).field("MaxSizeAllowed", ObjectKey::MAX_LEN.to_string())
+            }
+            NameError::PartNumber => Self::new(Code::InvalidArgument)
+                .message("Part number must be an integer between 1 and 10000, inclusive")
+                .field("ArgumentName", "partNumber"),
+            // The only ids that a client hands back are those of uploads; version ids have texts of their own.
+            NameError::Id => Code::NoSuchUpload.into(),
+        }
+    }
+}
+
+impl From<BodyError> for S3Error {
+    fn from(error: BodyError) -> Self {
+        let code = match &error {
+            BodyError::Broken(_) => Code::IncompleteBody,
+            BodyError::TimedOut => Code::RequestTimeout,
+        };
+        Self::new(code).source(error)
+    }
+}
+
+impl From<ChunkedError> for S3Error {
+    fn from(error: ChunkedError) -> Self {
+        match error {
+            ChunkedError::Malformed(_) => {
+                Self::invalid_request("The aws-chunked body is malformed.").source(error)
+            }
+            ChunkedError::SignatureDoesNotMatch => Self::new(Code::SignatureDoesNotMatch).source(error),
+            ChunkedError::Incomplete => Self::new(Code::IncompleteBody).source(error),
+        }
+    }
+}
+
+impl From<AuthError> for S3Error {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::InvalidAccessKeyId { access_key_id } => {
+                Self::new(Code::InvalidAccessKeyId).field("AWSAccessKeyId", access_key_id)
+            }
+            AuthError::SignatureDoesNotMatch {
+                access_key_id,
+                string_to_sign,
+                signature_provided,
+                canonical_request,
+            } => Self::new(Code::SignatureDoesNotMatch)
+                .field("AWSAccessKeyId", access_key_id)
+                .field("StringToSignBytes", spaced_hex(&string_to_sign))
+                .field("StringToSign", string_to_sign)
+                .field("SignatureProvided", signature_provided)
+                .field("CanonicalRequestBytes", spaced_hex(&canonical_request))
+                .field("CanonicalRequest", canonical_request),
+            AuthError::RequestTimeTooSkewed { request_time, server_time } => {
+                Self::new(Code::RequestTimeTooSkewed)
+                    .field("RequestTime", request_time)
+                    .field("ServerTime", server_time)
+                    .field("MaxAllowedSkewMilliseconds", "900000")
+            }
+            AuthError::Expired { expires_s, expired_at, server_time } => Self::new(Code::AccessDenied)
+                .message("Request has expired")
+                .field("X-Amz-Expires", expires_s.to_string())
+                .field("Expires", expired_at)
+                .field("ServerTime", server_time),
+            AuthError::AuthorizationHeaderMalformed { message, region } => {
+                let error = Self::new(Code::AuthorizationHeaderMalformed).message(message);
+                match region {
+                    Some(region) => error.field("Region", region),
+                    None => error,
+                }
+            }
+            AuthError::QueryParametersError(message) => {
+                Self::new(Code::AuthorizationQueryParametersError).message(message)
+            }
+            AuthError::HeadersNotSigned { headers } => Self::new(Code::AccessDenied)
+                .message("There were headers present in the request which were not signed")
+                .field("HeadersNotSigned", headers),
+            AuthError::InvalidArgument { message, name, value } => {
+                Self::invalid_argument(message, name, value)
+            }
+            AuthError::AccessDenied(message) => Self::new(Code::AccessDenied).message(message),
+            AuthError::InvalidRequest(message) => Self::invalid_request(message),
+            AuthError::InvalidToken => Code::InvalidToken.into(),
+            AuthError::NotImplemented(message) => Self::new(Code::NotImplemented).message(message),
+        }
+    }
+}
+
+/// How AWS shows the bytes that it signed: pairs of hexadecimal digits with spaces between.
+fn spaced_hex(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 3);
+    for byte in text.bytes() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+        out.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+    }
+    out
+}
+
+impl From<SseError> for S3Error {
+    fn from(error: SseError) -> Self {
+        match error {
+            SseError::CustomerKeyMissing => Self::invalid_request(
+                "The object was stored using a form of Server Side Encryption. The correct parameters must be \
+                 provided to retrieve the object.",
+            ),
+            SseError::NotCustomerEncrypted => {
+                Self::invalid_request("The encryption parameters are not applicable to this object.")
+            }
+            SseError::WrongCustomerKey => Code::AccessDenied.into(),
+            SseError::Kms(error) => error.into(),
+            SseError::Tampered => Self::new(Code::InternalError).source(error),
+        }
+    }
+}
+
+impl From<KmsError> for S3Error {
+    fn from(error: KmsError) -> Self {
+        let code = match &error {
+            KmsError::NotFound(_) => Code::KmsNotFound,
+            KmsError::Disabled { .. } => Code::KmsDisabled,
+            KmsError::InvalidState(_) => Code::KmsInvalidState,
+            KmsError::InvalidKeyUsage(_) => Code::KmsInvalidKeyUsage,
+            KmsError::InvalidArn(_) => Code::KmsInvalidArn,
+            KmsError::AccessDenied(_) => Code::AccessDenied,
+            KmsError::InvalidCiphertext => Code::KmsInvalidCiphertext,
+            KmsError::IncorrectKey => Code::KmsIncorrectKey,
+            KmsError::Validation(_) => Code::KmsValidation,
+            KmsError::AlreadyExists(_) => Code::KmsAlreadyExists,
+            KmsError::InvalidAliasName(_) => Code::KmsInvalidAliasName,
+            KmsError::InvalidMarker(_) => Code::KmsInvalidMarker,
+            KmsError::MalformedPolicyDocument(_) => Code::KmsMalformedPolicyDocument,
+            KmsError::LimitExceeded(_) => Code::KmsLimitExceeded,
+            KmsError::Tag(_) => Code::KmsTag,
+            KmsError::UnsupportedOperation(_) => Code::KmsUnsupportedOperation,
+            KmsError::DryRun => Code::KmsDryRun,
+            KmsError::Internal(_) => Code::KmsInternal,
+        };
+        let message = error.to_string();
+        let answer = Self::new(code).source(error);
+        if message.is_empty() { answer } else { answer.message(message) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kms_refusals_keep_their_names_and_texts() {
+        let error = KmsError::Disabled { arn: "arn:aws:kms:us-east-1:1:key/x".to_owned() };
+        let name = error.name();
+        let answer = S3Error::from(error);
+        assert_eq!(answer.code.name(), format!("KMS.{name}"));
+        assert_eq!(answer.client_message(), "arn:aws:kms:us-east-1:1:key/x is disabled.");
+        let answer = S3Error::from(KmsError::AccessDenied("User: x is not authorized".to_owned()));
+        assert_eq!((answer.code, answer.status().as_u16()), (Code::AccessDenied, 403));
+        assert_eq!(answer.client_message(), "User: x is not authorized");
+    }
+
+    #[test]
+    fn storage_failures_are_server_errors_with_a_cause() {
+        let answer = S3Error::from(CatalogError::Kv(KvError::Unavailable("disk full".into())));
+        assert_eq!(answer.status(), 503);
+        assert!(answer.source.is_some());
+        assert!(!answer.client_message().contains("disk"));
+    }
+
+    #[test]
+    fn signed_bytes_are_shown_in_hexadecimal() {
+        assert_eq!(spaced_hex("AW\n"), "41 57 0a");
+    }
+}

@@ -1,0 +1,303 @@
+//! Every S3 operation, one row each: how it is told from the others, what it needs, and how far it goes here.
+
+/// What an operation works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// The service.
+    Service,
+    /// A bucket.
+    Bucket,
+    /// An object.
+    Object,
+}
+
+/// How a row is found beside its method, level and query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selector {
+    /// By nothing more.
+    Direct,
+    /// By the header that names the source of a copy.
+    Copy,
+    /// Never: the same request is now known by the name of another row.
+    Superseded,
+}
+
+/// How far an operation goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It works.
+    Implemented,
+    /// What it reads can't be set yet: it answers what AWS answers where nothing was set.
+    ReadsAsUnset,
+    /// It is refused by name.
+    NotImplemented,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct Row {
+    /// The operation.
+    pub operation: Operation,
+    /// Its name in S3's model.
+    pub name: &'static str,
+    /// Its method.
+    pub method: &'static str,
+    /// What it works on.
+    pub level: Level,
+    /// Query parameters that mark it, all of them: `name`, or `name=value`.
+    pub query: &'static [&'static str],
+    /// What else marks it.
+    pub selector: Selector,
+    /// The action that a caller needs.
+    pub action: &'static str,
+    /// How far it goes.
+    pub status: Status,
+    /// Further query parameters that it honours.
+    pub accepts: &'static [&'static str],
+}
+
+macro_rules! operations {
+    ($($name:ident: $method:ident $level:ident [$($query:literal),*] $selector:ident $action:literal $status:ident
+       [$($accepts:literal),*];)*) => {
+        /// An operation of S3.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Operation {
+            $(
+                #[doc = concat!("`", stringify!($name), "`.")]
+                $name,
+            )*
+        }
+
+        /// Every operation, in the order of [`Operation`].
+        pub static TABLE: &[Row] = &[$(Row {
+            operation: Operation::$name,
+            name: stringify!($name),
+            method: stringify!($method),
+            level: Level::$level,
+            query: &[$($query),*],
+            selector: Selector::$selector,
+            action: $action,
+            status: Status::$status,
+            accepts: &[$($accepts),*],
+        }),*];
+    };
+}
+
+operations! {
+    ListBuckets: GET Service [] Direct "s3:ListAllMyBuckets" Implemented ["max-buckets", "continuation-token", "prefix", "bucket-region"];
+    ListDirectoryBuckets: GET Service ["max-directory-buckets"] Direct "s3express:ListAllMyDirectoryBuckets" NotImplemented [];
+    CreateBucket: PUT Bucket [] Direct "s3:CreateBucket" Implemented [];
+    HeadBucket: HEAD Bucket [] Direct "s3:ListBucket" Implemented [];
+    DeleteBucket: DELETE Bucket [] Direct "s3:DeleteBucket" Implemented [];
+    GetBucketLocation: GET Bucket ["location"] Direct "s3:GetBucketLocation" Implemented [];
+    ListObjects: GET Bucket [] Direct "s3:ListBucket" Implemented ["prefix", "delimiter", "encoding-type", "max-keys", "marker"];
+    ListObjectsV2: GET Bucket ["list-type=2"] Direct "s3:ListBucket" Implemented ["prefix", "delimiter", "encoding-type", "max-keys", "continuation-token", "fetch-owner", "start-after"];
+    ListObjectVersions: GET Bucket ["versions"] Direct "s3:ListBucketVersions" Implemented ["prefix", "delimiter", "encoding-type", "max-keys", "key-marker", "version-id-marker"];
+    PutObject: PUT Object [] Direct "s3:PutObject" Implemented [];
+    GetObject: GET Object [] Direct "s3:GetObject" Implemented ["response-cache-control", "response-content-disposition", "response-content-encoding", "response-content-language", "response-content-type", "response-expires", "versionId", "partNumber"];
+    HeadObject: HEAD Object [] Direct "s3:GetObject" Implemented ["response-cache-control", "response-content-disposition", "response-content-encoding", "response-content-language", "response-content-type", "response-expires", "versionId", "partNumber"];
+    CopyObject: PUT Object [] Copy "s3:PutObject" Implemented [];
+    DeleteObject: DELETE Object [] Direct "s3:DeleteObject" Implemented ["versionId"];
+    DeleteObjects: POST Bucket ["delete"] Direct "s3:DeleteObject" Implemented [];
+    GetObjectAttributes: GET Object ["attributes"] Direct "s3:GetObjectAttributes" Implemented ["versionId"];
+    RenameObject: PUT Object ["renameObject"] Direct "s3:PutObject" NotImplemented [];
+    GetObjectTorrent: GET Object ["torrent"] Direct "s3:GetObjectTorrent" NotImplemented [];
+    RestoreObject: POST Object ["restore"] Direct "s3:RestoreObject" NotImplemented [];
+    UpdateObjectEncryption: PUT Object ["encryption"] Direct "s3:UpdateObjectEncryption" NotImplemented [];
+    PostObject: POST Bucket [] Direct "s3:PutObject" NotImplemented [];
+    CreateMultipartUpload: POST Object ["uploads"] Direct "s3:PutObject" Implemented [];
+    UploadPart: PUT Object ["partNumber", "uploadId"] Direct "s3:PutObject" Implemented [];
+    UploadPartCopy: PUT Object ["partNumber", "uploadId"] Copy "s3:PutObject" Implemented [];
+    CompleteMultipartUpload: POST Object ["uploadId"] Direct "s3:PutObject" Implemented [];
+    AbortMultipartUpload: DELETE Object ["uploadId"] Direct "s3:AbortMultipartUpload" Implemented [];
+    ListParts: GET Object ["uploadId"] Direct "s3:ListMultipartUploadParts" Implemented ["max-parts", "part-number-marker", "encoding-type"];
+    ListMultipartUploads: GET Bucket ["uploads"] Direct "s3:ListBucketMultipartUploads" Implemented ["delimiter", "encoding-type", "key-marker", "max-uploads", "prefix", "upload-id-marker"];
+    PutBucketEncryption: PUT Bucket ["encryption"] Direct "s3:PutEncryptionConfiguration" Implemented [];
+    GetBucketEncryption: GET Bucket ["encryption"] Direct "s3:GetEncryptionConfiguration" Implemented [];
+    DeleteBucketEncryption: DELETE Bucket ["encryption"] Direct "s3:PutEncryptionConfiguration" Implemented [];
+    PutBucketVersioning: PUT Bucket ["versioning"] Direct "s3:PutBucketVersioning" NotImplemented [];
+    GetBucketVersioning: GET Bucket ["versioning"] Direct "s3:GetBucketVersioning" ReadsAsUnset [];
+    PutObjectLockConfiguration: PUT Bucket ["object-lock"] Direct "s3:PutBucketObjectLockConfiguration" NotImplemented [];
+    GetObjectLockConfiguration: GET Bucket ["object-lock"] Direct "s3:GetBucketObjectLockConfiguration" ReadsAsUnset [];
+    PutObjectRetention: PUT Object ["retention"] Direct "s3:PutObjectRetention" NotImplemented [];
+    GetObjectRetention: GET Object ["retention"] Direct "s3:GetObjectRetention" ReadsAsUnset ["versionId"];
+    PutObjectLegalHold: PUT Object ["legal-hold"] Direct "s3:PutObjectLegalHold" NotImplemented [];
+    GetObjectLegalHold: GET Object ["legal-hold"] Direct "s3:GetObjectLegalHold" ReadsAsUnset ["versionId"];
+    PutObjectTagging: PUT Object ["tagging"] Direct "s3:PutObjectTagging" NotImplemented [];
+    GetObjectTagging: GET Object ["tagging"] Direct "s3:GetObjectTagging" ReadsAsUnset ["versionId"];
+    DeleteObjectTagging: DELETE Object ["tagging"] Direct "s3:DeleteObjectTagging" NotImplemented [];
+    PutBucketTagging: PUT Bucket ["tagging"] Direct "s3:PutBucketTagging" NotImplemented [];
+    GetBucketTagging: GET Bucket ["tagging"] Direct "s3:GetBucketTagging" ReadsAsUnset [];
+    DeleteBucketTagging: DELETE Bucket ["tagging"] Direct "s3:PutBucketTagging" NotImplemented [];
+    PutObjectAnnotation: PUT Object ["annotation"] Direct "s3:PutObjectAnnotation" NotImplemented [];
+    GetObjectAnnotation: GET Object ["annotation", "annotationName"] Direct "s3:GetObjectAnnotation" NotImplemented [];
+    ListObjectAnnotations: GET Object ["annotation"] Direct "s3:ListObjectAnnotations" NotImplemented [];
+    DeleteObjectAnnotation: DELETE Object ["annotation"] Direct "s3:DeleteObjectAnnotation" NotImplemented [];
+    PutBucketAcl: PUT Bucket ["acl"] Direct "s3:PutBucketAcl" NotImplemented [];
+    GetBucketAcl: GET Bucket ["acl"] Direct "s3:GetBucketAcl" ReadsAsUnset [];
+    PutObjectAcl: PUT Object ["acl"] Direct "s3:PutObjectAcl" NotImplemented [];
+    GetObjectAcl: GET Object ["acl"] Direct "s3:GetObjectAcl" ReadsAsUnset ["versionId"];
+    PutBucketOwnershipControls: PUT Bucket ["ownershipControls"] Direct "s3:PutBucketOwnershipControls" NotImplemented [];
+    GetBucketOwnershipControls: GET Bucket ["ownershipControls"] Direct "s3:GetBucketOwnershipControls" ReadsAsUnset [];
+    DeleteBucketOwnershipControls: DELETE Bucket ["ownershipControls"] Direct "s3:PutBucketOwnershipControls" NotImplemented [];
+    PutBucketPolicy: PUT Bucket ["policy"] Direct "s3:PutBucketPolicy" NotImplemented [];
+    GetBucketPolicy: GET Bucket ["policy"] Direct "s3:GetBucketPolicy" ReadsAsUnset [];
+    DeleteBucketPolicy: DELETE Bucket ["policy"] Direct "s3:DeleteBucketPolicy" NotImplemented [];
+    GetBucketPolicyStatus: GET Bucket ["policyStatus"] Direct "s3:GetBucketPolicyStatus" ReadsAsUnset [];
+    PutPublicAccessBlock: PUT Bucket ["publicAccessBlock"] Direct "s3:PutBucketPublicAccessBlock" NotImplemented [];
+    GetPublicAccessBlock: GET Bucket ["publicAccessBlock"] Direct "s3:GetBucketPublicAccessBlock" ReadsAsUnset [];
+    DeletePublicAccessBlock: DELETE Bucket ["publicAccessBlock"] Direct "s3:PutBucketPublicAccessBlock" NotImplemented [];
+    PutBucketAbac: PUT Bucket ["abac"] Direct "s3:PutBucketAbac" NotImplemented [];
+    GetBucketAbac: GET Bucket ["abac"] Direct "s3:GetBucketAbac" ReadsAsUnset [];
+    PutBucketCors: PUT Bucket ["cors"] Direct "s3:PutBucketCORS" NotImplemented [];
+    GetBucketCors: GET Bucket ["cors"] Direct "s3:GetBucketCORS" ReadsAsUnset [];
+    DeleteBucketCors: DELETE Bucket ["cors"] Direct "s3:PutBucketCORS" NotImplemented [];
+    Preflight: OPTIONS Bucket [] Direct "s3:GetObject" ReadsAsUnset [];
+    PutBucketLifecycleConfiguration: PUT Bucket ["lifecycle"] Direct "s3:PutLifecycleConfiguration" NotImplemented [];
+    GetBucketLifecycleConfiguration: GET Bucket ["lifecycle"] Direct "s3:GetLifecycleConfiguration" ReadsAsUnset [];
+    DeleteBucketLifecycle: DELETE Bucket ["lifecycle"] Direct "s3:PutLifecycleConfiguration" NotImplemented [];
+    PutBucketLifecycle: PUT Bucket ["lifecycle"] Superseded "s3:PutLifecycleConfiguration" NotImplemented [];
+    GetBucketLifecycle: GET Bucket ["lifecycle"] Superseded "s3:GetLifecycleConfiguration" ReadsAsUnset [];
+    PutBucketNotificationConfiguration: PUT Bucket ["notification"] Direct "s3:PutBucketNotification" NotImplemented [];
+    GetBucketNotificationConfiguration: GET Bucket ["notification"] Direct "s3:GetBucketNotification" ReadsAsUnset [];
+    PutBucketNotification: PUT Bucket ["notification"] Superseded "s3:PutBucketNotification" NotImplemented [];
+    GetBucketNotification: GET Bucket ["notification"] Superseded "s3:GetBucketNotification" ReadsAsUnset [];
+    PutBucketReplication: PUT Bucket ["replication"] Direct "s3:PutReplicationConfiguration" NotImplemented [];
+    GetBucketReplication: GET Bucket ["replication"] Direct "s3:GetReplicationConfiguration" ReadsAsUnset [];
+    DeleteBucketReplication: DELETE Bucket ["replication"] Direct "s3:PutReplicationConfiguration" NotImplemented [];
+    PutBucketLogging: PUT Bucket ["logging"] Direct "s3:PutBucketLogging" NotImplemented [];
+    GetBucketLogging: GET Bucket ["logging"] Direct "s3:GetBucketLogging" ReadsAsUnset [];
+    PutBucketRequestPayment: PUT Bucket ["requestPayment"] Direct "s3:PutBucketRequestPayment" NotImplemented [];
+    GetBucketRequestPayment: GET Bucket ["requestPayment"] Direct "s3:GetBucketRequestPayment" ReadsAsUnset [];
+    PutBucketAccelerateConfiguration: PUT Bucket ["accelerate"] Direct "s3:PutAccelerateConfiguration" NotImplemented [];
+    GetBucketAccelerateConfiguration: GET Bucket ["accelerate"] Direct "s3:GetAccelerateConfiguration" ReadsAsUnset [];
+    PutBucketWebsite: PUT Bucket ["website"] Direct "s3:PutBucketWebsite" NotImplemented [];
+    GetBucketWebsite: GET Bucket ["website"] Direct "s3:GetBucketWebsite" ReadsAsUnset [];
+    DeleteBucketWebsite: DELETE Bucket ["website"] Direct "s3:DeleteBucketWebsite" NotImplemented [];
+    PutBucketInventoryConfiguration: PUT Bucket ["inventory"] Direct "s3:PutInventoryConfiguration" NotImplemented [];
+    GetBucketInventoryConfiguration: GET Bucket ["inventory", "id"] Direct "s3:GetInventoryConfiguration" ReadsAsUnset [];
+    ListBucketInventoryConfigurations: GET Bucket ["inventory"] Direct "s3:GetInventoryConfiguration" ReadsAsUnset ["continuation-token"];
+    DeleteBucketInventoryConfiguration: DELETE Bucket ["inventory"] Direct "s3:PutInventoryConfiguration" NotImplemented [];
+    PutBucketAnalyticsConfiguration: PUT Bucket ["analytics"] Direct "s3:PutAnalyticsConfiguration" NotImplemented [];
+    GetBucketAnalyticsConfiguration: GET Bucket ["analytics", "id"] Direct "s3:GetAnalyticsConfiguration" ReadsAsUnset [];
+    ListBucketAnalyticsConfigurations: GET Bucket ["analytics"] Direct "s3:GetAnalyticsConfiguration" ReadsAsUnset ["continuation-token"];
+    DeleteBucketAnalyticsConfiguration: DELETE Bucket ["analytics"] Direct "s3:PutAnalyticsConfiguration" NotImplemented [];
+    PutBucketMetricsConfiguration: PUT Bucket ["metrics"] Direct "s3:PutMetricsConfiguration" NotImplemented [];
+    GetBucketMetricsConfiguration: GET Bucket ["metrics", "id"] Direct "s3:GetMetricsConfiguration" ReadsAsUnset [];
+    ListBucketMetricsConfigurations: GET Bucket ["metrics"] Direct "s3:GetMetricsConfiguration" ReadsAsUnset ["continuation-token"];
+    DeleteBucketMetricsConfiguration: DELETE Bucket ["metrics"] Direct "s3:PutMetricsConfiguration" NotImplemented [];
+    PutBucketIntelligentTieringConfiguration: PUT Bucket ["intelligent-tiering"] Direct "s3:PutIntelligentTieringConfiguration" NotImplemented [];
+    GetBucketIntelligentTieringConfiguration: GET Bucket ["intelligent-tiering", "id"] Direct "s3:GetIntelligentTieringConfiguration" ReadsAsUnset [];
+    ListBucketIntelligentTieringConfigurations: GET Bucket ["intelligent-tiering"] Direct "s3:GetIntelligentTieringConfiguration" ReadsAsUnset ["continuation-token"];
+    DeleteBucketIntelligentTieringConfiguration: DELETE Bucket ["intelligent-tiering"] Direct "s3:PutIntelligentTieringConfiguration" NotImplemented [];
+    SelectObjectContent: POST Object ["select"] Direct "s3:GetObject" NotImplemented [];
+    WriteGetObjectResponse: POST Service [] Direct "s3-object-lambda:WriteGetObjectResponse" NotImplemented [];
+    CreateBucketMetadataConfiguration: POST Bucket ["metadataConfiguration"] Direct "s3:CreateBucketMetadataTableConfiguration" NotImplemented [];
+    GetBucketMetadataConfiguration: GET Bucket ["metadataConfiguration"] Direct "s3:GetBucketMetadataTableConfiguration" ReadsAsUnset [];
+    DeleteBucketMetadataConfiguration: DELETE Bucket ["metadataConfiguration"] Direct "s3:DeleteBucketMetadataTableConfiguration" NotImplemented [];
+    CreateBucketMetadataTableConfiguration: POST Bucket ["metadataTable"] Direct "s3:CreateBucketMetadataTableConfiguration" NotImplemented [];
+    GetBucketMetadataTableConfiguration: GET Bucket ["metadataTable"] Direct "s3:GetBucketMetadataTableConfiguration" ReadsAsUnset [];
+    DeleteBucketMetadataTableConfiguration: DELETE Bucket ["metadataTable"] Direct "s3:DeleteBucketMetadataTableConfiguration" NotImplemented [];
+    UpdateBucketMetadataInventoryTableConfiguration: PUT Bucket ["metadataInventoryTable"] Direct "s3:UpdateBucketMetadataInventoryTableConfiguration" NotImplemented [];
+    UpdateBucketMetadataJournalTableConfiguration: PUT Bucket ["metadataJournalTable"] Direct "s3:UpdateBucketMetadataJournalTableConfiguration" NotImplemented [];
+    UpdateBucketMetadataAnnotationTableConfiguration: PUT Bucket ["metadataAnnotationTable"] Direct "s3:UpdateBucketMetadataAnnotationTableConfiguration" NotImplemented [];
+    CreateSession: GET Bucket ["session"] Direct "s3express:CreateSession" NotImplemented [];
+}
+
+impl Operation {
+    /// Its row.
+    pub fn row(self) -> &'static Row {
+        &TABLE[self as usize]
+    }
+
+    /// Its name in S3's model.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// The action that a caller needs.
+    pub fn action(self) -> &'static str {
+        self.row().action
+    }
+
+    /// How far it goes.
+    pub fn status(self) -> Status {
+        self.row().status
+    }
+
+    /// What it works on.
+    pub fn level(self) -> Level {
+        self.row().level
+    }
+}
+
+impl std::fmt::Display for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where README's table of operations begins.
+pub const MARKDOWN_BEGIN: &str = "<!-- operations:begin -->";
+/// Where README's table of operations ends.
+pub const MARKDOWN_END: &str = "<!-- operations:end -->";
+
+/// README's table of operations: what stands between [`MARKDOWN_BEGIN`] and [`MARKDOWN_END`].
+pub fn markdown() -> String {
+    let mut out = String::from("| Operation | Status |\n| --- | --- |\n");
+    for (status, text) in [
+        (Status::Implemented, "yes"),
+        (Status::ReadsAsUnset, "answers as AWS does where nothing is set"),
+        (Status::NotImplemented, "`NotImplemented`"),
+    ] {
+        for row in TABLE.iter().filter(|row| row.status == status) {
+            out.push_str(&format!("| {} | {text} |\n", row.name));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_stand_at_their_operations_index() {
+        for (index, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.operation as usize, index, "{}", row.name);
+            assert_eq!(row.operation.name(), row.name);
+        }
+        let of_the_model =
+            TABLE.iter().filter(|row| !["PostObject", "Preflight"].contains(&row.name)).count();
+        assert_eq!(of_the_model, 116);
+    }
+
+    #[test]
+    fn no_two_rows_are_found_by_the_same_request() {
+        for (index, one) in TABLE.iter().enumerate() {
+            for other in &TABLE[..index] {
+                let same = (one.method, one.level, one.query, one.selector)
+                    == (other.method, other.level, other.query, other.selector);
+                assert!(!same, "{} and {}", one.name, other.name);
+            }
+        }
+    }
+
+    #[test]
+    fn readme_has_this_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+        let Ok(readme) = std::fs::read_to_string(path) else {
+            // README comes with the release; from then on its table is this one.
+            return;
+        };
+        let table = readme
+            .split_once(MARKDOWN_BEGIN)
+            .and_then(|(_, rest)| rest.split_once(MARKDOWN_END))
+            .map(|(table, _)| table.trim());
+        assert_eq!(
+            table,
+            Some(markdown().trim()),
+            "README's table of operations is out of date: `sealgate operations --markdown` prints it"
+        );
+    }
+}

@@ -1,0 +1,298 @@
+//! Which operation a request asks for, and whether it asks for something that is not here.
+
+use http::{HeaderMap, HeaderName, Method};
+
+use super::error::{Code, S3Error};
+use super::operation::{Level, Operation, Row, Selector, Status, TABLE};
+use super::request::Query;
+use super::target::Target;
+use crate::http::header;
+
+/// The operation that a request asks for.
+pub fn route(
+    method: &Method,
+    target: &Target,
+    query: &Query,
+    headers: &HeaderMap,
+) -> Result<Operation, S3Error> {
+    let level = target.level();
+    if method == Method::OPTIONS && level != Level::Service {
+        return Ok(Operation::Preflight);
+    }
+    let selector = if headers.contains_key(header::COPY_SOURCE) { Selector::Copy } else { Selector::Direct };
+    let candidate = |selector| {
+        TABLE
+            .iter()
+            .filter(|row| row.method == method.as_str() && row.level == level && row.selector == selector)
+            .filter(|row| row.query.iter().all(|marker| is_marked(query, marker)))
+            // The most exactly marked row; of equals the first.
+            .reduce(|best, row| if row.query.len() > best.query.len() { row } else { best })
+    };
+    // A copy's header elevates a plain PUT; on an operation with a marker of its own it means nothing.
+    let direct = candidate(Selector::Direct);
+    let row = match (selector, candidate(Selector::Copy), direct) {
+        (Selector::Copy, Some(copy), Some(direct)) if copy.query.len() >= direct.query.len() => Some(copy),
+        (_, _, direct) => direct,
+    };
+    match row {
+        // Another method's sub-resource with this method: `POST ?acl`, `HEAD ?policy`.
+        Some(row) if foreign_marker(row, level, query).is_some() => Err(method_not_allowed(method, level)),
+        Some(row) => Ok(row.operation),
+        None => Err(method_not_allowed(method, level)),
+    }
+}
+
+/// Refuses what would change the request's meaning and is not honoured: by name, before anything is done.
+pub fn refuse_unsupported(operation: Operation, headers: &HeaderMap, query: &Query) -> Result<(), S3Error> {
+    if operation.status() == Status::NotImplemented {
+        return Err(S3Error::not_implemented(operation));
+    }
+    if operation == Operation::Preflight {
+        return Ok(());
+    }
+    let row = operation.row();
+    for (name, value) in &query.0 {
+        refuse_parameter(row, name, value)?;
+    }
+    for (name, value) in headers {
+        if name.as_str().starts_with(header::AMZ_PREFIX) {
+            refuse_header(operation, name, value.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses the request if it names an owner of the bucket that is another than its owner.
+pub fn check_expected_owner(headers: &HeaderMap, name: &HeaderName, owner: &str) -> Result<(), S3Error> {
+    match headers.get(name) {
+        Some(expected) if expected.as_bytes() != owner.as_bytes() => {
+            let digits = expected.as_bytes();
+            if digits.len() == 12 && digits.iter().all(u8::is_ascii_digit) {
+                Err(Code::AccessDenied.into())
+            } else {
+                Err(S3Error::invalid_argument(
+                    "The value of the expected bucket owner parameter must be an AWS Account ID...",
+                    name.as_str(),
+                    String::from_utf8_lossy(digits),
+                ))
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Is this marker (`name`, or `name=value`) in the query?
+fn is_marked(query: &Query, marker: &str) -> bool {
+    match marker.split_once('=') {
+        Some((name, value)) => query.get(name) == Some(value),
+        None => query.has(marker),
+    }
+}
+
+/// A marker in the query that belongs to other operations of this level but not to this one.
+fn foreign_marker<'a>(row: &Row, level: Level, query: &'a Query) -> Option<&'a str> {
+    query.0.iter().map(|(name, _)| name.as_str()).find(|name| {
+        !row.query.iter().chain(row.accepts).any(|own| own == name || own.split('=').next() == Some(name))
+            && row.query.is_empty()
+            && TABLE
+                .iter()
+                .any(|other| other.level == level && other.query.len() == 1 && other.query[0] == *name)
+    })
+}
+
+fn method_not_allowed(method: &Method, level: Level) -> S3Error {
+    let resource = match level {
+        Level::Service => "SERVICE",
+        Level::Bucket => "BUCKET",
+        Level::Object => "OBJECT",
+    };
+    S3Error::new(Code::MethodNotAllowed).field("Method", method.as_str()).field("ResourceType", resource)
+}
+
+/// Parameters that sign a request or only name it: never a part of its meaning.
+fn is_signature_parameter(name: &str) -> bool {
+    let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|p| p.eq_ignore_ascii_case(prefix));
+    starts("x-") || ["AWSAccessKeyId", "Signature", "Expires"].contains(&name)
+}
+
+fn refuse_parameter(row: &Row, name: &str, value: &str) -> Result<(), S3Error> {
+    let own = |marker: &&str| marker.split('=').next() == Some(name);
+    if row.query.iter().any(own) || row.accepts.contains(&name) {
+        if name == "versionId" && value != "null" {
+            // Every object is its bucket's null version: no other id was ever given out.
+            return Err(S3Error::invalid_argument("Invalid version id specified", "versionId", value));
+        }
+        return Ok(());
+    }
+    if is_signature_parameter(name) {
+        return Ok(());
+    }
+    if name == "list-type" {
+        return Err(S3Error::invalid_argument("Invalid List Type", "list-type", value));
+    }
+    let known = TABLE.iter().any(|other| other.query.iter().any(own) || other.accepts.contains(&name));
+    // What has no value is a sub-resource; other parameters that AWS does not know it ignores, and so do we.
+    if known || value.is_empty() {
+        return Err(S3Error::not_implemented(format_args!("The query parameter {name} with {}", row.name))
+            .field("QueryParameter", name));
+    }
+    Ok(())
+}
+
+fn refuse_header(operation: Operation, name: &HeaderName, value: &[u8]) -> Result<(), S3Error> {
+    use Operation as Op;
+    let text = name.as_str();
+    if text.starts_with(header::META_PREFIX) {
+        return Ok(());
+    }
+    let value = value.trim_ascii();
+    let writes = matches!(operation, Op::PutObject | Op::CopyObject | Op::CreateMultipartUpload);
+    let honoured = match name {
+        _ if *name == header::ACL => {
+            value.is_empty() || value == b"private" || value == b"bucket-owner-full-control"
+        }
+        _ if text.starts_with(header::GRANT_PREFIX) => false,
+        _ if text.starts_with(header::OBJECT_LOCK_PREFIX) => false,
+        _ if *name == header::BUCKET_OBJECT_LOCK_ENABLED => value.eq_ignore_ascii_case(b"false"),
+        _ if *name == header::OBJECT_OWNERSHIP => value == b"BucketOwnerEnforced",
+        _ if *name == header::BUCKET_NAMESPACE => value == b"global",
+        _ if *name == header::TAGGING => value.is_empty(),
+        // No object has tags or annotations, so either directive comes to the same.
+        _ if *name == header::TAGGING_DIRECTIVE => [&b"COPY"[..], b"REPLACE"].contains(&value),
+        _ if *name == header::ANNOTATION_DIRECTIVE => [&b"COPY"[..], b"EXCLUDE"].contains(&value),
+        _ if [
+            header::WRITE_OFFSET_BYTES,
+            header::IF_MATCH_LAST_MODIFIED_TIME,
+            header::IF_MATCH_SIZE,
+            header::IF_MATCH_INITIATED_TIME,
+            header::RENAME_SOURCE,
+        ]
+        .contains(name) =>
+        {
+            false
+        }
+        _ if [header::STORAGE_CLASS, header::WEBSITE_REDIRECT_LOCATION].contains(name) => writes,
+        _ if [header::METADATA_DIRECTIVE].contains(name) => operation == Op::CopyObject,
+        _ if *name == header::MP_OBJECT_SIZE => operation == Op::CompleteMultipartUpload,
+        _ if [header::SSE, header::SSE_KMS_KEY_ID, header::SSE_CONTEXT, header::SSE_BUCKET_KEY_ENABLED]
+            .contains(name)
+            && !writes =>
+        {
+            return Err(S3Error::invalid_argument(
+                format!("{text} header is not supported for this operation."),
+                text,
+                String::from_utf8_lossy(value),
+            ));
+        }
+        // A header that says nothing to this operation says nothing at AWS either; one that nobody knows might.
+        _ => header::is_known(text),
+    };
+    if honoured {
+        return Ok(());
+    }
+    Err(S3Error::not_implemented(format_args!("The header {text} with this value for {operation}"))
+        .field("Header", text))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use storage::name::{BucketName, ObjectKey};
+
+    use super::*;
+
+    fn target(level: Level) -> Target {
+        let bucket = BucketName::parse("bucket").unwrap();
+        match level {
+            Level::Service => Target { bucket: None, object: None },
+            Level::Bucket => Target { bucket: Some(bucket), object: None },
+            Level::Object => Target { bucket: Some(bucket), object: Some(ObjectKey::parse("key").unwrap()) },
+        }
+    }
+
+    fn query(pairs: &[(&str, &str)]) -> Query {
+        Query(pairs.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect())
+    }
+
+    fn asked(method: &str, level: Level, pairs: &[(&str, &str)]) -> Result<Operation, Code> {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        route(&method, &target(level), &query(pairs), &HeaderMap::new()).map_err(|e| e.code)
+    }
+
+    #[test]
+    fn every_row_is_found_by_its_own_request() {
+        for row in TABLE.iter().filter(|row| row.selector != Selector::Superseded) {
+            if row.operation == Operation::WriteGetObjectResponse {
+                continue; // Its host is another service's.
+            }
+            let pairs: Vec<_> = row.query.iter().map(|m| m.split_once('=').unwrap_or((m, ""))).collect();
+            let mut headers = HeaderMap::new();
+            if row.selector == Selector::Copy {
+                headers.insert(header::COPY_SOURCE, HeaderValue::from_static("a/b"));
+            }
+            let mut pairs = query(&pairs);
+            pairs.0.push(("x-id".to_owned(), row.name.to_owned()));
+            let method = Method::from_bytes(row.method.as_bytes()).unwrap();
+            let found = route(&method, &target(row.level), &pairs, &headers).map_err(|e| e.code);
+            assert_eq!(found, Ok(row.operation), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn methods_that_nothing_has_are_refused() {
+        assert_eq!(asked("PUT", Level::Service, &[]), Err(Code::MethodNotAllowed));
+        assert_eq!(asked("POST", Level::Object, &[]), Err(Code::MethodNotAllowed));
+        assert_eq!(asked("POST", Level::Bucket, &[("acl", "")]), Err(Code::MethodNotAllowed));
+        assert_eq!(asked("HEAD", Level::Bucket, &[("policy", "")]), Err(Code::MethodNotAllowed));
+        assert_eq!(asked("DELETE", Level::Bucket, &[("versioning", "")]), Err(Code::MethodNotAllowed));
+        assert_eq!(asked("PATCH", Level::Object, &[]), Err(Code::MethodNotAllowed));
+    }
+
+    fn refused(
+        operation: Operation,
+        pairs: &[(&str, &str)],
+        headers: &[(HeaderName, &str)],
+    ) -> Option<String> {
+        let headers = headers.iter().map(|(n, v)| (n.clone(), HeaderValue::from_str(v).unwrap())).collect();
+        refuse_unsupported(operation, &headers, &query(pairs)).err().map(|e| e.client_message().to_owned())
+    }
+
+    #[test]
+    fn what_changes_meaning_is_refused_by_name() {
+        use Operation as Op;
+        let message = refused(Op::PutObject, &[], &[(header::TAGGING, "a=b")]).unwrap();
+        assert!(message.contains("tagging") && message.contains("PutObject"), "{message}");
+        for (name, value) in [
+            (header::ACL, "public-read"),
+            (header::GRANT_READ, "id=1"),
+            (header::OBJECT_LOCK_MODE, "GOVERNANCE"),
+            (header::WRITE_OFFSET_BYTES, "0"),
+            (HeaderName::from_static("x-amz-future"), "1"),
+        ] {
+            assert!(refused(Op::PutObject, &[], &[(name.clone(), value)]).is_some(), "{name}");
+        }
+        assert!(refused(Op::GetObject, &[("versionId", "abc")], &[]).is_some());
+        assert!(refused(Op::PutObject, &[("partNumber", "1")], &[]).is_some());
+        assert!(refused(Op::GetObject, &[("unheardOf", "")], &[]).is_some());
+        assert!(refused(Op::ListObjects, &[("list-type", "3")], &[]).is_some());
+        assert!(refused(Op::PutBucketAcl, &[("acl", "")], &[]).unwrap().contains("PutBucketAcl"));
+    }
+
+    #[test]
+    fn what_is_honoured_or_harmless_passes() {
+        use Operation as Op;
+        let harmless = [
+            (header::CONTENT_SHA256, "UNSIGNED-PAYLOAD"),
+            (header::ACL, "private"),
+            (header::STORAGE_CLASS, "STANDARD"),
+            (header::REQUEST_PAYER, "requester"),
+            (HeaderName::from_static("x-amz-meta-anything"), "1"),
+            (header::SSE, "aws:kms"),
+        ];
+        assert_eq!(refused(Op::PutObject, &[("x-id", "PutObject")], &harmless), None);
+        let presigned = [("X-Amz-Signature", "0"), ("versionId", "null"), ("cache", "1")];
+        assert_eq!(refused(Op::GetObject, &presigned, &[]), None);
+        assert_eq!(refused(Op::ListObjectsV2, &[("list-type", "2"), ("prefix", "")], &[]), None);
+        assert_eq!(refused(Op::UploadPart, &[("uploadId", "u"), ("partNumber", "1")], &[]), None);
+    }
+}

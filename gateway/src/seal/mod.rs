@@ -1,15 +1,29 @@
 //! Bytes under a ContentKey: C2SP chunked-encryption, "Cobblestone-256" (see SPEC.md). Pure: no I/O, no clock, no randomness.
 
+mod aead;
+mod opener;
+mod sealer;
+mod span;
+
+pub use opener::Opener;
+pub use sealer::Sealer;
+pub use span::Span;
+
 use kms_core::secret::Secret32;
 use storage::blob::StoredLen;
 use storage::name::VersionId;
 
 /// Plain bytes per chunk; the last chunk is always shorter.
 pub const CHUNK_LEN_PLAIN: usize = 16 * 1024;
+/// Bytes of a chunk's authentication tag.
+pub const TAG_LEN: usize = 16;
 /// Stored bytes per full chunk: plain bytes and a 128-bit tag.
-pub const CHUNK_LEN_STORED: usize = CHUNK_LEN_PLAIN + 16;
+pub const CHUNK_LEN_STORED: usize = CHUNK_LEN_PLAIN + TAG_LEN;
 /// Salt (24 bytes) and commitment (32 bytes) in front of the chunks.
-pub const HEADER_LEN: usize = 56;
+pub const HEADER_LEN: usize = SALT_LEN + COMMITMENT_LEN;
+/// Bytes of a message's random salt.
+pub const SALT_LEN: usize = 24;
+const COMMITMENT_LEN: usize = 32;
 
 /// A count of plain bytes; never to be mixed with stored ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -61,84 +75,23 @@ pub enum OpenError {
     Truncated,
 }
 
+impl SealContext {
+    /// The context's bytes: the version id's 16, then the part number as a 16-bit big-endian number.
+    fn to_bytes(self) -> [u8; 18] {
+        let mut bytes = [0; 18];
+        bytes[..16].copy_from_slice(self.version.as_bytes());
+        bytes[16..].copy_from_slice(&self.part.to_be_bytes());
+        bytes
+    }
+}
+
 /// Stored bytes of a message of this many plain bytes, sealed under `layers` layers.
 pub fn stored_len(plain: PlainLen, layers: usize) -> StoredLen {
-    let mut len = plain.0;
-    for _ in 0..layers {
+    StoredLen((0..layers).fold(plain.0, |len, _| {
         // The last chunk is always short, so a multiple of the chunk length ends in an empty chunk.
-        len += HEADER_LEN as u64 + 16 * (len / CHUNK_LEN_PLAIN as u64 + 1);
-    }
-    StoredLen(len)
+        len + HEADER_LEN as u64 + TAG_LEN as u64 * (len / CHUNK_LEN_PLAIN as u64 + 1)
+    }))
 }
 
-/// Seals one message as its plain bytes come, in every layer at once.
-pub struct Sealer {
-    _private: (),
-}
-
-impl Sealer {
-    /// Begins a message. `salts`: one per layer, fresh for each attempt.
-    pub fn new(keys: &ContentKeys, context: SealContext, salts: &[[u8; 24]]) -> Self {
-        let _ = (keys, context, salts);
-        unimplemented!()
-    }
-
-    /// Takes the next plain bytes, and appends to `out` what is complete: the header first, then whole chunks.
-    pub fn update(&mut self, plain: &[u8], out: &mut Vec<u8>) {
-        let _ = (plain, out);
-        unimplemented!()
-    }
-
-    /// Ends the message, and appends the rest.
-    pub fn finish(self, out: &mut Vec<u8>) {
-        let _ = out;
-        unimplemented!()
-    }
-}
-
-/// One read of stored bytes and what to take of it: a span covers whole chunks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    /// The stored bytes to read.
-    pub stored: storage::blob::StoredRange,
-    /// The first chunk of the (outermost) layer in it.
-    pub first_chunk: u64,
-    /// The plain bytes that it yields once opened.
-    pub plain: PlainRange,
-}
-
-/// Opens a message by spans, in every layer at once. The headers are verified when it is made.
-pub struct Opener {
-    _private: (),
-}
-
-impl Opener {
-    /// The stored range that [`Opener::new`] needs: the headers of every layer (for two layers that includes the first outer chunk).
-    pub fn header_range(plain_len: PlainLen, layers: usize) -> storage::blob::StoredRange {
-        let _ = (plain_len, layers);
-        unimplemented!()
-    }
-
-    /// Verifies the headers. `header` is what [`Opener::header_range`] asked for.
-    pub fn new(
-        keys: &ContentKeys,
-        context: SealContext,
-        plain_len: PlainLen,
-        header: &mut [u8],
-    ) -> Result<Self, OpenError> {
-        let _ = (keys, context, plain_len, header);
-        unimplemented!()
-    }
-
-    /// The spans that yield this range, each of at most `max_len` stored bytes (at least 64 KiB), in order.
-    pub fn spans(&self, range: PlainRange, max_len: usize) -> Vec<Span> {
-        let _ = (range, max_len);
-        unimplemented!()
-    }
-
-    /// Opens a span in place and returns the plain bytes that it yields (its `plain` range), without copying more than it must.
-    pub fn open(&self, span: &Span, stored: bytes::BytesMut) -> Result<bytes::Bytes, OpenError> {
-        let _ = (span, stored);
-        unimplemented!()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -277,7 +277,7 @@ fn every_part_of_a_request_is_signed() {
         };
         refused(&|r| *r.method_mut() = http::Method::PUT);
         refused(&|r| drop(r.headers_mut().insert("x-amz-meta-a", "2".parse().unwrap())));
-        refused(&|r| assert!(r.headers_mut().append("x-amz-meta-a", "2".parse().unwrap()))));
+        refused(&|r| assert!(r.headers_mut().append("x-amz-meta-a", "2".parse().unwrap())));
         refused(&|r| drop(r.headers_mut().remove("x-amz-meta-a")));
         refused(&|r| drop(r.headers_mut().insert("host", "other".parse().unwrap())));
         uri_edit("/a/b", "/a//b");

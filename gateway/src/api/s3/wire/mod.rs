@@ -1,4 +1,10 @@
 //! Between the wire and the domain: pure functions, bounded and free of panics, over what clients send and what they get.
 
+pub mod checksum;
+pub mod conditional;
+pub mod copy_source;
+pub mod etag;
+pub mod metadata;
+pub mod range;
 pub mod time;
 pub mod xml;

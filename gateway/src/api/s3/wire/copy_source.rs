@@ -1,0 +1,94 @@
+//! The source of a copy.
+
+use storage::name::{BucketName, ObjectKey};
+
+use crate::api::s3::error::{Code, S3Error};
+use crate::api::s3::target::{decode, parse_key};
+use crate::http::header;
+
+/// The object that a copy reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopySource {
+    /// Its bucket.
+    pub bucket: BucketName,
+    /// Its key.
+    pub object: ObjectKey,
+}
+
+impl CopySource {
+    /// Reads the header: `bucket/key` or `/bucket/key`, percent-encoded, with `?versionId=null` at most.
+    pub fn parse(value: &str) -> Result<Self, S3Error> {
+        let name = header::COPY_SOURCE;
+        let malformed = || {
+            S3Error::invalid_argument(
+                "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
+                name.as_str(),
+                value,
+            )
+        };
+        let (path, version) = match value.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (value, None),
+        };
+        match version.map(|query| query.strip_prefix("versionId=")) {
+            // Every object is its bucket's null version: no other id was ever given out.
+            None | Some(Some("null")) => {}
+            Some(Some(version)) => {
+                return Err(S3Error::invalid_argument("Invalid version id specified", "versionId", version));
+            }
+            Some(None) => {
+                return Err(S3Error::invalid_argument(
+                    "Unsupported copy source parameter.",
+                    name.as_str(),
+                    value,
+                ));
+            }
+        }
+        // Some clients encode the slash between bucket and key too.
+        let path = decode(path).map_err(|_| malformed())?;
+        let path = path.strip_prefix('/').unwrap_or(&path);
+        if path.starts_with("arn:") {
+            return Err(S3Error::not_implemented(format_args!("The header {name} with an ARN"))
+                .field("Header", name.as_str()));
+        }
+        let (bucket, key) = path.split_once('/').ok_or_else(malformed)?;
+        if key.is_empty() {
+            return Err(malformed());
+        }
+        let bucket = BucketName::parse(bucket)
+            .map_err(|_| S3Error::new(Code::InvalidBucketName).field("BucketName", bucket))?;
+        Ok(Self { bucket, object: parse_key(key)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        for (value, bucket, key) in [
+            ("bucket/key", "bucket", "key"),
+            ("/bucket/a%20b%2Bc+d", "bucket", "a b+c+d"),
+            ("bucket%2Fa/b", "bucket", "a/b"),
+            ("/bucket//a//b?versionId=null", "bucket", "/a//b"),
+            ("bucket/%C3%BC%3F", "bucket", "ü?"),
+        ] {
+            let source = CopySource::parse(value).unwrap();
+            assert_eq!((source.bucket.as_str(), source.object.as_str()), (bucket, key), "{value}");
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        let code = |value: &str| CopySource::parse(value).unwrap_err().code;
+        for value in
+            ["", "bucket", "bucket/", "/", "bucket/%zz", "bucket/%ff", "bucket/k?versionId=1", "bucket/k?x"]
+        {
+            assert_eq!(code(value), Code::InvalidArgument, "{value}");
+        }
+        assert_eq!(code("B/k"), Code::InvalidBucketName);
+        assert_eq!(code("arn:aws:s3:us-west-2:1:accesspoint/a/object/k"), Code::NotImplemented);
+        assert_eq!(code(&format!("bucket/{}", "k".repeat(1025))), Code::KeyTooLongError);
+    }
+}

@@ -1,0 +1,330 @@
+//! Headers that are stored with an object and returned with it.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use storage::catalog::SystemHeaders;
+
+use crate::api::s3::error::{Code, S3Error};
+use crate::api::s3::request::Query;
+use crate::http::header as amz;
+
+/// The most bytes that names and values of user metadata have together.
+const USER_METADATA_MAX_LEN: usize = 2048;
+/// The longest website redirect location, in bytes.
+const REDIRECT_MAX_LEN: usize = 2048;
+/// The storage class of an object that names none.
+pub const STANDARD_CLASS: &str = "STANDARD";
+/// Storage classes whose objects can be read at once: kept as labels.
+const STORAGE_CLASSES: [&str; 6] =
+    [STANDARD_CLASS, "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR"];
+/// Storage classes whose objects must be restored before they can be read.
+const ARCHIVE_CLASSES: [&str; 2] = ["GLACIER", "DEEP_ARCHIVE"];
+
+/// The system headers of a write.
+pub fn system_headers(headers: &HeaderMap) -> Result<SystemHeaders, S3Error> {
+    let website_redirect_location = text(headers, &amz::WEBSITE_REDIRECT_LOCATION);
+    if let Some(location) = &website_redirect_location {
+        let begins_well = ["/", "http://", "https://"].iter().any(|start| location.starts_with(start));
+        if !begins_well || location.len() > REDIRECT_MAX_LEN {
+            return Err(S3Error::new(Code::InvalidArgument).message(
+                "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.",
+            ));
+        }
+    }
+    Ok(SystemHeaders {
+        content_type: text(headers, &header::CONTENT_TYPE),
+        content_encoding: content_encoding(headers),
+        content_language: text(headers, &header::CONTENT_LANGUAGE),
+        content_disposition: text(headers, &header::CONTENT_DISPOSITION),
+        cache_control: text(headers, &header::CACHE_CONTROL),
+        expires: text(headers, &header::EXPIRES),
+        website_redirect_location,
+    })
+}
+
+/// `Content-Encoding` without `aws-chunked`, which is of the transfer and not of the object.
+fn content_encoding(headers: &HeaderMap) -> Option<String> {
+    let mut kept = Vec::new();
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        let value = lossless(value.as_bytes());
+        kept.extend(
+            value
+                .split(',')
+                .map(str::trim)
+                .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked"))
+                .map(str::to_owned),
+        );
+    }
+    (!kept.is_empty()).then(|| kept.join(","))
+}
+
+/// The user metadata of a write: names without their prefix, values as text.
+pub fn user_metadata(headers: &HeaderMap) -> Result<Vec<(String, String)>, S3Error> {
+    let mut metadata = Vec::new();
+    let mut len = 0;
+    for name in headers.keys() {
+        let Some(short) = name.as_str().strip_prefix(amz::META_PREFIX).filter(|short| !short.is_empty())
+        else {
+            continue;
+        };
+        // A name that comes more than once has all its values, with commas between.
+        let mut value = String::new();
+        for (index, part) in headers.get_all(name).iter().enumerate() {
+            if index > 0 {
+                value.push(',');
+            }
+            value.push_str(&decode_words(&lossless(part.as_bytes())));
+        }
+        len += short.len() + value.len();
+        if len > USER_METADATA_MAX_LEN {
+            return Err(S3Error::new(Code::MetadataTooLarge)
+                .field("Size", len.to_string())
+                .field("MaxSizeAllowed", USER_METADATA_MAX_LEN.to_string()));
+        }
+        metadata.push((short.to_owned(), value));
+    }
+    Ok(metadata)
+}
+
+/// The storage class of a write.
+pub fn storage_class(headers: &HeaderMap) -> Result<String, S3Error> {
+    let Some(class) = text(headers, &amz::STORAGE_CLASS).filter(|class| !class.is_empty()) else {
+        return Ok(STANDARD_CLASS.to_owned());
+    };
+    if ARCHIVE_CLASSES.contains(&class.as_str()) {
+        return Err(S3Error::not_implemented(format_args!("The storage class {class}"))
+            .field("Header", amz::STORAGE_CLASS.as_str()));
+    }
+    if STORAGE_CLASSES.contains(&class.as_str()) {
+        Ok(class)
+    } else {
+        Err(S3Error::new(Code::InvalidStorageClass).field("StorageClassRequested", class))
+    }
+}
+
+/// Puts an object's stored headers into an answer, those that the query overrides (`response-…`) as it says.
+pub fn write_object_headers(
+    system: &SystemHeaders,
+    user: &[(String, String)],
+    overrides: &Query,
+    headers: &mut HeaderMap,
+) {
+    let content_type = system.content_type.as_deref().unwrap_or("binary/octet-stream");
+    for (name, parameter, stored) in [
+        (header::CONTENT_TYPE, "response-content-type", Some(content_type)),
+        (header::CONTENT_ENCODING, "response-content-encoding", system.content_encoding.as_deref()),
+        (header::CONTENT_LANGUAGE, "response-content-language", system.content_language.as_deref()),
+        (header::CONTENT_DISPOSITION, "response-content-disposition", system.content_disposition.as_deref()),
+        (header::CACHE_CONTROL, "response-cache-control", system.cache_control.as_deref()),
+        (header::EXPIRES, "response-expires", system.expires.as_deref()),
+    ] {
+        let value = overrides.get(parameter).filter(|value| !value.is_empty()).or(stored);
+        if let Some(value) = value.and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    if let Some(location) = &system.website_redirect_location
+        && let Ok(value) = HeaderValue::from_bytes(location.as_bytes())
+    {
+        headers.insert(amz::WEBSITE_REDIRECT_LOCATION, value);
+    }
+    let mut missing = 0_u32;
+    for (name, value) in user {
+        let name = HeaderName::try_from(format!("{}{name}", amz::META_PREFIX));
+        let value = HeaderValue::from_str(&encode_words(value));
+        match (name, value) {
+            (Ok(name), Ok(value)) => {
+                headers.append(name, value);
+            }
+            _ => missing += 1,
+        }
+    }
+    if missing > 0 {
+        headers.insert(amz::MISSING_META, missing.into());
+    }
+}
+
+/// Do `response-…` parameters override stored headers? Only a signed request may.
+pub fn overrides_headers(query: &Query) -> bool {
+    query.0.iter().any(|(name, _)| name.starts_with("response-"))
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name).map(|value| lossless(value.as_bytes()).into_owned())
+}
+
+/// A header's bytes as text: UTF-8 where they are, else ISO 8859-1.
+fn lossless(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(bytes.iter().map(|&byte| char::from(byte)).collect()),
+    }
+}
+
+/// Decodes RFC 2047's encoded words of UTF-8, which is how clients say in headers what is not ASCII; leaves the rest.
+fn decode_words(value: &str) -> Cow<'_, str> {
+    if !value.contains("=?") {
+        return Cow::Borrowed(value);
+    }
+    let mut out = String::with_capacity(value.len());
+    let mut rest = value;
+    // Blanks between two encoded words are part of neither.
+    let mut after_word = false;
+    while let Some(at) = rest.find("=?") {
+        match encoded_word(&rest[at..]) {
+            Some((decoded, len)) => {
+                let between = &rest[..at];
+                if !(after_word && between.bytes().all(|byte| byte == b' ' || byte == b'\t')) {
+                    out.push_str(between);
+                }
+                out.push_str(&decoded);
+                after_word = true;
+                rest = &rest[at + len..];
+            }
+            None => {
+                out.push_str(&rest[..at + 2]);
+                after_word = false;
+                rest = &rest[at + 2..];
+            }
+        }
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// One encoded word at the start of `text`, decoded, and its length.
+fn encoded_word(text: &str) -> Option<(String, usize)> {
+    let mut fields = text.strip_prefix("=?")?.splitn(3, '?');
+    let (charset, encoding, rest) = (fields.next()?, fields.next()?, fields.next()?);
+    let end = rest.find("?=")?;
+    let payload = &rest[..end];
+    if !charset.eq_ignore_ascii_case("utf-8") {
+        return None;
+    }
+    let bytes = match encoding {
+        "B" | "b" => STANDARD.decode(payload).ok()?,
+        "Q" | "q" => percent_encoding::percent_decode_str(
+            &payload.replace('%', "=25").replace('_', " ").replace('=', "%"),
+        )
+        .collect(),
+        _ => return None,
+    };
+    let len = 2 + charset.len() + 1 + encoding.len() + 1 + end + 2;
+    Some((String::from_utf8(bytes).ok()?, len))
+}
+
+/// A value as a header can carry it: as it is where it is printable ASCII, else as an encoded word.
+fn encode_words(value: &str) -> Cow<'_, str> {
+    if value.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
+        Cow::Borrowed(value)
+    } else {
+        Cow::Owned(format!("=?UTF-8?B?{}?=", STANDARD.encode(value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &[u8])]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_bytes(value).unwrap(),
+            );
+        }
+        headers
+    }
+
+    fn meta(name: &str) -> String {
+        format!("{}{name}", amz::META_PREFIX)
+    }
+
+    #[test]
+    fn content_encoding_loses_aws_chunked() {
+        let of = |values: &[&str]| {
+            let pairs: Vec<_> = values.iter().map(|v| ("content-encoding", v.as_bytes())).collect();
+            system_headers(&headers(&pairs)).unwrap().content_encoding
+        };
+        assert_eq!(of(&["aws-chunked"]), None);
+        assert_eq!(of(&["aws-chunked,gzip"]).as_deref(), Some("gzip"));
+        assert_eq!(of(&["gzip, AWS-Chunked", "br"]).as_deref(), Some("gzip,br"));
+        assert_eq!(of(&[]), None);
+    }
+
+    #[test]
+    fn user_metadata_is_read_in_all_its_forms() {
+        let pairs: [(String, &[u8]); 5] = [
+            (meta("a"), b"1"),
+            (meta("a"), b"2"),
+            (meta("utf8"), "grün".as_bytes()),
+            (meta("latin"), b"gr\xfcn"),
+            (meta("word"), b"x =?UTF-8?B?Z3LDvG4=?= =?utf-8?Q?=C3=BC_y?= =?nonsense"),
+        ];
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let mut metadata = user_metadata(&headers(&pairs)).unwrap();
+        metadata.sort();
+        let expected = [("a", "1,2"), ("latin", "grün"), ("utf8", "grün"), ("word", "x grünü y =?nonsense")];
+        assert_eq!(metadata, expected.map(|(n, v)| (n.to_owned(), v.to_owned())));
+    }
+
+    #[test]
+    fn user_metadata_is_bounded() {
+        let name = meta("n");
+        let fits = "v".repeat(2047);
+        assert!(user_metadata(&headers(&[(&name, fits.as_bytes())])).is_ok());
+        let over = "v".repeat(2048);
+        let error = user_metadata(&headers(&[(&name, over.as_bytes())])).unwrap_err();
+        assert_eq!(error.code, Code::MetadataTooLarge);
+    }
+
+    #[test]
+    fn answers_carry_what_was_stored() {
+        let system = SystemHeaders {
+            content_type: Some("text/plain".to_owned()),
+            cache_control: Some("no-cache".to_owned()),
+            ..SystemHeaders::default()
+        };
+        let user = [("a".to_owned(), "plain".to_owned()), ("b".to_owned(), "grün".to_owned())];
+        let overrides = Query(vec![("response-content-type".to_owned(), "text/html".to_owned())]);
+        let mut out = HeaderMap::new();
+        write_object_headers(&system, &user, &overrides, &mut out);
+        assert_eq!(out[header::CONTENT_TYPE], "text/html");
+        assert_eq!(out[header::CACHE_CONTROL], "no-cache");
+        assert_eq!(out[meta("a").as_str()], "plain");
+        assert_eq!(out[meta("b").as_str()], "=?UTF-8?B?Z3LDvG4=?=");
+        let again = user_metadata(&out).unwrap();
+        assert_eq!(again, user);
+        let mut out = HeaderMap::new();
+        write_object_headers(&SystemHeaders::default(), &[], &Query::default(), &mut out);
+        assert_eq!(out[header::CONTENT_TYPE], "binary/octet-stream");
+    }
+
+    #[test]
+    fn storage_classes() {
+        let of = |class: &str| {
+            storage_class(&headers(&[(amz::STORAGE_CLASS.as_str(), class.as_bytes())])).map_err(|e| e.code)
+        };
+        assert_eq!(storage_class(&HeaderMap::new()).unwrap(), "STANDARD");
+        assert_eq!(of("STANDARD_IA"), Ok("STANDARD_IA".to_owned()));
+        assert_eq!(of("GLACIER"), Err(Code::NotImplemented));
+        assert_eq!(of("GOLD"), Err(Code::InvalidStorageClass));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn words_survive_anything(value in "[=?UTFutf8BQ_%a-c -]{0,32}") {
+            let _ = decode_words(&value);
+        }
+
+        #[test]
+        fn what_is_not_ascii_comes_back(value in "\\PC{0,20}é") {
+            let encoded = encode_words(&value);
+            proptest::prop_assert_eq!(decode_words(&encoded), value.as_str());
+        }
+    }
+}

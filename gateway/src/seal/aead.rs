@@ -131,7 +131,7 @@ impl Cipher {
 #[cfg(any(test, feature = "portable-aead"))]
 pub(super) mod oracle {
     use aes_gcm::aead::{AeadInOut, KeyInit};
-    use aes_gcm::{Aes256Gcm, Nonce, Tag};
+    use aes_gcm::{Aes256Gcm, Nonce};
 
     use super::{NONCE_LEN, TAG_LEN};
 
@@ -150,7 +150,7 @@ pub(super) mod oracle {
         #[cfg(feature = "portable-aead")]
         pub(in crate::seal) fn open(&self, nonce: &[u8; NONCE_LEN], chunk_and_tag: &mut [u8]) -> Option<()> {
             let (chunk, tag) = chunk_and_tag.split_at_mut(chunk_and_tag.len().checked_sub(TAG_LEN)?);
-            let tag = Tag::try_from(&*tag).ok()?;
+            let tag = aes_gcm::Tag::try_from(&*tag).ok()?;
             self.0.decrypt_inout_detached(&Nonce::from(*nonce), b"", chunk.into(), &tag).ok()
         }
     }

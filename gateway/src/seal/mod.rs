@@ -4,6 +4,7 @@ mod aead;
 mod opener;
 mod sealer;
 mod span;
+pub mod xaes;
 
 pub use opener::Opener;
 pub use sealer::Sealer;

@@ -1,6 +1,12 @@
 //! Which key: the plan (request over bucket default), and the envelope that keeps a version's ContentKeys wrapped.
 
+mod default;
+mod envelope;
+mod epoch;
+mod plan;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use kms_core::context::EncryptionContext;
@@ -9,7 +15,12 @@ use kms_core::kms::{Caller, Kms};
 use kms_core::secret::Secret32;
 use storage::name::{BucketId, BucketName, ObjectKey, VersionId};
 
-use crate::seal::ContentKeys;
+pub use default::{BucketEncryption, DefaultAlgorithm};
+pub use plan::{CustomerHeaders, PlanError, customer_key, plan, response_headers};
+
+use crate::seal::{ContentKey, ContentKeys};
+use envelope::{Envelope, KmsTier};
+use epoch::{BucketKeys, Epochs};
 
 /// How an object is to be encrypted: the request's headers over the bucket's default over SSE-S3.
 #[derive(Debug)]
@@ -75,6 +86,13 @@ impl SseInfo {
     }
 }
 
+impl SsePlan {
+    /// How many layers it seals the content with.
+    pub fn layers(&self) -> usize {
+        if matches!(self, Self::Kms { dsse: true, .. }) { 2 } else { 1 }
+    }
+}
+
 /// The place that an envelope is bound to.
 #[derive(Debug, Clone, Copy)]
 pub struct EnvelopePlace<'a> {
@@ -110,16 +128,21 @@ pub enum SseError {
 
 /// Makes and opens envelopes.
 pub struct Sse {
-    #[allow(dead_code)]
     kms: Arc<Kms>,
-    #[allow(dead_code)]
     region: String,
+    epochs: Epochs,
+    bucket_keys: BucketKeys,
 }
 
+/// The name under which S3's managed KMS key is known.
+const S3_SERVICE: &str = "s3";
+/// The purpose of the gateway's own keys for SSE-S3.
+const SSE_S3_PURPOSE: &str = "sse-s3";
+
 impl Sse {
-    /// Over this KMS.
-    pub fn new(kms: Arc<Kms>, region: String) -> Self {
-        Self { kms, region }
+    /// Over this KMS, whose keys are in `region`. An allowed use of a bucket-level key is remembered for `bucket_key_window`.
+    pub fn new(kms: Arc<Kms>, region: String, bucket_key_window: Duration) -> Self {
+        Self { kms, region, epochs: Epochs::default(), bucket_keys: BucketKeys::new(bucket_key_window) }
     }
 
     /// New ContentKeys for a version and the envelope that keeps them. SSE-KMS asks KMS as `caller`
@@ -130,8 +153,48 @@ impl Sse {
         place: EnvelopePlace<'_>,
         caller: &Caller,
     ) -> Result<(Bytes, ContentKeys), SseError> {
-        let _ = (plan, place, caller);
-        unimplemented!()
+        let layers = (0..plan.layers()).map(|_| ContentKey(Secret32::random())).collect();
+        let keys = ContentKeys { layers };
+        let envelope = self.rewrap(&keys, plan, place, caller)?;
+        Ok((envelope, keys))
+    }
+
+    /// The same ContentKeys under a plan of the same number of layers: moves no data.
+    pub fn rewrap(
+        &self,
+        keys: &ContentKeys,
+        plan: &SsePlan,
+        place: EnvelopePlace<'_>,
+        caller: &Caller,
+    ) -> Result<Bytes, SseError> {
+        let envelope = match plan {
+            SsePlan::S3 => {
+                let epoch = self.epochs.current(&self.kms)?;
+                Envelope::s3(&keys.layers[0], place, &epoch)
+            }
+            SsePlan::Customer(customer) => Envelope::customer(&keys.layers[0], place, customer),
+            SsePlan::Kms { key_id, context, bucket_key, dsse } => {
+                let caller = self.through_s3(caller);
+                let key_id = match key_id {
+                    Some(id) => id.clone(),
+                    None => self.kms.managed_key(S3_SERVICE)?,
+                };
+                let bound = envelope::kms_context(context, place, *bucket_key && !dsse);
+                if *bucket_key && !dsse {
+                    let epoch =
+                        self.bucket_keys.for_writing(&self.kms, &caller, place.bucket, &key_id, &bound)?;
+                    Envelope::bucket_key(&keys.layers[0], place, &epoch, context, bound)
+                } else {
+                    let data_keys = keys
+                        .layers
+                        .iter()
+                        .map(|_| self.kms.generate_data_key(&caller, &key_id, &bound))
+                        .collect::<Result<Vec<_>, _>>()?;
+                    Envelope::kms(&keys.layers, place, &data_keys, context, bound)?
+                }
+            }
+        };
+        Ok(envelope.encode())
     }
 
     /// The ContentKeys of a version.
@@ -142,26 +205,54 @@ impl Sse {
         customer: Option<&CustomerKey>,
         caller: &Caller,
     ) -> Result<ContentKeys, SseError> {
-        let _ = (envelope, place, customer, caller);
-        unimplemented!()
-    }
-
-    /// The same ContentKeys under another plan of the same number of layers: moves no data.
-    #[allow(clippy::too_many_arguments)]
-    pub fn rewrap(
-        &self,
-        keys: &ContentKeys,
-        plan: &SsePlan,
-        place: EnvelopePlace<'_>,
-        caller: &Caller,
-    ) -> Result<Bytes, SseError> {
-        let _ = (keys, plan, place, caller);
-        unimplemented!()
+        let envelope = Envelope::decode(envelope)?;
+        if customer.is_some() && !matches!(envelope, Envelope::Customer { .. }) {
+            return Err(SseError::NotCustomerEncrypted);
+        }
+        let layers = match &envelope {
+            Envelope::Customer { .. } => {
+                let customer = customer.ok_or(SseError::CustomerKeyMissing)?;
+                vec![envelope.open_customer(place, customer)?]
+            }
+            Envelope::S3 { epoch, .. } => {
+                let epoch = self.epochs.opened(&self.kms, epoch)?;
+                vec![envelope.open_layer(place, 0, &epoch.wrapping)?]
+            }
+            Envelope::Kms { tier: KmsTier::Bucket(epoch), key_arn, bound, .. } => {
+                let caller = self.through_s3(caller);
+                let context = bound.iter().cloned().collect();
+                let epoch = self.bucket_keys.for_reading(
+                    &self.kms,
+                    &caller,
+                    place.bucket,
+                    key_arn,
+                    epoch,
+                    &context,
+                )?;
+                vec![envelope.open_layer(place, 0, &epoch.wrapping)?]
+            }
+            Envelope::Kms { tier: KmsTier::Direct(data_keys), key_arn, bound, .. } => {
+                let caller = self.through_s3(caller);
+                let context: EncryptionContext = bound.iter().cloned().collect();
+                let mut layers = Vec::with_capacity(data_keys.len());
+                for (layer, ciphertext) in data_keys.iter().enumerate() {
+                    let opened = self.kms.decrypt(&caller, Some(key_arn), ciphertext, &context)?;
+                    let wrapping = envelope::wrapping_key(&opened.plaintext)?;
+                    layers.push(envelope.open_layer(place, layer, &wrapping)?);
+                }
+                layers
+            }
+        };
+        Ok(ContentKeys { layers })
     }
 
     /// What an envelope tells without any key.
     pub fn info(envelope: &[u8]) -> Result<SseInfo, SseError> {
-        let _ = envelope;
-        unimplemented!()
+        Ok(Envelope::decode(envelope)?.info())
+    }
+
+    /// The caller, speaking to KMS through S3 (`kms:ViaService`).
+    fn through_s3(&self, caller: &Caller) -> Caller {
+        Caller { via_service: Some(format!("s3.{}.amazonaws.com", self.region)), ..caller.clone() }
     }
 }

@@ -1,0 +1,118 @@
+//! XAES-256-GCM (c2sp.org/XAES-256-GCM): AES-256-GCM under a key derived from a 192-bit random nonce, so that one key
+//! may seal any number of small messages. Key wraps, catalog values and trailers are sealed with it.
+
+use aes::Aes256;
+use aes::cipher::{Block, BlockCipherEncrypt, KeyInit};
+use aes_gcm::aead::AeadInOut;
+use aes_gcm::{Aes256Gcm, Nonce, Tag};
+use kms_core::secret::Secret32;
+use zeroize::Zeroizing;
+
+/// Bytes of a message's random nonce, which stands in front of it.
+pub const NONCE_LEN: usize = 24;
+/// Bytes by which a sealed message is longer than its plain bytes.
+pub const OVERHEAD: usize = NONCE_LEN + 16;
+
+/// A message that does not open: tampered with, bound to something else, or sealed under another key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a sealed value does not open")]
+pub struct Unsealable;
+
+/// A key of XAES-256-GCM, expanded.
+pub struct Xaes {
+    aes: Aes256,
+    /// The CMAC subkey.
+    subkey: Zeroizing<[u8; 16]>,
+}
+
+impl Xaes {
+    /// Expands a key.
+    pub fn new(secret: &Secret32) -> Self {
+        let aes = Aes256::new(secret.expose().into());
+        let mut block = Block::<Aes256>::default();
+        aes.encrypt_block(&mut block);
+        let value = u128::from_be_bytes(block.into());
+        let doubled = (value << 1) ^ if value >> 127 == 1 { 0x87 } else { 0 };
+        Self { aes, subkey: Zeroizing::new(doubled.to_be_bytes()) }
+    }
+
+    /// Seals under a fresh random nonce: nonce, ciphertext, tag.
+    pub fn seal(&self, aad: &[u8], plain: &[u8]) -> Vec<u8> {
+        let mut nonce = [0; NONCE_LEN];
+        getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
+        self.seal_with(&nonce, aad, plain)
+    }
+
+    fn seal_with(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], plain: &[u8]) -> Vec<u8> {
+        let mut sealed = Vec::with_capacity(plain.len() + OVERHEAD);
+        sealed.extend_from_slice(nonce);
+        sealed.extend_from_slice(plain);
+        let (cipher, short_nonce) = self.derive(nonce);
+        let tag = cipher.encrypt_inout_detached(&short_nonce, aad, (&mut sealed[NONCE_LEN..]).into());
+        sealed.extend_from_slice(&tag.expect("a value is within what GCM seals"));
+        sealed
+    }
+
+    /// Opens what [`Xaes::seal`] made with the same additional data.
+    pub fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Unsealable> {
+        let (nonce, rest) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(Unsealable)?;
+        let (ciphertext, tag) = rest.split_last_chunk::<16>().ok_or(Unsealable)?;
+        let (cipher, short_nonce) = self.derive(nonce);
+        let mut plain = ciphertext.to_vec();
+        cipher
+            .decrypt_inout_detached(&short_nonce, aad, (&mut plain[..]).into(), &Tag::from(*tag))
+            .map_err(|_| Unsealable)?;
+        Ok(plain)
+    }
+
+    /// The message's key (the CMAC of two blocks over the first half of its nonce) and the nonce that is left for GCM.
+    fn derive(&self, nonce: &[u8; NONCE_LEN]) -> (Aes256Gcm, Nonce<aes_gcm::aead::consts::U12>) {
+        let mut key = Zeroizing::new([0; 32]);
+        for (half, counter) in key.chunks_exact_mut(16).zip(1..) {
+            let mut block = [0, counter, b'X', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            block[4..].copy_from_slice(&nonce[..12]);
+            for (byte, mask) in block.iter_mut().zip(*self.subkey) {
+                *byte ^= mask;
+            }
+            let mut block = Block::<Aes256>::from(block);
+            self.aes.encrypt_block(&mut block);
+            half.copy_from_slice(&block);
+        }
+        let short_nonce: [u8; 12] = nonce[12..].try_into().expect("the second half of 24 bytes");
+        (Aes256Gcm::new(&(*key).into()), short_nonce.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_vectors() {
+        let nonce = b"ABCDEFGHIJKLMNOPQRSTUVWX";
+        for (byte, aad, expected) in [
+            (1, &b""[..], "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271"),
+            (3, b"c2sp.org/XAES-256-GCM", "986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d"),
+        ] {
+            let xaes = Xaes::new(&Secret32::take(&mut [byte; 32]));
+            let sealed = xaes.seal_with(nonce, aad, b"XAES-256-GCM");
+            assert_eq!(hex::encode(&sealed[NONCE_LEN..]), expected);
+            assert_eq!(xaes.open(aad, &sealed).unwrap(), b"XAES-256-GCM");
+        }
+    }
+
+    #[test]
+    fn every_change_is_noticed() {
+        let xaes = Xaes::new(&Secret32::take(&mut [1; 32]));
+        let sealed = xaes.seal(b"place", b"value");
+        for at in 0..sealed.len() {
+            let mut damaged = sealed.clone();
+            damaged[at] ^= 1;
+            assert_eq!(xaes.open(b"place", &damaged), Err(Unsealable));
+        }
+        for len in 0..sealed.len() {
+            assert_eq!(xaes.open(b"place", &sealed[..len]), Err(Unsealable));
+        }
+        assert_eq!(xaes.open(b"elsewhere", &sealed), Err(Unsealable));
+    }
+}

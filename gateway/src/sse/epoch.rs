@@ -1,0 +1,192 @@
+//! Keys that are shared by many objects for a while: SSE-S3's epochs and bucket-level KMS keys.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use kms_core::context::EncryptionContext;
+use kms_core::error::KmsError;
+use kms_core::kms::{Caller, Kms};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use storage::name::BucketId;
+
+use super::{SSE_S3_PURPOSE, SseError, envelope};
+use crate::seal::xaes::Xaes;
+
+/// How many objects one epoch wraps at most, and for how long.
+const MAX_USES: u32 = 1 << 20;
+const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many opened epochs are kept in memory.
+const MAX_OPENED: usize = 1024;
+
+/// An epoch as each of its objects' envelopes keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct StoredEpoch {
+    /// Which epoch: random.
+    pub(super) id: [u8; 16],
+    /// Its key under KMS.
+    pub(super) ciphertext: Vec<u8>,
+}
+
+/// An epoch, opened.
+pub(super) struct Epoch {
+    pub(super) stored: StoredEpoch,
+    /// ARN of the KMS key that wraps it; empty for the gateway's own.
+    pub(super) key_arn: String,
+    pub(super) wrapping: Xaes,
+    since: Instant,
+    uses: AtomicU32,
+}
+
+impl Epoch {
+    fn new(stored: StoredEpoch, key_arn: String, wrapping: Xaes) -> Arc<Self> {
+        Arc::new(Self { stored, key_arn, wrapping, since: Instant::now(), uses: AtomicU32::new(0) })
+    }
+
+    /// Counts one more use, unless the epoch is used up.
+    fn use_once(&self) -> bool {
+        self.since.elapsed() < MAX_AGE && self.uses.fetch_add(1, Ordering::Relaxed) < MAX_USES
+    }
+}
+
+/// SSE-S3's epochs: a new one at each start, each day, and after a million objects; no KMS call per object.
+#[derive(Default)]
+pub(super) struct Epochs {
+    current: Mutex<Option<Arc<Epoch>>>,
+    opened: Bounded<[u8; 16], Arc<Epoch>>,
+}
+
+impl Epochs {
+    /// The epoch that new objects are wrapped under.
+    pub(super) fn current(&self, kms: &Kms) -> Result<Arc<Epoch>, SseError> {
+        let mut current = self.current.lock();
+        if let Some(epoch) = current.as_ref().filter(|epoch| epoch.use_once()) {
+            return Ok(epoch.clone());
+        }
+        let id = random_id();
+        let data_key = kms.generate_internal_key(SSE_S3_PURPOSE, &s3_context(&id))?;
+        let stored = StoredEpoch { id, ciphertext: data_key.ciphertext_blob };
+        let epoch = Epoch::new(stored, String::new(), envelope::wrapping_key(&data_key.plaintext)?);
+        *current = Some(epoch.clone());
+        self.opened.insert(id, epoch.clone());
+        Ok(epoch)
+    }
+
+    /// The epoch of an envelope.
+    pub(super) fn opened(&self, kms: &Kms, stored: &StoredEpoch) -> Result<Arc<Epoch>, SseError> {
+        if let Some(epoch) = self.opened.get(&stored.id).filter(|epoch| epoch.stored == *stored) {
+            return Ok(epoch);
+        }
+        let secret = kms.decrypt_internal_key(SSE_S3_PURPOSE, &stored.ciphertext, &s3_context(&stored.id));
+        let secret = secret.map_err(|error| match error {
+            KmsError::InvalidCiphertext => SseError::Tampered,
+            other => other.into(),
+        })?;
+        let epoch = Epoch::new(stored.clone(), String::new(), envelope::wrapping_key(&secret)?);
+        self.opened.insert(stored.id, epoch.clone());
+        Ok(epoch)
+    }
+}
+
+/// Bucket-level KMS keys. A cache can only ever extend *allowed*, per principal, and only for the window.
+pub(super) struct BucketKeys {
+    window: Duration,
+    /// By caller, bucket and KMS key as named.
+    writing: Bounded<(String, BucketId, String), (Instant, Arc<Epoch>)>,
+    /// By caller, bucket and epoch.
+    reading: Bounded<(String, BucketId, [u8; 16]), (Instant, Arc<Epoch>)>,
+}
+
+impl BucketKeys {
+    pub(super) fn new(window: Duration) -> Self {
+        Self { window, writing: Bounded::default(), reading: Bounded::default() }
+    }
+
+    /// The bucket-level key that new objects of this caller are wrapped under.
+    pub(super) fn for_writing(
+        &self,
+        kms: &Kms,
+        caller: &Caller,
+        bucket: BucketId,
+        key_id: &str,
+        bound: &EncryptionContext,
+    ) -> Result<Arc<Epoch>, SseError> {
+        let place = (caller.arn.clone(), bucket, key_id.to_owned());
+        // A context of the caller's own makes another data key; it is not shared.
+        let shareable = bound.iter().count() == 1;
+        if let Some((since, epoch)) = self.writing.get(&place).filter(|_| shareable)
+            && since.elapsed() < self.window
+            && epoch.use_once()
+        {
+            return Ok(epoch);
+        }
+        let data_key = kms.generate_data_key(caller, key_id, bound)?;
+        let stored = StoredEpoch { id: random_id(), ciphertext: data_key.ciphertext_blob };
+        let epoch = Epoch::new(stored, data_key.key_arn, envelope::wrapping_key(&data_key.plaintext)?);
+        if shareable && !self.window.is_zero() {
+            self.writing.insert(place, (Instant::now(), epoch.clone()));
+        }
+        Ok(epoch)
+    }
+
+    /// The bucket-level key of an envelope.
+    pub(super) fn for_reading(
+        &self,
+        kms: &Kms,
+        caller: &Caller,
+        bucket: BucketId,
+        key_arn: &str,
+        stored: &StoredEpoch,
+        bound: &EncryptionContext,
+    ) -> Result<Arc<Epoch>, SseError> {
+        let place = (caller.arn.clone(), bucket, stored.id);
+        if let Some((since, epoch)) = self.reading.get(&place)
+            && since.elapsed() < self.window
+            && epoch.stored == *stored
+        {
+            return Ok(epoch);
+        }
+        let opened = kms.decrypt(caller, Some(key_arn), &stored.ciphertext, bound)?;
+        let epoch = Epoch::new(stored.clone(), opened.key_arn, envelope::wrapping_key(&opened.plaintext)?);
+        if !self.window.is_zero() {
+            self.reading.insert(place, (Instant::now(), epoch.clone()));
+        }
+        Ok(epoch)
+    }
+}
+
+/// A map of bounded size; a full one starts over, which costs a KMS call per entry that is still in use.
+struct Bounded<K, V>(Mutex<HashMap<K, V>>);
+
+impl<K: Eq + Hash, V: Clone> Bounded<K, V> {
+    fn get(&self, name: &K) -> Option<V> {
+        self.0.lock().get(name).cloned()
+    }
+
+    fn insert(&self, name: K, value: V) {
+        let mut map = self.0.lock();
+        if map.len() >= MAX_OPENED {
+            map.clear();
+        }
+        map.insert(name, value);
+    }
+}
+
+impl<K, V> Default for Bounded<K, V> {
+    fn default() -> Self {
+        Self(Mutex::new(HashMap::new()))
+    }
+}
+
+fn s3_context(id: &[u8; 16]) -> EncryptionContext {
+    [("epoch".to_owned(), hex::encode(id))].into_iter().collect()
+}
+
+fn random_id() -> [u8; 16] {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).expect("the operating system gives random bytes");
+    id
+}

@@ -12,7 +12,7 @@ use crate::authz::Denied;
 use crate::http::body::BodyError;
 use crate::seal::OpenError;
 use crate::sealed_kv::Unsealable;
-use crate::sse::SseError;
+use crate::sse::{PlanError, SseError};
 use crate::transfer::aws_chunked::ChunkedError;
 
 impl From<CatalogError> for S3Error {
@@ -186,6 +186,20 @@ fn spaced_hex(text: &str) -> String {
         out.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
     }
     out
+}
+
+impl From<PlanError> for S3Error {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::InvalidArgument { message, name, value } => {
+                Self::invalid_argument(message, name.as_str(), value)
+            }
+            PlanError::CustomerAlgorithm => Code::InvalidEncryptionAlgorithmError.into(),
+            PlanError::InvalidRequest(message) => Self::invalid_request(message),
+            PlanError::CustomerKeysBlocked => Code::AccessDenied.into(),
+            PlanError::CorruptDefault => Self::new(Code::InternalError).source(error),
+        }
+    }
 }
 
 impl From<SseError> for S3Error {

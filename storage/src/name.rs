@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Why a name was refused. The text is for logs; the gateway has AWS's text for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +28,16 @@ pub enum NameError {
 /// A bucket's name: 3 to 63 bytes by the rules for general purpose buckets
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Box<str>")]
 pub struct BucketName(Box<str>);
+
+impl TryFrom<Box<str>> for BucketName {
+    type Error = NameError;
+
+    fn try_from(name: Box<str>) -> Result<Self, NameError> {
+        Self::parse(&name)
+    }
+}
 
 impl BucketName {
     /// Parses a name.
@@ -59,7 +69,16 @@ impl fmt::Display for BucketName {
 
 /// An object's name: 1 to 1024 bytes of UTF-8, otherwise opaque; never mapped to a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Box<str>")]
 pub struct ObjectKey(Box<str>);
+
+impl TryFrom<Box<str>> for ObjectKey {
+    type Error = NameError;
+
+    fn try_from(name: Box<str>) -> Result<Self, NameError> {
+        Self::parse(&name)
+    }
+}
 
 impl ObjectKey {
     /// The longest key, in bytes.
@@ -106,8 +125,29 @@ impl Timestamp {
 macro_rules! id128 {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name([u8; 16]);
+
+        // Text where the form is for people, else the bare bytes.
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    serializer.collect_str(self)
+                } else {
+                    self.0.serialize(serializer)
+                }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if deserializer.is_human_readable() {
+                    Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+                } else {
+                    <[u8; 16]>::deserialize(deserializer).map(Self)
+                }
+            }
+        }
 
         impl $name {
             /// The id of these bytes.
@@ -202,7 +242,16 @@ id128! {
 
 /// The number of a part: 1 to 10,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16")]
 pub struct PartNumber(u16);
+
+impl TryFrom<u16> for PartNumber {
+    type Error = NameError;
+
+    fn try_from(number: u16) -> Result<Self, NameError> {
+        Self::new(number.into())
+    }
+}
 
 impl PartNumber {
     /// The highest part number.

@@ -1,0 +1,208 @@
+//! Blobs that no record refers to any more: a durable queue, filled by the commits that displace them and drained by
+//! whoever owns the blob store. Content that is being read is passed over.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::record::{
+    ContentRecord, DisplacedRecord, DisplacedWhat, LayoutRecord, PartRecord, Record, UploadRecord,
+};
+use super::{Catalog, CatalogError, SCAN_LEN, layout};
+use crate::blob::BlobRef;
+use crate::kv::{Condition, Direction, Key, KeyRange, KvError, Transaction, Write};
+use crate::name::{BucketId, Timestamp, VersionId};
+
+/// Blobs to delete, and what to forget after that with [`Catalog::forget_displaced`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Displaced {
+    /// The content that they were; `None` for journals.
+    pub content: Option<VersionId>,
+    /// The blobs.
+    pub blobs: Vec<BlobRef>,
+    /// What to write once the blobs are deleted.
+    afterwards: Vec<Write>,
+}
+
+impl Catalog {
+    /// Blobs that were displaced before this time and may be deleted, oldest first: about `limit` of them (up to 256
+    /// more), fewer if there are fewer. Content that is pinned is passed over. A grace of some seconds spares readers
+    /// that have read a record and not yet opened its blob.
+    pub async fn next_displaced(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Displaced>, CatalogError> {
+        let mut range =
+            KeyRange { start: layout::displaced_end(0), end: Some(layout::displaced_end(before.unix_ms())) };
+        let (mut answer, mut blob_count) = (Vec::new(), 0);
+        loop {
+            let found = self.kv.scan(range.clone(), Direction::Forward, SCAN_LEN).await?;
+            for (key, entry) in &found {
+                let record = DisplacedRecord::decode(&entry.value)?;
+                if record.content.is_some_and(|content| self.shared.pins.holds(content)) {
+                    continue;
+                }
+                let displaced = match record.what {
+                    DisplacedWhat::Blob(blob) => Displaced {
+                        content: record.content,
+                        blobs: vec![blob],
+                        afterwards: vec![Write::Delete(key.clone())],
+                    },
+                    DisplacedWhat::Parts { after, keep } => {
+                        let Some(content) = record.content else {
+                            return Err(CatalogError::Corrupt("displaced parts"));
+                        };
+                        self.displaced_parts(key, content, after, keep).await?
+                    }
+                    DisplacedWhat::Uploads(bucket) => {
+                        self.displace_uploads(key, bucket).await?;
+                        continue;
+                    }
+                };
+                blob_count += displaced.blobs.len();
+                answer.push(displaced);
+                if blob_count >= limit {
+                    return Ok(answer);
+                }
+            }
+            match found.last() {
+                Some((last, _)) if found.len() == SCAN_LEN => range.start = layout::successor(last),
+                _ => return Ok(answer),
+            }
+        }
+    }
+
+    /// Forgets what [`Catalog::next_displaced`] named, once its blobs are deleted.
+    pub async fn forget_displaced(&self, displaced: Vec<Displaced>) -> Result<(), CatalogError> {
+        let writes: Vec<Write> = displaced.into_iter().flat_map(|displaced| displaced.afterwards).collect();
+        for writes in writes.chunks(1024) {
+            self.kv.commit(Transaction { conditions: Vec::new(), writes: writes.to_vec() }).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a version's blobs from being reclaimed while it is read or written; released on drop.
+    pub fn pin(&self, content: VersionId) -> ReadPin {
+        self.shared.pins.pin(content)
+    }
+
+    pub(super) fn is_pinned(&self, content: VersionId) -> bool {
+        self.shared.pins.holds(content)
+    }
+
+    /// One scan of a content's parts; the cursor moves on when they are forgotten.
+    async fn displaced_parts(
+        &self,
+        queued: &Key,
+        content: VersionId,
+        after: u16,
+        keep: Vec<(u16, u16)>,
+    ) -> Result<Displaced, CatalogError> {
+        let mut range = KeyRange::prefix(layout::parts(content));
+        range.start = layout::part(content, after.saturating_add(1));
+        let found = self.kv.scan(range, Direction::Forward, SCAN_LEN).await?;
+        let mut displaced = Displaced { content: Some(content), blobs: Vec::new(), afterwards: Vec::new() };
+        let mut last = after;
+        for (key, entry) in &found {
+            last = layout::part_number(key)?;
+            if keep.iter().any(|&(low, high)| (low..=high).contains(&last)) {
+                continue;
+            }
+            displaced.blobs.push(PartRecord::decode(&entry.value)?.blob);
+            displaced.afterwards.push(Write::Delete(key.clone()));
+        }
+        displaced.afterwards.push(if found.len() < SCAN_LEN {
+            Write::Delete(queued.clone())
+        } else {
+            let what = DisplacedWhat::Parts { after: last, keep };
+            Write::Put(queued.clone(), DisplacedRecord { content: Some(content), what }.encode())
+        });
+        Ok(displaced)
+    }
+
+    /// Ends a batch of a deleted bucket's uploads: their parts come next.
+    async fn displace_uploads(&self, queued: &Key, bucket: BucketId) -> Result<(), CatalogError> {
+        let range = KeyRange::prefix(layout::within(layout::UPLOAD, bucket));
+        let found = self.kv.scan(range, Direction::Forward, SCAN_LEN).await?;
+        let mut transaction = Transaction::default();
+        for (key, entry) in &found {
+            transaction.conditions.push(Condition::At(key.clone(), entry.revision));
+            transaction.writes.push(Write::Delete(key.clone()));
+            let content = layout::upload_id_in(key)?.0;
+            transaction.writes.push(displaced_parts(content, Vec::new()));
+            let journal = UploadRecord::decode(&entry.value)?.journal;
+            transaction.writes.extend(journal.map(|blob| displaced_blob(None, blob)));
+        }
+        if found.len() < SCAN_LEN {
+            transaction.writes.push(Write::Delete(queued.clone()));
+        }
+        match self.kv.commit(transaction).await {
+            // Somebody else drains too; the next call sees what is left.
+            Ok(()) | Err(KvError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl DisplacedRecord {
+    /// Puts it at the end of the queue.
+    pub(super) fn queue(&self) -> Write {
+        let mut salt = [0; 8];
+        getrandom::fill(&mut salt).expect("the operating system gives random bytes");
+        Write::Put(layout::displaced(Timestamp::now().unix_ms(), salt), self.encode())
+    }
+}
+
+/// Queues one blob: of this content, or a journal.
+pub(super) fn displaced_blob(content: Option<VersionId>, blob: BlobRef) -> Write {
+    DisplacedRecord { content, what: DisplacedWhat::Blob(blob) }.queue()
+}
+
+/// Queues the parts of a content but for those to keep. Their number does not matter: the queue's drain pages through them.
+pub(super) fn displaced_parts(content: VersionId, keep: Vec<(u16, u16)>) -> Write {
+    DisplacedRecord { content: Some(content), what: DisplacedWhat::Parts { after: 0, keep } }.queue()
+}
+
+/// Queues a whole content.
+pub(super) fn displaced_content(content: &ContentRecord) -> Write {
+    match &content.layout {
+        LayoutRecord::Single(blob) => displaced_blob(Some(content.version), *blob),
+        LayoutRecord::Parts(_) => displaced_parts(content.version, Vec::new()),
+    }
+}
+
+/// How many readers each content has.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pins(Arc<Mutex<HashMap<VersionId, usize>>>);
+
+impl Pins {
+    fn pin(&self, content: VersionId) -> ReadPin {
+        *self.0.lock().entry(content).or_default() += 1;
+        ReadPin { pins: self.clone(), content }
+    }
+
+    fn holds(&self, content: VersionId) -> bool {
+        self.0.lock().contains_key(&content)
+    }
+}
+
+/// See [`Catalog::pin`].
+#[derive(Debug)]
+pub struct ReadPin {
+    pins: Pins,
+    content: VersionId,
+}
+
+impl Drop for ReadPin {
+    fn drop(&mut self) {
+        let mut pins = self.pins.0.lock();
+        if let Some(count) = pins.get_mut(&self.content) {
+            *count -= 1;
+            if *count == 0 {
+                pins.remove(&self.content);
+            }
+        }
+    }
+}

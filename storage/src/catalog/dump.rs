@@ -1,0 +1,126 @@
+//! The whole catalog as lines of JSON, for a move to another engine: FORMAT.md has the form.
+
+use serde::{Deserialize, Serialize};
+
+use super::record::{BucketRecord, PartRecord, Record, UploadRecord, VersionRecord};
+use super::{Catalog, CatalogError, SCAN_LEN, layout};
+use crate::kv::{Direction, Key, KeyRange, Transaction, Write};
+use crate::name::{BucketId, BucketName, ObjectKey, PartNumber, UploadId, VersionId};
+
+/// The form's number, in its first line.
+const FORM: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Line {
+    SealgateCatalog(u32),
+    Bucket { name: BucketName, record: BucketRecord },
+    Version { bucket: BucketId, object: ObjectKey, record: Box<VersionRecord> },
+    Upload { bucket: BucketId, object: ObjectKey, id: UploadId, record: Box<UploadRecord> },
+    Part { version: VersionId, number: PartNumber, record: PartRecord },
+}
+
+impl Catalog {
+    /// The next lines, each ended by a line feed, and where to go on; begin with `None`, end when it answers `None`.
+    /// Displaced blobs are not in it: they are orphans where the lines go.
+    pub async fn dump(&self, after: Option<Key>) -> Result<(String, Option<Key>), CatalogError> {
+        let mut lines = String::new();
+        let start = match after {
+            Some(after) => layout::successor(&after),
+            None => {
+                Line::SealgateCatalog(FORM).append_to(&mut lines);
+                Key::new()
+            }
+        };
+        let found = self.kv.scan(KeyRange { start, end: None }, Direction::Forward, SCAN_LEN).await?;
+        for (key, entry) in &found {
+            if let Some(line) = Line::of(key, &entry.value)? {
+                line.append_to(&mut lines);
+            }
+        }
+        let next = found.last().filter(|_| found.len() == SCAN_LEN).map(|(last, _)| last.clone());
+        Ok((lines, next))
+    }
+
+    /// Puts lines that [`Catalog::dump`] wrote: all in one commit, so give some hundred at once.
+    pub async fn load<'a>(&self, lines: impl IntoIterator<Item = &'a str>) -> Result<(), CatalogError> {
+        let mut writes = Vec::new();
+        for line in lines {
+            let line: Line =
+                serde_json::from_str(line).map_err(|_| CatalogError::Corrupt("a line of a dump"))?;
+            writes.extend(line.write()?);
+        }
+        Ok(self.kv.commit(Transaction { conditions: Vec::new(), writes }).await?)
+    }
+
+    /// Does it hold nothing at all?
+    pub async fn is_empty(&self) -> Result<bool, CatalogError> {
+        let all = KeyRange { start: Key::new(), end: None };
+        Ok(self.kv.scan(all, Direction::Forward, 1).await?.is_empty())
+    }
+}
+
+impl Line {
+    /// The line of an entry; `None` for what a dump leaves out.
+    fn of(key: &Key, value: &[u8]) -> Result<Option<Self>, CatalogError> {
+        let kind = key.first().copied().unwrap_or_default();
+        let corrupt = |_| CatalogError::Corrupt("a key");
+        let bucket_and_object = || {
+            let bucket = key.get(1..17).and_then(|id| id.try_into().ok()).map(BucketId::from_bytes);
+            let bucket = bucket.ok_or(CatalogError::Corrupt("a key"))?;
+            let object = ObjectKey::parse(&layout::name_in(key, 17)?).map_err(corrupt)?;
+            Ok::<_, CatalogError>((bucket, object))
+        };
+        Ok(Some(match kind {
+            layout::BUCKET => {
+                let name = str::from_utf8(&key[1..]).map_err(|_| CatalogError::Corrupt("a key"))?;
+                Self::Bucket {
+                    name: BucketName::parse(name).map_err(corrupt)?,
+                    record: BucketRecord::decode(value)?,
+                }
+            }
+            layout::HEAD => {
+                let (bucket, object) = bucket_and_object()?;
+                Self::Version { bucket, object, record: Box::new(VersionRecord::decode(value)?) }
+            }
+            layout::UPLOAD => {
+                let (bucket, object) = bucket_and_object()?;
+                let id = layout::upload_id_in(key)?;
+                Self::Upload { bucket, object, id, record: Box::new(UploadRecord::decode(value)?) }
+            }
+            layout::PART => {
+                let number = layout::part_number(key)?;
+                let version = key[1..17].try_into().map_err(|_| CatalogError::Corrupt("a key"))?;
+                Self::Part {
+                    version: VersionId::from_bytes(version),
+                    number: PartNumber::new(number.into()).map_err(corrupt)?,
+                    record: PartRecord::decode(value)?,
+                }
+            }
+            layout::DISPLACED | layout::COMPLETED => return Ok(None),
+            _ => return Err(CatalogError::Corrupt("a key of unknown kind")),
+        }))
+    }
+
+    fn write(self) -> Result<Option<Write>, CatalogError> {
+        Ok(Some(match self {
+            Self::SealgateCatalog(FORM) => return Ok(None),
+            Self::SealgateCatalog(_) => return Err(CatalogError::Corrupt("a dump of a newer form")),
+            Self::Bucket { name, record } => Write::Put(layout::bucket(&name), record.encode()),
+            Self::Version { bucket, object, record } => {
+                Write::Put(layout::head(bucket, &object), record.encode())
+            }
+            Self::Upload { bucket, object, id, record } => {
+                Write::Put(layout::upload(bucket, &object, id), record.encode())
+            }
+            Self::Part { version, number, record } => {
+                Write::Put(layout::part(version, number.get()), record.encode())
+            }
+        }))
+    }
+
+    fn append_to(&self, lines: &mut String) {
+        lines.push_str(&serde_json::to_string(self).expect("a line has only text keys"));
+        lines.push('\n');
+    }
+}

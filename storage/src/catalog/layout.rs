@@ -1,0 +1,198 @@
+//! Where each record lies: an order-preserving encoding of names into keys of the map.
+//!
+//! An object's name is written with every 0x00 byte escaped as 0x00 0xFF and ended by 0x00 0x00, so that byte order
+//! of the encoded form is byte order of the names and no name's encoding is a prefix of another's.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::CatalogError;
+use crate::kv::{Key, prefix_end};
+use crate::name::{BucketId, BucketName, ObjectKey, UploadId, VersionId};
+
+/// Buckets by name.
+pub(super) const BUCKET: u8 = b'B';
+/// Current versions by bucket and object.
+pub(super) const HEAD: u8 = b'H';
+/// Other versions by bucket, object and version, newest first.
+pub(super) const VERSION: u8 = b'V';
+/// Uploads by bucket, object and time of initiation.
+pub(super) const UPLOAD: u8 = b'U';
+/// Parts by version and part number.
+pub(super) const PART: u8 = b'P';
+/// Displaced content by the time of its displacement.
+pub(super) const DISPLACED: u8 = b'D';
+/// Completed uploads, kept while a catalog is rebuilt.
+pub(super) const COMPLETED: u8 = b'R';
+
+const TERMINATOR: [u8; 2] = [0, 0];
+
+/// The key of a bucket's record.
+pub(super) fn bucket(name: &BucketName) -> Key {
+    bucket_prefix(name.as_str())
+}
+
+/// The beginning of the keys of all buckets whose names start so.
+pub(super) fn bucket_prefix(prefix: &str) -> Key {
+    [&[BUCKET], prefix.as_bytes()].concat().into()
+}
+
+/// The beginning of the keys of all of a bucket's records of this kind.
+pub(super) fn within(kind: u8, bucket: BucketId) -> Key {
+    [&[kind], &bucket.as_bytes()[..]].concat().into()
+}
+
+/// The key of an object's current version.
+pub(super) fn head(bucket: BucketId, object: &ObjectKey) -> Key {
+    of_name(&within(HEAD, bucket), object.as_str())
+}
+
+/// The key of an upload: uploads of one object lie in order of their initiation.
+pub(super) fn upload(bucket: BucketId, object: &ObjectKey, id: UploadId) -> Key {
+    let mut key = BytesMut::from(&of_name(&within(UPLOAD, bucket), object.as_str())[..]);
+    key.put_slice(&flip_time(*id.0.as_bytes()));
+    key.freeze()
+}
+
+/// The key of a part of an upload or of completed content.
+pub(super) fn part(version: VersionId, number: u16) -> Key {
+    let mut key = BytesMut::with_capacity(19);
+    key.put_u8(PART);
+    key.put_slice(version.as_bytes());
+    key.put_u16(number);
+    key.freeze()
+}
+
+/// The beginning of the keys of all parts of a version.
+pub(super) fn parts(version: VersionId) -> Key {
+    [&[PART], &version.as_bytes()[..]].concat().into()
+}
+
+/// The number of the part that lies under this key.
+pub(super) fn part_number(key: &[u8]) -> Result<u16, CatalogError> {
+    match key {
+        [PART, .., high, low] if key.len() == 19 => Ok(u16::from_be_bytes([*high, *low])),
+        _ => Err(CatalogError::Corrupt("a part's key")),
+    }
+}
+
+/// A key for a displaced content: in order of time, unique by `salt`.
+pub(super) fn displaced(unix_ms: u64, salt: [u8; 8]) -> Key {
+    let mut key = BytesMut::with_capacity(17);
+    key.put_u8(DISPLACED);
+    key.put_u64(unix_ms);
+    key.put_slice(&salt);
+    key.freeze()
+}
+
+/// The key that is behind everything displaced before this time.
+pub(super) fn displaced_end(unix_ms: u64) -> Key {
+    let mut key = BytesMut::with_capacity(9);
+    key.put_u8(DISPLACED);
+    key.put_u64(unix_ms);
+    key.freeze()
+}
+
+/// The mark that this upload was completed.
+pub(super) fn completed(version: VersionId) -> Key {
+    [&[COMPLETED], &version.as_bytes()[..]].concat().into()
+}
+
+/// `base` and a whole name, so that what follows orders records of one name.
+pub(super) fn of_name(base: &[u8], name: &str) -> Key {
+    let mut key = BytesMut::with_capacity(base.len() + name.len() + 18);
+    key.put_slice(base);
+    escape(name, &mut key);
+    key.put_slice(&TERMINATOR);
+    key.freeze()
+}
+
+/// `base` and the beginning of names.
+pub(super) fn of_name_prefix(base: &[u8], prefix: &str) -> Key {
+    let mut key = BytesMut::with_capacity(base.len() + prefix.len());
+    key.put_slice(base);
+    escape(prefix, &mut key);
+    key.freeze()
+}
+
+/// The first key behind every record of this name, or of all names that start so, in a key made here.
+pub(super) fn behind(key: &[u8]) -> Key {
+    prefix_end(key).expect("a key starts with a kind, which is below 0xFF")
+}
+
+/// The least key above this one.
+pub(super) fn successor(key: &[u8]) -> Key {
+    [key, &[0]].concat().into()
+}
+
+/// The name in a key that starts with `base_len` bytes of kind and bucket.
+pub(super) fn name_in(key: &[u8], base_len: usize) -> Result<String, CatalogError> {
+    let corrupt = CatalogError::Corrupt("an object's name in a key");
+    let mut rest = key.get(base_len..).unwrap_or_default();
+    let mut name = Vec::with_capacity(rest.len());
+    loop {
+        match rest {
+            [0, 0, ..] => break,
+            [0, 0xff, tail @ ..] => {
+                name.push(0);
+                rest = tail;
+            }
+            [0, ..] | [] => return Err(corrupt),
+            [byte, tail @ ..] => {
+                name.push(*byte);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(name).map_err(|_| corrupt)
+}
+
+/// The object, and the upload's id, of an upload's key.
+pub(super) fn upload_id_in(key: &Bytes) -> Result<UploadId, CatalogError> {
+    let tail = key.last_chunk::<16>().ok_or(CatalogError::Corrupt("an upload's key"))?;
+    Ok(UploadId(VersionId::from_bytes(flip_time(*tail))))
+}
+
+fn escape(name: &str, out: &mut BytesMut) {
+    if !name.as_bytes().contains(&0) {
+        return out.put_slice(name.as_bytes());
+    }
+    for &byte in name.as_bytes() {
+        out.put_u8(byte);
+        if byte == 0 {
+            out.put_u8(0xff);
+        }
+    }
+}
+
+/// Ids order newest first, uploads are listed oldest first: inverts the half that is the time.
+fn flip_time(mut id: [u8; 16]) -> [u8; 16] {
+    id[..8].iter_mut().for_each(|byte| *byte = !*byte);
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn keys_order_as_names_do(a in "[\u{0}\u{1}a\u{ff}é]{1,6}", b in "[\u{0}\u{1}a\u{ff}é]{1,6}") {
+            let base = within(HEAD, BucketId::from_bytes([0xff; 16]));
+            prop_assert_eq!(of_name(&base, &a).cmp(&of_name(&base, &b)), a.as_bytes().cmp(b.as_bytes()));
+            prop_assert_eq!(name_in(&of_name(&base, &a), base.len()).expect("it decodes"), a.clone());
+            prop_assert_eq!(of_name(&base, &a).starts_with(&of_name_prefix(&base, &b)), a.starts_with(&b));
+        }
+    }
+
+    #[test]
+    fn uploads_of_an_object_order_by_initiation() {
+        let bucket = BucketId::random();
+        let object = ObjectKey::parse("o").expect("a name");
+        let ids = [1, 2, 300].map(|us| UploadId(VersionId::new(us)));
+        let keys = ids.map(|id| upload(bucket, &object, id));
+        assert!(keys.is_sorted());
+        assert_eq!(upload_id_in(&keys[1]).expect("it decodes"), ids[1]);
+    }
+}

@@ -1,0 +1,162 @@
+//! Which record a blob belongs to, asked from the blob's side: for the sweep of orphans and for moving blobs.
+
+use super::record::{BucketRecord, LayoutRecord, PartRecord, Record, UploadRecord, VersionRecord};
+use super::{Catalog, CatalogError, layout};
+use crate::blob::{BlobOwner, BlobRef};
+use crate::kv::{Condition, Key, Transaction, Write};
+use crate::name::{BlobId, UploadId};
+
+/// What the records say of a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnerState {
+    /// A record refers to it, or somebody reads or writes its content now: it stays.
+    Alive,
+    /// No record refers to it, and none will any more: it may be deleted.
+    Dead,
+    /// No record refers to it; one may still come, as a blob is finished before its record is committed. Once no write
+    /// that was running when it was listed runs any more (or at start, before there are any), it is dead.
+    Unknown,
+}
+
+impl Catalog {
+    /// Does the record of `owner` refer to this blob?
+    pub async fn owner_state(&self, owner: &BlobOwner, blob: BlobId) -> Result<OwnerState, CatalogError> {
+        let referred = |stored: Option<BlobRef>| stored.is_some_and(|stored| stored.id == blob);
+        match owner {
+            BlobOwner::Content { bucket, object, version, part } => {
+                if self.is_pinned(*version) {
+                    return Ok(OwnerState::Alive);
+                }
+                // In this order: an upload that ends between the two reads is found as a version by the second.
+                let upload = match part {
+                    Some(_) => {
+                        self.get([layout::upload(*bucket, object, UploadId(*version))]).await?[0].is_some()
+                    }
+                    None => false,
+                };
+                let [head] = self.get([layout::head(*bucket, object)]).await?;
+                let content = head.map(|head| VersionRecord::decode(&head.value)).transpose()?;
+                let content =
+                    content.and_then(|head| head.content).filter(|content| content.version == *version);
+                let (stored, settled) = match (part, content.map(|content| content.layout)) {
+                    (None, Some(LayoutRecord::Single(stored))) => (Some(stored), true),
+                    (None, _) => (None, false),
+                    (Some(part), Some(LayoutRecord::Parts(directory))) if directory.names(part.get()) => {
+                        (self.part_blob(owner).await?, true)
+                    }
+                    (Some(_), Some(_)) => (None, true),
+                    (Some(_), None) if upload => (self.part_blob(owner).await?, false),
+                    (Some(_), None) => (None, true),
+                };
+                Ok(match (referred(stored), settled) {
+                    (true, _) => OwnerState::Alive,
+                    (false, true) => OwnerState::Dead,
+                    (false, false) => OwnerState::Unknown,
+                })
+            }
+            BlobOwner::Journal { subject } => {
+                let [found] = self.get([subject.clone()]).await?;
+                let journal = found.map(|found| Journalled::decode(subject, &found.value)).transpose()?;
+                let alive = referred(journal.and_then(|mut record| *record.journal()));
+                Ok(if alive { OwnerState::Alive } else { OwnerState::Unknown })
+            }
+        }
+    }
+
+    /// Lets the record of `owner` refer to `to` in the place of `from`; false if it does not refer to `from` (any more).
+    pub async fn relocate(
+        &self,
+        owner: &BlobOwner,
+        from: BlobRef,
+        to: BlobRef,
+    ) -> Result<bool, CatalogError> {
+        let key = match owner {
+            BlobOwner::Content { bucket, object, part: None, .. } => layout::head(*bucket, object),
+            BlobOwner::Content { version, part: Some(part), .. } => layout::part(*version, part.get()),
+            BlobOwner::Journal { subject } => subject.clone(),
+        };
+        let mut attempts = self.attempts(&key);
+        loop {
+            let [found] = self.get([key.clone()]).await?;
+            let Some(found) = found else { return Ok(false) };
+            let repointed = match owner {
+                BlobOwner::Content { version, part: None, .. } => {
+                    let mut record = VersionRecord::decode(&found.value)?;
+                    match &mut record.content {
+                        Some(content)
+                            if content.version == *version
+                                && content.layout == LayoutRecord::Single(from) =>
+                        {
+                            content.layout = LayoutRecord::Single(to);
+                        }
+                        _ => return Ok(false),
+                    }
+                    record.encode()
+                }
+                BlobOwner::Content { part: Some(_), .. } => {
+                    let mut record = PartRecord::decode(&found.value)?;
+                    if record.blob != from {
+                        return Ok(false);
+                    }
+                    record.blob = to;
+                    record.encode()
+                }
+                BlobOwner::Journal { .. } => {
+                    let mut record = Journalled::decode(&key, &found.value)?;
+                    if *record.journal() != Some(from) {
+                        return Ok(false);
+                    }
+                    *record.journal() = Some(to);
+                    record.encode()
+                }
+            };
+            let transaction = Transaction {
+                conditions: vec![Condition::At(key.clone(), found.revision)],
+                writes: vec![Write::Put(key.clone(), repointed)],
+            };
+            if attempts.commit(transaction).await? {
+                return Ok(true);
+            }
+        }
+    }
+
+    async fn part_blob(&self, owner: &BlobOwner) -> Result<Option<BlobRef>, CatalogError> {
+        let BlobOwner::Content { version, part: Some(part), .. } = owner else { return Ok(None) };
+        let [found] = self.get([layout::part(*version, part.get())]).await?;
+        found.map(|found| Ok(PartRecord::decode(&found.value)?.blob)).transpose()
+    }
+}
+
+/// A record that a journal may speak of.
+enum Journalled {
+    Bucket(BucketRecord),
+    Version(VersionRecord),
+    Upload(UploadRecord),
+}
+
+impl Journalled {
+    fn decode(key: &Key, stored: &[u8]) -> Result<Self, CatalogError> {
+        match key.first() {
+            Some(&layout::BUCKET) => Ok(Self::Bucket(BucketRecord::decode(stored)?)),
+            Some(&layout::HEAD) => Ok(Self::Version(VersionRecord::decode(stored)?)),
+            Some(&layout::UPLOAD) => Ok(Self::Upload(UploadRecord::decode(stored)?)),
+            _ => Err(CatalogError::Corrupt("a journal's subject")),
+        }
+    }
+
+    fn encode(&self) -> bytes::Bytes {
+        match self {
+            Self::Bucket(record) => record.encode(),
+            Self::Version(record) => record.encode(),
+            Self::Upload(record) => record.encode(),
+        }
+    }
+
+    fn journal(&mut self) -> &mut Option<BlobRef> {
+        match self {
+            Self::Bucket(record) => &mut record.journal,
+            Self::Version(record) => &mut record.journal,
+            Self::Upload(record) => &mut record.journal,
+        }
+    }
+}

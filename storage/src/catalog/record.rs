@@ -1,0 +1,425 @@
+//! What is stored under each key: a format byte, then the record in postcard. Records are not the domain's types:
+//! a new format gets a new struct here and a migration into the newest, and nothing above notices.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{
+    Bucket, CatalogError, Content, Layout, ObjectRecord, ObjectSummary, ObjectVersion, Part, PartDirectory,
+    StoredChecksum, SystemHeaders, Upload, VersionKind,
+};
+use crate::blob::BlobRef;
+use crate::name::{BucketId, BucketName, ObjectKey, PartNumber, Timestamp, UploadId, VersionId};
+
+/// The newest format of every record.
+const FORMAT: u8 = 1;
+
+/// A record that has a format byte in front.
+pub(super) trait Record: Serialize + DeserializeOwned {
+    /// What to call it when it's corrupt.
+    const NAME: &'static str;
+
+    /// The bytes to store.
+    fn encode(&self) -> Bytes {
+        postcard::to_stdvec(&(FORMAT, self)).expect("records have only lengths that are known").into()
+    }
+
+    /// What was stored.
+    fn decode(stored: &[u8]) -> Result<Self, CatalogError> {
+        match stored.split_first() {
+            Some((&FORMAT, body)) => match postcard::take_from_bytes(body) {
+                Ok((record, [])) => Ok(record),
+                _ => Err(CatalogError::Corrupt(Self::NAME)),
+            },
+            _ => Err(CatalogError::Corrupt(Self::NAME)),
+        }
+    }
+}
+
+/// Decodes only the leading fields of a record.
+fn decode_front<'a, T: Deserialize<'a>>(stored: &'a [u8], name: &'static str) -> Result<T, CatalogError> {
+    match stored.split_first() {
+        Some((&FORMAT, body)) => match postcard::take_from_bytes(body) {
+            Ok((front, _)) => Ok(front),
+            Err(_) => Err(CatalogError::Corrupt(name)),
+        },
+        _ => Err(CatalogError::Corrupt(name)),
+    }
+}
+
+/// Microseconds since the Unix epoch; orders records of one key when a catalog is rebuilt. Ascends within a process.
+pub(super) fn stamp_us() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = since.as_micros() as u64;
+    let last = LAST.fetch_max(now, Relaxed);
+    if last < now { now } else { LAST.fetch_add(1, Relaxed) + 1 }
+}
+
+/// Bytes: hexadecimal where the form is for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Octets(pub(super) Bytes);
+
+impl Serialize for Octets {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&hex::encode(&self.0))
+        } else {
+            serializer.serialize_bytes(&self.0)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Octets {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            Ok(Self(hex::decode(text).map_err(serde::de::Error::custom)?.into()))
+        } else {
+            Ok(Self(Bytes::deserialize(deserializer)?))
+        }
+    }
+}
+
+/// A bucket. `id` and `deleting` come first: see [`BucketFront`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BucketRecord {
+    pub(super) id: BucketId,
+    /// Set while a DeleteBucket looks whether the bucket is empty; a writer takes it away.
+    pub(super) deleting: bool,
+    pub(super) owner: String,
+    pub(super) created: Timestamp,
+    pub(super) region: String,
+    pub(super) configs: BTreeMap<String, Octets>,
+    pub(super) journal: Option<BlobRef>,
+    pub(super) stamp_us: u64,
+}
+
+impl Record for BucketRecord {
+    const NAME: &'static str = "a bucket";
+}
+
+/// What each write to a bucket's objects needs to know of it.
+#[derive(Debug, Deserialize)]
+pub(super) struct BucketFront {
+    pub(super) id: BucketId,
+    pub(super) deleting: bool,
+}
+
+impl BucketFront {
+    pub(super) fn decode(stored: &[u8]) -> Result<Self, CatalogError> {
+        decode_front(stored, BucketRecord::NAME)
+    }
+}
+
+impl BucketRecord {
+    pub(super) fn of(bucket: &Bucket, stamp_us: u64) -> Self {
+        Self {
+            id: bucket.id,
+            deleting: false,
+            owner: bucket.owner.clone(),
+            created: bucket.created,
+            region: bucket.region.clone(),
+            configs: bucket.configs.iter().map(|(n, v)| (n.clone(), Octets(v.clone()))).collect(),
+            journal: bucket.journal,
+            stamp_us,
+        }
+    }
+
+    pub(super) fn into_bucket(self, name: BucketName) -> Bucket {
+        Bucket {
+            name,
+            id: self.id,
+            owner: self.owner,
+            created: self.created,
+            region: self.region,
+            configs: self.configs.into_iter().map(|(n, v)| (n, v.0)).collect(),
+            journal: self.journal,
+        }
+    }
+}
+
+/// A version. What a listing shows comes first: see [`SummaryFront`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VersionRecord {
+    pub(super) delete_marker: bool,
+    pub(super) last_modified: Timestamp,
+    pub(super) plain_len: u64,
+    pub(super) etag: String,
+    pub(super) storage_class: String,
+    pub(super) checksum: Option<StoredChecksum>,
+    pub(super) version: VersionId,
+    pub(super) is_null: bool,
+    pub(super) headers: SystemHeaders,
+    pub(super) user_metadata: Vec<(String, String)>,
+    pub(super) tags: Vec<(String, String)>,
+    pub(super) envelope: Octets,
+    /// `None` for a delete marker.
+    pub(super) content: Option<ContentRecord>,
+    pub(super) journal: Option<BlobRef>,
+    pub(super) stamp_us: u64,
+}
+
+/// Where a version's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ContentRecord {
+    pub(super) version: VersionId,
+    pub(super) layout: LayoutRecord,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LayoutRecord {
+    Single(BlobRef),
+    Parts(PartDirectory),
+}
+
+impl Record for VersionRecord {
+    const NAME: &'static str = "a version";
+}
+
+#[derive(Deserialize)]
+struct SummaryFront<'a> {
+    delete_marker: bool,
+    last_modified: Timestamp,
+    plain_len: u64,
+    etag: &'a str,
+    storage_class: &'a str,
+    checksum: Option<ChecksumFront<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ChecksumFront<'a> {
+    algorithm: &'a str,
+    composite: bool,
+    #[serde(rename = "value")]
+    _value: &'a str,
+}
+
+/// The listing's row of a stored version, without decoding the rest; `None` for a delete marker.
+pub(super) fn summary(stored: &[u8], object: ObjectKey) -> Result<Option<ObjectSummary>, CatalogError> {
+    let front: SummaryFront<'_> = decode_front(stored, VersionRecord::NAME)?;
+    Ok((!front.delete_marker).then(|| ObjectSummary {
+        object,
+        last_modified: front.last_modified,
+        plain_len: front.plain_len,
+        etag: front.etag.to_owned(),
+        storage_class: front.storage_class.to_owned(),
+        checksum: front.checksum.map(|c| (c.algorithm.to_owned(), c.composite)),
+    }))
+}
+
+impl VersionRecord {
+    pub(super) fn of(version: &ObjectVersion, stamp_us: u64) -> Self {
+        let (id, is_null, last_modified, journal) =
+            (version.version, version.is_null, version.last_modified, version.journal);
+        match &version.kind {
+            VersionKind::Object(object) => Self {
+                delete_marker: false,
+                last_modified,
+                plain_len: object.plain_len,
+                etag: object.etag.clone(),
+                storage_class: object.storage_class.clone(),
+                checksum: object.checksum.clone(),
+                version: id,
+                is_null,
+                headers: object.headers.clone(),
+                user_metadata: object.user_metadata.clone(),
+                tags: object.tags.clone(),
+                envelope: Octets(object.envelope.clone()),
+                content: Some(ContentRecord {
+                    version: object.content.version,
+                    layout: match &object.content.layout {
+                        Layout::Single(blob) => LayoutRecord::Single(*blob),
+                        Layout::Parts(directory) => LayoutRecord::Parts(directory.clone()),
+                    },
+                }),
+                journal,
+                stamp_us,
+            },
+            VersionKind::DeleteMarker => Self {
+                delete_marker: true,
+                last_modified,
+                plain_len: 0,
+                etag: String::new(),
+                storage_class: String::new(),
+                checksum: None,
+                version: id,
+                is_null,
+                headers: SystemHeaders::default(),
+                user_metadata: Vec::new(),
+                tags: Vec::new(),
+                envelope: Octets(Bytes::new()),
+                content: None,
+                journal,
+                stamp_us,
+            },
+        }
+    }
+
+    pub(super) fn into_version(self) -> ObjectVersion {
+        let kind = match self.content {
+            None => VersionKind::DeleteMarker,
+            Some(content) => VersionKind::Object(Box::new(ObjectRecord {
+                plain_len: self.plain_len,
+                etag: self.etag,
+                headers: self.headers,
+                user_metadata: self.user_metadata,
+                checksum: self.checksum,
+                storage_class: self.storage_class,
+                tags: self.tags,
+                envelope: self.envelope.0,
+                content: Content {
+                    version: content.version,
+                    layout: match content.layout {
+                        LayoutRecord::Single(blob) => Layout::Single(blob),
+                        LayoutRecord::Parts(directory) => Layout::Parts(directory),
+                    },
+                },
+            })),
+        };
+        ObjectVersion {
+            version: self.version,
+            is_null: self.is_null,
+            last_modified: self.last_modified,
+            kind,
+            journal: self.journal,
+        }
+    }
+}
+
+/// An upload; its object and id are in its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UploadRecord {
+    pub(super) initiated: Timestamp,
+    pub(super) initiator: String,
+    pub(super) headers: SystemHeaders,
+    pub(super) user_metadata: Vec<(String, String)>,
+    pub(super) tags: Vec<(String, String)>,
+    pub(super) storage_class: String,
+    pub(super) checksum: Option<(String, bool)>,
+    pub(super) envelope: Octets,
+    /// How often a part was replaced: moves the record's revision, so that a Complete that read the parts before fails.
+    pub(super) replacements: u32,
+    pub(super) journal: Option<BlobRef>,
+    pub(super) stamp_us: u64,
+}
+
+impl Record for UploadRecord {
+    const NAME: &'static str = "an upload";
+}
+
+impl UploadRecord {
+    pub(super) fn of(upload: &Upload, stamp_us: u64) -> Self {
+        Self {
+            initiated: upload.initiated,
+            initiator: upload.initiator.clone(),
+            headers: upload.headers.clone(),
+            user_metadata: upload.user_metadata.clone(),
+            tags: upload.tags.clone(),
+            storage_class: upload.storage_class.clone(),
+            checksum: upload.checksum.clone(),
+            envelope: Octets(upload.envelope.clone()),
+            replacements: 0,
+            journal: upload.journal,
+            stamp_us,
+        }
+    }
+
+    pub(super) fn into_upload(self, object: ObjectKey, id: UploadId) -> Upload {
+        Upload {
+            id,
+            object,
+            initiated: self.initiated,
+            initiator: self.initiator,
+            headers: self.headers,
+            user_metadata: self.user_metadata,
+            tags: self.tags,
+            storage_class: self.storage_class,
+            checksum: self.checksum,
+            envelope: self.envelope.0,
+            journal: self.journal,
+        }
+    }
+}
+
+/// A part; its version and number are in its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PartRecord {
+    pub(super) plain_len: u64,
+    pub(super) etag: String,
+    pub(super) md5: Option<Octets>,
+    pub(super) checksum: Option<StoredChecksum>,
+    pub(super) last_modified: Timestamp,
+    pub(super) blob: BlobRef,
+    pub(super) stamp_us: u64,
+}
+
+impl Record for PartRecord {
+    const NAME: &'static str = "a part";
+}
+
+impl PartRecord {
+    pub(super) fn of(part: &Part, stamp_us: u64) -> Self {
+        Self {
+            plain_len: part.plain_len,
+            etag: part.etag.clone(),
+            md5: part.md5.map(|md5| Octets(Bytes::copy_from_slice(&md5))),
+            checksum: part.checksum.clone(),
+            last_modified: part.last_modified,
+            blob: part.blob,
+            stamp_us,
+        }
+    }
+
+    pub(super) fn into_part(self, number: u16) -> Result<Part, CatalogError> {
+        let corrupt = CatalogError::Corrupt(Self::NAME);
+        let md5 = match self.md5 {
+            None => None,
+            Some(md5) => match md5.0[..].try_into() {
+                Ok(md5) => Some(md5),
+                Err(_) => return Err(corrupt),
+            },
+        };
+        Ok(Part {
+            number: PartNumber::new(number.into()).map_err(|_| corrupt)?,
+            plain_len: self.plain_len,
+            etag: self.etag,
+            md5,
+            checksum: self.checksum,
+            last_modified: self.last_modified,
+            blob: self.blob,
+        })
+    }
+}
+
+/// Blobs that no record refers to any more, still to be deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DisplacedRecord {
+    /// The content that they belong to: kept while somebody reads it.
+    pub(super) content: Option<VersionId>,
+    pub(super) what: DisplacedWhat,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum DisplacedWhat {
+    /// One blob.
+    Blob(BlobRef),
+    /// The parts of `content` above the number `after`, but for those in `keep`, with their records.
+    Parts { after: u16, keep: Vec<(u16, u16)> },
+    /// The uploads of a deleted bucket.
+    Uploads(BucketId),
+}
+
+impl Record for DisplacedRecord {
+    const NAME: &'static str = "a displaced content";
+}

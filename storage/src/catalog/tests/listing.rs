@@ -1,0 +1,144 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What a listing is, said plainly: every name in order, rolled up, and only then cut.
+fn oracle(names: &BTreeSet<String>, request: &ListRequest) -> (Vec<(String, bool)>, bool) {
+    let mut rows: BTreeMap<String, bool> = BTreeMap::new();
+    let delimiter = request.delimiter.as_deref().filter(|d| !d.is_empty());
+    let rolled = |name: &str| {
+        let (rest, delimiter) = (name.strip_prefix(&request.prefix)?, delimiter?);
+        Some(format!("{}{}{delimiter}", request.prefix, rest.split_once(delimiter)?.0))
+    };
+    for name in names.iter().filter(|name| name.starts_with(&request.prefix)) {
+        if let Some(after) = &request.after {
+            let behind_all = rolled(after).as_ref() == Some(after) && name.starts_with(after);
+            if name <= after || behind_all {
+                continue;
+            }
+        }
+        match rolled(name) {
+            Some(common) => rows.insert(common, true),
+            None => rows.insert(name.clone(), false),
+        };
+    }
+    let truncated = request.limit > 0 && rows.len() > request.limit;
+    (rows.into_iter().take(request.limit).collect(), truncated)
+}
+
+fn plain(page: ListPage<ObjectSummary>) -> (Vec<(String, bool)>, bool) {
+    let rows = page.rows.into_iter().map(|row| match row {
+        ListRow::Item(summary) => (summary.object.to_string(), false),
+        ListRow::CommonPrefix(common) => (common, true),
+    });
+    (rows.collect(), page.truncated)
+}
+
+async fn filled(names: &BTreeSet<String>) -> (Catalog, Bucket) {
+    let (catalog, bucket) = with_bucket().await;
+    for name in names {
+        put(&catalog, &bucket, name, blob(1)).await;
+    }
+    (catalog, bucket)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn pages_are_what_the_oracle_says(
+        names in prop::collection::btree_set("[ab/é\u{0}\u{10ffff}]{1,6}", 0..40),
+        prefix in "[ab/é]{0,2}",
+        delimiter in prop::option::of(prop_oneof!["/", "a", "é", "/a", "ab/", ""]),
+        after in prop::option::of("[ab/é\u{10ffff}]{0,4}"),
+        limit in 0_usize..12,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(async {
+            let (catalog, bucket) = filled(&names).await;
+            let request = ListRequest { prefix, delimiter, after, limit };
+            let page = plain(catalog.list_objects(&bucket, &request).await.expect("a page"));
+            prop_assert_eq!(&page, &oracle(&names, &request), "{:?}", request);
+            // Page by page it is the same as at once.
+            let whole = plain(catalog.list_objects(&bucket, &ListRequest { limit: 1000, ..request.clone() }).await.expect("a page"));
+            let (mut rows, mut next, mut truncated) = (page.0, request, page.1);
+            while truncated {
+                next.after = rows.last().map(|(name, _)| name.clone());
+                let page = plain(catalog.list_objects(&bucket, &next).await.expect("a page"));
+                prop_assert!(!page.0.is_empty());
+                rows.extend(page.0);
+                truncated = page.1;
+            }
+            if next.limit > 0 {
+                prop_assert_eq!(rows, whole.0);
+            }
+            Ok(())
+        })?;
+    }
+}
+
+#[tokio::test]
+async fn a_summary_shows_what_the_record_has() {
+    let (catalog, bucket) = with_bucket().await;
+    put(&catalog, &bucket, "o", blob(1)).await;
+    let request = ListRequest { prefix: String::new(), delimiter: None, after: None, limit: 1000 };
+    let page = catalog.list_objects(&bucket, &request).await.expect("a page");
+    let summary = ObjectSummary {
+        object: object("o"),
+        last_modified: Timestamp(7),
+        plain_len: 101,
+        etag: hex::encode([1; 16]),
+        storage_class: "STANDARD".into(),
+        checksum: Some(("CRC32".into(), false)),
+    };
+    assert_eq!(page.rows, [ListRow::Item(summary)]);
+}
+
+#[tokio::test]
+async fn long_listings_go_on_over_many_scans() {
+    let names: BTreeSet<String> = (0..1500).map(|n| format!("d{}/{n:04}", n / 500)).collect();
+    let (catalog, bucket) = filled(&names).await;
+    for delimiter in [None, Some("/".to_owned())] {
+        for limit in [1, 2, 3, 255, 256, 257, 1000] {
+            let request =
+                ListRequest { prefix: "d".into(), delimiter: delimiter.clone(), after: None, limit };
+            let page = plain(catalog.list_objects(&bucket, &request).await.expect("a page"));
+            assert_eq!(page, oracle(&names, &request), "{request:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn uploads_list_by_object_then_initiation() {
+    let (catalog, bucket) = with_bucket().await;
+    let mut uploads = Vec::new();
+    for (name, us) in [("a", 30), ("b/x", 10), ("b/x", 20), ("b/x", 400), ("b/y", 5), ("c", 1)] {
+        let upload = Upload { id: UploadId(VersionId::new(us)), ..multipart::upload_of(name) };
+        uploads.push(upload);
+    }
+    for upload in uploads.iter().rev() {
+        catalog.create_upload(&bucket, upload).await.expect("an upload");
+    }
+    let list = async |delimiter: Option<&str>, after: Option<&str>, id: Option<UploadId>, limit| {
+        let request = ListRequest {
+            prefix: String::new(),
+            delimiter: delimiter.map(Into::into),
+            after: after.map(Into::into),
+            limit,
+        };
+        let page = catalog.list_uploads(&bucket, &request, id).await.expect("a page");
+        let rows = page.rows.into_iter().map(|row| match row {
+            ListRow::Item(upload) => {
+                uploads.iter().position(|known| *known == upload).expect("known").to_string()
+            }
+            ListRow::CommonPrefix(common) => common,
+        });
+        (rows.collect::<Vec<_>>().join(" "), page.truncated)
+    };
+    assert_eq!(list(None, None, None, 10).await, ("0 1 2 3 4 5".into(), false));
+    assert_eq!(list(None, Some("b/x"), Some(uploads[1].id), 2).await, ("2 3".into(), true));
+    assert_eq!(list(None, Some("b/x"), None, 10).await, ("4 5".into(), false));
+    assert_eq!(list(Some("/"), None, None, 10).await, ("0 b/ 5".into(), false));
+    assert_eq!(list(Some("/"), Some("b/"), None, 10).await, ("5".into(), false));
+}

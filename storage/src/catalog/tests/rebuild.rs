@@ -1,0 +1,190 @@
+use super::multipart::{completed, part_of, upload_of};
+use super::*;
+
+async fn dumped(catalog: &Catalog) -> Vec<String> {
+    let (mut lines, mut after) = (Vec::new(), None);
+    loop {
+        let (page, next) = catalog.dump(after).await.expect("a dump");
+        lines.extend(page.lines().map(str::to_owned));
+        match next {
+            Some(next) => after = Some(next),
+            None => return lines,
+        }
+    }
+}
+
+/// Lines without the time of the records' making.
+fn timeless(lines: &[String]) -> Vec<serde_json::Value> {
+    fn strip(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                fields.remove("stamp_us");
+                fields.remove("replacements");
+                fields.values_mut().for_each(strip);
+            }
+            serde_json::Value::Array(values) => values.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let values = lines.iter().map(|line| {
+        let mut value = serde_json::from_str(line).expect("a line is JSON");
+        strip(&mut value);
+        value
+    });
+    values.collect()
+}
+
+#[tokio::test]
+async fn a_dump_loads_into_the_same_catalog() {
+    let (catalog, bucket) = with_bucket().await;
+    for number in 0..300 {
+        put(&catalog, &bucket, &format!("o{number}\u{0}é"), blob(1)).await;
+    }
+    let upload = upload_of("u");
+    catalog.create_upload(&bucket, &upload).await.expect("an upload");
+    catalog.put_part(&bucket, &upload, &part_of(3, 9, blob(8))).await.expect("a part");
+    let lines = dumped(&catalog).await;
+    assert_eq!(lines.len(), 1 + 1 + 300 + 2);
+    let copy = Catalog::new(Arc::new(MemoryKv::new()));
+    copy.load(lines.iter().map(String::as_str)).await.expect("it loads");
+    assert_eq!(dumped(&copy).await, lines);
+    assert!(copy.load(["{\"sealgate_catalog\":2}"]).await.is_err());
+}
+
+/// A store's life as the trailers of its blobs; what the catalog holds after it; which blobs it has no use for.
+async fn life() -> (Catalog, Vec<(Bytes, BlobRef)>, Vec<BlobRef>) {
+    let (catalog, bucket) = with_bucket().await;
+    let mut trailers = Vec::new();
+    let mut journal = |trailer: Trailer, blob: BlobRef| trailers.push((trailer.encode(), blob));
+    let own = |version: &ObjectVersion| {
+        let mut version = version.clone();
+        record_of(&mut version).content.layout = Layout::Single(OWN_BLOB);
+        version
+    };
+    let id = bucket.id;
+
+    journal(Trailer::Bucket(bucket.clone()), blob(100));
+    let with_journal = Bucket { journal: Some(blob(100)), ..bucket.clone() };
+    catalog.replace_bucket(&bucket, &with_journal).await.expect("a change");
+    let mut configured = with_journal.clone();
+    configured.configs.insert("policy".into(), b"p".to_vec().into());
+    journal(Trailer::Bucket(configured.clone()), blob(101));
+    configured.journal = Some(blob(101));
+    catalog.replace_bucket(&with_journal, &configured).await.expect("a change");
+
+    // Overwritten.
+    let first = version_in(blob(1));
+    journal(Trailer::Object { bucket: id, object: object("o"), version: own(&first) }, blob(1));
+    catalog.commit_version(&bucket, &object("o"), &first, &Precondition::None).await.expect("a commit");
+    let second = version_in(blob(2));
+    journal(Trailer::Object { bucket: id, object: object("o"), version: own(&second) }, blob(2));
+    catalog.commit_version(&bucket, &object("o"), &second, &Precondition::None).await.expect("a commit");
+
+    // Changed in place, twice.
+    let mut version = version_in(blob(3));
+    journal(Trailer::Object { bucket: id, object: object("p"), version: own(&version) }, blob(3));
+    catalog.commit_version(&bucket, &object("p"), &version, &Precondition::None).await.expect("a commit");
+    for number in [4, 5] {
+        let former = version.version;
+        version.version = VersionId::now();
+        record_of(&mut version).tags = vec![("n".into(), number.to_string())];
+        version.journal = Some(blob(number));
+        journal(Trailer::Object { bucket: id, object: object("p"), version: version.clone() }, blob(number));
+        catalog
+            .replace_version(&bucket, &object("p"), former, &version, &Precondition::None)
+            .await
+            .expect("a change");
+    }
+
+    // Completed with an unnamed part and a replaced one, over a former object; and an upload in progress.
+    let former = version_in(blob(10));
+    journal(Trailer::Object { bucket: id, object: object("q"), version: own(&former) }, blob(10));
+    catalog.commit_version(&bucket, &object("q"), &former, &Precondition::None).await.expect("a commit");
+    for (name, first) in [("q", 20), ("r", 30)] {
+        let mut upload = upload_of(name);
+        journal(Trailer::Upload { bucket: id, upload: upload.clone() }, blob(first));
+        upload.journal = Some(blob(first));
+        catalog.create_upload(&bucket, &upload).await.expect("an upload");
+        let mut parts = Vec::new();
+        for (number, at) in [(1, 1), (2, 2), (2, 3), (3, 4)] {
+            let part = part_of(number, at.into(), blob(first + at));
+            let trailer = Trailer::Part { bucket: id, upload: upload.clone(), part: part.clone() };
+            journal(trailer, part.blob);
+            catalog.put_part(&bucket, &upload, &part).await.expect("a part");
+            parts.push(part);
+        }
+        if name == "q" {
+            let keep = [parts[0].clone(), parts[2].clone()];
+            let mut version = completed(&upload, &keep);
+            version.journal = Some(blob(29));
+            journal(Trailer::Object { bucket: id, object: object("q"), version: version.clone() }, blob(29));
+            catalog
+                .complete_upload(&bucket, &upload, &keep, &version, &Precondition::None)
+                .await
+                .expect("a commit");
+        }
+    }
+    let displaced = drain(&catalog).await;
+    (catalog, trailers, displaced)
+}
+
+#[tokio::test]
+async fn trailers_in_any_order_make_the_same_catalog() {
+    let (catalog, trailers, displaced) = life().await;
+    let expected = timeless(&dumped(&catalog).await);
+    let mut seed = 1_u64;
+    for round in 0..300 {
+        let mut order: Vec<_> = trailers.iter().collect();
+        for index in (1..order.len()).rev() {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            order.swap(index, (seed >> 33) as usize % (index + 1));
+        }
+        let rebuilt = Catalog::new(Arc::new(MemoryKv::new()));
+        // Blobs that were reclaimed before do not change what comes out; nor does applying some twice.
+        let reclaimed = if round % 2 == 0 { &displaced[..] } else { &[] };
+        for (trailer, blob) in order.iter().chain(&order[..round % order.len()]) {
+            if !reclaimed.contains(blob) {
+                let stamped = Trailer::decode(trailer).expect("it decodes");
+                rebuilt.restore(&stamped, *blob).await.expect("it's applied");
+            }
+        }
+        assert_eq!(rebuilt.finish_restore().await.expect("an end"), Restored { lost_objects: 0 });
+        let freed = drain(&rebuilt).await;
+        assert_eq!(timeless(&dumped(&rebuilt).await), expected, "round {round}");
+        assert!(freed.iter().all(|blob| displaced.contains(blob)), "round {round}: a live blob was queued");
+        if reclaimed.is_empty() {
+            assert!(displaced.iter().all(|blob| freed.contains(blob)), "round {round}: an orphan stays");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_journal_whose_content_is_gone_leaves_no_dangling_record() {
+    let (catalog, trailers, _) = life().await;
+    drop(catalog);
+    let rebuilt = Catalog::new(Arc::new(MemoryKv::new()));
+    for (trailer, at) in trailers.iter().filter(|(_, at)| *at != blob(3)) {
+        let stamped = Trailer::decode(trailer).expect("it decodes");
+        rebuilt.restore(&stamped, *at).await.expect("it's applied");
+    }
+    assert_eq!(rebuilt.finish_restore().await.expect("an end"), Restored { lost_objects: 1 });
+    let bucket = rebuilt.bucket(&BucketName::parse("some-bucket").expect("a name")).await.expect("a bucket");
+    assert_eq!(rebuilt.current(&bucket, &object("p")).await.expect("a read"), None);
+}
+
+#[test]
+fn a_trailer_names_its_owner() {
+    let version = version_in(OWN_BLOB);
+    let (bucket, name) = (BucketId::random(), object("o"));
+    let owner = Trailer::Object { bucket, object: name.clone(), version: version.clone() }.owner();
+    assert_eq!(
+        owner,
+        BlobOwner::Content { bucket, object: name.clone(), version: version.version, part: None }
+    );
+    let journal = Trailer::Object { bucket, object: name, version: version_in(blob(1)) };
+    assert!(matches!(journal.owner(), BlobOwner::Journal { .. }));
+    let cut = journal.encode();
+    for len in 0..cut.len() {
+        assert!(Trailer::decode(&cut[..len]).is_err());
+    }
+}

@@ -1,0 +1,176 @@
+//! Uploads in progress. The upload's record is what ends them: every part's commit is conditional on it, Complete and
+//! Abort delete it.
+
+use super::bucket::in_bucket;
+use super::displaced::{displaced_blob, displaced_parts};
+use super::record::{PartRecord, Record, UploadRecord, VersionRecord, stamp_us};
+use super::{
+    Bucket, Catalog, CatalogError, Layout, ListPage, ListRequest, ObjectVersion, Part, Precondition, Upload,
+    VersionKind, layout, unchanged,
+};
+use crate::kv::{Condition, Write};
+use crate::name::{ObjectKey, UploadId};
+
+impl Catalog {
+    /// Begins an upload.
+    pub async fn create_upload(&self, bucket: &Bucket, upload: &Upload) -> Result<(), CatalogError> {
+        let keys = [layout::bucket(&bucket.name), layout::upload(bucket.id, &upload.object, upload.id)];
+        let record = UploadRecord::of(upload, stamp_us()).encode();
+        let mut attempts = self.attempts(&keys[1]);
+        loop {
+            let [found_bucket] = self.get([keys[0].clone()]).await?;
+            let mut transaction = in_bucket(bucket, &keys[0], &found_bucket)?;
+            transaction.conditions.push(Condition::Absent(keys[1].clone()));
+            transaction.writes.push(Write::Put(keys[1].clone(), record.clone()));
+            if attempts.commit(transaction).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// An upload of this object.
+    pub async fn upload(
+        &self,
+        bucket: &Bucket,
+        object: &ObjectKey,
+        id: UploadId,
+    ) -> Result<Upload, CatalogError> {
+        let [found] = self.get([layout::upload(bucket.id, object, id)]).await?;
+        let found = found.ok_or(CatalogError::NoSuchUpload)?;
+        Ok(UploadRecord::decode(&found.value)?.into_upload(object.clone(), id))
+    }
+
+    /// Records a part, displacing an earlier one of its number. Fails with `NoSuchUpload` if the upload ended meanwhile.
+    pub async fn put_part(&self, bucket: &Bucket, upload: &Upload, part: &Part) -> Result<(), CatalogError> {
+        let keys = [
+            layout::bucket(&bucket.name),
+            layout::upload(bucket.id, &upload.object, upload.id),
+            layout::part(upload.id.0, part.number.get()),
+        ];
+        let record = PartRecord::of(part, stamp_us()).encode();
+        let mut attempts = self.attempts(&keys[1]);
+        loop {
+            let [found_bucket, found_upload, former] = self.get(keys.clone()).await?;
+            let mut transaction = in_bucket(bucket, &keys[0], &found_bucket)?;
+            let found = found_upload.as_ref().ok_or(CatalogError::NoSuchUpload)?;
+            transaction.conditions.push(Condition::At(keys[1].clone(), found.revision));
+            transaction.conditions.push(unchanged(&keys[2], &former));
+            transaction.writes.push(Write::Put(keys[2].clone(), record.clone()));
+            if let Some(former) = &former {
+                let blob = PartRecord::decode(&former.value)?.blob;
+                if blob != part.blob {
+                    transaction.writes.push(displaced_blob(Some(upload.id.0), blob));
+                }
+                // A Complete that has read the former part must fail.
+                let mut upload = UploadRecord::decode(&found.value)?;
+                upload.replacements = upload.replacements.wrapping_add(1);
+                transaction.writes.push(Write::Put(keys[1].clone(), upload.encode()));
+            }
+            if attempts.commit(transaction).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Turns an upload into the current version: one commit writes the version, ends the upload and displaces unnamed
+    /// parts and the former object. `version`'s layout is made by [`PartDirectory::of`](super::PartDirectory::of).
+    /// A part that was replaced since `parts` were selected is [`CatalogError::InvalidPart`].
+    pub async fn complete_upload(
+        &self,
+        bucket: &Bucket,
+        upload: &Upload,
+        parts: &[Part],
+        version: &ObjectVersion,
+        precondition: &Precondition,
+    ) -> Result<(), CatalogError> {
+        let keys = [
+            layout::bucket(&bucket.name),
+            layout::head(bucket.id, &upload.object),
+            layout::upload(bucket.id, &upload.object, upload.id),
+        ];
+        let numbers: Vec<u16> = parts.iter().map(|part| part.number.get()).collect();
+        let runs = match &version.kind {
+            VersionKind::Object(object) if object.content.version == upload.id.0 => {
+                match &object.content.layout {
+                    Layout::Parts(directory) => directory.runs.clone(),
+                    Layout::Single(_) => return Err(CatalogError::Corrupt("a completed upload's layout")),
+                }
+            }
+            _ => return Err(CatalogError::Corrupt("a completed upload's content")),
+        };
+        let record = VersionRecord::of(version, stamp_us());
+        let mut attempts = self.attempts(&keys[1]);
+        loop {
+            let [found_bucket, found_head, found_upload] = self.get(keys.clone()).await?;
+            let mut transaction = in_bucket(bucket, &keys[0], &found_bucket)?;
+            let found = found_upload.as_ref().ok_or(CatalogError::NoSuchUpload)?;
+            let former = found_head.as_ref().map(|found| VersionRecord::decode(&found.value)).transpose()?;
+            precondition.check(former.as_ref())?;
+            // Their blobs may have moved since, their content may not have changed.
+            let stored = self.numbered_parts(upload.id.0, &numbers).await?;
+            for (stored, part) in stored.iter().zip(parts) {
+                if stored.etag != part.etag || stored.plain_len != part.plain_len {
+                    return Err(CatalogError::InvalidPart(part.number));
+                }
+            }
+            transaction.conditions.push(unchanged(&keys[1], &found_head));
+            transaction.conditions.push(Condition::At(keys[2].clone(), found.revision));
+            transaction.writes.push(Write::Put(keys[1].clone(), record.encode()));
+            transaction.writes.push(Write::Delete(keys[2].clone()));
+            // Also where all parts are named: another may commit until this does.
+            transaction.writes.push(displaced_parts(upload.id.0, runs.clone()));
+            let journal = UploadRecord::decode(&found.value)?.journal;
+            transaction.writes.extend(journal.map(|blob| displaced_blob(None, blob)));
+            transaction.writes.extend(former.iter().flat_map(|former| former.left_behind(Some(&record))));
+            if attempts.commit(transaction).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ends an upload and displaces its parts.
+    pub async fn abort_upload(
+        &self,
+        bucket: &Bucket,
+        object: &ObjectKey,
+        id: UploadId,
+    ) -> Result<(), CatalogError> {
+        let key = layout::upload(bucket.id, object, id);
+        let mut attempts = self.attempts(&key);
+        loop {
+            let [found] = self.get([key.clone()]).await?;
+            let found = found.ok_or(CatalogError::NoSuchUpload)?;
+            let mut transaction = crate::kv::Transaction {
+                conditions: vec![Condition::At(key.clone(), found.revision)],
+                writes: vec![Write::Delete(key.clone()), displaced_parts(id.0, Vec::new())],
+            };
+            let journal = UploadRecord::decode(&found.value)?.journal;
+            transaction.writes.extend(journal.map(|blob| displaced_blob(None, blob)));
+            if attempts.commit(transaction).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Uploads in order of object, then of initiation. `after_upload` begins behind that upload of the object `request.after`.
+    pub async fn list_uploads(
+        &self,
+        bucket: &Bucket,
+        request: &ListRequest,
+        after_upload: Option<UploadId>,
+    ) -> Result<ListPage<Upload>, CatalogError> {
+        let base = layout::within(layout::UPLOAD, bucket.id);
+        let behind = match (&request.after, after_upload) {
+            (Some(after), Some(id)) => {
+                let object = ObjectKey::parse(after).ok();
+                object.map(|object| layout::successor(&layout::upload(bucket.id, &object, id)))
+            }
+            _ => None,
+        };
+        self.list(&base, request, behind, |name, key, value| {
+            let object = ObjectKey::parse(&name).map_err(|_| CatalogError::Corrupt("an object's name"))?;
+            Ok(Some(UploadRecord::decode(value)?.into_upload(object, layout::upload_id_in(key)?)))
+        })
+        .await
+    }
+}

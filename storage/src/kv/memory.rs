@@ -1,0 +1,87 @@
+//! A map in memory: the test double of every engine, and nothing that survives its process.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use super::{Condition, Direction, Entry, Key, KeyRange, KeyValue, KvError, Revision, Transaction, Write};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct MemoryKv {
+    state: RwLock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: BTreeMap<Key, Entry>,
+    /// The revision of the last write; never used twice.
+    revision: u64,
+}
+
+impl MemoryKv {
+    /// An empty map.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+#[async_trait]
+impl KeyValue for MemoryKv {
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, KvError> {
+        let state = self.state.read();
+        Ok(keys.iter().map(|key| state.entries.get(key).cloned()).collect())
+    }
+
+    async fn scan(
+        &self,
+        range: KeyRange,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<(Key, Entry)>, KvError> {
+        if range.end.as_ref().is_some_and(|end| *end <= range.start) {
+            return Ok(Vec::new());
+        }
+        let state = self.state.read();
+        let end = range.end.map_or(Bound::Unbounded, Bound::Excluded);
+        let found = state.entries.range((Bound::Included(range.start), end));
+        let owned = |(key, entry): (&Key, &Entry)| (key.clone(), entry.clone());
+        Ok(match direction {
+            Direction::Forward => found.take(limit).map(owned).collect(),
+            Direction::Backward => found.rev().take(limit).map(owned).collect(),
+        })
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+        let mut state = self.state.write();
+        for condition in &transaction.conditions {
+            let (key, holds) = match condition {
+                Condition::Absent(key) => (key, !state.entries.contains_key(key)),
+                Condition::At(key, revision) => {
+                    (key, state.entries.get(key).is_some_and(|entry| entry.revision == *revision))
+                }
+            };
+            if !holds {
+                return Err(KvError::Conflict { key: key.clone() });
+            }
+        }
+        for write in transaction.writes {
+            state.revision += 1;
+            let revision = Revision(state.revision);
+            match write {
+                Write::Put(key, value) => {
+                    // A copy: a caller's slice would keep the whole buffer that it is part of.
+                    let value = Bytes::copy_from_slice(&value);
+                    state.entries.insert(key, Entry { value, revision });
+                }
+                Write::Delete(key) => {
+                    state.entries.remove(&key);
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -245,7 +245,7 @@ async fn buckets_are_made_changed_listed_and_deleted() {
         (names.collect::<Vec<_>>().join(" "), page.truncated)
     };
     assert_eq!(list(None, "", None, 10).await, ("another some-bucket some-bucket-2 zzz".into(), false));
-    assert_eq!(list(Some("111122223333"), "", None, 3).await.1, false);
+    assert!(!list(Some("111122223333"), "", None, 3).await.1);
     assert_eq!(list(None, "some", None, 1).await, ("some-bucket".into(), true));
     assert_eq!(list(None, "some", Some("some-bucket"), 9).await, ("some-bucket-2".into(), false));
 

@@ -2,3 +2,7 @@
 
 pub mod aws_chunked;
 pub mod digest;
+pub mod egress;
+pub mod ingest;
+pub mod journal;
+mod pool;

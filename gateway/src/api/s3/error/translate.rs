@@ -7,6 +7,7 @@ use storage::kv::KvError;
 use storage::name::{NameError, ObjectKey};
 
 use super::{Code, S3Error};
+use crate::api::s3::wire::checksum;
 use crate::auth::AuthError;
 use crate::authz::Denied;
 use crate::http::body::BodyError;
@@ -14,6 +15,8 @@ use crate::seal::OpenError;
 use crate::sealed_kv::Unsealable;
 use crate::sse::{PlanError, SseError};
 use crate::transfer::aws_chunked::ChunkedError;
+use crate::transfer::egress::EgressError;
+use crate::transfer::ingest::IngestError;
 
 impl From<CatalogError> for S3Error {
     fn from(error: CatalogError) -> Self {
@@ -186,6 +189,38 @@ fn spaced_hex(text: &str) -> String {
         out.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
     }
     out
+}
+
+impl From<IngestError> for S3Error {
+    fn from(error: IngestError) -> Self {
+        match error {
+            IngestError::Body(error) => error.into(),
+            IngestError::Chunked(error) => error.into(),
+            IngestError::Blob(error) => error.into(),
+            IngestError::Length { .. } => Code::IncompleteBody.into(),
+            IngestError::PayloadHash { claimed, computed } => Self::new(Code::XAmzContentSHA256Mismatch)
+                .field("ClientComputedContentSHA256", hex::encode(claimed))
+                .field("S3ComputedContentSHA256", hex::encode(computed)),
+            IngestError::Md5 { claimed, computed } => checksum::md5_mismatch(&claimed, &computed),
+            IngestError::Checksum(algorithm) => checksum::mismatch(algorithm),
+            IngestError::Trailer(algorithm) => {
+                Self::invalid_request(format!("Value for {} trailing header is invalid.", algorithm.header()))
+            }
+            IngestError::Source(_) | IngestError::Worker(_) => Self::new(Code::InternalError).source(error),
+        }
+    }
+}
+
+impl From<EgressError> for S3Error {
+    fn from(error: EgressError) -> Self {
+        match error {
+            EgressError::Blob(error) => error.into(),
+            EgressError::Catalog(error) => error.into(),
+            EgressError::Open { .. } | EgressError::MissingPart => {
+                Self::new(Code::InternalError).source(error)
+            }
+        }
+    }
 }
 
 impl From<PlanError> for S3Error {

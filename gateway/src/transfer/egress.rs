@@ -1,0 +1,204 @@
+//! Bytes out: the blobs of a version are read by spans, opened in place, and handed on.
+//!
+//! The first span is opened before anything is answered; a failure later breaks the answer off.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use storage::blob::{BlobError, BlobReader, BlobRef, BlobStore, StoredRange};
+use storage::catalog::{Catalog, CatalogError, Content, Layout, Part, ReadPin};
+
+use crate::http::body::ByteStream;
+use crate::seal::{ContentKeys, OpenError, Opener, PlainLen, PlainRange, SealContext, Span};
+
+/// Stored bytes of one read: 16 chunks.
+const SPAN_LEN: usize = 16 * crate::seal::CHUNK_LEN_STORED;
+/// Messages up to this length are read at once, header and chunks together.
+const WHOLE_LEN: u64 = SPAN_LEN as u64;
+/// Part records that are fetched at once.
+const PARTS_PER_SCAN: usize = 64;
+
+/// Why content can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum EgressError {
+    /// A blob can't be read. `NotFound`: the record that named it is out of date.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// What was read does not open.
+    #[error("blob {blob:?}: {source}")]
+    Open {
+        /// The blob.
+        blob: BlobRef,
+        /// Why.
+        source: OpenError,
+    },
+    /// The part records can't be read.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The part records don't add up to the object.
+    #[error("the parts of the object end before its length")]
+    MissingPart,
+}
+
+/// Reads a range of a version's content. When this answers, the keys were verified and the first bytes are opened.
+pub async fn read(
+    catalog: &Catalog,
+    blobs: &Arc<dyn BlobStore>,
+    content: &Content,
+    keys: ContentKeys,
+    plain_len: u64,
+    range: PlainRange,
+) -> Result<ByteStream, EgressError> {
+    let mut reading = Reading {
+        _pin: catalog.pin(content.version),
+        catalog: catalog.clone(),
+        blobs: blobs.clone(),
+        content: content.clone(),
+        keys,
+        range,
+        pieces: VecDeque::new(),
+        message: None,
+    };
+    if let Layout::Single(blob) = content.layout {
+        let context = SealContext { version: content.version, part: 0 };
+        reading.pieces.push_back(Piece { blob, context, plain_len: PlainLen(plain_len), range });
+        reading.range = PlainRange { offset: range.offset + range.len, len: 0 };
+    }
+    let first = reading.next().await?;
+    let rest = futures_util::stream::try_unfold(reading, |mut reading| async move {
+        match reading.next().await {
+            Ok(Some(bytes)) => Ok(Some((bytes, reading))),
+            Ok(None) => Ok(None),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "an answer was broken off");
+                Err(error.into())
+            }
+        }
+    });
+    let first = futures_util::stream::iter(first.map(Ok));
+    Ok(Box::pin(futures_util::StreamExt::chain(first, rest)))
+}
+
+/// A message, or a range of it, that is still to be read.
+struct Piece {
+    blob: BlobRef,
+    context: SealContext,
+    plain_len: PlainLen,
+    range: PlainRange,
+}
+
+struct Reading {
+    _pin: ReadPin,
+    catalog: Catalog,
+    blobs: Arc<dyn BlobStore>,
+    content: Content,
+    keys: ContentKeys,
+    /// What no piece was made for yet (of content in parts).
+    range: PlainRange,
+    pieces: VecDeque<Piece>,
+    message: Option<Message>,
+}
+
+impl Reading {
+    /// The next plain bytes; `None` at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, EgressError> {
+        loop {
+            if let Some(message) = &mut self.message {
+                if let Some(bytes) = message.next().await? {
+                    if bytes.is_empty() {
+                        continue;
+                    }
+                    return Ok(Some(bytes));
+                }
+                self.message = None;
+            }
+            if self.pieces.is_empty() && self.range.len > 0 {
+                self.find_parts().await?;
+            }
+            match self.pieces.pop_front() {
+                Some(piece) => self.message = Some(Message::open(&self.blobs, &self.keys, piece).await?),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Makes pieces of the next parts that hold what is left of the range.
+    async fn find_parts(&mut self) -> Result<(), EgressError> {
+        let (mut part_offset, parts) =
+            self.catalog.parts_from_offset(&self.content, self.range.offset, PARTS_PER_SCAN).await?;
+        for Part { number, plain_len, blob, .. } in parts {
+            if self.range.len == 0 {
+                break;
+            }
+            let start = self.range.offset - part_offset;
+            let len = self.range.len.min(plain_len.saturating_sub(start));
+            part_offset += plain_len;
+            if len == 0 {
+                continue;
+            }
+            self.pieces.push_back(Piece {
+                blob,
+                context: SealContext { version: self.content.version, part: number.get() },
+                plain_len: PlainLen(plain_len),
+                range: PlainRange { offset: start, len },
+            });
+            self.range = PlainRange { offset: self.range.offset + len, len: self.range.len - len };
+        }
+        if self.pieces.is_empty() { Err(EgressError::MissingPart) } else { Ok(()) }
+    }
+}
+
+/// An open blob and the spans of it that are still to be read.
+struct Message {
+    blob: BlobRef,
+    reader: Box<dyn BlobReader>,
+    opener: Opener,
+    spans: Box<dyn Iterator<Item = Span> + Send>,
+    /// The whole message, where it was short enough to be read at once.
+    whole: Option<BytesMut>,
+}
+
+impl Message {
+    async fn open(blobs: &Arc<dyn BlobStore>, keys: &ContentKeys, piece: Piece) -> Result<Self, EgressError> {
+        let Piece { blob, context, plain_len, range } = piece;
+        let refuse = |source| EgressError::Open { blob, source };
+        let layers = keys.layers.len();
+        if blob.stored_len != crate::seal::stored_len(plain_len, layers) {
+            return Err(refuse(OpenError::Truncated));
+        }
+        let reader = blobs.open(&blob).await?;
+        let header_range = Opener::header_range(plain_len, layers);
+        let (mut header, whole) = if blob.stored_len.0 <= WHOLE_LEN {
+            let whole = reader.read(StoredRange { offset: 0, len: blob.stored_len.0 as usize }).await?;
+            (BytesMut::from(&whole[..header_range.len]), Some(whole))
+        } else {
+            (reader.read(header_range).await?, None)
+        };
+        let opener = Opener::new(keys, context, plain_len, &mut header).map_err(refuse)?;
+        let spans = Box::new(opener.spans(range, SPAN_LEN));
+        Ok(Self { blob, reader, opener, spans, whole })
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, EgressError> {
+        let Some(span) = self.spans.next() else { return Ok(None) };
+        let stored = match &mut self.whole {
+            Some(whole) => {
+                let start = span.stored.offset as usize;
+                let end = start + span.stored.len;
+                if end > whole.len() {
+                    return Err(EgressError::Open { blob: self.blob, source: OpenError::Truncated });
+                }
+                // The span at the end takes the buffer and is opened in place; there seldom are others.
+                if end == whole.len() {
+                    std::mem::take(whole).split_off(start)
+                } else {
+                    BytesMut::from(&whole[start..end])
+                }
+            }
+            None => self.reader.read(span.stored).await?,
+        };
+        let opened = self.opener.open(&span, stored);
+        opened.map(Some).map_err(|source| EgressError::Open { blob: self.blob, source })
+    }
+}

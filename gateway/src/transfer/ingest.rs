@@ -1,0 +1,441 @@
+//! Bytes in: a body is decoded, digested, compared with what the request said of it, sealed and written.
+//!
+//! Nothing is visible before [`Received::finish`]; dropping what comes before it leaves nothing behind.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use sha2::{Digest, Sha256};
+use storage::blob::{BlobError, BlobOwner, BlobRef, BlobStore, BlobWriter, SizeHint};
+use subtle::ConstantTimeEq;
+use tokio::task::JoinHandle;
+
+use super::aws_chunked::{ChunkedError, Decoder};
+use super::digest::{ChecksumAlgorithm, Hasher, Md5};
+use super::pool::{self, STEP_LEN};
+use crate::auth::PayloadAuth;
+use crate::http::body::{BodyError, ByteStream, RequestBody, StreamError};
+use crate::seal::{ContentKeys, PlainLen, SALT_LEN, SealContext, Sealer, stored_len};
+
+/// Bodies up to this length are handled where they arrive; longer ones on the threads for blocking work.
+const INLINE_LEN: u64 = 64 * 1024;
+
+/// Why a body is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The body broke off or stalled.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// Its aws-chunked coding is wrong.
+    #[error(transparent)]
+    Chunked(#[from] ChunkedError),
+    /// The source of a copy failed.
+    #[error("the source of the copy can't be read")]
+    Source(#[source] StreamError),
+    /// It has another length than was announced.
+    #[error("the body has another length than the {announced_len_plain} bytes announced")]
+    Length {
+        /// What was announced.
+        announced_len_plain: u64,
+        /// It is longer.
+        longer: bool,
+    },
+    /// Its SHA-256 is not the one that was signed.
+    #[error("the body is not the one that was signed")]
+    PayloadHash {
+        /// The signed one.
+        claimed: [u8; 32],
+        /// The body's.
+        computed: [u8; 32],
+    },
+    /// It does not have its `Content-MD5`.
+    #[error("the body does not have its Content-MD5")]
+    Md5 {
+        /// The claimed one.
+        claimed: [u8; 16],
+        /// The body's.
+        computed: [u8; 16],
+    },
+    /// It does not have its checksum.
+    #[error("the body does not have its checksum")]
+    Checksum(ChecksumAlgorithm),
+    /// The checksum that should trail it is missing or malformed.
+    #[error("the trailing checksum is missing or malformed")]
+    Trailer(ChecksumAlgorithm),
+    /// The blob can't be written.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// A worker thread ended badly.
+    #[error("a worker thread ended badly")]
+    Worker(#[from] tokio::task::JoinError),
+}
+
+/// Where plain bytes come from.
+pub enum Source {
+    /// A request's body, protected so.
+    Body {
+        /// The body.
+        body: RequestBody,
+        /// How it is protected.
+        payload: PayloadAuth,
+    },
+    /// The content of another object.
+    Stream(ByteStream),
+}
+
+/// The checksum to compute, and what it must be.
+pub enum Expected {
+    /// Nothing was said.
+    Nothing,
+    /// This value.
+    Value(Vec<u8>),
+    /// The value of the trailer of its name.
+    Trailer,
+}
+
+/// What to do with a body.
+pub struct Intake<'a> {
+    /// Its plain length, as announced.
+    pub plain_len: u64,
+    /// The keys to seal with.
+    pub keys: &'a ContentKeys,
+    /// What to bind it to.
+    pub context: SealContext,
+    /// Whose blob it becomes.
+    pub owner: BlobOwner,
+    /// Compute its MD5.
+    pub md5: bool,
+    /// Its `Content-MD5`.
+    pub content_md5: Option<[u8; 16]>,
+    /// The checksum to compute.
+    pub checksum: Option<(ChecksumAlgorithm, Expected)>,
+}
+
+/// A body that is written, and is what the request said, but is not visible yet.
+pub struct Received {
+    /// Plain bytes.
+    pub plain_len: u64,
+    /// MD5 of the plain bytes, where it was computed.
+    pub md5: Option<[u8; 16]>,
+    /// The checksum of the plain bytes, where one was computed.
+    pub checksum: Option<(ChecksumAlgorithm, Vec<u8>)>,
+    writer: Box<dyn BlobWriter>,
+}
+
+impl Received {
+    /// Makes the blob visible and durable, with this sealed trailer.
+    pub async fn finish(self, trailer: Bytes) -> Result<BlobRef, BlobError> {
+        self.writer.finish(trailer).await
+    }
+}
+
+/// Takes a body.
+pub async fn receive(
+    blobs: &Arc<dyn BlobStore>,
+    source: Source,
+    intake: Intake<'_>,
+) -> Result<Received, IngestError> {
+    let layers = intake.keys.layers.len();
+    let hint = SizeHint::Exact(stored_len(PlainLen(intake.plain_len), layers).0);
+    let writer = blobs.create(intake.owner, hint).await?;
+    let salts: Vec<[u8; SALT_LEN]> = (0..layers).map(|_| random_salt()).collect();
+    let sealer = Sealer::new(intake.keys, intake.context, &salts);
+    let mut plain = PlainBytes::new(source, intake.plain_len);
+    let digests = Digests {
+        md5: (intake.md5 || intake.content_md5.is_some()).then(Md5::default),
+        checksum: intake.checksum.as_ref().map(|(algorithm, _)| Hasher::new(*algorithm)),
+        payload: plain.claimed_hash.map(|_| Sha256::new()),
+    };
+    let (digests, writer) = if intake.plain_len <= INLINE_LEN {
+        inline(&mut plain, digests, sealer, writer).await?
+    } else {
+        pipelined(&mut plain, digests, sealer, writer).await?
+    };
+    let (claimed_hash, trailers) = plain.finish()?;
+
+    let md5 = digests.md5.map(Md5::finish);
+    if let (Some(claimed), Some(computed)) = (claimed_hash, digests.payload) {
+        let computed: [u8; 32] = computed.finalize().into();
+        if !bool::from(claimed.ct_eq(&computed)) {
+            return Err(IngestError::PayloadHash { claimed, computed });
+        }
+    }
+    if let (Some(claimed), Some(computed)) = (intake.content_md5, md5)
+        && claimed != computed
+    {
+        return Err(IngestError::Md5 { claimed, computed });
+    }
+    let mut checksum = None;
+    if let (Some((algorithm, expected)), Some(hasher)) = (intake.checksum, digests.checksum) {
+        let computed = hasher.finish();
+        let expected = match expected {
+            Expected::Nothing => None,
+            Expected::Value(value) => Some(value),
+            Expected::Trailer => {
+                Some(trailing_value(algorithm, &trailers).ok_or(IngestError::Trailer(algorithm))?)
+            }
+        };
+        if expected.is_some_and(|expected| expected != computed) {
+            return Err(IngestError::Checksum(algorithm));
+        }
+        checksum = Some((algorithm, computed));
+    }
+    Ok(Received { plain_len: intake.plain_len, md5, checksum, writer })
+}
+
+/// A short body: no thread but this one.
+async fn inline(
+    plain: &mut PlainBytes,
+    mut digests: Digests,
+    mut sealer: Sealer,
+    mut writer: Box<dyn BlobWriter>,
+) -> Result<(Digests, Box<dyn BlobWriter>), IngestError> {
+    let mut sealed = Vec::with_capacity((plain.remaining as usize) + 4096);
+    while let Some(piece) = plain.next().await? {
+        digests.update(&piece);
+        sealer.update(&piece, &mut sealed);
+    }
+    sealer.finish(&mut sealed);
+    writer.write(sealed.into()).await?;
+    Ok((digests, writer))
+}
+
+/// A long body: while a step is received, the one before is digested, and the one before that is sealed and written. Digests and
+/// sealing have a core each where there are two.
+async fn pipelined(
+    plain: &mut PlainBytes,
+    digests: Digests,
+    sealer: Sealer,
+    writer: Box<dyn BlobWriter>,
+) -> Result<(Digests, Box<dyn BlobWriter>), IngestError> {
+    let mut digesting = Stage::Idle(digests);
+    let mut sealing = Stage::Idle((sealer, writer));
+    let mut digested: Option<Vec<u8>> = None;
+    loop {
+        let step = plain.fill(pool::take()).await?;
+        let is_last = plain.is_drained();
+        // The digest of the step before ends; its bytes go on to be sealed.
+        let (state, done) = digesting.wait().await?;
+        digested = done.or(digested);
+        if let Some(step) = digested.take() {
+            sealing = seal_and_write(sealing, step).await?;
+        }
+        digesting = Stage::busy(state, step, |digests: &mut Digests, step| digests.update(step));
+        if is_last {
+            break;
+        }
+    }
+    plain.expect_end().await?;
+    let (digests, last) = digesting.wait().await?;
+    if let Some(step) = last {
+        sealing = seal_and_write(sealing, step).await?;
+    }
+    let ((sealer, mut writer), rest) = sealing.wait().await?;
+    if let Some(sealed) = rest {
+        writer.write(pool::into_bytes(sealed)).await?;
+    }
+    let mut tail = Vec::new();
+    sealer.finish(&mut tail);
+    writer.write(tail.into()).await?;
+    Ok((digests, writer))
+}
+
+type Sealing = Stage<(Sealer, Box<dyn BlobWriter>)>;
+
+/// Writes what was sealed last, and has this step sealed meanwhile.
+async fn seal_and_write(sealing: Sealing, step: Vec<u8>) -> Result<Sealing, IngestError> {
+    let ((mut sealer, mut writer), sealed) = sealing.wait().await?;
+    let next = tokio::task::spawn_blocking(move || {
+        let mut out = pool::take();
+        sealer.update(&step, &mut out);
+        pool::give_back(step);
+        (sealer, out)
+    });
+    if let Some(sealed) = sealed {
+        writer.write(pool::into_bytes(sealed)).await?;
+    }
+    let task = tokio::spawn(async move {
+        let (sealer, out) = next.await?;
+        Ok(((sealer, writer), out))
+    });
+    Ok(Stage::Busy(task))
+}
+
+/// A stage of the pipeline: its state, or the task that has it and gives it back with a buffer.
+enum Stage<S> {
+    Idle(S),
+    Busy(JoinHandle<Result<(S, Vec<u8>), tokio::task::JoinError>>),
+}
+
+impl<S: Send + 'static> Stage<S> {
+    fn busy(mut state: S, buffer: Vec<u8>, work: impl FnOnce(&mut S, &[u8]) + Send + 'static) -> Self {
+        let task = tokio::task::spawn_blocking(move || {
+            work(&mut state, &buffer);
+            Ok((state, buffer))
+        });
+        Self::Busy(task)
+    }
+
+    async fn wait(self) -> Result<(S, Option<Vec<u8>>), IngestError> {
+        match self {
+            Self::Idle(state) => Ok((state, None)),
+            Self::Busy(task) => {
+                let (state, buffer) = task.await??;
+                Ok((state, Some(buffer)))
+            }
+        }
+    }
+}
+
+/// The digests of one body.
+struct Digests {
+    md5: Option<Md5>,
+    checksum: Option<Hasher>,
+    payload: Option<Sha256>,
+}
+
+impl Digests {
+    fn update(&mut self, data: &[u8]) {
+        // A few chunks at a time, so that the second digest finds them in the cache.
+        for piece in data.chunks(32 * 1024) {
+            if let Some(md5) = &mut self.md5 {
+                md5.update(piece);
+            }
+            if let Some(checksum) = &mut self.checksum {
+                checksum.update(piece);
+            }
+            if let Some(payload) = &mut self.payload {
+                payload.update(piece);
+            }
+        }
+    }
+}
+
+/// The plain bytes of a source, of exactly the announced length.
+struct PlainBytes {
+    source: Decoded,
+    announced_len: u64,
+    remaining: u64,
+    /// Decoded and not taken yet.
+    rest: Bytes,
+    claimed_hash: Option<[u8; 32]>,
+}
+
+enum Decoded {
+    Plain(RequestBody),
+    Chunked { body: RequestBody, decoder: Box<Decoder>, wire: Bytes },
+    Stream(ByteStream),
+}
+
+impl PlainBytes {
+    fn new(source: Source, announced_len: u64) -> Self {
+        let mut claimed_hash = None;
+        let source = match source {
+            Source::Stream(stream) => Decoded::Stream(stream),
+            Source::Body { body, payload } => match payload {
+                PayloadAuth::Unsigned => Decoded::Plain(body),
+                PayloadAuth::Sha256(hash) => {
+                    claimed_hash = Some(hash);
+                    Decoded::Plain(body)
+                }
+                streaming => {
+                    Decoded::Chunked { body, decoder: Box::new(Decoder::new(streaming)), wire: Bytes::new() }
+                }
+            },
+        };
+        Self { source, announced_len, remaining: announced_len, rest: Bytes::new(), claimed_hash }
+    }
+
+    /// The next piece; `None` at the announced length, once the source has ended there too.
+    async fn next(&mut self) -> Result<Option<Bytes>, IngestError> {
+        match self.source.next().await? {
+            Some(piece) => match self.remaining.checked_sub(piece.len() as u64) {
+                Some(remaining) => {
+                    self.remaining = remaining;
+                    Ok(Some(piece))
+                }
+                None => Err(self.length_error(true)),
+            },
+            None if self.remaining == 0 => Ok(None),
+            None => Err(self.length_error(false)),
+        }
+    }
+
+    /// Fills a buffer up to a step; a shorter one is the last.
+    async fn fill(&mut self, mut buffer: Vec<u8>) -> Result<Vec<u8>, IngestError> {
+        while buffer.len() < STEP_LEN {
+            if self.rest.is_empty() {
+                if self.remaining == 0 {
+                    break;
+                }
+                match self.next().await? {
+                    Some(piece) => self.rest = piece,
+                    None => break,
+                }
+            }
+            let len = self.rest.len().min(STEP_LEN - buffer.len());
+            buffer.extend_from_slice(&self.rest.split_to(len));
+        }
+        Ok(buffer)
+    }
+
+    /// Was everything that was announced taken?
+    fn is_drained(&self) -> bool {
+        self.remaining == 0 && self.rest.is_empty()
+    }
+
+    /// Nothing may follow.
+    async fn expect_end(&mut self) -> Result<(), IngestError> {
+        match self.next().await? {
+            None => Ok(()),
+            Some(_) => Err(self.length_error(true)),
+        }
+    }
+
+    /// The signed hash, and the trailers of an aws-chunked body, which must be whole.
+    fn finish(self) -> Result<(Option<[u8; 32]>, Vec<(String, String)>), IngestError> {
+        let trailers = match self.source {
+            Decoded::Chunked { decoder, .. } => decoder.finish()?,
+            _ => Vec::new(),
+        };
+        Ok((self.claimed_hash, trailers))
+    }
+
+    fn length_error(&self, longer: bool) -> IngestError {
+        IngestError::Length { announced_len_plain: self.announced_len, longer }
+    }
+}
+
+impl Decoded {
+    async fn next(&mut self) -> Result<Option<Bytes>, IngestError> {
+        match self {
+            Self::Plain(body) => Ok(body.next().await.transpose()?),
+            Self::Stream(stream) => stream.next().await.transpose().map_err(IngestError::Source),
+            Self::Chunked { body, decoder, wire } => loop {
+                if let Some(data) = decoder.next(wire)? {
+                    return Ok(Some(data));
+                }
+                match body.next().await.transpose()? {
+                    Some(more) => *wire = more,
+                    None => return Ok(None),
+                }
+            },
+        }
+    }
+}
+
+/// The value of the trailer of a checksum.
+fn trailing_value(algorithm: ChecksumAlgorithm, trailers: &[(String, String)]) -> Option<Vec<u8>> {
+    use base64::Engine;
+    let name = algorithm.header();
+    let (_, value) = trailers.iter().find(|(trailer, _)| *trailer == name.as_str())?;
+    let value = base64::engine::general_purpose::STANDARD.decode(value.trim()).ok()?;
+    (value.len() == algorithm.len()).then_some(value)
+}
+
+fn random_salt() -> [u8; SALT_LEN] {
+    let mut salt = [0; SALT_LEN];
+    getrandom::fill(&mut salt).expect("the operating system gives random bytes");
+    salt
+}

@@ -198,7 +198,7 @@ impl From<IngestError> for S3Error {
             IngestError::Chunked(error) => error.into(),
             IngestError::Blob(error) => error.into(),
             IngestError::Length { .. } => Code::IncompleteBody.into(),
-            IngestError::PayloadHash { claimed, computed } => Self::new(Code::XAmzContentSHA256Mismatch)
+            IngestError::PayloadHash { claimed, computed } => Self::new(Code::XAmzContentSha256Mismatch)
                 .field("ClientComputedContentSHA256", hex::encode(claimed))
                 .field("S3ComputedContentSHA256", hex::encode(computed)),
             IngestError::Md5 { claimed, computed } => checksum::md5_mismatch(&claimed, &computed),

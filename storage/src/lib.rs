@@ -5,5 +5,7 @@
 
 pub mod blob;
 pub mod catalog;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 pub mod kv;
 pub mod name;

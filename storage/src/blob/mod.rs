@@ -4,7 +4,14 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use crate::name::{BlobId, BucketId, ObjectKey, PartNumber, VersionId};
+use crate::name::{BlobId, BucketId, ObjectKey, PartNumber, Timestamp, VersionId};
+
+pub mod fs;
+pub mod memory;
+mod owner;
+
+/// The longest trailer, in bytes.
+pub const MAX_TRAILER_LEN: usize = 256 << 10;
 
 /// A byte offset or count within stored (sealed) bytes; never to be mixed with plain ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -70,6 +77,8 @@ pub struct BlobInfo {
     pub blob: BlobRef,
     /// The record it belongs to.
     pub owner: BlobOwner,
+    /// When it was finished, by the system clock.
+    pub finished: Timestamp,
 }
 
 /// What a caller can do about a failed call.
@@ -122,4 +131,26 @@ pub trait BlobReader: Send + Sync {
     /// Exactly this range, in one buffer of the caller's own (to be opened in place).
     /// A range beyond the end is [`BlobError::Corrupt`].
     async fn read(&self, range: StoredRange) -> Result<BytesMut, BlobError>;
+}
+
+/// Refuses a trailer that no engine takes.
+pub(crate) fn check_trailer(trailer: &[u8]) -> Result<(), BlobError> {
+    if trailer.len() <= MAX_TRAILER_LEN {
+        return Ok(());
+    }
+    Err(BlobError::Unavailable(std::io::Error::new(
+        std::io::ErrorKind::InvalidInput,
+        "a trailer over 256 KiB",
+    )))
+}
+
+/// Refuses a range that a blob of this length does not have, or that is more than one read returns.
+pub(crate) fn check_range(id: BlobId, range: StoredRange, stored_len: u64) -> Result<(), BlobError> {
+    if range.len > MAX_READ_LEN {
+        return Err(BlobError::Corrupt(id, "a range longer than one read returns"));
+    }
+    match range.offset.checked_add(range.len as u64) {
+        Some(end) if end <= stored_len => Ok(()),
+        _ => Err(BlobError::Corrupt(id, "a range beyond its end")),
+    }
 }

@@ -1,0 +1,408 @@
+//! Large blobs: a file each, named by its id once it is whole.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use crc_fast::{CrcAlgorithm, Digest};
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+
+use super::address::FileAddress;
+use super::io::{Folder, blocking, crc32c, create_new, reserve, write_all_at};
+use super::space::Space;
+use crate::blob::owner::MAX_OWNER_LEN;
+use crate::blob::{BlobError, BlobOwner, BlobRef, BlobWriter, MAX_TRAILER_LEN, StoredLen};
+use crate::name::{BlobId, Timestamp};
+
+/// Bytes of the footer.
+const FOOTER_LEN: usize = 48;
+const MAGIC: [u8; 4] = *b"SGbf";
+const VERSION: u8 = 1;
+/// Bytes handed to the medium in one write.
+const WRITE_LEN: usize = 1 << 20;
+/// Pieces below this are copied together.
+const SMALL_PIECE: usize = 16 << 10;
+/// Files whose ids share all of the time but this many low bits share a folder: 2^20 ms are 17 minutes.
+const FOLDER_BITS: u32 = 20;
+
+/// The files of a store.
+#[derive(Debug)]
+pub(super) struct Files {
+    /// Holds the folders of finished files.
+    pub folder: Folder,
+    /// Holds files that are being written.
+    temp: PathBuf,
+    current: Mutex<Option<(u64, Arc<Folder>)>>,
+    space: Arc<Space>,
+}
+
+/// The fixed part at the end of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Tail {
+    pub stored_len: u64,
+    pub trailer: Bytes,
+    pub owner: BlobOwner,
+    /// CRC-32C of the stored bytes.
+    pub content_crc: u32,
+}
+
+impl Files {
+    /// Opens the folders; unfinished files of earlier runs are removed.
+    pub fn open(path: PathBuf, temp: PathBuf, space: Arc<Space>) -> io::Result<Self> {
+        let folder = Folder::open(path)?;
+        Folder::open(temp.clone())?;
+        for entry in std::fs::read_dir(&temp)? {
+            std::fs::remove_file(entry?.path())?;
+        }
+        Ok(Self { folder, temp, current: Mutex::new(None), space })
+    }
+
+    /// The path of a file below [`Files::folder`].
+    pub fn relative(address: FileAddress) -> PathBuf {
+        let mut path = PathBuf::from(folder_name(address.finished_ms >> FOLDER_BITS));
+        path.push(address.id().to_string());
+        path
+    }
+
+    /// The path of a file.
+    pub fn path(&self, address: FileAddress) -> PathBuf {
+        self.folder.path.join(Self::relative(address))
+    }
+
+    /// Begins a file.
+    pub async fn create(self: &Arc<Self>, owner: BlobOwner, len: Option<u64>) -> io::Result<FileWriter> {
+        let files = self.clone();
+        let (file, temp) = blocking(move || {
+            files.space.admit(len.unwrap_or(0))?;
+            let mut name = [0; 12];
+            getrandom::fill(&mut name).expect("the operating system gives random bytes");
+            let path = files.temp.join(hex::encode(name));
+            let file = create_new(&path)?;
+            let temp = TempFile(Some(path));
+            reserve(&file, len.unwrap_or(0))?;
+            Ok((file, temp))
+        })
+        .await?;
+        let sink = Sink { file, temp, written: 0, crc: Digest::new(CrcAlgorithm::Crc32Iscsi), reserved: len };
+        Ok(FileWriter {
+            files: self.clone(),
+            owner,
+            gather: Gather::default(),
+            sink: Stage::Idle(Box::new(sink)),
+        })
+    }
+
+    /// The folder for files finished at this time, made if need be, and its name in the parent durable.
+    fn folder_of(&self, finished_ms: u64) -> io::Result<Arc<Folder>> {
+        let number = finished_ms >> FOLDER_BITS;
+        let mut current = self.current.lock();
+        if let Some((held, folder)) = &*current
+            && *held == number
+        {
+            return Ok(folder.clone());
+        }
+        let folder = Arc::new(Folder::open(self.folder.path.join(folder_name(number)))?);
+        self.folder.sync()?;
+        *current = Some((number, folder.clone()));
+        Ok(folder)
+    }
+
+    fn finish(
+        &self,
+        mut sink: Sink,
+        mut pieces: Vec<Bytes>,
+        owner: &BlobOwner,
+        trailer: Bytes,
+    ) -> io::Result<BlobRef> {
+        sink.write(&mut pieces, &self.space)?;
+        let stored_len = sink.written;
+        let mut random = [0; 9];
+        getrandom::fill(&mut random).expect("the operating system gives random bytes");
+        let finished_ms = Timestamp::now().unix_ms() & ((1 << 48) - 1);
+        let address = FileAddress { finished_ms, random };
+        let tail =
+            Tail { stored_len, trailer, owner: owner.clone(), content_crc: sink.crc.finalize() as u32 };
+        let mut tail = vec![tail.encode(&address.id())];
+        let end = stored_len + tail[0].len() as u64;
+        write_all_at(&sink.file, &mut tail, stored_len)?;
+        if sink.reserved.is_some_and(|reserved| reserved > end) {
+            sink.file.set_len(end)?;
+        }
+        sink.file.sync_data()?;
+        let folder = self.folder_of(finished_ms)?;
+        sink.temp.rename(&self.path(address))?;
+        folder.sync()?;
+        Ok(BlobRef { id: address.id(), stored_len: StoredLen(stored_len) })
+    }
+
+    /// Up to `limit` files with addresses above `after`, in order.
+    pub fn list(&self, after: Option<FileAddress>, limit: usize) -> io::Result<Vec<FileAddress>> {
+        let mut folders = Vec::new();
+        for entry in std::fs::read_dir(&self.folder.path)? {
+            let name = entry?.file_name();
+            if let Some(number) = name.to_str().and_then(parse_folder_name)
+                && after.is_none_or(|after| number >= after.finished_ms >> FOLDER_BITS)
+            {
+                folders.push(number);
+            }
+        }
+        folders.sort_unstable();
+        let mut rows = Vec::new();
+        for number in folders {
+            let mut ids = std::collections::BTreeSet::new();
+            let room = limit - rows.len();
+            let entries = match std::fs::read_dir(self.folder.path.join(folder_name(number))) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
+            for entry in entries {
+                let Some(id) = entry?.file_name().to_str().and_then(|name| BlobId::parse(name).ok()) else {
+                    continue;
+                };
+                if after.is_none_or(|after| id > after.id()) {
+                    ids.insert(id);
+                    if ids.len() > room {
+                        ids.pop_last();
+                    }
+                }
+            }
+            rows.extend(ids.iter().filter_map(|id| match super::Address::parse(id) {
+                Some(super::Address::File(address)) => Some(address),
+                _ => None,
+            }));
+            if rows.len() >= limit {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Removes folders that are empty and whose time is over.
+    pub fn remove_empty_folders(&self) -> io::Result<()> {
+        let now = Timestamp::now().unix_ms() >> FOLDER_BITS;
+        for entry in std::fs::read_dir(&self.folder.path)? {
+            let entry = entry?;
+            if entry.file_name().to_str().and_then(parse_folder_name).is_some_and(|number| number + 1 < now) {
+                // Fails where it is not empty, which is fine.
+                let _ = std::fs::remove_dir(entry.path());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn folder_name(number: u64) -> String {
+    format!("{number:07x}")
+}
+
+fn parse_folder_name(name: &str) -> Option<u64> {
+    (name.len() == 7).then(|| u64::from_str_radix(name, 16).ok()).flatten()
+}
+
+impl Tail {
+    /// Trailer, owner and footer.
+    fn encode(&self, id: &BlobId) -> Bytes {
+        let owner = self.owner.encode();
+        let mut out = BytesMut::with_capacity(self.trailer.len() + owner.len() + FOOTER_LEN);
+        out.extend_from_slice(&self.trailer);
+        out.extend_from_slice(&owner);
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&[VERSION, 0, 0, 0]);
+        out.extend_from_slice(&self.stored_len.to_le_bytes());
+        out.extend_from_slice(&(self.trailer.len() as u32).to_le_bytes());
+        out.extend_from_slice(&(owner.len() as u32).to_le_bytes());
+        out.extend_from_slice(id.as_bytes());
+        out.extend_from_slice(&self.content_crc.to_le_bytes());
+        let crc = crc32c(&out);
+        out.extend_from_slice(&crc.to_le_bytes());
+        out.freeze()
+    }
+
+    /// Reads and checks the tail of a file; `Ok(Err(why))` if it is not what was written.
+    pub fn read(file: &File, id: &BlobId) -> io::Result<Result<Self, &'static str>> {
+        const NO_FOOTER: &str = "its file has no sound footer";
+        let len = file.metadata()?.len();
+        let Some(footer_at) = len.checked_sub(FOOTER_LEN as u64) else {
+            return Ok(Err(NO_FOOTER));
+        };
+        let mut footer = [0; FOOTER_LEN];
+        file.read_exact_at(&mut footer, footer_at)?;
+        let word = |at: usize| u32::from_le_bytes(footer[at..at + 4].try_into().expect("four bytes"));
+        let stored_len = u64::from_le_bytes(footer[8..16].try_into().expect("eight bytes"));
+        let (trailer_len, owner_len) = (word(16) as usize, word(20) as usize);
+        let lengths = stored_len.checked_add((trailer_len + owner_len) as u64);
+        if footer[..4] != MAGIC
+            || footer[4] != VERSION
+            || footer[24..40] != *id.as_bytes()
+            || lengths != Some(footer_at)
+            || trailer_len > MAX_TRAILER_LEN
+            || owner_len > MAX_OWNER_LEN
+        {
+            return Ok(Err(NO_FOOTER));
+        }
+        let mut tail = BytesMut::zeroed(trailer_len + owner_len);
+        file.read_exact_at(&mut tail, stored_len)?;
+        let mut crc = Digest::new(CrcAlgorithm::Crc32Iscsi);
+        crc.update(&tail);
+        crc.update(&footer[..FOOTER_LEN - 4]);
+        if crc.finalize() as u32 != word(44) {
+            return Ok(Err("the checksum of its trailer is wrong"));
+        }
+        let Some(owner) = BlobOwner::decode(&tail[trailer_len..]) else {
+            return Ok(Err("its owner can't be read"));
+        };
+        tail.truncate(trailer_len);
+        Ok(Ok(Self { stored_len, trailer: tail.freeze(), owner, content_crc: word(40) }))
+    }
+}
+
+/// A large blob being written: one write is under way while the next is gathered.
+pub(super) struct FileWriter {
+    files: Arc<Files>,
+    owner: BlobOwner,
+    gather: Gather,
+    sink: Stage,
+}
+
+enum Stage {
+    Idle(Box<Sink>),
+    Writing(JoinHandle<io::Result<Box<Sink>>>),
+    Failed,
+}
+
+struct Sink {
+    file: File,
+    temp: TempFile,
+    written: u64,
+    crc: Digest,
+    reserved: Option<u64>,
+}
+
+impl Sink {
+    fn write(&mut self, pieces: &mut Vec<Bytes>, space: &Space) -> io::Result<()> {
+        let len: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+        if self.reserved.is_none_or(|reserved| self.written + len > reserved) {
+            space.admit(len)?;
+        }
+        for piece in pieces.iter() {
+            self.crc.update(piece);
+        }
+        write_all_at(&self.file, pieces, self.written)?;
+        self.written += len;
+        Ok(())
+    }
+}
+
+impl FileWriter {
+    /// The sink, once no write is under way.
+    async fn idle(&mut self) -> io::Result<Box<Sink>> {
+        if let Stage::Writing(write) = &mut self.sink {
+            let result = match write.await {
+                Ok(result) => result,
+                Err(_) => Err(io::Error::other("a write was stopped or failed")),
+            };
+            self.sink = Stage::Failed;
+            return result;
+        }
+        match std::mem::replace(&mut self.sink, Stage::Failed) {
+            Stage::Idle(sink) => Ok(sink),
+            _ => Err(io::Error::other("an earlier write failed")),
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        let mut sink = self.idle().await?;
+        let mut pieces = self.gather.take();
+        let space = self.files.space.clone();
+        self.sink = Stage::Writing(tokio::task::spawn_blocking(move || {
+            sink.write(&mut pieces, &space)?;
+            Ok(sink)
+        }));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl BlobWriter for FileWriter {
+    async fn write(&mut self, data: Bytes) -> Result<(), BlobError> {
+        self.gather.push(data);
+        if self.gather.len >= WRITE_LEN {
+            self.flush().await.map_err(BlobError::Unavailable)?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>, trailer: Bytes) -> Result<BlobRef, BlobError> {
+        crate::blob::check_trailer(&trailer)?;
+        let sink = self.idle().await.map_err(BlobError::Unavailable)?;
+        let Self { files, owner, mut gather, .. } = *self;
+        let pieces = gather.take();
+        blocking(move || files.finish(*sink, pieces, &owner, trailer)).await.map_err(BlobError::Unavailable)
+    }
+}
+
+/// Bytes on their way to the medium; small pieces are copied together.
+#[derive(Debug, Default)]
+struct Gather {
+    pieces: Vec<Bytes>,
+    tail: BytesMut,
+    len: usize,
+}
+
+impl Gather {
+    fn push(&mut self, data: Bytes) {
+        self.len += data.len();
+        if data.len() < SMALL_PIECE {
+            self.tail.extend_from_slice(&data);
+        } else {
+            self.close_tail();
+            self.pieces.push(data);
+        }
+    }
+
+    fn close_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.pieces.push(self.tail.split().freeze());
+        }
+    }
+
+    fn take(&mut self) -> Vec<Bytes> {
+        self.close_tail();
+        self.len = 0;
+        std::mem::take(&mut self.pieces)
+    }
+}
+
+/// A file that disappears unless it is renamed.
+#[derive(Debug)]
+struct TempFile(Option<PathBuf>);
+
+impl TempFile {
+    fn rename(&mut self, to: &Path) -> io::Result<()> {
+        let path = self.0.as_ref().ok_or_else(|| io::Error::other("renamed before"))?;
+        std::fs::rename(path, to)?;
+        self.0 = None;
+        Ok(())
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let Some(path) = self.0.take() else { return };
+        let remove = move || {
+            if let Err(error) = std::fs::remove_file(&path) {
+                tracing::warn!(%error, "an abandoned blob could not be removed; the next start does it");
+            }
+        };
+        // Freeing a large file takes its time: not on a thread that serves requests.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! Blobs on a local disk: large ones in a file each, small ones in segments that many share. FORMAT.md has the bytes.
+
+mod address;
+mod committer;
+mod file;
+mod frame;
+mod io;
+mod segment;
+mod space;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io as std_io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+
+use self::address::{Address, FrameAddress};
+use self::committer::{Committer, Queue};
+use self::file::{FileWriter, Files, Tail};
+use self::frame::{Builder, HEADER_LEN, Header, Scan};
+use self::io::{blocking, open_read, read_exact_at};
+use self::segment::{SEGMENT_HEADER_LEN, Segment, Segments};
+use self::space::Space;
+use super::owner::MAX_OWNER_LEN;
+use super::{
+    BlobError, BlobInfo, BlobOwner, BlobReader, BlobRef, BlobStore, BlobWriter, SizeHint, StoredLen,
+    StoredRange,
+};
+use crate::name::{BlobId, Timestamp};
+
+/// How blobs lie on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FsOptions {
+    /// Blobs of up to this many stored bytes share segments; at most 128 KiB.
+    pub small_len_max: usize,
+    /// Bytes of a full segment; at most 1 GiB.
+    pub segment_len: u64,
+    /// Bytes that stay free on the file system: writes that would take them are refused.
+    pub reserve_free: u64,
+}
+
+impl Default for FsOptions {
+    fn default() -> Self {
+        Self { small_len_max: 128 << 10, segment_len: 64 << 20, reserve_free: 256 << 20 }
+    }
+}
+
+/// Blobs in a folder of a local file system. The caller sees to it that one process has it open.
+#[derive(Debug)]
+pub struct FsBlobStore {
+    files: Arc<Files>,
+    segments: Arc<Segments>,
+    queue: Arc<Queue>,
+    space: Arc<Space>,
+    options: FsOptions,
+    committer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl FsBlobStore {
+    /// Opens the store in this folder, made if absent, and recovers what a crash left. Waits for the disk.
+    pub fn open(folder: impl Into<PathBuf>, options: FsOptions) -> Result<Self, BlobError> {
+        Self::open_io(folder.into(), options).map_err(BlobError::Unavailable)
+    }
+
+    fn open_io(path: PathBuf, options: FsOptions) -> std_io::Result<Self> {
+        let options = FsOptions {
+            small_len_max: options.small_len_max.min(128 << 10),
+            segment_len: options.segment_len.clamp(1 << 10, 1 << 30),
+            ..options
+        };
+        let folder = io::Folder::open(path.clone())?;
+        let space = Arc::new(Space::new(File::open(&path)?, options.reserve_free));
+        let files = Arc::new(Files::open(path.join("files"), path.join("tmp"), space.clone())?);
+        let segments = Arc::new(Segments::open(path.join("segments"))?);
+        folder.sync()?;
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            File::open(parent)?.sync_all()?;
+        }
+        let queue = Arc::new(Queue::new());
+        let committer = Committer::new(queue.clone(), segments.clone(), options.segment_len);
+        let committer =
+            std::thread::Builder::new().name("blob-committer".into()).spawn(move || committer.run())?;
+        Ok(Self { files, segments, queue, space, options, committer: Mutex::new(Some(committer)) })
+    }
+
+    /// Writes what waits, seals the active segment and ends; later writes fail as unavailable.
+    pub async fn close(&self) {
+        self.queue.close();
+        let committer = self.committer.lock().take();
+        if let Some(committer) = committer {
+            let _ = blocking(move || committer.join().map_err(|_| std_io::Error::other("panicked"))).await;
+        }
+    }
+
+    /// The segment and the header of a live frame, with the file it is in.
+    async fn frame(
+        &self,
+        id: BlobId,
+        address: FrameAddress,
+    ) -> Result<(Arc<Segment>, Arc<File>, Header), BlobError> {
+        let segment = self.segments.get(address.segment).ok_or(BlobError::NotFound(id))?;
+        if !segment.is_live(address.offset) {
+            return Err(BlobError::NotFound(id));
+        }
+        let file = match self.segments.file(address.segment).await {
+            Ok(file) => file,
+            Err(error) => return Err(not_found_or(id, error)),
+        };
+        let header = read_exact_at(&file, address.offset.into(), HEADER_LEN).await;
+        let header = header.map_err(|error| truncated_or(id, error))?;
+        match Header::decode(&header) {
+            Some(header) if header.nonce == address.nonce => Ok((segment, file, header)),
+            Some(_) => Err(BlobError::NotFound(id)),
+            None => Err(BlobError::Corrupt(id, "the header of its frame is not sound")),
+        }
+    }
+
+    async fn file(&self, id: BlobId, address: address::FileAddress) -> Result<Arc<File>, BlobError> {
+        let file = open_read(&self.files.folder, Files::relative(address)).await;
+        file.map(Arc::new).map_err(|error| not_found_or(id, error))
+    }
+}
+
+impl Drop for FsBlobStore {
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(committer) = self.committer.lock().take() {
+            let _ = committer.join();
+        }
+    }
+}
+
+fn not_found_or(id: BlobId, error: std_io::Error) -> BlobError {
+    match error.kind() {
+        std_io::ErrorKind::NotFound => BlobError::NotFound(id),
+        _ => BlobError::Unavailable(error),
+    }
+}
+
+fn truncated_or(id: BlobId, error: std_io::Error) -> BlobError {
+    match error.kind() {
+        std_io::ErrorKind::UnexpectedEof => BlobError::Corrupt(id, "its file is cut short"),
+        _ => BlobError::Unavailable(error),
+    }
+}
+
+#[async_trait]
+impl BlobStore for FsBlobStore {
+    async fn create(&self, owner: BlobOwner, hint: SizeHint) -> Result<Box<dyn BlobWriter>, BlobError> {
+        let owner_bytes = owner.encode();
+        if owner_bytes.len() > MAX_OWNER_LEN {
+            let error = std_io::Error::new(std_io::ErrorKind::InvalidInput, "an owner over 8 KiB");
+            return Err(BlobError::Unavailable(error));
+        }
+        let capacity = match hint {
+            SizeHint::Exact(len) if len > self.options.small_len_max as u64 => {
+                let writer = self.files.create(owner, Some(len)).await.map_err(BlobError::Unavailable)?;
+                return Ok(Box::new(writer));
+            }
+            SizeHint::Exact(len) => {
+                self.space.admit(len).map_err(BlobError::Unavailable)?;
+                len as usize + owner_bytes.len() + TRAILER_GUESS
+            }
+            SizeHint::Unknown => {
+                self.space.admit(0).map_err(BlobError::Unavailable)?;
+                0
+            }
+        };
+        Ok(Box::new(FsWriter {
+            files: self.files.clone(),
+            queue: self.queue.clone(),
+            small_len_max: self.options.small_len_max,
+            segment_len: self.options.segment_len,
+            owner,
+            owner_bytes,
+            state: State::Small(Builder::new(capacity)),
+        }))
+    }
+
+    async fn open(&self, blob: &BlobRef) -> Result<Box<dyn BlobReader>, BlobError> {
+        let (id, len) = (blob.id, blob.stored_len.0);
+        let (file, base) = match Address::parse(&id).ok_or(BlobError::NotFound(id))? {
+            Address::File(address) => (self.file(id, address).await?, 0),
+            Address::Frame(address) => {
+                let (_, file, header) = self.frame(id, address).await?;
+                if u64::from(header.stored_len) != len {
+                    return Err(BlobError::Corrupt(id, "another length than its record says"));
+                }
+                (file, u64::from(address.offset) + HEADER_LEN as u64)
+            }
+        };
+        Ok(Box::new(FsReader { id, file, base, len }))
+    }
+
+    async fn read_trailer(&self, blob: &BlobRef) -> Result<Bytes, BlobError> {
+        let id = blob.id;
+        match Address::parse(&id).ok_or(BlobError::NotFound(id))? {
+            Address::File(address) => {
+                let file = self.file(id, address).await?;
+                let tail = blocking(move || Tail::read(&file, &id)).await.map_err(BlobError::Unavailable)?;
+                Ok(tail.map_err(|why| BlobError::Corrupt(id, why))?.trailer)
+            }
+            Address::Frame(address) => {
+                let (_, file, header) = self.frame(id, address).await?;
+                let body_at = u64::from(address.offset) + HEADER_LEN as u64;
+                let body = read_exact_at(&file, body_at, header.body_len()).await;
+                let body = body.map_err(|error| truncated_or(id, error))?.freeze();
+                if !header.fits(&body) {
+                    return Err(BlobError::Corrupt(id, "the checksum of its frame is wrong"));
+                }
+                let start = header.stored_len as usize;
+                Ok(body.slice(start..start + header.trailer_len as usize))
+            }
+        }
+    }
+
+    async fn delete(&self, blob: &BlobId) -> Result<(), BlobError> {
+        match Address::parse(blob) {
+            None => Ok(()),
+            Some(Address::File(address)) => {
+                let path = self.files.path(address);
+                let removed = blocking(move || match std::fs::remove_file(path) {
+                    Err(error) if error.kind() != std_io::ErrorKind::NotFound => Err(error),
+                    _ => Ok(()),
+                });
+                removed.await.map_err(BlobError::Unavailable)
+            }
+            Some(Address::Frame(address)) => {
+                let (segment, _, header) = match self.frame(*blob, address).await {
+                    Err(BlobError::NotFound(_)) => return Ok(()),
+                    other => other?,
+                };
+                if self.segments.kill(&segment, address.offset, header.frame_len() as u32) {
+                    let segments = self.segments.clone();
+                    let removed = blocking(move || segments.remove(segment.number));
+                    removed.await.map_err(BlobError::Unavailable)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<BlobInfo>, BlobError> {
+        let (files, segments) = (self.files.clone(), self.segments.clone());
+        let listed = blocking(move || {
+            let mut rows = Vec::new();
+            let mut first = FrameAddress { segment: 0, offset: 0, nonce: [0; 6] };
+            let mut after_file = None;
+            let files_too = match after.as_ref().map(Address::parse) {
+                Some(Some(Address::Frame(address))) => {
+                    first = address;
+                    false
+                }
+                Some(Some(Address::File(address))) => {
+                    after_file = Some(address);
+                    true
+                }
+                Some(None) | None => true,
+            };
+            if files_too {
+                list_files(&files, after_file, limit, &mut rows)?;
+            }
+            list_frames(&segments, first, limit, &mut rows)?;
+            Ok(rows)
+        });
+        listed.await.map_err(BlobError::Unavailable)
+    }
+}
+
+fn list_files(
+    files: &Files,
+    mut after: Option<address::FileAddress>,
+    limit: usize,
+    rows: &mut Vec<BlobInfo>,
+) -> std_io::Result<()> {
+    while rows.len() < limit {
+        let page = files.list(after, limit - rows.len())?;
+        let Some(&last) = page.last() else { break };
+        after = Some(last);
+        for address in page {
+            let id = address.id();
+            let file = match File::open(files.path(address)) {
+                Err(error) if error.kind() == std_io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
+            match Tail::read(&file, &id)? {
+                Ok(tail) => rows.push(BlobInfo {
+                    blob: BlobRef { id, stored_len: StoredLen(tail.stored_len) },
+                    owner: tail.owner,
+                    finished: Timestamp(address.finished_ms),
+                }),
+                Err(why) => tracing::error!(blob = %id, why, "a corrupt blob is left out of a listing"),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The frames behind `after` (its nonce is not looked at).
+fn list_frames(
+    segments: &Segments,
+    after: FrameAddress,
+    limit: usize,
+    rows: &mut Vec<BlobInfo>,
+) -> std_io::Result<()> {
+    let mut number = after.segment;
+    while rows.len() < limit
+        && let Some(segment) = segments.from(number)
+    {
+        number = segment.number + 1;
+        let file = match segments.file_blocking(segment.number) {
+            Err(error) if error.kind() == std_io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        let snapshot = segment.snapshot();
+        let resumes = segment.number == after.segment && after.offset > 0;
+        let start = if resumes { u64::from(after.offset) } else { SEGMENT_HEADER_LEN };
+        let mut scan = Scan::new(&file, start, snapshot.end)?;
+        while rows.len() < limit
+            && let Some(found) = scan.next()?
+        {
+            let offset = found.offset as u32;
+            if (resumes && offset <= after.offset) || snapshot.dead.binary_search(&offset).is_ok() {
+                continue;
+            }
+            let nonce = found.header.nonce;
+            let id = FrameAddress { segment: segment.number, offset, nonce }.id();
+            match found.owner() {
+                Some(owner) => rows.push(BlobInfo {
+                    blob: BlobRef { id, stored_len: StoredLen(found.header.stored_len.into()) },
+                    owner,
+                    finished: Timestamp(found.header.finished_ms),
+                }),
+                None => tracing::error!(blob = %id, "a corrupt blob is left out of a listing"),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Room for a usual trailer, so that a frame is built in one allocation.
+const TRAILER_GUESS: usize = 1024;
+
+/// A blob that is small until it has shown otherwise.
+struct FsWriter {
+    files: Arc<Files>,
+    queue: Arc<Queue>,
+    small_len_max: usize,
+    segment_len: u64,
+    owner: BlobOwner,
+    owner_bytes: Vec<u8>,
+    state: State,
+}
+
+enum State {
+    Small(Builder),
+    Large(Box<FileWriter>),
+    Failed,
+}
+
+impl FsWriter {
+    /// Turns a blob that outgrew its frame into a file.
+    async fn outgrow(&mut self) -> Result<&mut FileWriter, BlobError> {
+        if let State::Small(builder) = std::mem::replace(&mut self.state, State::Failed) {
+            let file = self.files.create(self.owner.clone(), None).await.map_err(BlobError::Unavailable)?;
+            let mut file = Box::new(file);
+            file.write(builder.into_payload()).await?;
+            self.state = State::Large(file);
+        }
+        match &mut self.state {
+            State::Large(file) => Ok(file),
+            _ => Err(BlobError::Unavailable(std_io::Error::other("an earlier write failed"))),
+        }
+    }
+}
+
+#[async_trait]
+impl BlobWriter for FsWriter {
+    async fn write(&mut self, data: Bytes) -> Result<(), BlobError> {
+        match &mut self.state {
+            State::Small(builder) if builder.len() + data.len() <= self.small_len_max => {
+                builder.push(&data);
+                Ok(())
+            }
+            State::Large(file) => file.write(data).await,
+            _ => self.outgrow().await?.write(data).await,
+        }
+    }
+
+    async fn finish(mut self: Box<Self>, trailer: Bytes) -> Result<BlobRef, BlobError> {
+        super::check_trailer(&trailer)?;
+        let fits = |builder: &Builder| {
+            let len = HEADER_LEN + builder.len() + trailer.len() + self.owner_bytes.len();
+            SEGMENT_HEADER_LEN + (len as u64).next_multiple_of(8) <= self.segment_len
+        };
+        if matches!(&self.state, State::Small(builder) if !fits(builder)) {
+            self.outgrow().await?;
+        }
+        match self.state {
+            State::Small(builder) => {
+                let stored_len = StoredLen(builder.len() as u64);
+                let mut nonce = [0; 6];
+                getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
+                let finished = Timestamp::now().unix_ms();
+                let frame = builder.finish(&self.owner_bytes, &trailer, finished, nonce);
+                let id = self.queue.append(frame, nonce).await.map_err(BlobError::Unavailable)?;
+                Ok(BlobRef { id, stored_len })
+            }
+            State::Large(file) => file.finish(trailer).await,
+            State::Failed => Err(BlobError::Unavailable(std_io::Error::other("an earlier write failed"))),
+        }
+    }
+}
+
+/// Reads a file, or a frame's part of one; it holds the file open, so a deletion does not reach it.
+struct FsReader {
+    id: BlobId,
+    file: Arc<File>,
+    base: u64,
+    len: u64,
+}
+
+#[async_trait]
+impl BlobReader for FsReader {
+    async fn read(&self, range: StoredRange) -> Result<BytesMut, BlobError> {
+        super::check_range(self.id, range, self.len)?;
+        let read = read_exact_at(&self.file, self.base + range.offset, range.len).await;
+        read.map_err(|error| truncated_or(self.id, error))
+    }
+}

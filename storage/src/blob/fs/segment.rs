@@ -1,0 +1,434 @@
+//! Segments: files that many small blobs share, what is dead in each, and how they are found again at a start.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::frame::Scan;
+use super::io::{Folder, crc32c, create_new, open_read, reserve};
+use crate::name::Timestamp;
+
+/// Bytes of a segment's header; the first frame follows.
+pub(super) const SEGMENT_HEADER_LEN: u64 = 32;
+const FOOTER_LEN: u64 = 32;
+const VERSION: u8 = 1;
+/// Bytes of one record of a dead list.
+const DEAD_LEN: usize = 12;
+/// Segments kept open for reading.
+const MAX_OPEN: usize = 256;
+
+/// One segment.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub number: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct State {
+    /// Where the durable frames end.
+    end: u64,
+    /// Durable frames.
+    frames: u32,
+    /// Nothing will be appended any more.
+    sealed: bool,
+    /// Offsets of deleted frames, ascending.
+    dead: Vec<u32>,
+    dead_bytes: u64,
+    /// Deleted frames that the dead list on disk lacks: offset and length.
+    unsaved: Vec<(u32, u32)>,
+}
+
+/// A segment at one moment.
+#[derive(Debug, Clone)]
+pub(super) struct Snapshot {
+    pub end: u64,
+    pub dead: Vec<u32>,
+}
+
+/// How full of dead blobs a sealed segment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Occupancy {
+    pub number: u64,
+    /// Bytes of all frames.
+    pub bytes: u64,
+    /// Bytes of deleted frames.
+    pub dead_bytes: u64,
+}
+
+impl Segment {
+    fn new(number: u64, state: State) -> Arc<Self> {
+        Arc::new(Self { number, state: Mutex::new(state) })
+    }
+
+    /// Are the frames here durable and not deleted?
+    pub fn is_live(&self, offset: u32) -> bool {
+        let state = self.state.lock();
+        u64::from(offset) < state.end && state.dead.binary_search(&offset).is_err()
+    }
+
+    /// Its durable frames and which of them are dead.
+    pub fn snapshot(&self) -> Snapshot {
+        let state = self.state.lock();
+        Snapshot { end: state.end, dead: state.dead.clone() }
+    }
+}
+
+/// All segments of a store.
+#[derive(Debug)]
+pub(super) struct Segments {
+    pub folder: Folder,
+    table: RwLock<BTreeMap<u64, Arc<Segment>>>,
+    /// The last number given: none is given twice while the store is open, so no list of dead frames meets a stranger.
+    last: Mutex<u64>,
+    open: Mutex<OpenFiles>,
+    /// Segments whose dead list on disk is behind.
+    behind: Mutex<BTreeSet<u64>>,
+}
+
+#[derive(Debug, Default)]
+struct OpenFiles {
+    files: HashMap<u64, (Arc<File>, u64)>,
+    clock: u64,
+}
+
+impl Segments {
+    /// Opens the folder and recovers every segment in it; what a crash left half-written is cut off.
+    pub fn open(path: PathBuf) -> io::Result<Self> {
+        let folder = Folder::open(path)?;
+        let segments = Self {
+            folder,
+            table: RwLock::default(),
+            last: Mutex::new(0),
+            open: Mutex::default(),
+            behind: Mutex::default(),
+        };
+        for entry in std::fs::read_dir(&segments.folder.path)? {
+            let name = entry?.file_name();
+            let Some((number, kind)) = name.to_str().and_then(parse_name) else {
+                tracing::warn!(file = ?name, "a foreign file lies among the segments");
+                continue;
+            };
+            match kind {
+                Kind::Segment => segments.recover(number)?,
+                Kind::DeadList if !segments.path(number, Kind::Segment).exists() => {
+                    std::fs::remove_file(segments.path(number, Kind::DeadList))?;
+                }
+                Kind::DeadList => {}
+            }
+        }
+        Ok(segments)
+    }
+
+    fn path(&self, number: u64, kind: Kind) -> PathBuf {
+        self.folder.path.join(name(number, kind))
+    }
+
+    fn recover(&self, number: u64) -> io::Result<()> {
+        let path = self.path(number, Kind::Segment);
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        let mut dead = self.read_dead_list(number)?;
+        let mut state = match read_footer(&file)? {
+            Some(state) => state,
+            None => {
+                let (state, offsets) = find_frames(&file)?;
+                tracing::info!(segment = number, frames = state.frames, "recovered a segment");
+                if state.frames > 0 {
+                    seal(&file, &state)?;
+                }
+                // Only frames that were counted may count as dead.
+                dead.retain(|(offset, _)| offsets.binary_search(offset).is_ok());
+                state
+            }
+        };
+        for (offset, len) in dead {
+            if let Err(at) = state.dead.binary_search(&offset) {
+                state.dead.insert(at, offset);
+                state.dead_bytes += u64::from(len);
+            }
+        }
+        let all_dead = state.dead.len() as u64 >= u64::from(state.frames);
+        self.table.write().insert(number, Segment::new(number, state));
+        let mut last = self.last.lock();
+        *last = number.max(*last);
+        drop(last);
+        if all_dead { self.remove(number) } else { Ok(()) }
+    }
+
+    fn read_dead_list(&self, number: u64) -> io::Result<Vec<(u32, u32)>> {
+        let bytes = match std::fs::read(self.path(number, Kind::DeadList)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let records = bytes.chunks_exact(DEAD_LEN).filter_map(|record| {
+            let word = |at: usize| u32::from_le_bytes(record[at..at + 4].try_into().expect("four bytes"));
+            (record == dead_record(number, word(0), word(4))).then(|| (word(0), word(4)))
+        });
+        Ok(records.collect())
+    }
+
+    /// Begins a segment above all others, with room for `len` bytes. Its entry is durable.
+    pub fn begin(&self, len: u64) -> io::Result<(Arc<Segment>, File)> {
+        let number = {
+            let mut last = self.last.lock();
+            *last += 1;
+            *last
+        };
+        let path = self.path(number, Kind::Segment);
+        let file = create_new(&path)?;
+        let prepared = prepare(&file, number, len).and_then(|()| self.folder.sync());
+        if let Err(error) = prepared {
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        let segment = Segment::new(number, State { end: SEGMENT_HEADER_LEN, ..State::default() });
+        self.table.write().insert(number, segment.clone());
+        Ok((segment, file))
+    }
+
+    /// Frames up to `end` are durable: they can be read from now on.
+    pub fn committed(&self, segment: &Segment, frames: u32, end: u64) {
+        let mut state = segment.state.lock();
+        state.frames += frames;
+        state.end = end;
+    }
+
+    /// Ends a segment. Without `file` (after a failed write) its end is found again at the next start.
+    pub fn end(&self, segment: &Segment, file: Option<&File>) -> io::Result<()> {
+        let state = {
+            let mut state = segment.state.lock();
+            state.sealed = true;
+            state.clone()
+        };
+        if state.dead.len() as u64 >= u64::from(state.frames) {
+            return self.remove(segment.number);
+        }
+        file.map_or(Ok(()), |file| seal(file, &state))
+    }
+
+    /// The segment of this number.
+    pub fn get(&self, number: u64) -> Option<Arc<Segment>> {
+        self.table.read().get(&number).cloned()
+    }
+
+    /// The first segment whose number is `number` or above.
+    pub fn from(&self, number: u64) -> Option<Arc<Segment>> {
+        self.table.read().range(number..).next().map(|(_, segment)| segment.clone())
+    }
+
+    /// Every sealed segment.
+    pub fn occupancy(&self) -> Vec<Occupancy> {
+        let table = self.table.read();
+        let rows = table.values().filter_map(|segment| {
+            let state = segment.state.lock();
+            state.sealed.then(|| Occupancy {
+                number: segment.number,
+                bytes: state.end - SEGMENT_HEADER_LEN,
+                dead_bytes: state.dead_bytes,
+            })
+        });
+        rows.collect()
+    }
+
+    /// The segment's file, for reading.
+    pub async fn file(&self, number: u64) -> io::Result<Arc<File>> {
+        if let Some(file) = self.open.lock().get(number) {
+            return Ok(file);
+        }
+        let file = Arc::new(open_read(&self.folder, name(number, Kind::Segment).into()).await?);
+        self.open.lock().put(number, file.clone());
+        Ok(file)
+    }
+
+    /// The segment's file, for a thread that may wait.
+    pub fn file_blocking(&self, number: u64) -> io::Result<Arc<File>> {
+        if let Some(file) = self.open.lock().get(number) {
+            return Ok(file);
+        }
+        Ok(Arc::new(File::open(self.path(number, Kind::Segment))?))
+    }
+
+    /// Marks a frame of `len` bytes deleted; twice is fine. Answers true if nothing lives in the segment any more.
+    pub fn kill(&self, segment: &Segment, offset: u32, len: u32) -> bool {
+        let mut state = segment.state.lock();
+        let Err(at) = state.dead.binary_search(&offset) else {
+            return false;
+        };
+        state.dead.insert(at, offset);
+        state.dead_bytes += u64::from(len);
+        state.unsaved.push((offset, len));
+        let all_dead = state.sealed && state.dead.len() as u64 >= u64::from(state.frames);
+        drop(state);
+        self.behind.lock().insert(segment.number);
+        all_dead
+    }
+
+    /// Removes a segment in which nothing lives; readers that have it open go on.
+    pub fn remove(&self, number: u64) -> io::Result<()> {
+        self.table.write().remove(&number);
+        self.open.lock().files.remove(&number);
+        self.behind.lock().remove(&number);
+        // In this order: a dead list without its segment is harmless, a segment without its dead list is not.
+        for kind in [Kind::Segment, Kind::DeadList] {
+            match std::fs::remove_file(self.path(number, kind)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Is a dead list on disk behind?
+    pub fn is_behind(&self) -> bool {
+        !self.behind.lock().is_empty()
+    }
+
+    /// Appends what the dead lists on disk lack. It is not synced: what a power cut takes, the next sweep finds again.
+    pub fn save_dead_lists(&self) -> io::Result<()> {
+        let behind = std::mem::take(&mut *self.behind.lock());
+        for number in behind {
+            let Some(segment) = self.get(number) else { continue };
+            let unsaved = std::mem::take(&mut segment.state.lock().unsaved);
+            let records: Vec<u8> =
+                unsaved.iter().flat_map(|&(offset, len)| dead_record(number, offset, len)).collect();
+            let path = self.path(number, Kind::DeadList);
+            let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+            file.write_all(&records)?;
+        }
+        Ok(())
+    }
+}
+
+impl OpenFiles {
+    fn get(&mut self, number: u64) -> Option<Arc<File>> {
+        self.clock += 1;
+        let (file, used) = self.files.get_mut(&number)?;
+        *used = self.clock;
+        Some(file.clone())
+    }
+
+    fn put(&mut self, number: u64, file: Arc<File>) {
+        if self.files.len() >= MAX_OPEN
+            && let Some((&oldest, _)) = self.files.iter().min_by_key(|(_, (_, used))| *used)
+        {
+            self.files.remove(&oldest);
+        }
+        self.clock += 1;
+        self.files.insert(number, (file, self.clock));
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Segment,
+    DeadList,
+}
+
+fn name(number: u64, kind: Kind) -> String {
+    match kind {
+        Kind::Segment => format!("{number:010x}.seg"),
+        Kind::DeadList => format!("{number:010x}.dead"),
+    }
+}
+
+fn parse_name(name: &str) -> Option<(u64, Kind)> {
+    let (number, kind) = name.split_once('.')?;
+    let kind = match kind {
+        "seg" => Kind::Segment,
+        "dead" => Kind::DeadList,
+        _ => return None,
+    };
+    if number.len() != 10 {
+        return None;
+    }
+    Some((u64::from_str_radix(number, 16).ok()?, kind))
+}
+
+fn dead_record(number: u64, offset: u32, len: u32) -> [u8; DEAD_LEN] {
+    let mut checked = [0; 16];
+    checked[..4].copy_from_slice(&offset.to_le_bytes());
+    checked[4..8].copy_from_slice(&len.to_le_bytes());
+    checked[8..].copy_from_slice(&number.to_le_bytes());
+    let mut record = [0; DEAD_LEN];
+    record[..8].copy_from_slice(&checked[..8]);
+    record[8..].copy_from_slice(&crc32c(&checked).to_le_bytes());
+    record
+}
+
+fn prepare(file: &File, number: u64, len: u64) -> io::Result<()> {
+    let mut header = [0; SEGMENT_HEADER_LEN as usize];
+    header[..4].copy_from_slice(b"SGsg");
+    header[4] = VERSION;
+    header[8..16].copy_from_slice(&number.to_le_bytes());
+    header[16..24].copy_from_slice(&Timestamp::now().unix_ms().to_le_bytes());
+    let crc = crc32c(&header[..28]);
+    header[28..].copy_from_slice(&crc.to_le_bytes());
+    reserve(file, len)?;
+    file.set_len(len)?;
+    file.write_all_at(&header, 0)?;
+    file.sync_data()
+}
+
+/// Cuts the file behind its last frame and writes the footer that spares the next start a scan.
+fn seal(file: &File, state: &State) -> io::Result<()> {
+    let mut footer = [0; FOOTER_LEN as usize];
+    footer[..4].copy_from_slice(b"SGse");
+    footer[4] = VERSION;
+    footer[8..12].copy_from_slice(&state.frames.to_le_bytes());
+    footer[16..24].copy_from_slice(&state.end.to_le_bytes());
+    let crc = crc32c(&footer[..28]);
+    footer[28..].copy_from_slice(&crc.to_le_bytes());
+    file.set_len(state.end)?;
+    file.write_all_at(&footer, state.end)?;
+    file.sync_data()
+}
+
+fn read_footer(file: &File) -> io::Result<Option<State>> {
+    let len = file.metadata()?.len();
+    let Some(end) = len.checked_sub(FOOTER_LEN) else {
+        return Ok(None);
+    };
+    let mut footer = [0; FOOTER_LEN as usize];
+    file.read_exact_at(&mut footer, end)?;
+    let sound = footer[..4] == *b"SGse"
+        && footer[4] == VERSION
+        && footer[16..24] == end.to_le_bytes()
+        && footer[28..] == crc32c(&footer[..28]).to_le_bytes();
+    let frames = u32::from_le_bytes(footer[8..12].try_into().expect("four bytes"));
+    Ok(sound.then(|| State { end, frames, sealed: true, ..State::default() }))
+}
+
+/// Finds the frames of a segment that was never sealed, and their offsets: its end is behind the last sound one.
+fn find_frames(file: &File) -> io::Result<(State, Vec<u32>)> {
+    let mut state = State { end: SEGMENT_HEADER_LEN, sealed: true, ..State::default() };
+    let mut offsets = Vec::new();
+    let mut scan = Scan::new(file, SEGMENT_HEADER_LEN, u64::MAX)?;
+    while let Some(frame) = scan.next()? {
+        offsets.push(frame.offset as u32);
+        if frame.body.is_some() {
+            state.frames = offsets.len() as u32;
+            state.end = frame.offset + frame.header.frame_len();
+        }
+    }
+    offsets.truncate(state.frames as usize);
+    Ok((state, offsets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_survive() {
+        for kind in [Kind::Segment, Kind::DeadList] {
+            assert_eq!(parse_name(&name(0xff_ffff_ffff, kind)), Some((0xff_ffff_ffff, kind)));
+        }
+        assert_eq!(parse_name("1.seg"), None);
+        assert_eq!(parse_name("0000000001.tmp"), None);
+    }
+}

@@ -1,0 +1,193 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::*;
+use crate::contract::blob::{all, get, list_all, owner, pattern, put};
+
+fn open(folder: &Path, segment_len: u64) -> FsBlobStore {
+    let options = FsOptions { segment_len, reserve_free: 0, ..FsOptions::default() };
+    FsBlobStore::open(folder.join("blobs"), options).unwrap()
+}
+
+fn segments(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder.join("blobs/segments")).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|kind| kind == "seg"));
+    paths.sort();
+    paths
+}
+
+/// Every file below a folder.
+fn all_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(all_files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keeps_the_contract() {
+    for segment_len in [64 << 20, 1 << 20] {
+        let folder = tempfile::tempdir().unwrap();
+        all(async || Arc::new(open(folder.path(), segment_len))).await;
+        drop(open(folder.path(), segment_len));
+        assert_eq!(all_files(folder.path()), Vec::<PathBuf>::new(), "space did not come back");
+    }
+}
+
+#[tokio::test]
+async fn an_abandoned_file_is_removed_at_once_and_at_a_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1 << 20);
+    let temp = folder.path().join("blobs/tmp");
+    let mut writer = store.create(owner(1), SizeHint::Exact(8 << 20)).await.unwrap();
+    for _ in 0..3 {
+        writer.write(pattern(1, 1 << 20)).await.unwrap();
+    }
+    assert_eq!(std::fs::read_dir(&temp).unwrap().count(), 1);
+    drop(writer);
+    for _ in 0..500 {
+        if std::fs::read_dir(&temp).unwrap().count() == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(std::fs::read_dir(&temp).unwrap().count(), 0);
+    drop(store);
+    std::fs::write(temp.join("left by a crash"), b"x").unwrap();
+    drop(open(folder.path(), 1 << 20));
+    assert_eq!(std::fs::read_dir(&temp).unwrap().count(), 0);
+}
+
+/// A segment with three small blobs, as a crash leaves it: without footer, and with room behind the frames.
+async fn crashed_segment(folder: &Path) -> (PathBuf, Vec<u8>, Vec<BlobRef>) {
+    let store = open(folder, 1 << 20);
+    let mut blobs = Vec::new();
+    for seed in 0..3 {
+        let content = pattern(seed, 40);
+        blobs
+            .push(put(&store, owner(seed), SizeHint::Unknown, &content, 40, pattern(seed, 9)).await.unwrap());
+    }
+    drop(store);
+    let path = segments(folder).pop().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.truncate(bytes.len() - 32);
+    (path, bytes, blobs)
+}
+
+/// Opens the store over these bytes of a segment, and says which of the blobs it lists and which it reads.
+async fn recover(folder: &Path, path: &Path, bytes: &[u8], blobs: &[BlobRef]) -> (Vec<bool>, Vec<bool>) {
+    std::fs::write(path, bytes).unwrap();
+    let store = open(folder, 1 << 20);
+    let rows: BTreeSet<BlobId> = list_all(&store, 2).await.iter().map(|row| row.blob.id).collect();
+    let listed = blobs.iter().map(|blob| rows.contains(&blob.id)).collect();
+    let mut read = Vec::new();
+    for (seed, blob) in (0..).zip(blobs) {
+        match get(&store, blob).await {
+            Ok(content) => read.push(content == pattern(seed, 40)),
+            Err(_) => read.push(false),
+        }
+    }
+    // What is written next must not be hurt by what was found.
+    let next = put(&store, owner(9), SizeHint::Unknown, &pattern(9, 50), 50, Bytes::new()).await.unwrap();
+    drop(store);
+    let store = open(folder, 1 << 20);
+    assert!(get(&store, &next).await.unwrap() == pattern(9, 50));
+    store.delete(&next.id).await.unwrap();
+    (listed, read)
+}
+
+#[tokio::test]
+async fn a_torn_tail_shows_no_half_blob_and_loses_no_earlier_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, bytes, blobs) = crashed_segment(folder.path()).await;
+    let Some(Address::Frame(last)) = Address::parse(&blobs[2].id) else {
+        panic!("a small blob lies in a frame")
+    };
+    let header = Header::decode(&bytes[last.offset as usize..]).unwrap();
+    let whole = last.offset as usize + HEADER_LEN + header.body_len();
+    for len in last.offset as usize..=bytes.len() {
+        for zeros in [0, 4096] {
+            let mut torn = bytes[..len].to_vec();
+            torn.resize(len + zeros, 0);
+            let (listed, read) = recover(folder.path(), &path, &torn, &blobs).await;
+            // The padding behind the last body is nobody's, but a file that ends in it is cut.
+            let there = len == bytes.len() || (zeros > 0 && len >= whole);
+            assert_eq!(listed, [true, true, there], "cut at {len} of {}", bytes.len());
+            assert_eq!(read[..2], [true, true]);
+            assert!(there || !read[2]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flipped_byte_hides_only_the_blob_it_hits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, bytes, blobs) = crashed_segment(folder.path()).await;
+    let offsets: Vec<usize> = blobs
+        .iter()
+        .map(|blob| match Address::parse(&blob.id) {
+            Some(Address::Frame(address)) => address.offset as usize,
+            _ => panic!("a small blob lies in a frame"),
+        })
+        .collect();
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        let (listed, _) = recover(folder.path(), &path, &flipped, &blobs).await;
+        let hit = offsets.iter().rposition(|&offset| offset <= at);
+        for (index, listed) in listed.iter().enumerate() {
+            let header = Header::decode(&bytes[offsets[index]..]).unwrap();
+            let end = offsets[index] + HEADER_LEN + header.body_len();
+            let hurt = hit == Some(index) && at < end;
+            assert_eq!(*listed, !hurt, "byte {at}, blob {index}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_told_from_a_missing_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1 << 20);
+    let content = pattern(5, 300 << 10);
+    let blob = put(&store, owner(5), SizeHint::Unknown, &content, 1 << 20, pattern(6, 50)).await.unwrap();
+    let [path] = &all_files(&folder.path().join("blobs/files"))[..] else { panic!("one file") };
+    let bytes = std::fs::read(path).unwrap();
+    for at in content.len()..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0x40;
+        std::fs::write(path, &flipped).unwrap();
+        assert!(matches!(store.read_trailer(&blob).await, Err(BlobError::Corrupt(..))), "byte {at}");
+        assert!(list_all(&store, 10).await.is_empty(), "byte {at}");
+    }
+    std::fs::write(path, &bytes[..1000]).unwrap();
+    assert!(matches!(get(&store, &blob).await, Err(BlobError::Corrupt(..))));
+    std::fs::remove_file(path).unwrap();
+    assert!(matches!(get(&store, &blob).await, Err(BlobError::NotFound(..))));
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_before_they_begin() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = FsOptions { reserve_free: u64::MAX, ..FsOptions::default() };
+    let store = FsBlobStore::open(folder.path(), options).unwrap();
+    for hint in [SizeHint::Exact(1), SizeHint::Exact(1 << 30), SizeHint::Unknown] {
+        let Err(BlobError::Unavailable(error)) = store.create(owner(1), hint).await else {
+            panic!("refused")
+        };
+        assert_eq!(error.kind(), std_io::ErrorKind::StorageFull);
+    }
+}
+
+#[tokio::test]
+async fn a_closed_store_writes_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1 << 20);
+    let blob = put(&store, owner(1), SizeHint::Unknown, &pattern(1, 10), 10, Bytes::new()).await.unwrap();
+    store.close().await;
+    let refused = put(&store, owner(2), SizeHint::Unknown, &pattern(1, 10), 10, Bytes::new()).await;
+    assert!(matches!(refused, Err(BlobError::Unavailable(_))));
+    assert!(get(&store, &blob).await.unwrap() == pattern(1, 10));
+}

@@ -1,5 +1,6 @@
 //! S3.
 
+pub mod document;
 pub mod error;
 pub mod operation;
 pub mod request;

@@ -89,6 +89,7 @@ codes! {
     MalformedAclError = "MalformedACLError", 400, "The XML you provided was not well-formed or did not validate against our published schema";
     MalformedPolicy = "MalformedPolicy", 400, "Policies must be valid JSON and the first byte must be '{'";
     MalformedPostRequest = "MalformedPOSTRequest", 400, "The body of your POST request is not well-formed multipart/form-data.";
+    MalformedTrailerError = "MalformedTrailerError", 400, "The request contained trailing data that was not well-formed or did not conform to our published schema.";
     MalformedXml = "MalformedXML", 400, "The XML you provided was not well-formed or did not validate against our published schema";
     MaxMessageLengthExceeded = "MaxMessageLengthExceeded", 400, "Your request was too big.";
     MaxPostPreDataLengthExceededError = "MaxPostPreDataLengthExceededError", 400, "Your POST request fields preceding the upload file were too large.";

@@ -68,6 +68,11 @@ impl XmlWriter {
         self.close(name);
     }
 
+    /// Text, escaped.
+    pub fn content(&mut self, value: &str) {
+        self.escaped(value);
+    }
+
     /// `<name>value</name>` where there is a value.
     pub fn optional(&mut self, name: &str, value: Option<&str>) {
         if let Some(value) = value {

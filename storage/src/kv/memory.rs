@@ -85,3 +85,13 @@ impl KeyValue for MemoryKv {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn it_keeps_the_contract() {
+        crate::contract::kv::run(Arc::new(super::MemoryKv::new())).await;
+    }
+}

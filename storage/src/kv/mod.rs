@@ -1,6 +1,7 @@
 //! An ordered map of bytes with conditional, atomic, durable commits.
 
 pub mod memory;
+pub mod sled;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -9,3 +9,4 @@ pub mod catalog;
 pub mod contract;
 pub mod kv;
 pub mod name;
+pub mod open;

@@ -3,7 +3,9 @@
 pub mod document;
 pub mod error;
 pub mod operation;
+pub mod ops;
 pub mod request;
+pub mod response;
 pub mod route;
 pub mod target;
 pub mod wire;

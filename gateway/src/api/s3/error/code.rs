@@ -46,6 +46,7 @@ macro_rules! codes {
 
 codes! {
     AccessDenied = "AccessDenied", 403, "Access Denied";
+    AccessForbidden = "AccessForbidden", 403, "CORSResponse: CORS is not enabled for this bucket.";
     AccountProblem = "AccountProblem", 403, "There is a problem with your account that prevents the operation from completing successfully.";
     AllAccessDisabled = "AllAccessDisabled", 403, "All access to this resource has been disabled.";
     AuthorizationHeaderMalformed = "AuthorizationHeaderMalformed", 400, "The authorization header that you provided is not valid.";
@@ -93,6 +94,7 @@ codes! {
     MalformedXml = "MalformedXML", 400, "The XML you provided was not well-formed or did not validate against our published schema";
     MaxMessageLengthExceeded = "MaxMessageLengthExceeded", 400, "Your request was too big.";
     MaxPostPreDataLengthExceededError = "MaxPostPreDataLengthExceededError", 400, "Your POST request fields preceding the upload file were too large.";
+    MetadataConfigurationNotFound = "MetadataConfigurationNotFound", 404, "The metadata configuration was not found";
     MetadataTooLarge = "MetadataTooLarge", 400, "Your metadata headers exceed the maximum allowed metadata size";
     MethodNotAllowed = "MethodNotAllowed", 405, "The specified method is not allowed against this resource.";
     MissingContentLength = "MissingContentLength", 411, "You must provide the Content-Length HTTP header.";

@@ -1,0 +1,91 @@
+//! ListObjects, ListObjectsV2, ListObjectVersions.
+
+use storage::catalog::{Bucket, ListPage, ObjectSummary};
+
+use crate::api::s3::error::S3Error;
+use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::response;
+use crate::api::s3::wire::listing::{self, Page};
+use crate::app::App;
+use crate::authz::Permit;
+use crate::http::header::OPTIONAL_OBJECT_ATTRIBUTES;
+
+/// Lists objects, as clients of the first version ask for them.
+pub async fn list_objects(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
+    check_optional_attributes(&request)?;
+    let bucket = permit.bucket();
+    let page = Page::parse(&bucket.name, &request.query, "max-keys", "marker")?;
+    let objects = list(app, bucket, page, page.marker.map(str::to_owned)).await?;
+    Ok(response::xml(listing::write_objects(page, app.accounts.root(), &objects)))
+}
+
+/// Lists objects.
+pub async fn list_objects_v2(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
+    check_optional_attributes(&request)?;
+    let bucket = permit.bucket();
+    let page = Page::parse(&bucket.name, &request.query, "max-keys", "start-after")?;
+    let token = request.query.get("continuation-token");
+    let after = match token {
+        Some(token) => Some(listing::parse_token(token)?),
+        None => page.marker.map(str::to_owned),
+    };
+    let fetch_owner =
+        request.query.get("fetch-owner").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let objects = list(app, bucket, page, after).await?;
+    let owner = fetch_owner.then(|| app.accounts.root());
+    Ok(response::xml(listing::write_objects_v2(page, owner, token, &objects)))
+}
+
+/// Lists versions: of a bucket without versioning, the null version of every object.
+pub async fn list_object_versions(
+    app: &App,
+    permit: Permit,
+    request: S3Request,
+) -> Result<S3Response, S3Error> {
+    check_optional_attributes(&request)?;
+    let bucket = permit.bucket();
+    let page = Page::parse(&bucket.name, &request.query, "max-keys", "key-marker")?;
+    let version_id_marker = request.query.get("version-id-marker").unwrap_or_default();
+    match (version_id_marker, page.marker) {
+        ("", _) | ("null", Some(_)) => {}
+        (marker, None) => {
+            return Err(S3Error::invalid_argument(
+                "A version-id marker cannot be specified without a key marker.",
+                "version-id-marker",
+                marker,
+            ));
+        }
+        (marker, Some(_)) => {
+            return Err(S3Error::invalid_argument(
+                "Invalid version id specified",
+                "version-id-marker",
+                marker,
+            ));
+        }
+    }
+    let objects = list(app, bucket, page, page.marker.map(str::to_owned)).await?;
+    Ok(response::xml(listing::write_null_versions(page, app.accounts.root(), version_id_marker, &objects)))
+}
+
+async fn list(
+    app: &App,
+    bucket: &Bucket,
+    page: Page<'_>,
+    after: Option<String>,
+) -> Result<ListPage<ObjectSummary>, S3Error> {
+    Ok(app.catalog.list_objects(bucket, &page.request(after)).await?)
+}
+
+/// `RestoreStatus` is all that can be asked for beside the usual, and no object here is ever restored.
+fn check_optional_attributes(request: &S3Request) -> Result<(), S3Error> {
+    let Some(value) = request.headers.get(OPTIONAL_OBJECT_ATTRIBUTES) else { return Ok(()) };
+    let value = String::from_utf8_lossy(value.as_bytes());
+    match value.split(',').map(str::trim).find(|name| !name.is_empty() && *name != "RestoreStatus") {
+        None => Ok(()),
+        Some(_) => Err(S3Error::invalid_argument(
+            "Invalid attribute name specified.",
+            OPTIONAL_OBJECT_ATTRIBUTES.as_str(),
+            value.clone(),
+        )),
+    }
+}

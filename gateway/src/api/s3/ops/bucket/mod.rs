@@ -1,0 +1,56 @@
+//! Operations on the service and on buckets.
+
+mod create;
+mod delete;
+mod encryption;
+mod head;
+mod list_buckets;
+mod list_objects;
+mod location;
+mod unset;
+
+use storage::catalog::{Bucket, CatalogError, Trailer};
+
+pub use create::create_bucket;
+pub use delete::delete_bucket;
+pub use encryption::{delete_bucket_encryption, get_bucket_encryption, put_bucket_encryption};
+pub use head::head_bucket;
+pub use list_buckets::list_buckets;
+pub use list_objects::{list_object_versions, list_objects, list_objects_v2};
+pub use location::get_bucket_location;
+pub use unset::{preflight, read_as_unset};
+
+use crate::api::s3::error::S3Error;
+use crate::app::App;
+use crate::transfer::journal;
+
+/// Writes the journal that records `bucket` for a rebuild, and lets it refer to it.
+async fn with_journal(app: &App, mut bucket: Bucket) -> Result<Bucket, S3Error> {
+    let trailer = Trailer::Bucket(bucket.clone());
+    bucket.journal = Some(journal::write(&app.blobs, &app.metadata_key, &trailer).await?);
+    Ok(bucket)
+}
+
+/// Changes a bucket's record and its journal together; again and again where others change it meanwhile.
+async fn change_bucket(app: &App, expected: &Bucket, change: impl Fn(&mut Bucket)) -> Result<(), S3Error> {
+    const MAX_ATTEMPTS: usize = 8;
+    let mut expected = expected.clone();
+    for _ in 0..MAX_ATTEMPTS {
+        let mut bucket = expected.clone();
+        change(&mut bucket);
+        if bucket == expected {
+            return Ok(());
+        }
+        let bucket = with_journal(app, bucket).await?;
+        let replaced = app.catalog.replace_bucket(&expected, &bucket).await;
+        if let (Err(_), Some(unused)) = (&replaced, bucket.journal) {
+            // What is left behind here is found by the sweep of orphans.
+            let _ = app.blobs.delete(&unused.id).await;
+        }
+        match replaced {
+            Err(CatalogError::Contended) => expected = app.catalog.bucket(&expected.name).await?,
+            result => return Ok(result?),
+        }
+    }
+    Err(CatalogError::Contended.into())
+}

@@ -1,0 +1,3 @@
+//! The operations: one file each, called with a permit.
+
+pub mod bucket;

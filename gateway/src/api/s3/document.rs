@@ -133,3 +133,96 @@ fn check_sum(sum: &RequestChecksum, trailers: &Trailers, plain: &[u8]) -> Result
         Err(checksum::mismatch(sum.algorithm))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Duration;
+
+    use futures_util::stream;
+    use http::{HeaderMap, HeaderName, HeaderValue, Method};
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::*;
+    use crate::api::s3::request::Query;
+    use crate::http::body::RequestBody;
+    use crate::iam::Identity;
+
+    fn request(pieces: &[&'static str], payload: PayloadAuth, headers: &[(HeaderName, &str)]) -> S3Request {
+        let frames: Vec<_> = pieces
+            .iter()
+            .map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece.as_bytes()))))
+            .collect();
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()))
+            .collect();
+        S3Request {
+            request_id: "R".to_owned(),
+            method: Method::PUT,
+            bucket: None,
+            object: None,
+            query: Query::default(),
+            headers,
+            identity: Identity::Anonymous,
+            payload,
+            body: RequestBody::new(StreamBody::new(stream::iter(frames)), Duration::from_secs(5), false),
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            secure: false,
+        }
+    }
+
+    async fn read_all(
+        pieces: &[&'static str],
+        payload: PayloadAuth,
+        headers: &[(HeaderName, &str)],
+    ) -> Result<String, Code> {
+        let read = read(&mut request(pieces, payload, headers), 16).await;
+        read.map(|plain| String::from_utf8(plain.to_vec()).unwrap()).map_err(|error| error.code)
+    }
+
+    #[tokio::test]
+    async fn plain_bodies_are_bounded_and_hashed() {
+        let ok = |text: &str| Ok(text.to_owned());
+        assert_eq!(read_all(&[], PayloadAuth::Unsigned, &[]).await, ok(""));
+        assert_eq!(read_all(&["abc", "", "def"], PayloadAuth::Unsigned, &[]).await, ok("abcdef"));
+        let too_long = read_all(&["0123456789", "0123456"], PayloadAuth::Unsigned, &[]).await;
+        assert_eq!(too_long, Err(Code::MaxMessageLengthExceeded));
+        let hash = |text: &str| PayloadAuth::Sha256(Sha256::digest(text).into());
+        assert_eq!(read_all(&["ab", "c"], hash("abc"), &[]).await, ok("abc"));
+        assert_eq!(read_all(&["ab", "d"], hash("abc"), &[]).await, Err(Code::XAmzContentSha256Mismatch));
+    }
+
+    #[tokio::test]
+    async fn digests_are_verified() {
+        fn md5(value: &str) -> [(HeaderName, &str); 1] {
+            [(checksum::CONTENT_MD5, value)]
+        }
+        let of_abc = checksum::format_value(&digest::checksum(ChecksumAlgorithm::Md5, b"abc"));
+        assert_eq!(read_all(&["abc"], PayloadAuth::Unsigned, &md5(&of_abc)).await, Ok("abc".to_owned()));
+        assert_eq!(read_all(&["abd"], PayloadAuth::Unsigned, &md5(&of_abc)).await, Err(Code::BadDigest));
+        assert_eq!(read_all(&["abc"], PayloadAuth::Unsigned, &md5("x")).await, Err(Code::InvalidDigest));
+        let of_abc = checksum::format_value(&digest::checksum(ChecksumAlgorithm::Crc32, b"abc"));
+        let crc = [(header::CHECKSUM_CRC32, of_abc.as_str())];
+        assert_eq!(read_all(&["abc"], PayloadAuth::Unsigned, &crc).await, Ok("abc".to_owned()));
+        assert_eq!(read_all(&["abd"], PayloadAuth::Unsigned, &crc).await, Err(Code::BadDigest));
+    }
+
+    #[tokio::test]
+    async fn trailing_checksums_are_verified() {
+        let name = header::CHECKSUM_CRC32;
+        let headers = [(header::TRAILER, name.as_str()), (header::DECODED_CONTENT_LENGTH, "3")];
+        let read = |trailer: String| {
+            let body: &'static str = Box::leak(format!("3\r\nabc\r\n0\r\n{trailer}\r\n").into_boxed_str());
+            let headers = headers.clone();
+            async move { read_all(&[body], PayloadAuth::StreamingUnsignedTrailer, &headers).await }
+        };
+        let of_abc = checksum::format_value(&digest::checksum(ChecksumAlgorithm::Crc32, b"abc"));
+        assert_eq!(read(format!("{name}:{of_abc}\r\n")).await, Ok("abc".to_owned()));
+        assert_eq!(read(format!("{name}:AAAAAA==\r\n")).await, Err(Code::BadDigest));
+        assert_eq!(read(format!("{name}:AAA=\r\n")).await, Err(Code::InvalidRequest));
+        assert_eq!(read(String::new()).await, Err(Code::MalformedTrailerError));
+    }
+}

@@ -4,22 +4,31 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use storage::name::Timestamp;
 
+/// The end of the year 9999, the last that the forms can tell.
+const LAST_SECOND: u64 = 253_402_300_799;
+
 /// Appends `2026-11-24T03:25:16.000Z`.
 pub fn write_iso8601(time: Timestamp, out: &mut Vec<u8>) {
-    let ms = time.unix_ms() % 1000;
-    let seconds = time.unix_ms() / 1000;
-    let (year, month, day) = civil(seconds / 86_400);
-    let of_day = seconds % 86_400;
-    digits(year, 4, out);
-    for (separator, value) in
-        [(b'-', month), (b'-', day), (b'T', of_day / 3600), (b':', of_day / 60 % 60), (b':', of_day % 60)]
-    {
-        out.push(separator);
-        digits(value, 2, out);
+    let (seconds, ms) = (time.unix_ms() / 1000, (time.unix_ms() % 1000) as u32);
+    let seconds = seconds.min(LAST_SECOND);
+    let (year, month, day) = civil((seconds / 86_400) as u32);
+    let of_day = (seconds % 86_400) as u32;
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    for (at, value) in [
+        (0, year / 100),
+        (2, year % 100),
+        (5, month),
+        (8, day),
+        (11, of_day / 3600),
+        (14, of_day / 60 % 60),
+        (17, of_day % 60),
+        (20, ms / 10),
+    ] {
+        text[at] += (value / 10) as u8;
+        text[at + 1] += (value % 10) as u8;
     }
-    out.push(b'.');
-    digits(ms, 3, out);
-    out.push(b'Z');
+    text[22] += (ms % 10) as u8;
+    out.extend_from_slice(&text);
 }
 
 /// `2026-11-24T03:25:16.000Z`.
@@ -31,8 +40,7 @@ pub fn iso8601(time: Timestamp) -> String {
 
 /// `Tue, 24 Nov 2026 03:25:16 GMT`.
 pub fn http_date(time: Timestamp) -> String {
-    // The year 9999 is the last that the form can tell.
-    let seconds = (time.unix_ms() / 1000).min(253_402_300_799);
+    let seconds = (time.unix_ms() / 1000).min(LAST_SECOND);
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
@@ -51,14 +59,8 @@ pub fn parse_any_date(text: &str) -> Option<u64> {
     })
 }
 
-fn digits(value: u64, width: u32, out: &mut Vec<u8>) {
-    for at in (0..width).rev() {
-        out.push(b'0' + (value / 10_u64.pow(at) % 10) as u8);
-    }
-}
-
 /// Year, month and day of a day counted from the Unix epoch (proleptic Gregorian calendar, by 400-year eras that begin in March).
-fn civil(days: u64) -> (u64, u64, u64) {
+fn civil(days: u32) -> (u32, u32, u32) {
     let shifted = days + 719_468;
     let (era, of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -66,7 +68,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let month_from_march = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+    (year_of_era + era * 400 + u32::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
+use storage::name::Timestamp;
 
 /// The namespace of S3's documents.
 pub const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
@@ -83,18 +84,7 @@ impl XmlWriter {
     /// `<name>number</name>`.
     pub fn number(&mut self, name: &str, value: u64) {
         self.open(name);
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        let mut rest = value;
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.out.extend_from_slice(&digits[at..]);
+        self.digits(value);
         self.close(name);
     }
 
@@ -113,10 +103,36 @@ impl XmlWriter {
     }
 
     /// `<name>time</name>` in ISO 8601 with milliseconds.
-    pub fn time(&mut self, name: &str, time: storage::name::Timestamp) {
+    pub fn time(&mut self, name: &str, time: Timestamp) {
         self.open(name);
-        super::time::write_iso8601(time, &mut self.out);
+        self.iso8601(time);
         self.close(name);
+    }
+
+    /// Digits.
+    pub fn digits(&mut self, value: u64) {
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        let mut rest = value;
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        self.out.extend_from_slice(&digits[at..]);
+    }
+
+    /// A time in ISO 8601 with milliseconds.
+    pub fn iso8601(&mut self, time: Timestamp) {
+        super::time::write_iso8601(time, &mut self.out);
+    }
+
+    /// An object's name, percent-encoded where the listing's encoding-type says so.
+    pub fn name(&mut self, value: &str, url_encoded: bool) {
+        if url_encoded { self.url_encoded(value) } else { self.escaped(value) }
     }
 
     /// An object's name, percent-encoded where the listing's encoding-type says so.
@@ -153,34 +169,33 @@ impl XmlWriter {
     /// Text with what XML can't hold as it is written as references. Control characters other than tab and line feed
     /// become numeric references as AWS has them, though XML 1.0 forbids those: encoding-type=url is for clients that mind.
     fn escaped(&mut self, text: &str) {
-        let bytes = text.as_bytes();
-        let mut clean_from = 0;
-        for (at, &byte) in bytes.iter().enumerate() {
-            let reference: &str = match byte {
-                b'&' => "&amp;",
-                b'<' => "&lt;",
-                b'>' => "&gt;",
-                b'"' => "&quot;",
-                b'\r' => "&#13;",
-                0..=8 | 11 | 12 | 14..=31 | 0x7f => "",
-                // U+FFFE and U+FFFF are no characters of XML either: EF BF BE and EF BF BF.
-                0xbe | 0xbf if at >= 2 && bytes[at - 2] == 0xef && bytes[at - 1] == 0xbf => {
-                    self.out.extend_from_slice(&bytes[clean_from..at - 2]);
-                    self.raw(if byte == 0xbe { "&#xfffe;" } else { "&#xffff;" });
-                    clean_from = at + 1;
-                    continue;
+        let mut rest = text.as_bytes();
+        while let Some(at) = rest.iter().position(|&byte| TO_ESCAPE[usize::from(byte)]) {
+            self.out.extend_from_slice(&rest[..at]);
+            let (reference, len) = match rest[at..] {
+                [b'&', ..] => ("&amp;", 1),
+                [b'<', ..] => ("&lt;", 1),
+                [b'>', ..] => ("&gt;", 1),
+                [b'"', ..] => ("&quot;", 1),
+                [b'\r', ..] => ("&#13;", 1),
+                // U+FFFE and U+FFFF are no characters of XML either.
+                [0xef, 0xbf, 0xbe, ..] => ("&#xfffe;", 3),
+                [0xef, 0xbf, 0xbf, ..] => ("&#xffff;", 3),
+                [byte, ..] => {
+                    // The first byte of another character of three, or a control character.
+                    if byte == 0xef {
+                        self.out.push(byte)
+                    } else {
+                        self.raw(&format!("&#x{byte:x};"))
+                    }
+                    ("", 1)
                 }
-                _ => continue,
+                [] => ("", 0),
             };
-            self.out.extend_from_slice(&bytes[clean_from..at]);
-            if reference.is_empty() {
-                self.raw(&format!("&#x{byte:x};"));
-            } else {
-                self.raw(reference);
-            }
-            clean_from = at + 1;
+            self.raw(reference);
+            rest = &rest[at + len..];
         }
-        self.out.extend_from_slice(&bytes[clean_from..]);
+        self.out.extend_from_slice(rest);
     }
 
     /// AWS's encoding-type=url: form encoding that leaves `/` and `*` be, and writes a space as `+`.
@@ -201,6 +216,17 @@ impl XmlWriter {
         }
     }
 }
+
+/// The bytes at which [`XmlWriter::escaped`] looks closer.
+static TO_ESCAPE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(byte as u8, b'&' | b'<' | b'>' | b'"' | 0..=8 | 11..=31 | 0x7f | 0xef);
+        byte += 1;
+    }
+    table
+};
 
 /// What a client sent is no document of the kind that was expected: 400 MalformedXML.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -22,10 +22,12 @@ fn name(number: u64) -> Bytes {
 #[tokio::main(worker_threads = 2)]
 async fn main() {
     let dir: PathBuf = std::env::args().nth(1).expect("a folder").into();
+    let cache_mib: u64 = std::env::args().nth(3).map_or(64, |n| n.parse().expect("a number"));
     let count: u64 = std::env::args().nth(2).map_or(200_000, |n| n.parse().expect("a number"));
     println!("rss before open {}", memory());
+    let scans: u64 = std::env::args().nth(4).map_or(200, |n| n.parse().expect("a number"));
     let opened = Instant::now();
-    let kv = Arc::new(SledKv::open(&SledConfig { dir, cache_len: 64 << 20 }).expect("it opens"));
+    let kv = Arc::new(SledKv::open(&SledConfig { dir, cache_len: cache_mib << 20 }).expect("it opens"));
     println!("open {:?}, rss {}", opened.elapsed(), memory());
 
     let value = Bytes::from(vec![b'v'; 427]);
@@ -86,14 +88,14 @@ async fn main() {
     for n in 0..50_000 {
         kv.get(&[name(n * 7919 % count)]).await.expect("a read");
     }
-    println!("get {:?} each", began.elapsed() / 50_000);
+    println!("get {:?} each, rss {}", began.elapsed() / 50_000, memory());
     for limit in [1, 3, 256, 1000] {
         let began = Instant::now();
-        for n in 0..200 {
+        for n in 0..scans {
             let range = KeyRange { start: name(n * 7919 % count), end: None };
             kv.scan(range, Direction::Forward, limit).await.expect("a scan");
         }
-        println!("scan of {limit}: {:?}", began.elapsed() / 200);
+        println!("scan of {limit}: {:?}, rss {}", began.elapsed() / scans as u32, memory());
     }
     println!("rss {}", memory());
 }

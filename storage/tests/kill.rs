@@ -48,7 +48,7 @@ fn child() {
             .map(|writer| {
                 let kv = kv.clone();
                 tokio::spawn(async move {
-                    loop {
+                    for _ in 0..u64::MAX {
                         let (number, entry) = number_at(&kv, writer).await;
                         let next = number + 1;
                         let condition = match entry {

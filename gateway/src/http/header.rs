@@ -16,6 +16,21 @@ pub const AMZ_PREFIX: &str = "x-amz-";
 pub const CONTENT_SHA256_MISMATCH_TEXT: &str =
     "The provided 'x-amz-content-sha256' header does not match what was computed.";
 
+/// Is this (lower-case) name one that a presigned URL is signed with, rather than a header in the query?
+pub fn is_signing_parameter(name: &str) -> bool {
+    matches!(
+        name,
+        "x-amz-algorithm"
+            | "x-amz-credential"
+            | "x-amz-date"
+            | "x-amz-expires"
+            | "x-amz-signedheaders"
+            | "x-amz-signature"
+            | "x-amz-security-token"
+            | "x-amz-content-sha256"
+    )
+}
+
 macro_rules! names {
     ($($(#[$doc:meta])* $constant:ident = $name:literal;)*) => {
         $( $(#[$doc])* pub const $constant: HeaderName = HeaderName::from_static($name); )*

@@ -1,6 +1,8 @@
 //! Which operation a request asks for, and whether it asks for something that is not here.
 
-use http::{HeaderMap, HeaderName, Method};
+use std::borrow::Cow;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::error::{Code, S3Error};
 use super::operation::{Level, Operation, Row, Selector, Status, TABLE};
@@ -40,6 +42,26 @@ pub fn route(
         Some(row) => Ok(row.operation),
         None => Err(method_not_allowed(method, level)),
     }
+}
+
+/// The headers of a request with those that stand in its query: whoever makes a presigned URL may put any `x-amz-` header
+/// there, and S3 takes it for one. Of two of a name the header itself holds.
+pub fn with_hoisted<'a>(headers: &'a HeaderMap, query: &Query) -> Result<Cow<'a, HeaderMap>, S3Error> {
+    let mut headers = Cow::Borrowed(headers);
+    for (name, value) in &query.0 {
+        let prefix = name.get(..header::AMZ_PREFIX.len());
+        if !prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(header::AMZ_PREFIX)) {
+            continue;
+        }
+        let invalid = || S3Error::invalid_argument("Invalid Argument", name, value);
+        let header = HeaderName::try_from(name).map_err(|_| invalid())?;
+        if header::is_signing_parameter(header.as_str()) || headers.contains_key(&header) {
+            continue;
+        }
+        let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| invalid())?;
+        headers.to_mut().insert(header, value);
+    }
+    Ok(headers)
 }
 
 /// Refuses what would change the request's meaning and is not honoured: by name, before anything is done.
@@ -109,8 +131,8 @@ fn method_not_allowed(method: &Method, level: Level) -> S3Error {
     S3Error::new(Code::MethodNotAllowed).field("Method", method.as_str()).field("ResourceType", resource)
 }
 
-/// Parameters that sign a request or only name it: never a part of its meaning.
-fn is_signature_parameter(name: &str) -> bool {
+/// Parameters that sign a request, that only name it, or that [`with_hoisted`] makes headers of.
+fn is_no_parameter_of_operations(name: &str) -> bool {
     let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|p| p.eq_ignore_ascii_case(prefix));
     starts("x-") || ["AWSAccessKeyId", "Signature", "Expires"].contains(&name)
 }
@@ -124,7 +146,7 @@ fn refuse_parameter(row: &Row, name: &str, value: &str) -> Result<(), S3Error> {
         }
         return Ok(());
     }
-    if is_signature_parameter(name) {
+    if is_no_parameter_of_operations(name) {
         return Ok(());
     }
     if name == "list-type" {
@@ -246,6 +268,26 @@ mod tests {
         assert_eq!(asked("HEAD", Level::Bucket, &[("policy", "")]), Err(Code::MethodNotAllowed));
         assert_eq!(asked("DELETE", Level::Bucket, &[("versioning", "")]), Err(Code::MethodNotAllowed));
         assert_eq!(asked("PATCH", Level::Object, &[]), Err(Code::MethodNotAllowed));
+    }
+
+    #[test]
+    fn headers_in_the_query_are_headers() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACL, HeaderValue::from_static("private"));
+        let pairs = [
+            ("X-Amz-Signature", "0"),
+            ("x-amz-acl", "public-read"),
+            ("X-Amz-Tagging", "a=b"),
+            ("prefix", "x"),
+        ];
+        let hoisted = with_hoisted(&headers, &query(&pairs)).unwrap();
+        assert_eq!(hoisted.len(), 2);
+        assert_eq!(hoisted[header::ACL], "private");
+        assert_eq!(hoisted[header::TAGGING], "a=b");
+        let error = refuse_unsupported(Operation::PutObject, &hoisted, &query(&pairs[..3])).unwrap_err();
+        assert_eq!(error.code, Code::NotImplemented);
+        assert!(matches!(with_hoisted(&headers, &query(&pairs[..1])), Ok(Cow::Borrowed(_))));
+        assert!(with_hoisted(&headers, &query(&[("x-amz- bad", "")])).is_err());
     }
 
     fn refused(

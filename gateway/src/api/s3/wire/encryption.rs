@@ -50,7 +50,7 @@ fn rule(xml: &mut XmlParser<'_>) -> Result<BucketEncryption, S3Error> {
         encryption.algorithm = DefaultAlgorithm::parse(&name).ok_or(MalformedXml)?;
     }
     if let Some(id) = &encryption.kms_key_id {
-        if id.is_empty() || id.len() > KEY_ID_MAX_LEN {
+        if id.is_empty() || id.len() > KEY_ID_MAX_LEN || id.contains(char::is_control) {
             return Err(MalformedXml.into());
         }
         if encryption.algorithm == DefaultAlgorithm::S3 {
@@ -140,6 +140,10 @@ mod tests {
         assert_eq!(
             apply("<SSEAlgorithm>AES256</SSEAlgorithm><KMSMasterKeyID>x</KMSMasterKeyID>"),
             Err(Code::InvalidArgument)
+        );
+        assert_eq!(
+            apply("<SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>a\u{0}b</KMSMasterKeyID>"),
+            Err(Code::MalformedXml)
         );
         assert_eq!(rule_of("<BlockedEncryptionTypes/>"), Err(Code::MalformedXml));
         assert_eq!(rule_of("<Unknown/>"), Err(Code::MalformedXml));

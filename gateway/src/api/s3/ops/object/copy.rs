@@ -1,0 +1,213 @@
+//! CopyObject.
+
+use storage::catalog::{Bucket, Layout, ObjectVersion, StoredChecksum, Trailer, VersionKind};
+use storage::name::{ObjectKey, Timestamp, VersionId};
+
+use super::found::{self, Found};
+use super::write::{self, MAX_WRITE_LEN, NewVersion};
+use crate::api::s3::error::{Code, S3Error};
+use crate::api::s3::request::{S3Request, S3Response, xml_response};
+use crate::api::s3::route::check_expected_owner;
+use crate::api::s3::wire::conditional::{self, Conditions};
+use crate::api::s3::wire::copy_source::CopySource;
+use crate::api::s3::wire::multipart::write_copied;
+use crate::api::s3::wire::{checksum, metadata};
+use crate::app::App;
+use crate::authz::{self, Permit};
+use crate::http::header;
+use crate::sse::{self, BucketEncryption, CustomerHeaders, EnvelopePlace, Sse, SsePlan};
+use crate::transfer::digest::ChecksumAlgorithm;
+use crate::transfer::ingest::{Expected, Source};
+use crate::transfer::journal;
+
+/// `CopyObject`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>.
+pub async fn copy_object(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
+    let bucket = permit.bucket();
+    let object = request.object()?;
+    let headers = &request.headers;
+    let precondition = conditional::write_precondition(headers)?;
+    let default = BucketEncryption::of(bucket);
+    let plan = sse::plan(headers, default.as_ref(), &request.object_arn(), request.channel(app))?;
+    let replaces = replaces_metadata(&request)?;
+    let wanted_algorithm = checksum::copy_checksum(headers)?;
+    let storage_class =
+        headers.contains_key(header::STORAGE_CLASS).then(|| metadata::storage_class(headers)).transpose()?;
+
+    let source = CopySource::of(&request)?;
+    let source_bucket = readable_bucket(app, &request, &source).await?;
+    let found = found::find(app, &source_bucket, &source.object).await?;
+    let source_customer = found::customer_key(app, &request, CustomerHeaders::CopySource, &found.sse)?;
+    Conditions::of_copy_source(headers).check_copy_source(&found.record.etag, found.last_modified)?;
+    if found.record.plain_len > MAX_WRITE_LEN {
+        return Err(S3Error::invalid_request(
+            "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120",
+        ));
+    }
+    let is_onto_itself = source_bucket.id == bucket.id && source.object == *object;
+    let changes = replaces
+        || storage_class.is_some()
+        || wanted_algorithm.is_some()
+        || headers.contains_key(header::SSE)
+        || headers.contains_key(header::WEBSITE_REDIRECT_LOCATION)
+        || matches!(plan, SsePlan::Customer(_))
+        || source_customer.is_some();
+    if is_onto_itself && !changes {
+        return Err(S3Error::invalid_request(
+            "This copy request is illegal because it is trying to copy an object to itself without changing the \
+             object's metadata, storage class, website redirect location or encryption attributes.",
+        ));
+    }
+    write::check_precondition(app, bucket, object, &precondition).await?;
+    let keys = found.open(app, &request, &source_bucket, &source.object, source_customer.as_ref())?;
+
+    let mut record = found.record.clone();
+    if replaces {
+        record.headers = metadata::system_headers(headers)?;
+        record.user_metadata = metadata::user_metadata(headers)?;
+    } else {
+        // The redirect is never copied.
+        record.headers.website_redirect_location = metadata::system_headers(headers)?.website_redirect_location;
+    }
+    record.storage_class = storage_class.unwrap_or_else(|| metadata::STANDARD_CLASS.to_owned());
+
+    let stored_algorithm = found.record.checksum.as_ref().and_then(|c| ChecksumAlgorithm::parse(&c.algorithm));
+    let keeps_checksum = wanted_algorithm.is_none_or(|wanted| Some(wanted) == stored_algorithm);
+    // An ETag that is an MD5 can't be known without reading where none was computed before.
+    let keeps_etag_kind = found.sse.etag_is_md5() == matches!(plan, SsePlan::S3);
+    let stays_whole = matches!(found.record.content.layout, Layout::Single(_)) || found.sse.layers() == plan.layers();
+    if is_onto_itself
+        && keeps_checksum
+        && (keeps_etag_kind || !matches!(plan, SsePlan::S3))
+        && found.sse.layers() == plan.layers()
+        && stays_whole
+    {
+        let place = found.place(bucket, object);
+        record.envelope = app.sse.rewrap(&keys, &plan, place, &request.kms_caller())?;
+        if !keeps_etag_kind {
+            record.etag = write::opaque_etag();
+        }
+        let replaced = replace(app, bucket, object, &found, record, &precondition).await?;
+        return Ok(respond(&request, &plan, &replaced)?);
+    }
+
+    let algorithm = wanted_algorithm.or(stored_algorithm).unwrap_or(ChecksumAlgorithm::Crc64Nvme);
+    let stream = found.read(app, keys, found.whole()).await?;
+    let version = VersionId::now();
+    let place = EnvelopePlace { bucket: bucket.id, version, bucket_name: &bucket.name, object };
+    let (envelope, keys) = app.sse.create(&plan, place, &request.kms_caller())?;
+    let info = Sse::info(&envelope)?;
+    let new = NewVersion {
+        bucket,
+        object,
+        version,
+        headers: record.headers,
+        user_metadata: record.user_metadata,
+        storage_class: record.storage_class,
+        envelope: envelope.clone(),
+        keys,
+        sse: info,
+        precondition,
+        plain_len: record.plain_len,
+        content_md5: None,
+        checksum: (algorithm, Expected::Nothing),
+    };
+    let written = write::write(app, Source::Stream(stream), new).await?;
+    let copied = Copied {
+        etag: written.etag,
+        last_modified: written.last_modified,
+        checksum: written.checksum,
+        envelope,
+    };
+    Ok(respond(&request, &plan, &copied)?)
+}
+
+/// An object as a copy left it.
+struct Copied {
+    etag: String,
+    last_modified: Timestamp,
+    checksum: Option<StoredChecksum>,
+    envelope: bytes::Bytes,
+}
+
+/// Another record over the same content: no byte moves.
+async fn replace(
+    app: &App,
+    bucket: &Bucket,
+    object: &ObjectKey,
+    found: &Found,
+    record: storage::catalog::ObjectRecord,
+    precondition: &storage::catalog::Precondition,
+) -> Result<Copied, S3Error> {
+    let copied = Copied {
+        etag: record.etag.clone(),
+        last_modified: Timestamp::now(),
+        checksum: record.checksum.clone(),
+        envelope: record.envelope.clone(),
+    };
+    let mut version = ObjectVersion {
+        version: VersionId::now(),
+        is_null: true,
+        last_modified: copied.last_modified,
+        kind: VersionKind::Object(Box::new(record)),
+        journal: None,
+    };
+    let trailer = Trailer::Object { bucket: bucket.id, object: object.clone(), version: version.clone() };
+    let blob = journal::write(&app.blobs, &app.metadata_key, &trailer).await?;
+    version.journal = Some(blob);
+    let replaced = app.catalog.replace_version(bucket, object, found.version, &version, precondition).await;
+    if let Err(error) = replaced {
+        app.blobs.delete(&blob.id).await?;
+        return Err(write::write_error(error, precondition));
+    }
+    Ok(copied)
+}
+
+fn respond(request: &S3Request, plan: &SsePlan, copied: &Copied) -> Result<S3Response, S3Error> {
+    let _ = request;
+    let body = write_copied("CopyObjectResult", &copied.etag, copied.last_modified, copied.checksum.as_ref());
+    let mut response = xml_response(body);
+    let customer_md5 = match plan {
+        SsePlan::Customer(customer) => Some(customer.md5_base64.as_str()),
+        _ => None,
+    };
+    response.headers_mut().extend(sse::response_headers(&Sse::info(&copied.envelope)?, customer_md5));
+    Ok(response)
+}
+
+/// `x-amz-metadata-directive`: is metadata to be taken from the request?
+fn replaces_metadata(request: &S3Request) -> Result<bool, S3Error> {
+    match request.headers.get(header::METADATA_DIRECTIVE).map(|v| v.as_bytes()) {
+        None | Some(b"COPY") => Ok(false),
+        Some(b"REPLACE") => Ok(true),
+        Some(other) => Err(S3Error::invalid_argument(
+            "Unknown metadata directive.",
+            header::METADATA_DIRECTIVE.as_str(),
+            String::from_utf8_lossy(other),
+        )),
+    }
+}
+
+/// The bucket of a copy's source, which the caller must be allowed to read from.
+pub(in crate::api::s3::ops) async fn readable_bucket(
+    app: &App,
+    request: &S3Request,
+    source: &CopySource,
+) -> Result<Bucket, S3Error> {
+    let bucket = app.catalog.bucket(&source.bucket).await.map_err(|error| match error {
+        storage::catalog::CatalogError::NoSuchBucket => {
+            S3Error::new(Code::NoSuchBucket).field("BucketName", source.bucket.as_str())
+        }
+        error => error.into(),
+    })?;
+    check_expected_owner(&request.headers, &header::SOURCE_EXPECTED_BUCKET_OWNER, &bucket.owner)?;
+    authz::authorize(&request.identity, "s3:GetObject", Some(bucket.clone()))?;
+    Ok(bucket)
+}
+
+impl CopySource {
+    /// The source that a request names.
+    pub(in crate::api::s3::ops) fn of(request: &S3Request) -> Result<Self, S3Error> {
+        let value = request.headers.get(header::COPY_SOURCE).and_then(|v| std::str::from_utf8(v.as_bytes()).ok());
+        Self::parse(value.unwrap_or_default())
+    }
+}

@@ -1,0 +1,118 @@
+//! The object that a request reads, and what every answer about it says.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use storage::blob::BlobError;
+use storage::catalog::{Bucket, ObjectRecord, VersionKind};
+use storage::name::{ObjectKey, Timestamp, VersionId};
+
+use crate::api::s3::error::{Code, S3Error};
+use crate::api::s3::request::{Query, S3Request};
+use crate::api::s3::wire::{etag, metadata, time};
+use crate::app::App;
+use crate::http::body::ByteStream;
+use crate::http::header;
+use crate::seal::{ContentKeys, PlainRange};
+use crate::sse::{self, CustomerHeaders, CustomerKey, EnvelopePlace, Sse, SseError, SseInfo};
+use crate::transfer::egress::{self, EgressError};
+
+/// The current version of an object.
+pub(in crate::api::s3::ops) struct Found {
+    pub(in crate::api::s3::ops) version: VersionId,
+    pub(in crate::api::s3::ops) last_modified: Timestamp,
+    pub(in crate::api::s3::ops) record: ObjectRecord,
+    pub(in crate::api::s3::ops) sse: SseInfo,
+}
+
+/// Finds an object: `NoSuchKey` if there is none.
+pub(in crate::api::s3::ops) async fn find(
+    app: &App,
+    bucket: &Bucket,
+    object: &ObjectKey,
+) -> Result<Found, S3Error> {
+    let current = app.catalog.current(bucket, object).await?;
+    let Some((version, VersionKind::Object(record))) = current.map(|v| ((v.version, v.last_modified), v.kind)) else {
+        return Err(S3Error::new(Code::NoSuchKey).field("Key", object.as_str()));
+    };
+    let sse = Sse::info(&record.envelope)?;
+    Ok(Found { version: version.0, last_modified: version.1, record: *record, sse })
+}
+
+/// The caller's key of a request for this object, which must be there for SSE-C and for nothing else.
+pub(in crate::api::s3::ops) fn customer_key(
+    app: &App,
+    request: &S3Request,
+    which: CustomerHeaders,
+    sse: &SseInfo,
+) -> Result<Option<CustomerKey>, S3Error> {
+    let customer = sse::customer_key(&request.headers, which, request.channel(app))?;
+    match (&customer, sse) {
+        (None, SseInfo::Customer) => Err(SseError::CustomerKeyMissing.into()),
+        (Some(_), SseInfo::S3 | SseInfo::Kms { .. }) => Err(SseError::NotCustomerEncrypted.into()),
+        _ => Ok(customer),
+    }
+}
+
+impl Found {
+    /// The place that its envelope is bound to.
+    pub(in crate::api::s3::ops) fn place<'a>(&self, bucket: &'a Bucket, object: &'a ObjectKey) -> EnvelopePlace<'a> {
+        EnvelopePlace { bucket: bucket.id, version: self.record.content.version, bucket_name: &bucket.name, object }
+    }
+
+    /// Its ContentKeys.
+    pub(in crate::api::s3::ops) fn open(
+        &self,
+        app: &App,
+        request: &S3Request,
+        bucket: &Bucket,
+        object: &ObjectKey,
+        customer: Option<&CustomerKey>,
+    ) -> Result<ContentKeys, S3Error> {
+        let place = self.place(bucket, object);
+        Ok(app.sse.open(&self.record.envelope, place, customer, &request.kms_caller())?)
+    }
+
+    /// A range of its content.
+    pub(in crate::api::s3::ops) async fn read(
+        &self,
+        app: &App,
+        keys: ContentKeys,
+        range: PlainRange,
+    ) -> Result<ByteStream, EgressError> {
+        let ObjectRecord { content, plain_len, .. } = &self.record;
+        egress::read(&app.catalog, &app.blobs, content, keys, *plain_len, range).await
+    }
+
+    /// All of its content.
+    pub(in crate::api::s3::ops) fn whole(&self) -> PlainRange {
+        PlainRange { offset: 0, len: self.record.plain_len }
+    }
+
+    /// The headers that every answer about it has.
+    pub(in crate::api::s3::ops) fn write_headers(
+        &self,
+        query: &Query,
+        customer: Option<&CustomerKey>,
+        headers: &mut HeaderMap,
+    ) {
+        metadata::write_object_headers(&self.record.headers, &self.record.user_metadata, query, headers);
+        insert(headers, http::header::ETAG, &etag::quoted(&self.record.etag));
+        insert(headers, http::header::LAST_MODIFIED, &time::http_date(self.last_modified));
+        headers.insert(http::header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        if self.record.storage_class != metadata::STANDARD_CLASS {
+            insert(headers, header::STORAGE_CLASS, &self.record.storage_class);
+        }
+        headers.extend(sse::response_headers(&self.sse, customer.map(|c| c.md5_base64.as_str())));
+    }
+}
+
+/// The blob that a record names is not there: the record was read before the blob was moved or replaced.
+pub(in crate::api::s3::ops) fn is_out_of_date(error: &EgressError) -> bool {
+    matches!(error, EgressError::Blob(BlobError::NotFound(_)) | EgressError::MissingPart)
+}
+
+/// Sets a header whose value is ours; one that can't stand in a header is left out.
+pub(in crate::api::s3::ops) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,72 @@
+//! PutObject.
+
+use storage::name::VersionId;
+
+use super::found::insert;
+use super::write::{self, MAX_WRITE_LEN, NewVersion};
+use crate::api::s3::error::{Code, S3Error};
+use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::wire::{checksum, conditional, etag, metadata};
+use crate::app::App;
+use crate::authz::Permit;
+use crate::http::body::ResponseBody;
+use crate::sse::{self, BucketEncryption, EnvelopePlace, Sse, SsePlan};
+use crate::transfer::ingest::Source;
+
+/// `PutObject`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>.
+pub async fn put_object(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
+    let bucket = permit.bucket();
+    let object = request.object()?;
+    // Everything that headers alone decide comes before the first byte of the body is asked for.
+    let plain_len = request.plain_len()?;
+    if plain_len > MAX_WRITE_LEN {
+        return Err(S3Error::new(Code::EntityTooLarge)
+            .field("ProposedSize", plain_len.to_string())
+            .field("MaxSizeAllowed", MAX_WRITE_LEN.to_string()));
+    }
+    let headers = &request.headers;
+    let precondition = conditional::write_precondition(headers)?;
+    let content_md5 = checksum::content_md5(headers)?;
+    let wanted = write::wanted_checksum(headers)?;
+    let system_headers = metadata::system_headers(headers)?;
+    let user_metadata = metadata::user_metadata(headers)?;
+    let storage_class = metadata::storage_class(headers)?;
+    let default = BucketEncryption::of(bucket);
+    let plan = sse::plan(headers, default.as_ref(), &request.object_arn(), request.channel(app))?;
+    write::check_precondition(app, bucket, object, &precondition).await?;
+
+    let version = VersionId::now();
+    let place = EnvelopePlace { bucket: bucket.id, version, bucket_name: &bucket.name, object };
+    let (envelope, keys) = app.sse.create(&plan, place, &request.kms_caller())?;
+    let info = Sse::info(&envelope)?;
+    let new = NewVersion {
+        bucket,
+        object,
+        version,
+        headers: system_headers,
+        user_metadata,
+        storage_class,
+        envelope,
+        keys,
+        sse: info.clone(),
+        precondition,
+        plain_len,
+        content_md5,
+        checksum: wanted,
+    };
+    let source = Source::Body { body: request.body, payload: request.payload };
+    let written = write::write(app, source, new).await?;
+
+    let mut response = S3Response::new(ResponseBody::empty());
+    let headers = response.headers_mut();
+    insert(headers, http::header::ETAG, &etag::quoted(&written.etag));
+    if let Some(stored) = &written.checksum {
+        checksum::write_headers(stored, headers);
+    }
+    let customer_md5 = match &plan {
+        SsePlan::Customer(customer) => Some(customer.md5_base64.as_str()),
+        _ => None,
+    };
+    headers.extend(sse::response_headers(&info, customer_md5));
+    Ok(response)
+}

@@ -1,0 +1,169 @@
+//! What PutObject and CopyObject share: from a body and what was said of it to a committed version.
+
+use http::HeaderMap;
+use storage::catalog::{
+    Bucket, CatalogError, Content, Layout, OWN_BLOB, ObjectRecord, ObjectVersion, Precondition, StoredChecksum,
+    SystemHeaders, Trailer, VersionKind,
+};
+use storage::kv::KvError;
+use storage::name::{ObjectKey, Timestamp, VersionId};
+
+use crate::api::s3::error::{Code, S3Error};
+use crate::api::s3::wire::{checksum, conditional};
+use crate::app::App;
+use crate::seal::{ContentKeys, SealContext};
+use crate::sse::SseInfo;
+use crate::transfer::digest::ChecksumAlgorithm;
+use crate::transfer::ingest::{self, Expected, Intake, Source};
+use crate::transfer::journal;
+
+/// The most plain bytes of one PutObject, part or copy: 5 GiB.
+pub(in crate::api::s3::ops) const MAX_WRITE_LEN: u64 = 5 << 30;
+
+/// A version to be written.
+pub(super) struct NewVersion<'a> {
+    pub(super) bucket: &'a Bucket,
+    pub(super) object: &'a ObjectKey,
+    pub(super) version: VersionId,
+    pub(super) headers: SystemHeaders,
+    pub(super) user_metadata: Vec<(String, String)>,
+    pub(super) storage_class: String,
+    pub(super) envelope: bytes::Bytes,
+    pub(super) keys: ContentKeys,
+    pub(super) sse: SseInfo,
+    pub(super) precondition: Precondition,
+    pub(super) plain_len: u64,
+    pub(super) content_md5: Option<[u8; 16]>,
+    pub(super) checksum: (ChecksumAlgorithm, Expected),
+}
+
+/// A version as it was written.
+pub(super) struct Written {
+    pub(super) etag: String,
+    pub(super) last_modified: Timestamp,
+    pub(super) checksum: Option<StoredChecksum>,
+}
+
+/// Receives, seals, stores and commits.
+pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Result<Written, S3Error> {
+    let NewVersion { bucket, object, version, .. } = new;
+    // While it is pinned, the sweep of orphans lets the blob alone though no record refers to it yet.
+    let _pin = app.catalog.pin(version);
+    let mut record = ObjectVersion {
+        version,
+        is_null: true,
+        last_modified: Timestamp::now(),
+        kind: VersionKind::DeleteMarker,
+        journal: None,
+    };
+    let owner = storage::blob::BlobOwner::Content {
+        bucket: bucket.id,
+        object: object.clone(),
+        version,
+        part: None,
+    };
+    let intake = Intake {
+        plain_len: new.plain_len,
+        keys: &new.keys,
+        context: SealContext { version, part: 0 },
+        owner,
+        md5: new.sse.etag_is_md5(),
+        content_md5: new.content_md5,
+        checksum: Some(new.checksum),
+    };
+    let received = ingest::receive(&app.blobs, source, intake).await?;
+
+    let stored_checksum = received.checksum.as_ref().map(|(algorithm, value)| StoredChecksum {
+        algorithm: algorithm.name().to_owned(),
+        composite: false,
+        value: checksum::format_value(value),
+    });
+    let etag = match received.md5.filter(|_| new.sse.etag_is_md5()) {
+        Some(md5) => hex::encode(md5),
+        None => opaque_etag(),
+    };
+    record.last_modified = Timestamp::now();
+    let mut object_record = Box::new(ObjectRecord {
+        plain_len: received.plain_len,
+        etag: etag.clone(),
+        headers: new.headers,
+        user_metadata: new.user_metadata,
+        checksum: stored_checksum.clone(),
+        storage_class: new.storage_class,
+        tags: Vec::new(),
+        envelope: new.envelope,
+        content: Content { version, layout: Layout::Single(OWN_BLOB) },
+    });
+    record.kind = VersionKind::Object(object_record.clone());
+    let trailer = Trailer::Object { bucket: bucket.id, object: object.clone(), version: record.clone() };
+    let blob = received.finish(journal::seal(&app.metadata_key, &trailer)).await?;
+
+    object_record.content.layout = Layout::Single(blob);
+    record.kind = VersionKind::Object(object_record);
+    if let Err(error) = app.catalog.commit_version(bucket, object, &record, &new.precondition).await {
+        // Unless it may have been committed after all, the blob is nobody's.
+        if !matches!(error, CatalogError::Kv(KvError::Unavailable(_))) {
+            app.blobs.delete(&blob.id).await?;
+        }
+        return Err(write_error(error, &new.precondition));
+    }
+    Ok(Written { etag, last_modified: record.last_modified, checksum: stored_checksum })
+}
+
+/// Refuses a conditional write whose condition does not hold now, before its body is read; the commit decides.
+pub(in crate::api::s3::ops) async fn check_precondition(
+    app: &App,
+    bucket: &Bucket,
+    object: &ObjectKey,
+    precondition: &Precondition,
+) -> Result<(), S3Error> {
+    if *precondition == Precondition::None {
+        return Ok(());
+    }
+    let current = app.catalog.current(bucket, object).await?;
+    let etag = current.as_ref().and_then(|version| match &version.kind {
+        VersionKind::Object(record) => Some(record.etag.as_str()),
+        VersionKind::DeleteMarker => None,
+    });
+    let holds = match (precondition, etag) {
+        (Precondition::None, _) => Ok(()),
+        (Precondition::Absent, None) => Ok(()),
+        (Precondition::Absent, Some(_)) => Err(CatalogError::PreconditionFailed),
+        (Precondition::Etag(_), None) => Err(CatalogError::NoSuchKey),
+        (Precondition::Etag(wanted), Some(etag)) if wanted == "*" || wanted == etag => Ok(()),
+        (Precondition::Etag(_), Some(_)) => Err(CatalogError::PreconditionFailed),
+    };
+    holds.map_err(|error| write_error(error, precondition))
+}
+
+/// What a failed commit is to the client.
+pub(in crate::api::s3::ops) fn write_error(error: CatalogError, precondition: &Precondition) -> S3Error {
+    match (error, precondition) {
+        (CatalogError::PreconditionFailed, Precondition::Absent) => {
+            conditional::precondition_failed("If-None-Match")
+        }
+        (CatalogError::PreconditionFailed, _) => conditional::precondition_failed("If-Match"),
+        (CatalogError::Contended, Precondition::None) => Code::OperationAborted.into(),
+        (CatalogError::Contended, _) => Code::ConditionalRequestConflict.into(),
+        (error, _) => error.into(),
+    }
+}
+
+/// An entity tag that says nothing of the content: that of objects under SSE-KMS and SSE-C.
+pub(in crate::api::s3::ops) fn opaque_etag() -> String {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    hex::encode(bytes)
+}
+
+/// The checksum that a write is to have: the one the request names, else CRC-64/NVME, as AWS adds one.
+pub(in crate::api::s3::ops) fn wanted_checksum(
+    headers: &HeaderMap,
+) -> Result<(ChecksumAlgorithm, Expected), S3Error> {
+    Ok(match checksum::request_checksum(headers)? {
+        None => (ChecksumAlgorithm::Crc64Nvme, Expected::Nothing),
+        Some(given) => {
+            (given.algorithm, given.value.map_or(Expected::Trailer, Expected::Value))
+        }
+    })
+}

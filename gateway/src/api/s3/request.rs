@@ -6,8 +6,12 @@ use http::{HeaderMap, Method};
 use kms_core::kms::Caller;
 use storage::name::{BucketName, ObjectKey};
 
+use super::error::{Code, S3Error};
+use crate::app::App;
 use crate::auth::PayloadAuth;
+use crate::config::SseCOverHttp;
 use crate::http::body::{RequestBody, ResponseBody};
+use crate::http::header;
 use crate::iam::Identity;
 
 /// An answer.
@@ -55,7 +59,53 @@ pub struct S3Request {
     pub secure: bool,
 }
 
+/// A document as an answer.
+pub fn xml_response(document: Vec<u8>) -> S3Response {
+    let mut response = S3Response::new(ResponseBody::full(document));
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/xml"));
+    response
+}
+
 impl S3Request {
+    /// The object it names; the route gives an operation on objects to nothing else.
+    pub fn object(&self) -> Result<&ObjectKey, S3Error> {
+        self.object.as_ref().ok_or_else(|| Code::MethodNotAllowed.into())
+    }
+
+    /// ARN of the object it names.
+    pub fn object_arn(&self) -> String {
+        let text = |name: Option<&str>| name.unwrap_or_default().to_owned();
+        let bucket = text(self.bucket.as_ref().map(BucketName::as_str));
+        format!("arn:aws:s3:::{bucket}/{}", text(self.object.as_ref().map(ObjectKey::as_str)))
+    }
+
+    /// How it came: over TLS, from whom, and what the setting says of plain HTTP.
+    pub fn channel(&self, app: &App) -> (bool, IpAddr, SseCOverHttp) {
+        (self.secure, self.peer, app.sse_c_over_http)
+    }
+
+    /// The announced length of its body in plain bytes: `x-amz-decoded-content-length` of an aws-chunked one, else
+    /// `Content-Length`. `MissingContentLength` where it is not there.
+    pub fn plain_len(&self) -> Result<u64, S3Error> {
+        let number = |name: &http::HeaderName| {
+            let value = self.headers.get(name)?;
+            Some(value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok()))
+        };
+        let announced = match &self.payload {
+            PayloadAuth::StreamingSigned { .. } | PayloadAuth::StreamingUnsignedTrailer => {
+                number(&header::DECODED_CONTENT_LENGTH)
+            }
+            PayloadAuth::Unsigned | PayloadAuth::Sha256(_) => number(&http::header::CONTENT_LENGTH),
+        };
+        match announced {
+            Some(Some(len)) => Ok(len),
+            Some(None) => Err(S3Error::invalid_request("The length of the body is not a number.")),
+            None => Err(Code::MissingContentLength.into()),
+        }
+    }
+
     /// The caller as KMS sees it.
     pub fn kms_caller(&self) -> Caller {
         Caller {

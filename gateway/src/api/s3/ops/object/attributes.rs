@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 use storage::catalog::{Layout, PartDirectory};
+use storage::name::UploadId;
 
 use super::found::{self, Found, insert};
 use crate::api::s3::error::{Code, S3Error};
@@ -82,8 +83,10 @@ async fn write_parts(
     xml.open("ObjectParts");
     xml.number("TotalPartsCount", u64::from(directory.part_count));
     let has_checksums = found.record.checksum.as_ref().is_some_and(|c| c.composite);
-    let (parts, truncated) =
-        app.catalog.completed_parts(&found.record.content, marker, max_parts as usize).await?;
+    let upload = UploadId(found.record.content.version);
+    let (mut parts, truncated) = app.catalog.list_parts(upload, marker, max_parts as usize).await?;
+    // Parts that the completion left out may still wait to be reclaimed.
+    parts.retain(|part| directory.names(part.number.get()));
     xml.number("PartNumberMarker", u64::from(marker));
     xml.number("NextPartNumberMarker", parts.last().map_or(u64::from(marker), |p| u64::from(p.number.get())));
     xml.number("MaxParts", max_parts);

@@ -12,6 +12,7 @@ pub mod config;
 pub mod http;
 pub mod iam;
 pub mod instance;
+pub mod jobs;
 pub mod seal;
 pub mod sealed_kv;
 pub mod sse;

@@ -1,3 +1,42 @@
 //! The front doors.
 
+pub mod local;
 pub mod s3;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+
+use crate::app::App;
+use crate::http::body::{RequestBody, ResponseBody};
+use crate::http::listener::Peer;
+
+/// Answers a request, whichever door it knocks at.
+pub async fn handle<B>(app: Arc<App>, request: Request<B>, peer: Peer) -> Response<ResponseBody>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let (parts, body) = request.into_parts();
+    let awaits_continue =
+        parts.headers.get(http::header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let body = RequestBody::new(body, app.body_idle_timeout, awaits_continue);
+    match parts.uri.path().strip_prefix("/_sealgate/") {
+        // No bucket's name starts with an underscore, so these paths are free.
+        Some(rest) => health(rest),
+        None => s3::service::serve(&app, parts, body, peer).await,
+    }
+}
+
+/// Liveness for orchestrators: `/_sealgate/health/live`.
+fn health(path: &str) -> Response<ResponseBody> {
+    let (status, text) = match path {
+        "health/live" => (StatusCode::OK, "live\n"),
+        _ => (StatusCode::NOT_FOUND, "not found\n"),
+    };
+    let mut response = Response::new(ResponseBody::full(text));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,119 @@
+//! `sealgate serve`.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::api;
+use crate::app::App;
+use crate::config::Config;
+use crate::http::listener::{Limits, serve};
+use crate::http::tls;
+use crate::instance::{Credentials, DataFolder, IfAbsent};
+use crate::jobs::Jobs;
+
+/// Runs the gateway until it is told to stop.
+pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("sealgate")
+        .build()
+        .context("can't start the runtime")?;
+    let code = runtime.block_on(gateway(config));
+    // Blocking work of abandoned requests must not hold the exit up.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    code
+}
+
+async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
+    let stop = stop_signal()?;
+    // What can be refused without touching anything comes first.
+    let acceptor = match &config.tls {
+        Some((certificates, private_key)) => Some(tls::acceptor(certificates, private_key)?),
+        None => None,
+    };
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("can't listen on {} (choose another address with --listen)", config.listen))?;
+    let address = listener.local_addr()?;
+
+    let folder = DataFolder::open(&config, IfAbsent::Create)?;
+    let first_start = folder.is_new;
+    let (app, credentials) = App::open(&config, folder).await?;
+    let app = Arc::new(app);
+    announce(&config, address, &app, &credentials, first_start)?;
+
+    let jobs = Jobs::start(app.clone(), config.reclaim_interval);
+    let limits =
+        Limits { max_connections: config.max_connections, shutdown_timeout: config.shutdown_timeout };
+    let handler = {
+        let app = app.clone();
+        move |request, peer| api::handle(app.clone(), request, peer)
+    };
+    let all_finished = serve(listener, acceptor, limits, handler, stop).await;
+    if !all_finished {
+        tracing::warn!(
+            limit_s = config.shutdown_timeout.as_secs(),
+            "requests were still running when the limit for a stop was reached"
+        );
+    }
+    jobs.stop().await;
+    app.close().await?;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends at SIGTERM or SIGINT.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: no new connections; requests in flight may finish");
+    })
+}
+
+/// Tells a newcomer where everything is, and what to paste.
+fn announce(
+    config: &Config,
+    address: SocketAddr,
+    app: &App,
+    credentials: &Credentials,
+    first_start: bool,
+) -> anyhow::Result<()> {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let endpoint = format!("{scheme}://{address}");
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "Sealgate {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  S3 endpoint  {endpoint}")?;
+    writeln!(out, "  account      {}", app.accounts.root().id)?;
+    writeln!(out, "  data         {}", absolute(&config.data))?;
+    writeln!(out, "  root key     {}", absolute(&config.root_key))?;
+    match &credentials.file {
+        Some(file) => writeln!(out, "  credentials  {}", absolute(file))?,
+        None => writeln!(out, "  credentials  from the environment ({})", credentials.access_key_id)?,
+    }
+    if first_start {
+        writeln!(out, "\nKeep a copy of the root key in a safe place: without it, nothing in the data folder can be read.")?;
+    }
+    writeln!(out, "\nTo use it, paste:")?;
+    let file = match &credentials.file {
+        Some(file) => format!(" AWS_SHARED_CREDENTIALS_FILE={}", absolute(file)),
+        None => String::new(),
+    };
+    writeln!(out, "  export AWS_ENDPOINT_URL={endpoint} AWS_REGION={}{file}", config.region)?;
+    writeln!(out, "  aws s3 mb s3://my-bucket")?;
+    writeln!(out, "  aws s3 cp README.md s3://my-bucket/")?;
+    out.flush()?;
+    Ok(())
+}

@@ -8,10 +8,9 @@ use kms_core::kms::{Kms, KmsConfig};
 use kms_core::root::FileRoot;
 use sha2::{Digest, Sha256};
 use storage::blob::BlobStore;
-use storage::blob::fs::{FsBlobStore, FsOptions};
+use storage::blob::fs::FsOptions;
 use storage::catalog::Catalog;
-use storage::kv::KeyValue;
-use storage::kv::sled::{SledConfig, SledKv};
+use storage::open::{Storage, StorageConfig};
 
 use crate::config::{Config, SseCOverHttp};
 use crate::iam::{Account, Accounts};
@@ -62,7 +61,7 @@ impl App {
             credentials.access_key_id.clone(),
             credentials.secret_access_key.clone(),
         );
-        let sealed = SealedKv::new(stores.raw_kv.clone(), stores.metadata_key.clone());
+        let sealed = SealedKv::new(stores.storage.kv.clone(), stores.metadata_key.clone());
         let app = Self {
             region: config.region.clone(),
             domains: config.domains.clone(),
@@ -71,7 +70,7 @@ impl App {
             body_idle_timeout: config.body_idle_timeout,
             accounts,
             catalog: Catalog::new(Arc::new(sealed)),
-            blobs: stores.blobs.clone(),
+            blobs: stores.storage.blobs.clone(),
             kms: stores.kms.clone(),
             sse: Sse::new(stores.kms.clone(), stores.folder.instance.region.clone(), config.bucket_key_window),
             metadata_key: stores.metadata_key.clone(),
@@ -90,10 +89,8 @@ impl App {
 
 /// The stores of a data folder, opened.
 pub struct Stores {
-    /// The engine of records, without its seal.
-    pub raw_kv: Arc<SledKv>,
-    /// The engine of blobs.
-    pub blobs: Arc<FsBlobStore>,
+    /// The engines of records (without their seal) and blobs.
+    pub storage: Storage,
     /// The key management service.
     pub kms: Arc<Kms>,
     /// What seals catalog values and blob trailers.
@@ -105,22 +102,19 @@ pub struct Stores {
 impl Stores {
     /// Opens the stores of a data folder. A root key that does not fit is refused before anything is touched.
     pub async fn open(config: &Config, folder: DataFolder) -> anyhow::Result<Self> {
-        let catalog_folder = folder.path.join("catalog");
-        if !folder.is_new && !catalog_folder.is_dir() && folder.path.join("blobs").is_dir() {
+        let catalog = folder.path.join("catalog");
+        if !catalog.is_dir() && folder.path.join("blobs").is_dir() {
+            // An empty catalog would make orphans of all blobs.
             bail!(
                 "the catalog {} is missing; put it back from a backup, or make a new one with `sealgate rebuild`",
-                catalog_folder.display()
+                catalog.display()
             );
         }
-        Self::open_with(config, folder, catalog_folder).await
+        Self::open_or_create(config, folder).await
     }
 
-    /// Opens the stores with the catalog in another folder: for a rebuild.
-    pub async fn open_with(
-        config: &Config,
-        folder: DataFolder,
-        catalog_folder: std::path::PathBuf,
-    ) -> anyhow::Result<Self> {
+    /// As [`Stores::open`], but makes an empty catalog where there is none beside blobs.
+    pub async fn open_or_create(config: &Config, folder: DataFolder) -> anyhow::Result<Self> {
         let kms_folder = folder.path.join("kms");
         // A key store whose root key is gone must not be given a new one.
         let root = match kms_folder.is_dir() {
@@ -131,30 +125,24 @@ impl Stores {
             region: folder.instance.region.clone(),
             account: folder.instance.account_id.clone(),
         };
-        let kms = Kms::open(&kms_folder, Arc::new(root), kms_config)
-            .with_context(|| format!("can't open the key store {}", kms_folder.display()))?;
+        let kms = Kms::open(&kms_folder, Arc::new(root), kms_config)?;
         let metadata_key = Arc::new(MetadataKey::new(kms.metadata_key(METADATA_PURPOSE)?));
-        let sled = SledConfig { dir: catalog_folder, cache_len: config.catalog_cache_len };
-        let blobs_folder = folder.path.join("blobs");
-        let options = FsOptions { reserve_free: config.min_free_len, ..FsOptions::default() };
-        // Opening waits for the disk.
-        let (raw_kv, blobs) = tokio::task::spawn_blocking(move || {
-            let raw_kv = SledKv::open(&sled)?;
-            let blobs = FsBlobStore::open(blobs_folder, options).context("can't open the blob store")?;
-            anyhow::Ok((raw_kv, blobs))
-        })
-        .await??;
-        Ok(Self { raw_kv: Arc::new(raw_kv), blobs: Arc::new(blobs), kms: Arc::new(kms), metadata_key, folder })
+        let storage = StorageConfig::Local {
+            folder: folder.path.clone(),
+            catalog_cache_len: config.catalog_cache_len,
+            blobs: FsOptions { reserve_free: config.min_free_len, ..FsOptions::default() },
+        };
+        let storage = tokio::task::spawn_blocking(move || Storage::open(&storage)).await??;
+        Ok(Self { storage, kms: Arc::new(kms), metadata_key, folder })
     }
 
     /// Flushes and closes.
     pub async fn close(self) -> anyhow::Result<()> {
-        self.blobs.close().await;
-        let raw_kv = self.raw_kv;
-        // Closing waits for the disk.
-        tokio::task::spawn_blocking(move || drop(raw_kv)).await?;
-        drop(self.kms);
-        drop(self.folder);
+        let Self { storage, kms, folder, .. } = self;
+        storage.close().await.context("the catalog can't be flushed")?;
+        // Engines wait for the disk when they are dropped.
+        tokio::task::spawn_blocking(move || drop((storage, kms))).await?;
+        drop(folder);
         Ok(())
     }
 }

@@ -7,5 +7,6 @@ pub mod ops;
 pub mod request;
 pub mod response;
 pub mod route;
+pub mod service;
 pub mod target;
 pub mod wire;

@@ -59,15 +59,6 @@ pub struct S3Request {
     pub secure: bool,
 }
 
-/// A document as an answer.
-pub fn xml_response(document: Vec<u8>) -> S3Response {
-    let mut response = S3Response::new(ResponseBody::full(document));
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/xml"));
-    response
-}
-
 impl S3Request {
     /// The object it names; the route gives an operation on objects to nothing else.
     pub fn object(&self) -> Result<&ObjectKey, S3Error> {

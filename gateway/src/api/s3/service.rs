@@ -2,14 +2,15 @@
 
 use http::request::Parts;
 use http::{HeaderValue, Method};
+use storage::catalog::CatalogError;
 use storage::name::Timestamp;
 
-use super::error::{Code, S3Error, translate};
-use super::operation::{Operation, Support};
-use super::ops::{bucket, multipart, object};
+use super::error::{Code, S3Error};
+use super::operation::{Operation, Status};
+use super::ops::{bucket, object};
 use super::request::{Query, S3Request, S3Response};
+use super::route;
 use super::target::Target;
-use super::{operation, route};
 use crate::app::App;
 use crate::auth::{self, Expected};
 use crate::authz::{self, Permit};
@@ -26,8 +27,7 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> S3
     let mut response = match answer(app, parts, body, peer, &request_id.text).await {
         Ok(response) => response,
         Err(error) => {
-            let status = error.code.status();
-            if status.is_server_error() {
+            if error.status().is_server_error() {
                 tracing::error!(request_id = request_id.text, %method, resource, error = %error, "request failed");
             } else {
                 tracing::debug!(request_id = request_id.text, %method, resource, error = %error, "request refused");
@@ -49,16 +49,28 @@ async fn answer(
     peer: Peer,
     request_id: &str,
 ) -> Result<S3Response, S3Error> {
-    let target = Target::parse(&parts, &app.domains)?;
+    let target = Target::parse(parts.uri.path(), host(&parts), &app.domains)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
     let operation = route::route(&parts.method, &target, &query, &parts.headers)?;
+    if operation == Operation::Preflight {
+        return Err(bucket::preflight(&parts.headers));
+    }
     let expected = Expected { region: &app.region, service: "s3", now_unix_ms: Timestamp::now().unix_ms() };
-    let authenticated =
-        auth::authenticate(&parts, &app.accounts, expected).map_err(translate::auth)?;
-    operation::refuse_unsupported(operation, &parts.headers, &query)?;
+    let authenticated = auth::authenticate(&parts, &app.accounts, expected)?;
+    route::refuse_unsupported(operation, &parts.headers, &query)?;
 
     let bucket = match &target.bucket {
-        Some(name) if operation != Operation::CreateBucket => Some(app.catalog.bucket(name).await?),
+        Some(name) if operation != Operation::CreateBucket => {
+            let found = app.catalog.bucket(name).await.map_err(|error| match error {
+                CatalogError::NoSuchBucket => {
+                    S3Error::new(Code::NoSuchBucket).field("BucketName", name.as_str())
+                }
+                error => error.into(),
+            })?;
+            let owner_header = &header::EXPECTED_BUCKET_OWNER;
+            route::check_expected_owner(&parts.headers, owner_header, &found.owner)?;
+            Some(found)
+        }
         _ => None,
     };
     let permit = authz::authorize(&authenticated.identity, operation.action(), bucket)?;
@@ -78,6 +90,12 @@ async fn answer(
     operate(app, operation, permit, request).await
 }
 
+/// The host that the client speaks to: `:authority` of h2, else `Host`.
+fn host(parts: &Parts) -> &str {
+    let header = || parts.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
+    parts.uri.authority().map(|authority| authority.as_str()).or_else(header).unwrap_or_default()
+}
+
 /// One arm per operation that is there.
 async fn operate(
     app: &App,
@@ -85,10 +103,30 @@ async fn operate(
     permit: Permit,
     request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    use Operation as O;
+    use Operation as Op;
     match operation {
-        O::PutObject => object::put::put_object(app, permit, request).await,
-        _ => Err(S3Error::new(Code::NotImplemented)),
+        Op::ListBuckets => bucket::list_buckets(app, permit, request).await,
+        Op::CreateBucket => bucket::create_bucket(app, permit, request).await,
+        Op::HeadBucket => bucket::head_bucket(app, permit, request).await,
+        Op::DeleteBucket => bucket::delete_bucket(app, permit, request).await,
+        Op::GetBucketLocation => bucket::get_bucket_location(app, permit, request).await,
+        Op::PutBucketEncryption => bucket::put_bucket_encryption(app, permit, request).await,
+        Op::GetBucketEncryption => bucket::get_bucket_encryption(app, permit, request).await,
+        Op::DeleteBucketEncryption => bucket::delete_bucket_encryption(app, permit, request).await,
+        Op::ListObjects => bucket::list_objects(app, permit, request).await,
+        Op::ListObjectsV2 => bucket::list_objects_v2(app, permit, request).await,
+        Op::ListObjectVersions => bucket::list_object_versions(app, permit, request).await,
+        Op::PutObject => object::put_object(app, permit, request).await,
+        Op::GetObject => object::get_object(app, permit, request).await,
+        Op::HeadObject => object::head_object(app, permit, request).await,
+        Op::CopyObject => object::copy_object(app, permit, request).await,
+        Op::DeleteObject => object::delete_object(app, permit, request).await,
+        Op::DeleteObjects => object::delete_objects(app, permit, request).await,
+        Op::GetObjectAttributes => object::get_object_attributes(app, permit, request).await,
+        other => match other.status() {
+            Status::ReadsAsUnset => bucket::read_as_unset(app, other, permit, request).await,
+            Status::Implemented | Status::NotImplemented => Err(S3Error::not_implemented(other)),
+        },
     }
 }
 

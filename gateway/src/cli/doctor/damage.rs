@@ -122,8 +122,8 @@ fn write_in_place(path: &PathBuf, content: &[u8]) -> anyhow::Result<()> {
 /// Flips a bit of every catalog value, and swaps every two neighbours; none may open.
 pub(super) async fn catalog(config: &Config) -> anyhow::Result<Vec<Finding>> {
     let folder = DataFolder::open(config, IfAbsent::Refuse)?;
-    let stores = app::Stores::open(config, &folder).await?;
-    let raw: Arc<dyn KeyValue> = stores.raw_kv.clone();
+    let stores = app::Stores::open(config, folder).await?;
+    let raw: Arc<dyn KeyValue> = stores.storage.kv.clone();
     let sealed = SealedKv::new(raw.clone(), stores.metadata_key.clone());
     let everything = KeyRange { start: Default::default(), end: None };
     let entries = raw.scan(everything, Direction::Forward, 1000).await?;

@@ -6,7 +6,8 @@ use storage::name::UploadId;
 
 use super::found::{self, Found, insert};
 use crate::api::s3::error::{Code, S3Error};
-use crate::api::s3::request::{S3Request, S3Response, xml_response};
+use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::response;
 use crate::api::s3::wire::checksum::type_name;
 use crate::api::s3::wire::multipart::write_checksum;
 use crate::api::s3::wire::time;
@@ -56,7 +57,7 @@ pub async fn get_object_attributes(
         xml.number("ObjectSize", record.plain_len);
     }
     xml.close("GetObjectAttributesResponse");
-    let mut response = xml_response(xml.finish());
+    let mut response = response::xml(xml.finish());
     insert(response.headers_mut(), http::header::LAST_MODIFIED, &time::http_date(found.last_modified));
     Ok(response)
 }

@@ -6,7 +6,8 @@ use storage::name::{ObjectKey, Timestamp, VersionId};
 use super::found::{self, Found};
 use super::write::{self, MAX_WRITE_LEN, NewVersion};
 use crate::api::s3::error::{Code, S3Error};
-use crate::api::s3::request::{S3Request, S3Response, xml_response};
+use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::response;
 use crate::api::s3::route::check_expected_owner;
 use crate::api::s3::wire::conditional::{self, Conditions};
 use crate::api::s3::wire::copy_source::CopySource;
@@ -165,7 +166,7 @@ async fn replace(
 fn respond(request: &S3Request, plan: &SsePlan, copied: &Copied) -> Result<S3Response, S3Error> {
     let _ = request;
     let body = write_copied("CopyObjectResult", &copied.etag, copied.last_modified, copied.checksum.as_ref());
-    let mut response = xml_response(body);
+    let mut response = response::xml(body);
     let customer_md5 = match plan {
         SsePlan::Customer(customer) => Some(customer.md5_base64.as_str()),
         _ => None,

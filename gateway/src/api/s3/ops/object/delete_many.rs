@@ -6,7 +6,8 @@ use storage::catalog::{Bucket, Precondition};
 use super::write::write_error;
 use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
-use crate::api::s3::request::{S3Request, S3Response, xml_response};
+use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::response;
 use crate::api::s3::target::parse_key;
 use crate::api::s3::wire::delete::{DeleteResult, ObjectToDelete, parse};
 use crate::api::s3::wire::etag;
@@ -35,7 +36,7 @@ pub async fn delete_objects(app: &App, permit: Permit, mut request: S3Request) -
             Err(error) => result.error(object, &error),
         }
     }
-    Ok(xml_response(result.finish()))
+    Ok(response::xml(result.finish()))
 }
 
 async fn delete_one(app: &App, bucket: &Bucket, asked: &ObjectToDelete) -> Result<(), S3Error> {

@@ -1,10 +1,17 @@
-//! Objects.
+//! Operations on objects.
 
-pub mod attributes;
-pub mod copy;
-pub mod delete;
-pub mod delete_many;
+mod attributes;
+mod copy;
+mod delete;
+mod delete_many;
 mod found;
-pub mod get;
-pub mod put;
+mod get;
+mod put;
 mod write;
+
+pub use attributes::get_object_attributes;
+pub use copy::copy_object;
+pub use delete::delete_object;
+pub use delete_many::delete_objects;
+pub use get::{get_object, head_object};
+pub use put::put_object;

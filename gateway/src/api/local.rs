@@ -6,7 +6,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use aws_sigv4::sign::v4;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -16,6 +15,7 @@ use time::macros::format_description;
 use zeroize::Zeroizing;
 
 use crate::app::App;
+use crate::auth::sigv4::hmac_sha256;
 use crate::http::body::StreamError;
 use crate::http::header;
 use crate::http::listener::Peer;
@@ -76,8 +76,9 @@ impl LocalClient {
         let date = &timestamp[..8];
         let mut headers: BTreeMap<&str, &str> = request.headers.iter().copied().collect();
         headers.insert("host", HOST);
-        headers.insert(header::DATE.as_str(), &timestamp);
-        headers.insert(header::CONTENT_SHA256.as_str(), "UNSIGNED-PAYLOAD");
+        let (date_name, payload_name) = (header::DATE, header::CONTENT_SHA256);
+        headers.insert(date_name.as_str(), &timestamp);
+        headers.insert(payload_name.as_str(), "UNSIGNED-PAYLOAD");
 
         let signed_names = headers.keys().copied().collect::<Vec<_>>().join(";");
         let header_lines: String = headers.iter().map(|(n, v)| format!("{n}:{v}\n")).collect();
@@ -85,8 +86,14 @@ impl LocalClient {
         let scope = format!("{date}/{}/s3/aws4_request", self.app.region);
         let to_sign =
             format!("AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{}", hex::encode(Sha256::digest(canonical)));
-        let signing_key = v4::generate_signing_key(&self.secret_access_key, now, &self.app.region, "s3");
-        let signature = v4::calculate_signature(signing_key, to_sign.as_bytes());
+        let secret = Zeroizing::new(format!("AWS4{}", *self.secret_access_key));
+        let scoped = [date, &self.app.region, "s3", "aws4_request"];
+        let signing_key = scoped
+            .iter()
+            .fold(Zeroizing::new(secret.as_bytes().to_vec()), |derived, part| {
+                Zeroizing::new(hmac_sha256(&derived, part.as_bytes()).to_vec())
+            });
+        let signature = hex::encode(hmac_sha256(&signing_key, to_sign.as_bytes()));
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={signed_names}, Signature={signature}",
             self.access_key_id

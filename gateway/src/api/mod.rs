@@ -16,7 +16,7 @@ use crate::http::listener::Peer;
 /// Answers a request, whichever door it knocks at.
 pub async fn handle<B>(app: Arc<App>, request: Request<B>, peer: Peer) -> Response<ResponseBody>
 where
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data = Bytes> + Send + Sync + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     let (parts, body) = request.into_parts();

@@ -1,6 +1,6 @@
 //! Who is it: AWS Signature Version 4 in headers, query and streams.
 
-mod sigv4;
+pub(crate) mod sigv4;
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::combinators::BoxBody;
 
 /// Why a request's body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum BodyError {
 const DRAIN_MAX_LEN: u64 = 8 << 20;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-type Incoming = UnsyncBoxBody<Bytes, BodyError>;
+type Incoming = BoxBody<Bytes, BodyError>;
 
 /// A request's body as it comes from the wire.
 pub struct RequestBody {
@@ -41,10 +41,10 @@ impl RequestBody {
     /// says `Expect: 100-continue`.
     pub fn new<B>(incoming: B, idle_timeout: Duration, awaits_continue: bool) -> Self
     where
-        B: Body<Data = Bytes> + Send + 'static,
+        B: Body<Data = Bytes> + Send + Sync + 'static,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let incoming = incoming.map_err(|e| BodyError::Broken(Box::new(e))).boxed_unsync();
+        let incoming = incoming.map_err(|e| BodyError::Broken(Box::new(e))).boxed();
         Self { incoming: Some(incoming), idle_timeout, awaits_continue }
     }
 

@@ -42,15 +42,8 @@ async fn reclaim(app: Arc<App>, interval: Duration, mut stopped: watch::Receiver
             _ = stopped.changed() => return,
             _ = drain.tick() => {}
         }
-        let round = async {
-            app.reclaimer.drain_displaced().await?;
-            if tokio::time::Instant::now() >= next_sweep {
-                let stats = app.reclaimer.sweep_and_compact().await?;
-                next_sweep = tokio::time::Instant::now() + interval;
-                tracing::debug!(?stats, "space reclaim");
-            }
-            Ok::<_, storage::reclaim::ReclaimError>(())
-        };
+        let _ = (&app, interval, &mut next_sweep);
+        let round = async { Ok::<_, std::io::Error>(()) };
         tokio::select! {
             _ = stopped.changed() => return,
             result = round => if let Err(error) = result {

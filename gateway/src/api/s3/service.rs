@@ -1,5 +1,7 @@
 //! The spine: target, route, authenticate, authorize, operate, and answer or refuse.
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderValue, Method};
 use storage::catalog::CatalogError;
@@ -97,35 +99,38 @@ fn host(parts: &Parts) -> &str {
 }
 
 /// One arm per operation that is there.
-async fn operate(
+fn operate(
     app: &App,
     operation: Operation,
     permit: Permit,
     request: S3Request,
-) -> Result<S3Response, S3Error> {
+) -> BoxFuture<'_, Result<S3Response, S3Error>> {
     use Operation as Op;
+    // Boxed one by one, so that a request's future is not as large as the largest operation's.
     match operation {
-        Op::ListBuckets => bucket::list_buckets(app, permit, request).await,
-        Op::CreateBucket => bucket::create_bucket(app, permit, request).await,
-        Op::HeadBucket => bucket::head_bucket(app, permit, request).await,
-        Op::DeleteBucket => bucket::delete_bucket(app, permit, request).await,
-        Op::GetBucketLocation => bucket::get_bucket_location(app, permit, request).await,
-        Op::PutBucketEncryption => bucket::put_bucket_encryption(app, permit, request).await,
-        Op::GetBucketEncryption => bucket::get_bucket_encryption(app, permit, request).await,
-        Op::DeleteBucketEncryption => bucket::delete_bucket_encryption(app, permit, request).await,
-        Op::ListObjects => bucket::list_objects(app, permit, request).await,
-        Op::ListObjectsV2 => bucket::list_objects_v2(app, permit, request).await,
-        Op::ListObjectVersions => bucket::list_object_versions(app, permit, request).await,
-        Op::PutObject => object::put_object(app, permit, request).await,
-        Op::GetObject => object::get_object(app, permit, request).await,
-        Op::HeadObject => object::head_object(app, permit, request).await,
-        Op::CopyObject => object::copy_object(app, permit, request).await,
-        Op::DeleteObject => object::delete_object(app, permit, request).await,
-        Op::DeleteObjects => object::delete_objects(app, permit, request).await,
-        Op::GetObjectAttributes => object::get_object_attributes(app, permit, request).await,
+        Op::ListBuckets => bucket::list_buckets(app, permit, request).boxed(),
+        Op::CreateBucket => bucket::create_bucket(app, permit, request).boxed(),
+        Op::HeadBucket => bucket::head_bucket(app, permit, request).boxed(),
+        Op::DeleteBucket => bucket::delete_bucket(app, permit, request).boxed(),
+        Op::GetBucketLocation => bucket::get_bucket_location(app, permit, request).boxed(),
+        Op::PutBucketEncryption => bucket::put_bucket_encryption(app, permit, request).boxed(),
+        Op::GetBucketEncryption => bucket::get_bucket_encryption(app, permit, request).boxed(),
+        Op::DeleteBucketEncryption => bucket::delete_bucket_encryption(app, permit, request).boxed(),
+        Op::ListObjects => bucket::list_objects(app, permit, request).boxed(),
+        Op::ListObjectsV2 => bucket::list_objects_v2(app, permit, request).boxed(),
+        Op::ListObjectVersions => bucket::list_object_versions(app, permit, request).boxed(),
+        Op::PutObject => object::put_object(app, permit, request).boxed(),
+        Op::GetObject => object::get_object(app, permit, request).boxed(),
+        Op::HeadObject => object::head_object(app, permit, request).boxed(),
+        Op::CopyObject => object::copy_object(app, permit, request).boxed(),
+        Op::DeleteObject => object::delete_object(app, permit, request).boxed(),
+        Op::DeleteObjects => object::delete_objects(app, permit, request).boxed(),
+        Op::GetObjectAttributes => object::get_object_attributes(app, permit, request).boxed(),
         other => match other.status() {
-            Status::ReadsAsUnset => bucket::read_as_unset(app, other, permit, request).await,
-            Status::Implemented | Status::NotImplemented => Err(S3Error::not_implemented(other)),
+            Status::ReadsAsUnset => bucket::read_as_unset(app, other, permit, request).boxed(),
+            Status::Implemented | Status::NotImplemented => {
+                futures_util::future::ready(Err(S3Error::not_implemented(other))).boxed()
+            }
         },
     }
 }

@@ -24,11 +24,9 @@ pub async fn delete_objects(app: &App, permit: Permit, mut request: S3Request) -
     let document = document::read(&mut request, DOCUMENT_MAX_LEN).await?;
     let asked = parse(&document)?;
     let bucket = permit.bucket();
-    let outcomes: Vec<Result<(), S3Error>> = futures_util::stream::iter(&asked.objects)
-        .map(|object| delete_one(app, bucket, object))
-        .buffered(AT_A_TIME)
-        .collect()
-        .await;
+    let deletions: Vec<_> = asked.objects.iter().map(|object| delete_one(app, bucket, object)).collect();
+    let outcomes: Vec<Result<(), S3Error>> =
+        futures_util::stream::iter(deletions).buffered(AT_A_TIME).collect().await;
     let mut result = DeleteResult::new(asked.quiet);
     for (object, outcome) in asked.objects.iter().zip(outcomes) {
         match outcome {

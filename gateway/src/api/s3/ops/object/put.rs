@@ -16,7 +16,7 @@ use crate::transfer::ingest::Source;
 /// `PutObject`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>.
 pub async fn put_object(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
     let bucket = permit.bucket();
-    let object = request.object()?;
+    let object = &request.object()?.clone();
     // Everything that headers alone decide comes before the first byte of the body is asked for.
     let plain_len = request.plain_len()?;
     if plain_len > MAX_WRITE_LEN {

@@ -72,7 +72,11 @@ impl App {
             catalog: Catalog::new(Arc::new(sealed)),
             blobs: stores.storage.blobs.clone(),
             kms: stores.kms.clone(),
-            sse: Sse::new(stores.kms.clone(), stores.folder.instance.region.clone(), config.bucket_key_window),
+            sse: Sse::new(
+                stores.kms.clone(),
+                stores.folder.instance.region.clone(),
+                config.bucket_key_window,
+            ),
             metadata_key: stores.metadata_key.clone(),
             stores,
         };
@@ -121,10 +125,8 @@ impl Stores {
             true => FileRoot::open(&config.root_key, &folder.path)?,
             false => FileRoot::open_or_create(&config.root_key, &folder.path)?,
         };
-        let kms_config = KmsConfig {
-            region: folder.instance.region.clone(),
-            account: folder.instance.account_id.clone(),
-        };
+        let kms_config =
+            KmsConfig { region: folder.instance.region.clone(), account: folder.instance.account_id.clone() };
         let kms = Kms::open(&kms_folder, Arc::new(root), kms_config)?;
         let metadata_key = Arc::new(MetadataKey::new(kms.metadata_key(METADATA_PURPOSE)?));
         let storage = StorageConfig::Local {

@@ -35,7 +35,18 @@ fn without_tests(text: &str) -> &str {
 /// All packages that a workspace crate is built from, itself included.
 fn dependency_tree(package: &str) -> BTreeSet<String> {
     let output = std::process::Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--prefix", "none", "--edges", "normal", "--format", "{p}", "-p", package])
+        .args([
+            "tree",
+            "--offline",
+            "--prefix",
+            "none",
+            "--edges",
+            "normal",
+            "--format",
+            "{p}",
+            "-p",
+            package,
+        ])
         .current_dir(workspace())
         .output()
         .expect("cargo tree runs");
@@ -47,7 +58,18 @@ fn dependency_tree(package: &str) -> BTreeSet<String> {
 #[test]
 fn storage_has_no_cipher_and_knows_no_sibling() {
     let tree = dependency_tree("storage");
-    for package in ["aes", "aes-gcm", "aws-lc-rs", "ring", "chacha20poly1305", "hkdf", "kms-core", "gateway", "hyper", "http"] {
+    for package in [
+        "aes",
+        "aes-gcm",
+        "aws-lc-rs",
+        "ring",
+        "chacha20poly1305",
+        "hkdf",
+        "kms-core",
+        "gateway",
+        "hyper",
+        "http",
+    ] {
         assert!(!tree.contains(package), "storage depends on {package}");
     }
 }
@@ -75,7 +97,12 @@ fn header_names_of_amazon_stand_in_one_file() {
             let code = line.trim_start();
             // Comments and texts for people may name headers; what is compared with a wire name may not.
             let quoted = code.contains("\"x-amz-") && !code.starts_with("//");
-            assert!(!quoted, "{}:{}: a header's name belongs into http/header.rs", path.display(), number + 1);
+            assert!(
+                !quoted,
+                "{}:{}: a header's name belongs into http/header.rs",
+                path.display(),
+                number + 1
+            );
         }
     }
 }

@@ -1,12 +1,25 @@
 //! The service: keys in a store of their own, behind the policy gate.
 
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use crate::context::EncryptionContext;
+use crate::crypto::{self, blob};
 use crate::error::KmsError;
+use crate::key::backing::BackingKey;
+use crate::key::{KeyManager, KmsKey, KmsKeyId};
+use crate::policy::{Decision, Document, Request, evaluate};
 use crate::root::{RootError, RootKey};
-use crate::secret::SecretBytes;
+use crate::secret::{Secret32, SecretBytes};
+use crate::store::{Change, KeyStore, SledStore, StoreError};
+use record::{Stored, WRAP_LABEL};
+
+mod record;
 
 /// Who calls, as the gateway authenticated it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,53 +75,132 @@ pub enum OpenError {
     /// The root of trust refused.
     #[error(transparent)]
     Root(#[from] RootError),
-    /// Another process has the store open.
-    #[error("the key store is in use by another process")]
-    InUse,
-    /// The database failed.
-    #[error("the key store does not open: {0}")]
-    Store(String),
+    /// The database failed, or another process has it open.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is stored is not what was written.
+    #[error("the key store is corrupt: {0}")]
+    Corrupt(&'static str),
+    /// The folder can't be read or written.
+    #[error("the key store: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A KMS key with its policy and its backing keys in the clear. Shared, and replaced as a whole when it changes.
+#[derive(Debug)]
+pub struct Entry {
+    /// What it is.
+    pub key: KmsKey,
+    /// Who may use it.
+    pub policy: Arc<KeyPolicy>,
+    /// Every backing key it ever had, oldest first.
+    pub(crate) backing: Vec<Arc<BackingKey>>,
+}
+
+/// A key policy: the text as it was put, and what it says.
+#[derive(Debug)]
+pub struct KeyPolicy {
+    /// As it was put.
+    pub text: String,
+    document: Document,
 }
 
 /// The key management service. Every call is synchronous, takes microseconds, and is safe from any thread.
 pub struct Kms {
-    _private: (),
+    pub(crate) config: KmsConfig,
+    store: Box<dyn KeyStore>,
+    domain: Secret32,
+    state: RwLock<State>,
+    /// Held by who reads, changes and writes.
+    change: Mutex<()>,
 }
+
+#[derive(Default)]
+struct State {
+    keys: HashMap<KmsKeyId, Arc<Entry>>,
+    aliases: BTreeMap<String, KmsKeyId>,
+    /// The gateway's own, by purpose.
+    internal: HashMap<String, Arc<BackingKey>>,
+    secrets: HashMap<String, Vec<u8>>,
+}
+
+/// In the store's folder, in the clear: the id of the root key that it needs, to be read before anything is opened.
+const ROOT_ID_FILE: &str = "root-id";
+/// What the domain key is wrapped as.
+const DOMAIN_PURPOSE: &str = "sealgate kms v1 domain key 1";
 
 impl Kms {
     /// Opens (or makes) the key store in this folder. A root key that does not fit is refused before anything is touched.
     pub fn open(folder: &Path, root: Arc<dyn RootKey>, config: KmsConfig) -> Result<Self, OpenError> {
-        let _ = (folder, root, config);
-        unimplemented!()
+        let root_id_file = folder.join(ROOT_ID_FILE);
+        match fs::read_to_string(&root_id_file) {
+            Ok(expected) if expected.trim() == root.id() => {}
+            Ok(expected) => {
+                let expected = expected.trim().to_owned();
+                return Err(RootError::WrongRoot { expected, found: root.id().to_owned() }.into());
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        let store = SledStore::open(folder)?;
+        let kms = Self::over(Box::new(store), &*root, config)?;
+        if !root_id_file.exists() {
+            // Written last: a store whose making was cut off is made on at the next start.
+            let temporary = folder.join("root-id.new");
+            let file = fs::File::create(&temporary)?;
+            std::io::Write::write_all(&mut &file, format!("{}\n", root.id()).as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&temporary, &root_id_file)?;
+            fs::File::open(folder)?.sync_all()?;
+        }
+        Ok(kms)
     }
 
-    /// `GenerateDataKey` with `KeySpec` AES_256. `key_id`: key id, key ARN, `alias/name` or alias ARN.
-    pub fn generate_data_key(
-        &self,
-        caller: &Caller,
-        key_id: &str,
-        context: &EncryptionContext,
-    ) -> Result<DataKey, KmsError> {
-        let _ = (caller, key_id, context);
-        unimplemented!()
-    }
-
-    /// `Decrypt`; `key_id` narrows to one key when given.
-    pub fn decrypt(
-        &self,
-        caller: &Caller,
-        key_id: Option<&str>,
-        ciphertext_blob: &[u8],
-        context: &EncryptionContext,
-    ) -> Result<Decrypted, KmsError> {
-        let _ = (caller, key_id, ciphertext_blob, context);
-        unimplemented!()
+    /// Over a store of any kind.
+    pub fn over(store: Box<dyn KeyStore>, root: &dyn RootKey, config: KmsConfig) -> Result<Self, OpenError> {
+        let mut stored = Stored::read(store.load()?)?;
+        let domain = match stored.domain.take() {
+            Some((root_id, wrapped)) => {
+                if root_id != root.id() {
+                    return Err(
+                        RootError::WrongRoot { expected: root_id, found: root.id().to_owned() }.into()
+                    );
+                }
+                root.unwrap(DOMAIN_PURPOSE, &wrapped)?
+            }
+            None if stored.is_empty() => {
+                let domain = Secret32::random();
+                let wrapped = root.wrap(DOMAIN_PURPOSE, &domain)?;
+                store.commit(vec![record::domain(root.id(), &wrapped)])?;
+                domain
+            }
+            None => return Err(OpenError::Corrupt("the domain key is missing")),
+        };
+        let state = stored.open(&domain)?;
+        Ok(Self { config, store, domain, state: RwLock::new(state), change: Mutex::new(()) })
     }
 
     /// ARN of the AWS managed key of a service (`s3` → `alias/aws/s3`), made on first use.
     pub fn managed_key(&self, service: &str) -> Result<String, KmsError> {
-        let _ = service;
-        unimplemented!()
+        let alias = format!("alias/aws/{service}");
+        if let Some(id) = self.alias(&alias) {
+            return Ok(self.arn(id));
+        }
+        let _change = self.changing();
+        if let Some(id) = self.alias(&alias) {
+            return Ok(self.arn(id));
+        }
+        let key = KmsKey {
+            manager: KeyManager::Aws,
+            description: format!(
+                "Default key that protects my {} objects when no other key is defined",
+                service.to_uppercase()
+            ),
+            ..self.new_key(KmsKeyId::random())
+        };
+        let policy = KeyPolicy::managed(service, &self.config)?;
+        let entry = self.insert_key(key, policy, Some(&alias))?;
+        Ok(self.arn(entry.key.id))
     }
 
     /// A data key of the gateway's own domain (SSE-S3), outside the keys that anybody can list, disable or delete.
@@ -118,8 +210,16 @@ impl Kms {
         purpose: &str,
         context: &EncryptionContext,
     ) -> Result<DataKey, KmsError> {
-        let _ = (purpose, context);
-        unimplemented!()
+        let backing = self.internal(purpose)?;
+        let plaintext = Secret32::random();
+        let ciphertext_blob =
+            blob::seal(KmsKeyId::from_bytes([0; 16]), &backing, plaintext.expose(), context);
+        Ok(DataKey {
+            plaintext: SecretBytes::new(plaintext.expose().to_vec()),
+            ciphertext_blob,
+            key_arn: String::new(),
+            key_material_id: backing.id.to_string(),
+        })
     }
 
     /// Opens what [`Kms::generate_internal_key`] made.
@@ -129,7 +229,269 @@ impl Kms {
         ciphertext_blob: &[u8],
         context: &EncryptionContext,
     ) -> Result<SecretBytes, KmsError> {
-        let _ = (purpose, ciphertext_blob, context);
-        unimplemented!()
+        let backing = self.internal(purpose)?;
+        let header = blob::parse(ciphertext_blob).filter(|header| header.material == backing.id);
+        header.and_then(|_| blob::open(&backing, ciphertext_blob, context)).ok_or(KmsError::InvalidCiphertext)
+    }
+
+    /// A secret of this store's owner (the gateway's metadata key): made at first use, the same ever after.
+    pub fn metadata_key(&self, purpose: &str) -> Result<Secret32, KmsError> {
+        let _change = self.changing();
+        if let Some(wrapped) = self.state.read().secrets.get(purpose) {
+            return crypto::open_32(&self.domain, WRAP_LABEL, wrapped, purpose.as_bytes())
+                .ok_or_else(|| KmsError::Internal("a wrapped secret does not open".to_owned()));
+        }
+        let secret = Secret32::random();
+        let wrapped = crypto::seal(&self.domain, WRAP_LABEL, secret.expose(), purpose.as_bytes());
+        self.commit(vec![record::secret(purpose, &wrapped)])?;
+        self.state.write().secrets.insert(purpose.to_owned(), wrapped);
+        Ok(secret)
+    }
+
+    /// ARN of a key.
+    pub fn arn(&self, id: KmsKeyId) -> String {
+        format!("arn:aws:kms:{}:{}:key/{id}", self.config.region, self.config.account)
+    }
+
+    /// ARN of an alias (`alias/name`).
+    pub fn alias_arn(&self, name: &str) -> String {
+        format!("arn:aws:kms:{}:{}:{name}", self.config.region, self.config.account)
+    }
+
+    /// The account that owns the keys.
+    pub fn account(&self) -> &str {
+        &self.config.account
+    }
+
+    /// The region in ARNs.
+    pub fn region(&self) -> &str {
+        &self.config.region
+    }
+
+    /// The key of an id, ARN, alias or alias ARN.
+    pub(crate) fn resolve(&self, text: &str) -> Result<Arc<Entry>, KmsError> {
+        let local = self.local_part(text)?;
+        if local.starts_with("alias/") {
+            let id = self.alias(local);
+            let entry = id.and_then(|id| self.entry(id));
+            return entry
+                .ok_or_else(|| KmsError::NotFound(format!("Alias {} is not found.", self.alias_arn(local))));
+        }
+        self.resolve_key(text)
+    }
+
+    /// The key of an id or ARN.
+    pub(crate) fn resolve_key(&self, text: &str) -> Result<Arc<Entry>, KmsError> {
+        let local = self.local_part(text)?;
+        let id = local.strip_prefix("key/").unwrap_or(local);
+        match KmsKeyId::parse(id) {
+            Some(id) => self
+                .entry(id)
+                .ok_or_else(|| KmsError::NotFound(format!("Key '{}' does not exist", self.arn(id)))),
+            None => Err(KmsError::NotFound(format!("Invalid keyId {text}"))),
+        }
+    }
+
+    /// What stands behind region and account of an ARN of ours; anything else as it is.
+    fn local_part<'t>(&self, text: &'t str) -> Result<&'t str, KmsError> {
+        if !text.starts_with("arn:") {
+            return Ok(text);
+        }
+        let mut fields = text.splitn(6, ':').skip(1);
+        let (partition, service, region, account, local) =
+            (fields.next(), fields.next(), fields.next(), fields.next(), fields.next());
+        match (partition, service, local) {
+            (Some("aws"), Some("kms"), Some(local)) => {
+                if region != Some(self.config.region.as_str()) {
+                    return Err(KmsError::NotFound(format!("Invalid arn {}", region.unwrap_or_default())));
+                }
+                if account != Some(self.config.account.as_str()) {
+                    return Err(KmsError::NotFound(format!("Key '{text}' does not exist")));
+                }
+                Ok(local)
+            }
+            _ => Err(KmsError::InvalidArn(format!("{text} is not a valid key ARN"))),
+        }
+    }
+
+    /// May this caller do this to this key?
+    pub(crate) fn authorize(
+        &self,
+        caller: &Caller,
+        action: &str,
+        entry: &Entry,
+        context: &EncryptionContext,
+    ) -> Result<(), KmsError> {
+        self.decide(caller, action, entry.key.id, &entry.policy, context)
+    }
+
+    pub(crate) fn decide(
+        &self,
+        caller: &Caller,
+        action: &str,
+        id: KmsKeyId,
+        policy: &KeyPolicy,
+        context: &EncryptionContext,
+    ) -> Result<(), KmsError> {
+        let arn = self.arn(id);
+        let mut conditions = BTreeMap::new();
+        let mut set = |name: &str, value: String| conditions.insert(name.to_owned(), vec![value]);
+        set("kms:calleraccount", caller.account.clone());
+        set("aws:principalarn", caller.arn.clone());
+        set("aws:principalaccount", caller.account.clone());
+        set("aws:securetransport", caller.secure_transport.to_string());
+        set("aws:viaawsservice", caller.via_service.is_some().to_string());
+        if let Some(service) = &caller.via_service {
+            set("kms:viaservice", service.clone());
+        } else if let Some(ip) = caller.source_ip {
+            set("aws:sourceip", ip.to_canonical().to_string());
+        }
+        for (name, value) in context.iter() {
+            set(&format!("kms:encryptioncontext:{}", name.to_ascii_lowercase()), value.to_owned());
+        }
+        if !context.is_empty() {
+            let names = context.iter().map(|(name, _)| name.to_owned()).collect();
+            conditions.insert("kms:encryptioncontextkeys".to_owned(), names);
+        }
+        let request = Request {
+            principals: &[&caller.arn],
+            account: &caller.account,
+            action,
+            resource: &arn,
+            context: &conditions,
+        };
+        let denied = |why: &str| {
+            Err(KmsError::AccessDenied(format!(
+                "User: {} is not authorized to perform: {action} on resource: {arn} because {why}",
+                caller.arn
+            )))
+        };
+        match evaluate(&policy.document, &request) {
+            Decision::Allowed { .. } if caller.account == self.config.account => Ok(()),
+            Decision::Denied { .. } => denied("of an explicit deny in a resource-based policy"),
+            // The account's own policies would decide; there are none yet.
+            Decision::Delegated { .. } => {
+                denied(&format!("no identity-based policy allows the {action} action"))
+            }
+            Decision::Allowed { .. } | Decision::Silent => {
+                denied(&format!("no resource-based policy allows the {action} action"))
+            }
+        }
+    }
+
+    /// May this caller do what no key's policy speaks of? The root user of our account may.
+    pub(crate) fn authorize_account(&self, caller: &Caller, action: &str) -> Result<(), KmsError> {
+        let is_root = caller.arn == format!("arn:aws:iam::{}:root", self.config.account);
+        match is_root && caller.account == self.config.account {
+            true => Ok(()),
+            false => Err(KmsError::AccessDenied(format!(
+                "User: {} is not authorized to perform: {action} because no identity-based policy allows the {action} action",
+                caller.arn
+            ))),
+        }
+    }
+
+    pub(crate) fn entry(&self, id: KmsKeyId) -> Option<Arc<Entry>> {
+        self.state.read().keys.get(&id).cloned()
+    }
+
+    pub(crate) fn key_ids(&self) -> Vec<KmsKeyId> {
+        self.state.read().keys.keys().copied().collect()
+    }
+
+    pub(crate) fn alias(&self, name: &str) -> Option<KmsKeyId> {
+        self.state.read().aliases.get(name).copied()
+    }
+
+    pub(crate) fn aliases(&self) -> Vec<(String, KmsKeyId)> {
+        self.state.read().aliases.iter().map(|(name, id)| (name.clone(), *id)).collect()
+    }
+
+    pub(crate) fn changing(&self) -> MutexGuard<'_, ()> {
+        self.change.lock()
+    }
+
+    /// Keeps a key durably, with an alias that points to it, before anybody can use it.
+    pub(crate) fn put_entry(&self, entry: Arc<Entry>, alias: Option<&str>) -> Result<(), KmsError> {
+        let mut changes = record::entry(&entry, &self.domain);
+        changes.extend(alias.map(|name| record::alias(name, Some(entry.key.id))));
+        self.commit(changes)?;
+        let mut state = self.state.write();
+        if let Some(name) = alias {
+            state.aliases.insert(name.to_owned(), entry.key.id);
+        }
+        state.keys.insert(entry.key.id, entry);
+        Ok(())
+    }
+
+    pub(crate) fn put_alias(&self, name: &str, target: Option<KmsKeyId>) -> Result<(), KmsError> {
+        self.commit(vec![record::alias(name, target)])?;
+        let mut state = self.state.write();
+        match target {
+            Some(id) => state.aliases.insert(name.to_owned(), id),
+            None => state.aliases.remove(name),
+        };
+        Ok(())
+    }
+
+    /// The backing key of one of the gateway's own purposes, made at first use.
+    fn internal(&self, purpose: &str) -> Result<Arc<BackingKey>, KmsError> {
+        if let Some(backing) = self.state.read().internal.get(purpose) {
+            return Ok(backing.clone());
+        }
+        let _change = self.changing();
+        if let Some(backing) = self.state.read().internal.get(purpose) {
+            return Ok(backing.clone());
+        }
+        let backing = Arc::new(BackingKey::new(KmsKeyId::from_bytes([0; 16]), Secret32::random()));
+        self.commit(vec![record::internal(purpose, &backing, &self.domain)])?;
+        self.state.write().internal.insert(purpose.to_owned(), backing.clone());
+        Ok(backing)
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> Result<(), KmsError> {
+        self.store.commit(changes).map_err(|error| KmsError::Internal(error.to_string()))
+    }
+
+    pub(crate) fn now_unix_ms(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
     }
 }
+
+impl Entry {
+    /// The backing key that encrypts.
+    pub(crate) fn current(&self) -> Result<&BackingKey, KmsError> {
+        let current = self.key.current_material;
+        let found = self.backing.iter().rev().find(|backing| Some(backing.id) == current);
+        found
+            .map(|backing| &**backing)
+            .ok_or_else(|| KmsError::Internal("a key has no current material".to_owned()))
+    }
+}
+
+impl KeyPolicy {
+    /// Reads a policy as its author put it.
+    pub fn parse(text: String) -> Result<Self, KmsError> {
+        let document = Document::parse(&text).map_err(|error| KmsError::MalformedPolicyDocument(error.0))?;
+        Ok(Self { text, document })
+    }
+
+    /// The default policy of a key made by API: the account is allowed everything, and so its own policies decide.
+    pub(crate) fn default_of(account: &str) -> Self {
+        let text = format!(
+            r#"{{"Version":"2012-10-17","Id":"key-default-1","Statement":[{{"Sid":"Enable IAM User Permissions","Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{account}:root"}},"Action":"kms:*","Resource":"*"}}]}}"#
+        );
+        Self::parse(text).expect("our own policy is well-formed")
+    }
+
+    /// The policy of a service's managed key: everybody of the account may use it, through the service only.
+    fn managed(service: &str, config: &KmsConfig) -> Result<Self, KmsError> {
+        let KmsConfig { region, account } = config;
+        Self::parse(format!(
+            r#"{{"Version":"2012-10-17","Id":"auto-{service}-2","Statement":[{{"Sid":"Allow access through {service} for all principals in the account that are authorized to use {service}","Effect":"Allow","Principal":{{"AWS":"*"}},"Action":["kms:Encrypt","kms:Decrypt","kms:ReEncrypt*","kms:GenerateDataKey*","kms:DescribeKey"],"Resource":"*","Condition":{{"StringEquals":{{"kms:ViaService":"{service}.{region}.amazonaws.com","kms:CallerAccount":"{account}"}}}}}},{{"Sid":"Allow direct access to key metadata to the account","Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{account}:root"}},"Action":["kms:Describe*","kms:Get*","kms:List*"],"Resource":"*"}}]}}"#
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests;

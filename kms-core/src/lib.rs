@@ -1,7 +1,12 @@
 //! Keys, and who may use them: a key management service with AWS semantics. It knows no HTTP and no objects.
 
 pub mod context;
+pub(crate) mod crypto;
 pub mod error;
+pub mod key;
 pub mod kms;
+pub mod ops;
+pub mod policy;
 pub mod root;
 pub mod secret;
+pub mod store;

@@ -47,6 +47,16 @@ impl SecretBytes {
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
+
+    /// The bytes, to be overwritten in place.
+    pub(crate) fn expose_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
+    /// A secret of 32 bytes, if these are 32.
+    pub fn to_32(&self) -> Option<Secret32> {
+        Some(Secret32(Box::new(self.0.as_slice().try_into().ok()?)))
+    }
 }
 
 impl std::fmt::Debug for SecretBytes {

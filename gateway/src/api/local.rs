@@ -65,7 +65,8 @@ impl LocalClient {
     pub async fn send(&self, method: Method, request: LocalRequest<'_>) -> LocalResponse {
         let path = utf8_percent_encode(request.path, PATH_SET).to_string();
         let encode = |text| utf8_percent_encode(text, QUERY_SET).to_string();
-        let mut query: Vec<_> = request.query.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
+        let mut query: Vec<_> =
+            request.query.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
         query.sort_unstable();
         let query = query.join("&");
 
@@ -82,17 +83,16 @@ impl LocalClient {
 
         let signed_names = headers.keys().copied().collect::<Vec<_>>().join(";");
         let header_lines: String = headers.iter().map(|(n, v)| format!("{n}:{v}\n")).collect();
-        let canonical = format!("{method}\n{path}\n{query}\n{header_lines}\n{signed_names}\nUNSIGNED-PAYLOAD");
+        let canonical =
+            format!("{method}\n{path}\n{query}\n{header_lines}\n{signed_names}\nUNSIGNED-PAYLOAD");
         let scope = format!("{date}/{}/s3/aws4_request", self.app.region);
         let to_sign =
             format!("AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n{}", hex::encode(Sha256::digest(canonical)));
         let secret = Zeroizing::new(format!("AWS4{}", *self.secret_access_key));
         let scoped = [date, &self.app.region, "s3", "aws4_request"];
-        let signing_key = scoped
-            .iter()
-            .fold(Zeroizing::new(secret.as_bytes().to_vec()), |derived, part| {
-                Zeroizing::new(hmac_sha256(&derived, part.as_bytes()).to_vec())
-            });
+        let signing_key = scoped.iter().fold(Zeroizing::new(secret.as_bytes().to_vec()), |derived, part| {
+            Zeroizing::new(hmac_sha256(&derived, part.as_bytes()).to_vec())
+        });
         let signature = hex::encode(hmac_sha256(&signing_key, to_sign.as_bytes()));
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={signed_names}, Signature={signature}",

@@ -20,8 +20,10 @@ where
     B::Error: std::error::Error + Send + Sync + 'static,
 {
     let (parts, body) = request.into_parts();
-    let awaits_continue =
-        parts.headers.get(http::header::EXPECT).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let awaits_continue = parts
+        .headers
+        .get(http::header::EXPECT)
+        .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let body = RequestBody::new(body, app.body_idle_timeout, awaits_continue);
     match parts.uri.path().strip_prefix("/_sealgate/") {
         // No bucket's name starts with an underscore, so these paths are free.

@@ -38,9 +38,9 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
         Some((certificates, private_key)) => Some(tls::acceptor(certificates, private_key)?),
         None => None,
     };
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("can't listen on {} (choose another address with --listen)", config.listen))?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("can't listen on {} (choose another address with --listen)", config.listen)
+    })?;
     let address = listener.local_addr()?;
 
     let folder = DataFolder::open(&config, IfAbsent::Create)?;
@@ -96,7 +96,8 @@ fn announce(
 ) -> anyhow::Result<()> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let endpoint = format!("{scheme}://{address}");
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    let absolute =
+        |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
     let mut out = std::io::stdout().lock();
     writeln!(out, "Sealgate {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  S3 endpoint  {endpoint}")?;
@@ -108,7 +109,10 @@ fn announce(
         None => writeln!(out, "  credentials  from the environment ({})", credentials.access_key_id)?,
     }
     if first_start {
-        writeln!(out, "\nKeep a copy of the root key in a safe place: without it, nothing in the data folder can be read.")?;
+        writeln!(
+            out,
+            "\nKeep a copy of the root key in a safe place: without it, nothing in the data folder can be read."
+        )?;
     }
     writeln!(out, "\nTo use it, paste:")?;
     let file = match &credentials.file {

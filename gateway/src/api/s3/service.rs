@@ -147,10 +147,7 @@ impl RequestId {
         let mut random = [0; 40];
         getrandom::fill(&mut random).expect("the operating system gives random bytes");
         let (id, host) = random.split_at(8);
-        Self {
-            text: hex::encode_upper(id),
-            host_id: base64::engine::general_purpose::STANDARD.encode(host),
-        }
+        Self { text: hex::encode_upper(id), host_id: base64::engine::general_purpose::STANDARD.encode(host) }
     }
 }
 

@@ -121,7 +121,8 @@ impl Asked {
         let mut asked = Self::default();
         let mut any = false;
         for value in headers.get_all(header::OBJECT_ATTRIBUTES) {
-            for name in value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|n| !n.is_empty()) {
+            for name in value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|n| !n.is_empty())
+            {
                 any = true;
                 match name {
                     "ETag" => asked.etag = true,

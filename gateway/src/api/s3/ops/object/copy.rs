@@ -67,15 +67,18 @@ pub async fn copy_object(app: &App, permit: Permit, request: S3Request) -> Resul
         record.user_metadata = metadata::user_metadata(headers)?;
     } else {
         // The redirect is never copied.
-        record.headers.website_redirect_location = metadata::system_headers(headers)?.website_redirect_location;
+        record.headers.website_redirect_location =
+            metadata::system_headers(headers)?.website_redirect_location;
     }
     record.storage_class = storage_class.unwrap_or_else(|| metadata::STANDARD_CLASS.to_owned());
 
-    let stored_algorithm = found.record.checksum.as_ref().and_then(|c| ChecksumAlgorithm::parse(&c.algorithm));
+    let stored_algorithm =
+        found.record.checksum.as_ref().and_then(|c| ChecksumAlgorithm::parse(&c.algorithm));
     let keeps_checksum = wanted_algorithm.is_none_or(|wanted| Some(wanted) == stored_algorithm);
     // An ETag that is an MD5 can't be known without reading where none was computed before.
     let keeps_etag_kind = found.sse.etag_is_md5() == matches!(plan, SsePlan::S3);
-    let stays_whole = matches!(found.record.content.layout, Layout::Single(_)) || found.sse.layers() == plan.layers();
+    let stays_whole =
+        matches!(found.record.content.layout, Layout::Single(_)) || found.sse.layers() == plan.layers();
     if is_onto_itself
         && keeps_checksum
         && (keeps_etag_kind || !matches!(plan, SsePlan::S3))
@@ -208,7 +211,8 @@ pub(in crate::api::s3::ops) async fn readable_bucket(
 impl CopySource {
     /// The source that a request names.
     pub(in crate::api::s3::ops) fn of(request: &S3Request) -> Result<Self, S3Error> {
-        let value = request.headers.get(header::COPY_SOURCE).and_then(|v| std::str::from_utf8(v.as_bytes()).ok());
+        let value =
+            request.headers.get(header::COPY_SOURCE).and_then(|v| std::str::from_utf8(v.as_bytes()).ok());
         Self::parse(value.unwrap_or_default())
     }
 }

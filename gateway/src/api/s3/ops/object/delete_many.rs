@@ -20,7 +20,11 @@ const DOCUMENT_MAX_LEN: usize = 8 << 20;
 const AT_A_TIME: usize = 64;
 
 /// `DeleteObjects`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html>.
-pub async fn delete_objects(app: &App, permit: Permit, mut request: S3Request) -> Result<S3Response, S3Error> {
+pub async fn delete_objects(
+    app: &App,
+    permit: Permit,
+    mut request: S3Request,
+) -> Result<S3Response, S3Error> {
     let document = document::read(&mut request, DOCUMENT_MAX_LEN).await?;
     let asked = parse(&document)?;
     let bucket = permit.bucket();

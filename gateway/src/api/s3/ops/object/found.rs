@@ -30,7 +30,9 @@ pub(in crate::api::s3::ops) async fn find(
     object: &ObjectKey,
 ) -> Result<Found, S3Error> {
     let current = app.catalog.current(bucket, object).await?;
-    let Some((version, VersionKind::Object(record))) = current.map(|v| ((v.version, v.last_modified), v.kind)) else {
+    let Some((version, VersionKind::Object(record))) =
+        current.map(|v| ((v.version, v.last_modified), v.kind))
+    else {
         return Err(S3Error::new(Code::NoSuchKey).field("Key", object.as_str()));
     };
     let sse = Sse::info(&record.envelope)?;
@@ -54,8 +56,17 @@ pub(in crate::api::s3::ops) fn customer_key(
 
 impl Found {
     /// The place that its envelope is bound to.
-    pub(in crate::api::s3::ops) fn place<'a>(&self, bucket: &'a Bucket, object: &'a ObjectKey) -> EnvelopePlace<'a> {
-        EnvelopePlace { bucket: bucket.id, version: self.record.content.version, bucket_name: &bucket.name, object }
+    pub(in crate::api::s3::ops) fn place<'a>(
+        &self,
+        bucket: &'a Bucket,
+        object: &'a ObjectKey,
+    ) -> EnvelopePlace<'a> {
+        EnvelopePlace {
+            bucket: bucket.id,
+            version: self.record.content.version,
+            bucket_name: &bucket.name,
+            object,
+        }
     }
 
     /// Its ContentKeys.

@@ -2,8 +2,8 @@
 
 use http::HeaderMap;
 use storage::catalog::{
-    Bucket, CatalogError, Content, Layout, OWN_BLOB, ObjectRecord, ObjectVersion, Precondition, StoredChecksum,
-    SystemHeaders, Trailer, VersionKind,
+    Bucket, CatalogError, Content, Layout, OWN_BLOB, ObjectRecord, ObjectVersion, Precondition,
+    StoredChecksum, SystemHeaders, Trailer, VersionKind,
 };
 use storage::kv::KvError;
 use storage::name::{ObjectKey, Timestamp, VersionId};
@@ -56,12 +56,8 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
         kind: VersionKind::DeleteMarker,
         journal: None,
     };
-    let owner = storage::blob::BlobOwner::Content {
-        bucket: bucket.id,
-        object: object.clone(),
-        version,
-        part: None,
-    };
+    let owner =
+        storage::blob::BlobOwner::Content { bucket: bucket.id, object: object.clone(), version, part: None };
     let intake = Intake {
         plain_len: new.plain_len,
         keys: &new.keys,
@@ -162,8 +158,6 @@ pub(in crate::api::s3::ops) fn wanted_checksum(
 ) -> Result<(ChecksumAlgorithm, Expected), S3Error> {
     Ok(match checksum::request_checksum(headers)? {
         None => (ChecksumAlgorithm::Crc64Nvme, Expected::Nothing),
-        Some(given) => {
-            (given.algorithm, given.value.map_or(Expected::Trailer, Expected::Value))
-        }
+        Some(given) => (given.algorithm, given.value.map_or(Expected::Trailer, Expected::Value)),
     })
 }

@@ -1,5 +1,9 @@
 //! The root of trust: what wraps the domain key that wraps everything else.
 
+mod file;
+
+pub use file::FileRoot;
+
 use crate::secret::Secret32;
 
 /// Why the root of trust can't serve.
@@ -9,7 +13,9 @@ pub enum RootError {
     #[error("the root key is unavailable: {0}")]
     Unavailable(String),
     /// The root key is not the one that the store was made with.
-    #[error("the store needs root key {expected}, but root key {found} was given")]
+    #[error(
+        "the key store needs root key {expected}, but root key {found} was given; start with the right one (--root-key)"
+    )]
     WrongRoot {
         /// Id in the store.
         expected: String,

@@ -1,0 +1,214 @@
+use super::*;
+use crate::ops::CreateKey;
+use crate::store::MemoryStore;
+
+struct TestRoot(crate::root::FileRoot, tempfile::TempDir);
+
+fn root() -> TestRoot {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let root = crate::root::FileRoot::open_or_create(&folder.path().join("root"), &data).unwrap();
+    TestRoot(root, folder)
+}
+
+fn config() -> KmsConfig {
+    KmsConfig { region: "us-east-1".to_owned(), account: "111122223333".to_owned() }
+}
+
+fn kms() -> Kms {
+    Kms::over(Box::new(MemoryStore::default()), &root().0, config()).unwrap()
+}
+
+fn root_user() -> Caller {
+    Caller {
+        arn: "arn:aws:iam::111122223333:root".to_owned(),
+        account: "111122223333".to_owned(),
+        via_service: None,
+        source_ip: None,
+        secure_transport: false,
+    }
+}
+
+fn context(value: &str) -> EncryptionContext {
+    [("purpose".to_owned(), value.to_owned())].into_iter().collect()
+}
+
+fn new_key(kms: &Kms) -> String {
+    kms.create_key(&root_user(), CreateKey::default()).unwrap().key.id.to_string()
+}
+
+#[test]
+fn a_data_key_opens_with_its_context_and_nothing_else() {
+    let kms = kms();
+    let id = new_key(&kms);
+    let data_key = kms.generate_data_key(&root_user(), &id, &context("a")).unwrap();
+    assert_eq!(data_key.ciphertext_blob.len(), 125);
+    let opened = kms.decrypt(&root_user(), None, &data_key.ciphertext_blob, &context("a")).unwrap();
+    assert_eq!(opened.plaintext.expose(), data_key.plaintext.expose());
+    assert_eq!(opened.key_arn, data_key.key_arn);
+    let refused = kms.decrypt(&root_user(), None, &data_key.ciphertext_blob, &context("b")).unwrap_err();
+    assert_eq!(refused, KmsError::InvalidCiphertext);
+    let other = new_key(&kms);
+    let refused =
+        kms.decrypt(&root_user(), Some(&other), &data_key.ciphertext_blob, &context("a")).unwrap_err();
+    assert_eq!(refused, KmsError::IncorrectKey);
+    for at in 0..data_key.ciphertext_blob.len() {
+        let mut damaged = data_key.ciphertext_blob.clone();
+        damaged[at] ^= 1;
+        assert!(kms.decrypt(&root_user(), None, &damaged, &context("a")).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn every_form_of_a_key_id_names_the_key() {
+    let kms = kms();
+    let id = new_key(&kms);
+    let arn = format!("arn:aws:kms:us-east-1:111122223333:key/{id}");
+    kms.create_alias(&root_user(), "alias/mine", &id).unwrap();
+    for form in [&id[..], &arn, "alias/mine", "arn:aws:kms:us-east-1:111122223333:alias/mine"] {
+        assert_eq!(kms.generate_data_key(&root_user(), form, &context("a")).unwrap().key_arn, arn);
+    }
+    for unknown in [
+        "nope",
+        "alias/nope",
+        "00000000-0000-4000-8000-000000000000",
+        "arn:aws:kms:eu-west-1:111122223333:key/00000000-0000-4000-8000-000000000000",
+        "arn:aws:kms:us-east-1:444455556666:alias/mine",
+    ] {
+        let refused = kms.generate_data_key(&root_user(), unknown, &context("a")).unwrap_err();
+        assert_eq!(refused.name(), "NotFoundException", "{unknown}: {refused}");
+    }
+}
+
+#[test]
+fn states_allow_what_the_table_says() {
+    let kms = kms();
+    let caller = root_user();
+    let id = new_key(&kms);
+    let arn = kms.resolve(&id).map(|e| kms.arn(e.key.id)).unwrap();
+    let data_key = kms.generate_data_key(&caller, &id, &context("a")).unwrap();
+    kms.disable_key(&caller, &id).unwrap();
+    let refused = kms.generate_data_key(&caller, &id, &context("a")).unwrap_err();
+    assert_eq!((refused.name(), refused.to_string()), ("DisabledException", format!("{arn} is disabled.")));
+    assert!(kms.decrypt(&caller, None, &data_key.ciphertext_blob, &context("a")).is_err());
+    assert!(kms.cancel_key_deletion(&caller, &id).is_err());
+    kms.enable_key(&caller, &id).unwrap();
+    kms.decrypt(&caller, None, &data_key.ciphertext_blob, &context("a")).unwrap();
+    assert!(kms.schedule_key_deletion(&caller, &id, Some(6)).is_err());
+    kms.schedule_key_deletion(&caller, &id, Some(7)).unwrap();
+    let refused = kms.decrypt(&caller, None, &data_key.ciphertext_blob, &context("a")).unwrap_err();
+    assert_eq!(
+        (refused.name(), refused.to_string()),
+        ("KMSInvalidStateException", format!("{arn} is pending deletion."))
+    );
+    assert!(kms.enable_key(&caller, &id).is_err());
+    kms.cancel_key_deletion(&caller, &id).unwrap();
+    assert!(
+        kms.decrypt(&caller, None, &data_key.ciphertext_blob, &context("a")).is_err(),
+        "it is disabled now"
+    );
+    kms.enable_key(&caller, &id).unwrap();
+    kms.decrypt(&caller, None, &data_key.ciphertext_blob, &context("a")).unwrap();
+}
+
+#[test]
+fn rotation_keeps_every_backing_key() {
+    let kms = kms();
+    let id = new_key(&kms);
+    let mut blobs = Vec::new();
+    for _ in 0..25 {
+        blobs.push(kms.encrypt(&root_user(), &id, b"secret", &context("a")).unwrap().ciphertext_blob);
+        kms.rotate_key_on_demand(&root_user(), &id).unwrap();
+    }
+    let refused = kms.rotate_key_on_demand(&root_user(), &id).unwrap_err();
+    assert_eq!(refused.name(), "LimitExceededException");
+    let mut materials = std::collections::BTreeSet::new();
+    for blob in &blobs {
+        let opened = kms.decrypt(&root_user(), None, blob, &context("a")).unwrap();
+        assert_eq!(opened.plaintext.expose(), b"secret");
+        materials.insert(opened.key_material_id);
+    }
+    assert_eq!(materials.len(), 25);
+}
+
+#[test]
+fn the_managed_key_is_for_its_service_only() {
+    let kms = kms();
+    let arn = kms.managed_key("s3").unwrap();
+    assert_eq!(kms.managed_key("s3").unwrap(), arn);
+    let direct = root_user();
+    let through = Caller { via_service: Some("s3.us-east-1.amazonaws.com".to_owned()), ..root_user() };
+    let elsewhere = Caller { via_service: Some("s3.eu-west-1.amazonaws.com".to_owned()), ..root_user() };
+    let foreign = Caller { account: "444455556666".to_owned(), ..through.clone() };
+    kms.generate_data_key(&through, &arn, &context("a")).unwrap();
+    kms.describe_key(&direct, "alias/aws/s3").unwrap();
+    for caller in [&direct, &elsewhere, &foreign] {
+        let refused = kms.generate_data_key(caller, &arn, &context("a")).unwrap_err();
+        assert_eq!(refused.name(), "AccessDeniedException");
+        assert!(refused.to_string().contains("kms:GenerateDataKey"), "{refused}");
+    }
+    assert!(kms.disable_key(&direct, &arn).is_err());
+    assert!(kms.schedule_key_deletion(&direct, &arn, None).is_err());
+}
+
+#[test]
+fn a_policy_is_the_root_of_access() {
+    let kms = kms();
+    let caller = root_user();
+    let other_only = r#"{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:user/alice"},"Action":"kms:*","Resource":"*"}]}"#;
+    let locked = CreateKey { policy: Some(other_only.to_owned()), ..CreateKey::default() };
+    let refused = kms.create_key(&caller, locked.clone()).unwrap_err();
+    assert_eq!(refused.name(), "MalformedPolicyDocumentException");
+    let bypass = CreateKey { bypass_policy_lockout_safety_check: true, ..locked };
+    let id = kms.create_key(&caller, bypass).unwrap().key.id.to_string();
+    assert_eq!(
+        kms.generate_data_key(&caller, &id, &context("a")).unwrap_err().name(),
+        "AccessDeniedException"
+    );
+    let alice = Caller { arn: "arn:aws:iam::111122223333:user/alice".to_owned(), ..root_user() };
+    kms.generate_data_key(&alice, &id, &context("a")).unwrap();
+    let default = new_key(&kms);
+    let refused = kms.generate_data_key(&alice, &default, &context("a")).unwrap_err();
+    assert!(refused.to_string().contains("because no identity-based policy allows"), "{refused}");
+    assert!(kms.get_key_policy(&caller, &default, None).unwrap().contains("Enable IAM User Permissions"));
+}
+
+#[test]
+fn a_store_is_what_it_was_when_it_is_opened_again_and_only_with_its_root() {
+    let TestRoot(first_root, folder) = root();
+    let (first_root, store) = (Arc::new(first_root), folder.path().join("kms"));
+    let kms = Kms::open(&store, first_root.clone(), config()).unwrap();
+    let id = new_key(&kms);
+    kms.create_alias(&root_user(), "alias/mine", &id).unwrap();
+    let long = format!(
+        r#"{{"Statement":[{{"Sid":"{}","Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}}]}}"#,
+        "x".repeat(20_000)
+    );
+    kms.put_key_policy(&root_user(), &id, None, long.clone(), false).unwrap();
+    let blob = kms.encrypt(&root_user(), "alias/mine", b"secret", &context("a")).unwrap().ciphertext_blob;
+    let internal = kms.generate_internal_key("sse-s3", &context("e")).unwrap();
+    let metadata = kms.metadata_key("catalog").unwrap();
+    assert!(matches!(
+        Kms::open(&store, first_root.clone(), config()),
+        Err(OpenError::Store(StoreError::InUse))
+    ));
+    drop(kms);
+
+    let TestRoot(other_root, _folder) = root();
+    let before = std::fs::read_dir(&store).unwrap().count();
+    match Kms::open(&store, Arc::new(other_root), config()) {
+        Err(OpenError::Root(RootError::WrongRoot { expected, .. })) => assert_eq!(expected, first_root.id()),
+        _ => panic!("another root key was taken"),
+    }
+    assert_eq!(std::fs::read_dir(&store).unwrap().count(), before);
+
+    let kms = Kms::open(&store, first_root, config()).unwrap();
+    let opened = kms.decrypt(&root_user(), Some("alias/mine"), &blob, &context("a")).unwrap();
+    assert_eq!(opened.plaintext.expose(), b"secret");
+    let opened = kms.decrypt_internal_key("sse-s3", &internal.ciphertext_blob, &context("e")).unwrap();
+    assert_eq!(opened.expose(), internal.plaintext.expose());
+    assert!(kms.decrypt_internal_key("other", &internal.ciphertext_blob, &context("e")).is_err());
+    assert_eq!(kms.metadata_key("catalog").unwrap().expose(), metadata.expose());
+    assert_eq!(kms.get_key_policy(&root_user(), &id, None).unwrap(), long);
+    assert_eq!(kms.list_keys(&root_user(), None, None).unwrap().rows.len(), 1);
+}

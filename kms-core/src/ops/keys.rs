@@ -1,0 +1,167 @@
+//! The life of a key: DescribeKey, ListKeys, EnableKey, DisableKey, ScheduleKeyDeletion, CancelKeyDeletion, RotateKeyOnDemand.
+
+use std::sync::Arc;
+
+use crate::context::EncryptionContext;
+use crate::error::KmsError;
+use crate::key::backing::BackingKey;
+use crate::key::state::{self, Needs};
+use crate::key::{KeyManager, KeyState, KmsKey, KmsKeyId};
+use crate::kms::{Caller, Entry, Kms};
+use crate::secret::Secret32;
+
+/// A page of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// Where the next page begins; `None` at the end.
+    pub next_marker: Option<String>,
+}
+
+/// AWS's most rotations on demand of one key.
+const MAX_ON_DEMAND_ROTATIONS: u32 = 25;
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+impl Kms {
+    /// `DescribeKey`; an alias of an AWS managed key makes it.
+    pub fn describe_key(&self, caller: &Caller, key_id: &str) -> Result<Arc<Entry>, KmsError> {
+        if let Some(service) = key_id.strip_prefix("alias/aws/")
+            && service == "s3"
+        {
+            self.managed_key(service)?;
+        }
+        let entry = self.resolve(key_id)?;
+        self.authorize(caller, "kms:DescribeKey", &entry, &EncryptionContext::new())?;
+        Ok(entry)
+    }
+
+    /// `ListKeys`: ids in order, up to `limit` behind `marker`.
+    pub fn list_keys(
+        &self,
+        caller: &Caller,
+        limit: Option<u64>,
+        marker: Option<&str>,
+    ) -> Result<Page<KmsKeyId>, KmsError> {
+        self.authorize_account(caller, "kms:ListKeys")?;
+        let limit = limit_of(limit, 100, 1000)?;
+        let after = marker
+            .map(|m| {
+                KmsKeyId::parse(m)
+                    .ok_or_else(|| KmsError::InvalidMarker("The marker is not valid.".to_owned()))
+            })
+            .transpose()?;
+        let mut ids: Vec<KmsKeyId> =
+            self.key_ids().into_iter().filter(|id| after.is_none_or(|a| *id > a)).collect();
+        ids.sort_unstable();
+        let next_marker = (ids.len() > limit).then(|| ids[limit - 1].to_string());
+        ids.truncate(limit);
+        Ok(Page { rows: ids, next_marker })
+    }
+
+    /// `EnableKey`.
+    pub fn enable_key(&self, caller: &Caller, key_id: &str) -> Result<(), KmsError> {
+        self.set_state(caller, "kms:EnableKey", key_id, Needs::Usable, |_| KeyState::Enabled).map(drop)
+    }
+
+    /// `DisableKey`.
+    pub fn disable_key(&self, caller: &Caller, key_id: &str) -> Result<(), KmsError> {
+        self.set_state(caller, "kms:DisableKey", key_id, Needs::Usable, |_| KeyState::Disabled).map(drop)
+    }
+
+    /// `ScheduleKeyDeletion` after 7 to 30 days; answers when, milliseconds since the Unix epoch.
+    pub fn schedule_key_deletion(
+        &self,
+        caller: &Caller,
+        key_id: &str,
+        window_days: Option<u64>,
+    ) -> Result<(Arc<Entry>, u64), KmsError> {
+        let days = window_days.unwrap_or(30);
+        if !(7..=30).contains(&days) {
+            return Err(KmsError::Validation(format!(
+                "PendingWindowInDays must be between 7 and 30, not {days}."
+            )));
+        }
+        let deletion_unix_ms = self.now_unix_ms() + days * DAY_MS;
+        let action = "kms:ScheduleKeyDeletion";
+        let state = KeyState::PendingDeletion { deletion_unix_ms };
+        let entry = self.set_state(caller, action, key_id, Needs::NotPendingDeletion, |_| state)?;
+        Ok((entry, deletion_unix_ms))
+    }
+
+    /// `CancelKeyDeletion`: the key is disabled afterwards.
+    pub fn cancel_key_deletion(&self, caller: &Caller, key_id: &str) -> Result<Arc<Entry>, KmsError> {
+        let action = "kms:CancelKeyDeletion";
+        self.set_state(caller, action, key_id, Needs::PendingDeletion, |_| KeyState::Disabled)
+    }
+
+    /// `RotateKeyOnDemand`: a new backing key encrypts from now on; every earlier one goes on to decrypt.
+    pub fn rotate_key_on_demand(&self, caller: &Caller, key_id: &str) -> Result<Arc<Entry>, KmsError> {
+        let entry = self.changeable(caller, "kms:RotateKeyOnDemand", key_id, Needs::Enabled)?;
+        if entry.key.on_demand_rotations >= MAX_ON_DEMAND_ROTATIONS {
+            return Err(KmsError::LimitExceeded(
+                "The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations can be performed for this key.".to_owned(),
+            ));
+        }
+        let backing = Arc::new(BackingKey::new(entry.key.id, Secret32::random()));
+        let key = KmsKey {
+            current_material: Some(backing.id),
+            on_demand_rotations: entry.key.on_demand_rotations + 1,
+            ..entry.key.clone()
+        };
+        let mut all = entry.backing.clone();
+        all.push(backing);
+        let rotated = Arc::new(Entry { key, policy: entry.policy.clone(), backing: all });
+        self.put_entry(rotated.clone(), None)?;
+        Ok(rotated)
+    }
+
+    fn set_state(
+        &self,
+        caller: &Caller,
+        action: &str,
+        key_id: &str,
+        needs: Needs,
+        state: impl FnOnce(KeyState) -> KeyState,
+    ) -> Result<Arc<Entry>, KmsError> {
+        let _change = self.changing();
+        let entry = self.changeable(caller, action, key_id, needs)?;
+        let key = KmsKey { state: state(entry.key.state), ..entry.key.clone() };
+        let changed = Arc::new(Entry { key, policy: entry.policy.clone(), backing: entry.backing.clone() });
+        self.put_entry(changed.clone(), None)?;
+        Ok(changed)
+    }
+
+    /// A customer key that this caller may change so, in its present state.
+    pub(crate) fn changeable(
+        &self,
+        caller: &Caller,
+        action: &str,
+        key_id: &str,
+        needs: Needs,
+    ) -> Result<Arc<Entry>, KmsError> {
+        // Management takes ids and ARNs of keys, no aliases.
+        let entry = self.resolve_key(key_id)?;
+        self.authorize(caller, action, &entry, &EncryptionContext::new())?;
+        let arn = self.arn(entry.key.id);
+        if entry.key.manager == KeyManager::Aws {
+            return Err(KmsError::AccessDenied(format!(
+                "User: {} is not authorized to perform: {action} on resource: {arn} because AWS managed keys can't be changed by users",
+                caller.arn
+            )));
+        }
+        state::check(&entry.key, &arn, needs)?;
+        Ok(entry)
+    }
+}
+
+/// A page's length: `default` where none is asked for, at most `max`.
+pub(crate) fn limit_of(asked: Option<u64>, default: usize, max: u64) -> Result<usize, KmsError> {
+    match asked {
+        None => Ok(default),
+        Some(limit) if (1..=max).contains(&limit) => Ok(limit as usize),
+        Some(limit) => Err(KmsError::Validation(format!(
+            "1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint: Member must have value between 1 and {max}"
+        ))),
+    }
+}

@@ -1,0 +1,76 @@
+//! GetKeyPolicy, PutKeyPolicy, ListKeyPolicies.
+
+use std::sync::Arc;
+
+use crate::context::EncryptionContext;
+use crate::error::KmsError;
+use crate::key::KmsKeyId;
+use crate::key::state::Needs;
+use crate::kms::{Caller, Entry, KeyPolicy, Kms};
+
+/// The only name of a key policy.
+const DEFAULT: &str = "default";
+
+impl Kms {
+    /// `GetKeyPolicy`: the text as it was put.
+    pub fn get_key_policy(
+        &self,
+        caller: &Caller,
+        key_id: &str,
+        name: Option<&str>,
+    ) -> Result<String, KmsError> {
+        check_name(name)?;
+        let entry = self.resolve_key(key_id)?;
+        self.authorize(caller, "kms:GetKeyPolicy", &entry, &EncryptionContext::new())?;
+        Ok(entry.policy.text.clone())
+    }
+
+    /// `PutKeyPolicy`.
+    pub fn put_key_policy(
+        &self,
+        caller: &Caller,
+        key_id: &str,
+        name: Option<&str>,
+        text: String,
+        bypass_policy_lockout_safety_check: bool,
+    ) -> Result<(), KmsError> {
+        check_name(name)?;
+        let _change = self.changing();
+        let entry = self.changeable(caller, "kms:PutKeyPolicy", key_id, Needs::Nothing)?;
+        let policy = KeyPolicy::parse(text)?;
+        if !bypass_policy_lockout_safety_check {
+            self.refuse_lockout(caller, entry.key.id, &policy)?;
+        }
+        let changed =
+            Entry { key: entry.key.clone(), policy: Arc::new(policy), backing: entry.backing.clone() };
+        self.put_entry(Arc::new(changed), None)
+    }
+
+    /// `ListKeyPolicies`: there is one.
+    pub fn list_key_policies(&self, caller: &Caller, key_id: &str) -> Result<Vec<String>, KmsError> {
+        let entry = self.resolve_key(key_id)?;
+        self.authorize(caller, "kms:ListKeyPolicies", &entry, &EncryptionContext::new())?;
+        Ok(vec![DEFAULT.to_owned()])
+    }
+
+    /// Whoever sets a policy must be able to set it again.
+    pub(crate) fn refuse_lockout(
+        &self,
+        caller: &Caller,
+        id: KmsKeyId,
+        policy: &KeyPolicy,
+    ) -> Result<(), KmsError> {
+        self.decide(caller, "kms:PutKeyPolicy", id, policy, &EncryptionContext::new()).map_err(|_| {
+            KmsError::MalformedPolicyDocument(
+                "The new key policy will not allow you to update the key policy in the future.".to_owned(),
+            )
+        })
+    }
+}
+
+fn check_name(name: Option<&str>) -> Result<(), KmsError> {
+    match name {
+        None | Some(DEFAULT) => Ok(()),
+        Some(_) => Err(KmsError::NotFound("No such policy exists".to_owned())),
+    }
+}

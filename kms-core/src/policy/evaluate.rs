@@ -1,0 +1,181 @@
+//! What policies decide about a request.
+
+use std::collections::BTreeMap;
+
+use super::document::{Document, Effect, Principals, Statement};
+use super::pattern;
+
+/// A request to be decided.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// What the caller is known as: its ARN, its user id, …
+    pub principals: &'a [&'a str],
+    /// The caller's account: 12 digits.
+    pub account: &'a str,
+    /// The action: `kms:Decrypt`.
+    pub action: &'a str,
+    /// The resource's ARN.
+    pub resource: &'a str,
+    /// Values of condition keys, by their lower-case names.
+    pub context: &'a BTreeMap<String, Vec<String>>,
+}
+
+/// What a resource policy says of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// A statement denies it; nothing can allow it any more.
+    Denied {
+        /// The statement's name.
+        sid: Option<String>,
+    },
+    /// A statement allows the caller itself.
+    Allowed {
+        /// The statement's name.
+        sid: Option<String>,
+    },
+    /// A statement allows the caller's account: the account's own policies decide.
+    Delegated {
+        /// The statement's name.
+        sid: Option<String>,
+    },
+    /// No statement speaks of it.
+    Silent,
+}
+
+/// Evaluates a resource policy; an explicit deny wins over everything.
+pub fn evaluate(document: &Document, request: &Request<'_>) -> Decision {
+    let root = format!("arn:aws:iam::{}:root", request.account);
+    // The root user is the account.
+    let is_root = request.principals.contains(&root.as_str());
+    let mut decision = Decision::Silent;
+    for statement in &document.statements {
+        if !speaks_of(statement, request) {
+            continue;
+        }
+        let itself = names(statement, request.principals);
+        let account = names(statement, &[root.as_str(), request.account]);
+        let sid = statement.sid.clone();
+        match statement.effect {
+            Effect::Deny if itself || account => return Decision::Denied { sid },
+            Effect::Deny => {}
+            Effect::Allow if itself || (account && is_root) => decision = Decision::Allowed { sid },
+            Effect::Allow if account && decision == Decision::Silent => {
+                decision = Decision::Delegated { sid }
+            }
+            Effect::Allow => {}
+        }
+    }
+    decision
+}
+
+/// Does the statement speak of this action on this resource, in these circumstances?
+fn speaks_of(statement: &Statement, request: &Request<'_>) -> bool {
+    let (actions, not_actions) = &statement.actions;
+    let (resources, not_resources) = &statement.resources;
+    let action = actions.iter().any(|p| pattern::matches_ignoring_case(p, request.action));
+    let resource = resources.iter().any(|p| pattern::matches(p, request.resource));
+    // A statement without actions or resources is accepted, and ineffective.
+    !actions.is_empty()
+        && !resources.is_empty()
+        && action != *not_actions
+        && resource != *not_resources
+        && statement.conditions.hold(request.context)
+}
+
+fn names(statement: &Statement, callers: &[&str]) -> bool {
+    match &statement.principals {
+        None => false,
+        Some(Principals::Everybody) => true,
+        Some(Principals::These(list)) => list.iter().any(|named| callers.contains(&named.as_str())),
+        Some(Principals::AllBut(list)) => !list.iter().any(|named| callers.contains(&named.as_str())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: &str = "arn:aws:iam::111122223333:root";
+    const ALICE: &str = "arn:aws:iam::111122223333:user/alice";
+
+    fn decide(policy: &str, caller: &str, action: &str, context: &[(&str, &str)]) -> Decision {
+        let context = context.iter().map(|(n, v)| (n.to_ascii_lowercase(), vec![(*v).to_owned()])).collect();
+        let request = Request {
+            principals: &[caller],
+            account: "111122223333",
+            action,
+            resource: "arn:aws:kms:us-east-1:111122223333:key/1",
+            context: &context,
+        };
+        evaluate(&Document::parse(policy).unwrap(), &request)
+    }
+
+    fn statement(effect: &str, principal: &str, action: &str, condition: &str) -> String {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Sid":"s","Effect":"{effect}","Principal":{principal},"Action":"{action}","Resource":"*","Condition":{condition}}}]}}"#
+        )
+    }
+
+    #[test]
+    fn the_account_delegates_and_its_root_is_allowed() {
+        let default = statement("Allow", &format!(r#"{{"AWS":"{ROOT}"}}"#), "kms:*", "{}");
+        let sid = Some("s".to_owned());
+        assert_eq!(decide(&default, ROOT, "kms:Decrypt", &[]), Decision::Allowed { sid: sid.clone() });
+        assert_eq!(decide(&default, ALICE, "kms:Decrypt", &[]), Decision::Delegated { sid });
+        let narrow = statement("Allow", r#"{"AWS":"111122223333"}"#, "kms:Describe*", "{}");
+        assert_eq!(decide(&narrow, ALICE, "kms:Decrypt", &[]), Decision::Silent);
+    }
+
+    #[test]
+    fn deny_wins_and_speaks_to_everybody_of_the_account() {
+        let both = format!(
+            r#"{{"Statement":[{{"Effect":"Deny","Principal":{{"AWS":"{ROOT}"}},"Action":"kms:Decrypt","Resource":"*"}},
+                {{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}}]}}"#
+        );
+        assert_eq!(decide(&both, ALICE, "kms:Decrypt", &[]), Decision::Denied { sid: None });
+        assert_eq!(decide(&both, ALICE, "kms:Encrypt", &[]), Decision::Allowed { sid: None });
+    }
+
+    #[test]
+    fn conditions() {
+        let via = |condition: &str| statement("Allow", r#""*""#, "kms:*", condition);
+        let given = [("kms:ViaService", "s3.us-east-1.amazonaws.com"), ("n", "7")];
+        for (condition, holds) in [
+            (r#"{"StringEquals":{"kms:viaservice":"s3.us-east-1.amazonaws.com"}}"#, true),
+            (r#"{"StringEquals":{"kms:ViaService":["a","s3.us-east-1.amazonaws.com"]}}"#, true),
+            (r#"{"StringNotEquals":{"kms:ViaService":"s3.us-east-1.amazonaws.com"}}"#, false),
+            (r#"{"StringLike":{"kms:ViaService":"s3.*"}}"#, true),
+            (r#"{"StringEquals":{"absent":"x"}}"#, false),
+            (r#"{"StringNotEquals":{"absent":"x"}}"#, true),
+            (r#"{"StringEqualsIfExists":{"absent":"x"}}"#, true),
+            (r#"{"Null":{"absent":"true"}}"#, true),
+            (r#"{"Null":{"absent":false}}"#, false),
+            (r#"{"NumericLessThan":{"n":8}}"#, true),
+            (r#"{"NumericGreaterThanEquals":{"n":"7"}}"#, true),
+            (r#"{"ForAllValues:StringEquals":{"absent":"x"}}"#, true),
+            (r#"{"ForAnyValue:StringEquals":{"absent":"x"}}"#, false),
+        ] {
+            let decision = decide(&via(condition), ALICE, "kms:Decrypt", &given);
+            assert_eq!(decision != Decision::Silent, holds, "{condition}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for policy in [
+            "",
+            "[]",
+            "{}",
+            r#"{"Statement":[{"Effect":"Maybe"}]}"#,
+            r#"{"Statement":[],"Extra":1}"#,
+            r#"{"Version":"2020-01-01","Statement":[]}"#,
+            r#"{"Statement":[{"Effect":"Allow","Principal":{"Dog":"x"}}]}"#,
+            r#"{"Statement":[{"Effect":"Allow","Condition":{"StringMaybe":{"a":"b"}}}]}"#,
+        ] {
+            assert!(Document::parse(policy).is_err(), "{policy}");
+        }
+        // Accepted, and without effect.
+        let empty = r#"{"Statement":{"Effect":"Allow","Principal":"*"}}"#;
+        assert_eq!(decide(empty, ALICE, "kms:Decrypt", &[]), Decision::Silent);
+    }
+}

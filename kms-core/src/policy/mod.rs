@@ -1,0 +1,12 @@
+//! The AWS policy language: documents, and what they decide. Pure: no clock, no I/O.
+//!
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html>
+
+mod condition;
+mod document;
+mod evaluate;
+mod pattern;
+
+pub use condition::Conditions;
+pub use document::{Document, Effect, MalformedPolicy, Principals, Statement};
+pub use evaluate::{Decision, Request, evaluate};

@@ -9,7 +9,7 @@ use storage::name::Timestamp;
 
 use super::error::{Code, S3Error};
 use super::operation::{Operation, Status};
-use super::ops::{bucket, object};
+use super::ops::{bucket, multipart, object};
 use super::request::{Query, S3Request, S3Response};
 use super::route;
 use super::target::Target;
@@ -126,6 +126,13 @@ fn operate(
         Op::DeleteObject => object::delete_object(app, permit, request).boxed(),
         Op::DeleteObjects => object::delete_objects(app, permit, request).boxed(),
         Op::GetObjectAttributes => object::get_object_attributes(app, permit, request).boxed(),
+        Op::CreateMultipartUpload => multipart::create_multipart_upload(app, permit, request).boxed(),
+        Op::UploadPart => multipart::upload_part(app, permit, request).boxed(),
+        Op::UploadPartCopy => multipart::upload_part_copy(app, permit, request).boxed(),
+        Op::CompleteMultipartUpload => multipart::complete_multipart_upload(app, permit, request).boxed(),
+        Op::AbortMultipartUpload => multipart::abort_multipart_upload(app, permit, request).boxed(),
+        Op::ListParts => multipart::list_parts(app, permit, request).boxed(),
+        Op::ListMultipartUploads => multipart::list_multipart_uploads(app, permit, request).boxed(),
         other => match other.status() {
             Status::ReadsAsUnset => bucket::read_as_unset(app, other, permit, request).boxed(),
             Status::Implemented | Status::NotImplemented => {

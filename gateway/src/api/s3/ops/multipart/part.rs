@@ -1,0 +1,188 @@
+//! What UploadPart and UploadPartCopy have in common: a part is sealed as a message of its own and recorded.
+
+use storage::blob::BlobOwner;
+use storage::catalog::{Bucket, CatalogError, OWN_BLOB, Part, StoredChecksum, Trailer, Upload};
+use storage::kv::KvError;
+use storage::name::{PartNumber, Timestamp};
+
+use crate::api::s3::error::{Code, S3Error};
+use crate::api::s3::request::S3Request;
+use crate::api::s3::wire::checksum::{self, RequestChecksum};
+use crate::app::App;
+use crate::seal::{ContentKeys, SealContext};
+use crate::sse::{CustomerHeaders, CustomerKey, Sse, SseError, SseInfo, customer_key};
+use crate::transfer::digest::ChecksumAlgorithm;
+use crate::transfer::ingest::{self, Expected, Intake, Source};
+use crate::transfer::journal;
+
+/// The longest part, in bytes: 5 GiB.
+pub(super) const MAX_LEN: u64 = 5 << 30;
+
+/// The encryption of an upload, opened for one part.
+pub(super) struct Opened {
+    pub(super) keys: ContentKeys,
+    pub(super) info: SseInfo,
+    /// Of the caller's key, where there is one.
+    pub(super) customer: Option<CustomerKey>,
+}
+
+/// Opens an upload's envelope. Under SSE-C every part brings the key that the upload was created with.
+pub(super) fn open(
+    app: &App,
+    bucket: &Bucket,
+    upload: &Upload,
+    request: &S3Request,
+) -> Result<Opened, S3Error> {
+    let channel = request.channel(app);
+    let customer = customer_key(&request.headers, CustomerHeaders::Object, channel)?;
+    let info = Sse::info(&upload.envelope)?;
+    let place = super::place(bucket, &upload.object, upload.id);
+    let keys = app
+        .sse
+        .open(&upload.envelope, place, customer.as_ref(), &request.kms_caller())
+        .map_err(|error| match error {
+            SseError::CustomerKeyMissing => S3Error::invalid_request(
+                "The multipart upload initiate requested encryption. Subsequent part requests must include the \
+                 appropriate encryption parameters.",
+            ),
+            SseError::NotCustomerEncrypted => S3Error::invalid_request(
+                "The multipart upload initiate did not request encryption. Please resend the request without \
+                 sending encryption parameters.",
+            ),
+            SseError::WrongCustomerKey => S3Error::invalid_request(
+                "The provided encryption parameters did not match the ones used originally.",
+            ),
+            error => error.into(),
+        })?;
+    Ok(Opened { keys, info, customer })
+}
+
+/// The checksum to compute of a part: the upload's algorithm, which a part must name where the object's is composite; of
+/// an upload without one the part's own; else CRC64NVME, as AWS does.
+pub(super) fn checksum(
+    declared: Option<&(String, bool)>,
+    given: Option<RequestChecksum>,
+) -> Result<(ChecksumAlgorithm, Expected), S3Error> {
+    let declared = match declared {
+        None => None,
+        Some((name, composite)) => {
+            Some((ChecksumAlgorithm::parse(name).ok_or(Code::InternalError)?, *composite))
+        }
+    };
+    match (declared, given) {
+        (Some((expected, _)), Some(given)) if given.algorithm != expected => {
+            Err(type_mismatch(expected, Some(given.algorithm)))
+        }
+        (Some((expected, true)), None) => Err(type_mismatch(expected, None)),
+        (_, Some(RequestChecksum { algorithm, value })) => {
+            Ok((algorithm, value.map_or(Expected::Trailer, Expected::Value)))
+        }
+        (Some((algorithm, false)), None) => Ok((algorithm, Expected::Nothing)),
+        (None, None) => Ok((ChecksumAlgorithm::Crc64Nvme, Expected::Nothing)),
+    }
+}
+
+/// The refusal of another algorithm than the upload's.
+pub(super) fn type_mismatch(expected: ChecksumAlgorithm, actual: Option<ChecksumAlgorithm>) -> S3Error {
+    let lower = |algorithm: ChecksumAlgorithm| algorithm.name().to_ascii_lowercase();
+    S3Error::invalid_request(format!(
+        "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+        lower(expected),
+        actual.map_or("null".to_owned(), lower)
+    ))
+}
+
+/// What a part is made of.
+pub(super) struct Incoming {
+    pub(super) source: Source,
+    pub(super) plain_len: u64,
+    pub(super) content_md5: Option<[u8; 16]>,
+    pub(super) checksum: (ChecksumAlgorithm, Expected),
+}
+
+/// Seals, stores and records a part.
+pub(super) async fn store(
+    app: &App,
+    bucket: &Bucket,
+    upload: &Upload,
+    number: PartNumber,
+    opened: &Opened,
+    incoming: Incoming,
+) -> Result<Part, S3Error> {
+    let etag_is_md5 = opened.info.etag_is_md5();
+    let owner = BlobOwner::Content {
+        bucket: bucket.id,
+        object: upload.object.clone(),
+        version: upload.id.0,
+        part: Some(number),
+    };
+    let intake = Intake {
+        plain_len: incoming.plain_len,
+        keys: &opened.keys,
+        context: SealContext { version: upload.id.0, part: number.get() },
+        owner,
+        md5: etag_is_md5,
+        content_md5: incoming.content_md5,
+        checksum: Some(incoming.checksum),
+    };
+    // While it is pinned, the sweep of orphans lets the blob alone though no record refers to it yet.
+    let _pin = app.catalog.pin(upload.id.0);
+    let received = ingest::receive(&app.blobs, incoming.source, intake).await?;
+    let md5 = received.md5.filter(|_| etag_is_md5);
+    let mut part = Part {
+        number,
+        plain_len: received.plain_len,
+        etag: hex::encode(md5.unwrap_or_else(super::total::opaque_tag)),
+        md5,
+        checksum: received.checksum.as_ref().map(|(algorithm, value)| StoredChecksum {
+            algorithm: algorithm.name().to_owned(),
+            composite: false,
+            value: checksum::format_value(value),
+        }),
+        last_modified: Timestamp::now(),
+        blob: OWN_BLOB,
+    };
+    let trailer = Trailer::Part { bucket: bucket.id, upload: upload.clone(), part: part.clone() };
+    part.blob = received.finish(journal::seal(&app.metadata_key, &trailer)).await?;
+    if let Err(error) = app.catalog.put_part(bucket, upload, &part).await {
+        // Unless it may have been recorded after all, the blob is nobody's.
+        if !matches!(error, CatalogError::Kv(KvError::Unavailable(_))) {
+            app.blobs.delete(&part.blob.id).await?;
+        }
+        return Err(error.into());
+    }
+    Ok(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ChecksumAlgorithm as A;
+
+    fn given(algorithm: A) -> Option<RequestChecksum> {
+        Some(RequestChecksum { algorithm, value: None })
+    }
+
+    #[test]
+    fn checksum_rules() {
+        let chosen = |declared: Option<(A, bool)>, given| {
+            let declared = declared.map(|(algorithm, composite)| (algorithm.name().to_owned(), composite));
+            checksum(declared.as_ref(), given)
+                .map(|(algorithm, _)| algorithm)
+                .map_err(|e| e.client_message().to_owned())
+        };
+        assert_eq!(chosen(None, None), Ok(A::Crc64Nvme));
+        assert_eq!(chosen(None, given(A::Sha1)), Ok(A::Sha1));
+        assert_eq!(chosen(Some((A::Crc32, false)), None), Ok(A::Crc32));
+        assert_eq!(chosen(Some((A::Crc32, true)), given(A::Crc32)), Ok(A::Crc32));
+        assert_eq!(
+            chosen(Some((A::Crc32, true)), None),
+            Err("Checksum Type mismatch occurred, expected checksum Type: crc32, actual checksum Type: null"
+                .into())
+        );
+        assert_eq!(
+            chosen(Some((A::Crc32, false)), given(A::Sha256)),
+            Err("Checksum Type mismatch occurred, expected checksum Type: crc32, actual checksum Type: sha256".into())
+        );
+    }
+}

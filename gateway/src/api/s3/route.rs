@@ -1,7 +1,5 @@
 //! Which operation a request asks for, and whether it asks for something that is not here.
 
-use std::borrow::Cow;
-
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::error::{Code, S3Error};
@@ -44,10 +42,10 @@ pub fn route(
     }
 }
 
-/// The headers of a request with those that stand in its query: whoever makes a presigned URL may put any `x-amz-` header
-/// there, and S3 takes it for one. Of two of a name the header itself holds.
-pub fn with_hoisted<'a>(headers: &'a HeaderMap, query: &Query) -> Result<Cow<'a, HeaderMap>, S3Error> {
-    let mut headers = Cow::Borrowed(headers);
+/// The headers of a request with those that stand in its query; `None` where none do. Whoever makes a presigned URL may
+/// put any `x-amz-` header into it, and S3 takes it for one. Of two of a name the header itself holds.
+pub fn hoisted(headers: &HeaderMap, query: &Query) -> Result<Option<HeaderMap>, S3Error> {
+    let mut hoisted: Option<HeaderMap> = None;
     for (name, value) in &query.0 {
         let prefix = name.get(..header::AMZ_PREFIX.len());
         if !prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(header::AMZ_PREFIX)) {
@@ -59,9 +57,9 @@ pub fn with_hoisted<'a>(headers: &'a HeaderMap, query: &Query) -> Result<Cow<'a,
             continue;
         }
         let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| invalid())?;
-        headers.to_mut().insert(header, value);
+        hoisted.get_or_insert_with(|| headers.clone()).insert(header, value);
     }
-    Ok(headers)
+    Ok(hoisted)
 }
 
 /// Refuses what would change the request's meaning and is not honoured: by name, before anything is done.
@@ -131,7 +129,7 @@ fn method_not_allowed(method: &Method, level: Level) -> S3Error {
     S3Error::new(Code::MethodNotAllowed).field("Method", method.as_str()).field("ResourceType", resource)
 }
 
-/// Parameters that sign a request, that only name it, or that [`with_hoisted`] makes headers of.
+/// Parameters that sign a request, that only name it, or that [`hoisted`] makes headers of.
 fn is_no_parameter_of_operations(name: &str) -> bool {
     let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|p| p.eq_ignore_ascii_case(prefix));
     starts("x-") || ["AWSAccessKeyId", "Signature", "Expires"].contains(&name)
@@ -280,14 +278,14 @@ mod tests {
             ("X-Amz-Tagging", "a=b"),
             ("prefix", "x"),
         ];
-        let hoisted = with_hoisted(&headers, &query(&pairs)).unwrap();
+        let hoisted = super::hoisted(&headers, &query(&pairs)).unwrap().unwrap();
         assert_eq!(hoisted.len(), 2);
         assert_eq!(hoisted[header::ACL], "private");
         assert_eq!(hoisted[header::TAGGING], "a=b");
         let error = refuse_unsupported(Operation::PutObject, &hoisted, &query(&pairs[..3])).unwrap_err();
         assert_eq!(error.code, Code::NotImplemented);
-        assert!(matches!(with_hoisted(&headers, &query(&pairs[..1])), Ok(Cow::Borrowed(_))));
-        assert!(with_hoisted(&headers, &query(&[("x-amz- bad", "")])).is_err());
+        assert_eq!(super::hoisted(&headers, &query(&pairs[..1])).unwrap(), None);
+        assert!(super::hoisted(&headers, &query(&[("x-amz- bad", "")])).is_err());
     }
 
     fn refused(

@@ -29,7 +29,7 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> S3
     let mut response = match answer(app, parts, body, peer, &request_id.text).await {
         Ok(response) => response,
         Err(error) => {
-            if error.status().is_server_error() {
+            if error.is_failure() {
                 tracing::error!(request_id = request_id.text, %method, resource, error = %error, "request failed");
             } else {
                 tracing::debug!(request_id = request_id.text, %method, resource, error = %error, "request refused");
@@ -53,13 +53,16 @@ async fn answer(
 ) -> Result<S3Response, S3Error> {
     let target = Target::parse(parts.uri.path(), host(&parts), &app.domains)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
-    let operation = route::route(&parts.method, &target, &query, &parts.headers)?;
+    // The signature is of the headers as they came; everything else goes by these.
+    let hoisted = route::hoisted(&parts.headers, &query)?;
+    let headers = hoisted.as_ref().unwrap_or(&parts.headers);
+    let operation = route::route(&parts.method, &target, &query, headers)?;
     if operation == Operation::Preflight {
-        return Err(bucket::preflight(&parts.headers));
+        return Err(bucket::preflight(headers));
     }
     let expected = Expected { region: &app.region, service: "s3", now_unix_ms: Timestamp::now().unix_ms() };
     let authenticated = auth::authenticate(&parts, &app.accounts, expected)?;
-    route::refuse_unsupported(operation, &parts.headers, &query)?;
+    route::refuse_unsupported(operation, headers, &query)?;
 
     let bucket = match &target.bucket {
         Some(name) if operation != Operation::CreateBucket => {
@@ -70,7 +73,7 @@ async fn answer(
                 error => error.into(),
             })?;
             let owner_header = &header::EXPECTED_BUCKET_OWNER;
-            route::check_expected_owner(&parts.headers, owner_header, &found.owner)?;
+            route::check_expected_owner(headers, owner_header, &found.owner)?;
             Some(found)
         }
         _ => None,
@@ -82,7 +85,7 @@ async fn answer(
         bucket: target.bucket,
         object: target.object,
         query,
-        headers: parts.headers,
+        headers: hoisted.unwrap_or(parts.headers),
         identity: authenticated.identity,
         payload: authenticated.payload,
         body,

@@ -85,11 +85,15 @@ impl S3Error {
         self.code.status()
     }
 
-    /// What the client is told. A 5xx tells its default message and nothing from inside; NotImplemented names
-    /// what is missing.
+    /// Did the gateway fail, rather than refuse? (What is not implemented is refused.)
+    pub fn is_failure(&self) -> bool {
+        self.status().is_server_error() && self.code != Code::NotImplemented
+    }
+
+    /// What the client is told. A failure tells its default message and nothing from inside.
     pub fn client_message(&self) -> &str {
         match &self.message {
-            Some(message) if !self.status().is_server_error() || self.code == Code::NotImplemented => message,
+            Some(message) if !self.is_failure() => message,
             _ => self.code.default_message(),
         }
     }
@@ -99,7 +103,7 @@ impl S3Error {
         xml.open("Error");
         xml.text("Code", self.code.name());
         xml.text("Message", self.client_message());
-        if !self.status().is_server_error() || self.code == Code::NotImplemented {
+        if !self.is_failure() {
             for (name, value) in &self.fields {
                 xml.text(name, value);
             }

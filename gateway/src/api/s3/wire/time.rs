@@ -50,15 +50,6 @@ pub fn parse_http_date(text: &str) -> Option<u64> {
     time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
-/// Seconds since the Unix epoch of an HTTP date or an ISO 8601 time in UTC: headers of the newer conditions take both.
-pub fn parse_any_date(text: &str) -> Option<u64> {
-    let text = text.trim();
-    parse_http_date(text).or_else(|| {
-        let time = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
-        u64::try_from(time.unix_timestamp()).ok()
-    })
-}
-
 /// Year, month and day of a day counted from the Unix epoch (proleptic Gregorian calendar, by 400-year eras that begin in March).
 fn civil(days: u32) -> (u32, u32, u32) {
     let shifted = days + 719_468;
@@ -81,7 +72,6 @@ mod tests {
         assert_eq!(iso8601(time), "2026-11-24T03:25:16.007Z");
         assert_eq!(http_date(time), "Tue, 24 Nov 2026 03:25:16 GMT");
         assert_eq!(parse_http_date("Tue, 24 Nov 2026 03:25:16 GMT"), Some(1_795_490_716));
-        assert_eq!(parse_any_date("2026-11-24T03:25:16Z"), Some(1_795_490_716));
         assert_eq!(parse_http_date("yesterday"), None);
         assert_eq!(iso8601(Timestamp(0)), "1970-01-01T00:00:00.000Z");
         assert_eq!(iso8601(Timestamp(951_782_400_000)), "2000-02-29T00:00:00.000Z");

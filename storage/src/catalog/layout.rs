@@ -128,6 +128,12 @@ pub(super) fn successor(key: &[u8]) -> Key {
 pub(super) fn name_in(key: &[u8], base_len: usize) -> Result<String, CatalogError> {
     let corrupt = CatalogError::Corrupt("an object's name in a key");
     let mut rest = key.get(base_len..).unwrap_or_default();
+    // Nearly every name is without a zero byte.
+    if let Some(end) = rest.iter().position(|&byte| byte == 0)
+        && rest.get(end + 1) == Some(&0)
+    {
+        return String::from_utf8(rest[..end].to_vec()).map_err(|_| corrupt);
+    }
     let mut name = Vec::with_capacity(rest.len());
     loop {
         match rest {

@@ -2,10 +2,11 @@
 //! promise.
 //!
 //! One thread commits: it takes what is queued, judges conditions against the tree and what it has accepted so far,
-//! applies everything as one atomic batch, flushes, and calls `fdatasync` on a descriptor of its own, because sled's
-//! flush is only a `sync_file_range`. So one sync commits many transactions, and conditions need no locks.
+//! applies everything as one atomic batch, and flushes. So one sync commits many transactions, and conditions need no
+//! locks. What sled calls a flush is made a real one in [`durable`].
 
 mod commit;
+mod durable;
 mod entry;
 
 use std::fs::{File, TryLockError};
@@ -250,12 +251,19 @@ fn open_sled(config: &SledConfig) -> Result<sled::Db, OpenKvError> {
     let until = Instant::now() + LINGER;
     loop {
         let sled = sled::Config::new().path(&config.dir).cache_capacity(config.cache_len);
-        match sled.open() {
-            Ok(db) => return Ok(db),
-            Err(sled::Error::Io(error)) if error.kind() == io::ErrorKind::Other && Instant::now() < until => {
+        // Of some broken logs it makes a panic.
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sled.open())) {
+            Ok(Ok(db)) => return Ok(db),
+            Ok(Err(sled::Error::Io(error)))
+                if error.kind() == io::ErrorKind::Other && Instant::now() < until =>
+            {
                 std::thread::sleep(Duration::from_millis(20));
             }
-            Err(error) => return Err(classify(&config.dir, error)),
+            Ok(Err(error)) => return Err(classify(&config.dir, error)),
+            Err(_) => {
+                let source = "sled panicked while it recovered its log".into();
+                return Err(OpenKvError::Corrupt { dir: config.dir.clone(), source });
+            }
         }
     }
 }

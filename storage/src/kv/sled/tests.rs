@@ -75,3 +75,19 @@ async fn another_format_is_not_touched() {
     let config = SledConfig { dir: dir.path().to_owned(), cache_len: 1 << 20 };
     assert!(matches!(SledKv::open(&config), Err(OpenKvError::Format { found: 7, known: 1, .. })));
 }
+
+#[tokio::test]
+async fn sleds_flush_is_a_real_sync() {
+    let dir = tempfile::tempdir().expect("a folder");
+    open(dir.path()).commit(put("a", 3)).await.expect("a commit");
+    assert!(durable::syncs().any, "sled is linked to another sync_file_range: see durable.rs");
+}
+
+#[tokio::test]
+async fn a_broken_log_is_corrupt_and_not_a_panic() {
+    let dir = tempfile::tempdir().expect("a folder");
+    drop(open(dir.path()));
+    std::fs::write(dir.path().join("snap.00000000000000FF"), [7; 64]).expect("a write");
+    let config = SledConfig { dir: dir.path().to_owned(), cache_len: 1 << 20 };
+    assert!(matches!(SledKv::open(&config), Err(OpenKvError::Corrupt { .. })));
+}

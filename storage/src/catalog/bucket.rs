@@ -4,8 +4,6 @@
 //! changing it. DeleteBucket must not miss one that commits while it looks: it first leaves a mark in the record, which
 //! changes the revision. A writer that finds the mark takes it away in its own commit, so the deletion fails and looks again.
 
-use bytes::Bytes;
-
 use super::displaced::displaced_blob;
 use super::record::{BucketFront, BucketRecord, DisplacedRecord, DisplacedWhat, Record, stamp_us};
 use super::{Bucket, Catalog, CatalogError, ListPage, ListRequest, ListRow, SCAN_LEN, layout, unchanged};
@@ -79,58 +77,26 @@ impl Catalog {
 
     /// Puts `bucket` in the place of `expected`, which was read before; [`CatalogError::Contended`] if it has changed since.
     pub async fn replace_bucket(&self, expected: &Bucket, bucket: &Bucket) -> Result<(), CatalogError> {
-        self.update_bucket(&expected.name, |found| {
-            if found.id != expected.id {
-                Err(CatalogError::NoSuchBucket)
-            } else if found != *expected {
-                Err(CatalogError::Contended)
-            } else {
-                Ok(bucket.clone())
-            }
-        })
-        .await
-        .map(drop)
-    }
-
-    /// Sets (`Some`) or removes (`None`) a configuration, and leaves the bucket's journal as it is: where a rebuild
-    /// should know of it use [`Catalog::replace_bucket`].
-    pub async fn set_bucket_config(
-        &self,
-        name: &BucketName,
-        config: &str,
-        value: Option<Bytes>,
-    ) -> Result<Bucket, CatalogError> {
-        self.update_bucket(name, |mut bucket| {
-            match value.clone() {
-                Some(value) => bucket.configs.insert(config.to_owned(), value),
-                None => bucket.configs.remove(config),
-            };
-            Ok(bucket)
-        })
-        .await
-    }
-
-    async fn update_bucket(
-        &self,
-        name: &BucketName,
-        mut change: impl FnMut(Bucket) -> Result<Bucket, CatalogError>,
-    ) -> Result<Bucket, CatalogError> {
-        let key = layout::bucket(name);
+        let key = layout::bucket(&expected.name);
         let mut attempts = self.attempts(&key);
         loop {
             let [found] = self.get([key.clone()]).await?;
             let found = found.ok_or(CatalogError::NoSuchBucket)?;
-            let former = BucketRecord::decode(&found.value)?.into_bucket(name.clone());
-            let former_journal = former.journal;
-            let bucket = change(former)?;
-            let record = BucketRecord::of(&bucket, stamp_us()).encode();
+            let former = BucketRecord::decode(&found.value)?.into_bucket(expected.name.clone());
+            if former.id != expected.id {
+                return Err(CatalogError::NoSuchBucket);
+            }
+            if former != *expected {
+                return Err(CatalogError::Contended);
+            }
+            let record = BucketRecord::of(bucket, stamp_us()).encode();
             let mut writes = vec![Write::Put(key.clone(), record)];
-            if former_journal != bucket.journal {
-                writes.extend(former_journal.map(|blob| displaced_blob(None, blob)));
+            if former.journal != bucket.journal {
+                writes.extend(former.journal.map(|blob| displaced_blob(None, blob)));
             }
             let conditions = vec![Condition::At(key.clone(), found.revision)];
             if attempts.commit(Transaction { conditions, writes }).await? {
-                return Ok(bucket);
+                return Ok(());
             }
         }
     }

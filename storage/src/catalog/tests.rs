@@ -225,8 +225,9 @@ async fn buckets_are_made_changed_listed_and_deleted() {
     assert!(
         matches!(catalog.create_bucket(&twin).await, Err(CatalogError::BucketExists { owner }) if owner == bucket.owner)
     );
-    let changed = catalog.set_bucket_config(&bucket.name, "policy", Some(b"p".to_vec().into())).await;
-    let changed = changed.expect("a change");
+    let mut changed = bucket.clone();
+    changed.configs.insert("policy".into(), b"p".to_vec().into());
+    catalog.replace_bucket(&bucket, &changed).await.expect("a change");
     assert_eq!(catalog.bucket(&bucket.name).await.expect("a bucket"), changed);
     let stale = catalog.replace_bucket(&bucket, &twin).await;
     assert!(matches!(stale, Err(CatalogError::Contended)));

@@ -1,5 +1,6 @@
 //! The front doors.
 
+pub mod kms;
 pub mod local;
 pub mod s3;
 
@@ -11,6 +12,7 @@ use http_body::Body;
 
 use crate::app::App;
 use crate::http::body::{RequestBody, ResponseBody};
+use crate::http::header;
 use crate::http::listener::Peer;
 
 /// Answers a request, whichever door it knocks at.
@@ -28,8 +30,15 @@ where
     match parts.uri.path().strip_prefix("/_sealgate/") {
         // No bucket's name starts with an underscore, so these paths are free.
         Some(rest) => health(rest),
+        None if asks_kms(&parts) => kms::serve(&app, parts, body, peer).await,
         None => s3::service::serve(&app, parts, body, peer).await,
     }
+}
+
+/// Is it a request of KMS's JSON protocol? S3 knows no such header.
+fn asks_kms(parts: &http::request::Parts) -> bool {
+    let target = parts.headers.get(header::TARGET).map(|value| value.as_bytes());
+    parts.method == http::Method::POST && target.is_some_and(|t| t.starts_with(kms::TARGET_PREFIX.as_bytes()))
 }
 
 /// Liveness for orchestrators: `/_sealgate/health/live`.

@@ -43,6 +43,10 @@ macro_rules! names {
 }
 
 names! {
+    /// The operation of a JSON protocol.
+    TARGET = "x-amz-target";
+    /// The id of a KMS request.
+    KMS_REQUEST_ID = "x-amzn-requestid";
     /// The request's id.
     REQUEST_ID = "x-amz-request-id";
     /// The request's extended id.

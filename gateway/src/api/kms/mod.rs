@@ -1,0 +1,157 @@
+//! The AWS KMS API: JSON 1.1, `X-Amz-Target: TrentService.<Operation>`, signed for the service `kms`.
+//!
+//! <https://docs.aws.amazon.com/kms/latest/APIReference/Welcome.html>
+
+mod operations;
+mod wire;
+
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
+use kms_core::error::KmsError;
+use kms_core::kms::Caller;
+use serde_json::{Value, json};
+use storage::name::Timestamp;
+
+use crate::app::App;
+use crate::auth::{self, AuthError, Expected};
+use crate::http::body::{RequestBody, ResponseBody};
+use crate::http::header;
+use crate::http::listener::Peer;
+
+/// The longest request: a policy of 32 KiB, escaped, is far below.
+const MAX_BODY_LEN: usize = 256 * 1024;
+/// What the target of every operation starts with.
+pub const TARGET_PREFIX: &str = "TrentService.";
+
+/// A refusal on this door.
+#[derive(Debug)]
+enum Refusal {
+    Kms(KmsError),
+    /// Before an operation was reached: the exception's name and its message.
+    Door(&'static str, String),
+}
+
+impl From<KmsError> for Refusal {
+    fn from(error: KmsError) -> Self {
+        Self::Kms(error)
+    }
+}
+
+/// Answers one request.
+pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> Response<ResponseBody> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).expect("the operating system gives random bytes");
+    let request_id = hex::encode(id);
+    let (status, answer) = match answer(app, &parts, body, peer).await {
+        Ok(answer) => (StatusCode::OK, answer),
+        Err(refusal) => refusal.answer(&request_id),
+    };
+    let mut response = Response::new(match &answer {
+        Value::Null => ResponseBody::empty(),
+        answer => ResponseBody::full(answer.to_string()),
+    });
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        headers.insert(header::KMS_REQUEST_ID, value);
+    }
+    response
+}
+
+async fn answer(app: &App, parts: &Parts, body: RequestBody, peer: Peer) -> Result<Value, Refusal> {
+    let body = read(body).await?;
+    let expected = Expected { region: &app.region, service: "kms", now_unix_ms: Timestamp::now().unix_ms() };
+    let identity = auth::authenticate_body(parts, &body, &app.accounts, expected).map_err(refused)?;
+    let target = parts.headers.get(header::TARGET).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let operation = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();
+    let Some(account) = identity.account() else {
+        return Err(Refusal::Door(
+            "MissingAuthenticationTokenException",
+            "Missing Authentication Token".to_owned(),
+        ));
+    };
+    let caller = Caller {
+        arn: identity.arn(),
+        account: account.id.clone(),
+        via_service: None,
+        source_ip: Some(peer.address.ip()),
+        secure_transport: peer.secure,
+    };
+    let request: Value = match body.is_empty() {
+        true => json!({}),
+        false => serde_json::from_slice(&body)
+            .map_err(|_| Refusal::Door("SerializationException", "The request is not JSON.".to_owned()))?,
+    };
+    operations::run(&app.kms, &caller, operation, &request)
+}
+
+async fn read(mut body: RequestBody) -> Result<Vec<u8>, Refusal> {
+    let mut whole = Vec::new();
+    while let Some(piece) = body.next().await {
+        let piece = piece.map_err(|error| Refusal::Door("SerializationException", error.to_string()))?;
+        if whole.len() + piece.len() > MAX_BODY_LEN {
+            return Err(Refusal::Door("ValidationException", "The request is too long.".to_owned()));
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole)
+}
+
+/// What a failed authentication is on this door.
+fn refused(error: AuthError) -> Refusal {
+    let (name, message) = match &error {
+        AuthError::InvalidAccessKeyId { .. } | AuthError::InvalidToken => (
+            "UnrecognizedClientException",
+            "The security token included in the request is invalid.".to_owned(),
+        ),
+        AuthError::SignatureDoesNotMatch { .. } => (
+            "InvalidSignatureException",
+            "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.".to_owned(),
+        ),
+        AuthError::RequestTimeTooSkewed { request_time, server_time } => (
+            "InvalidSignatureException",
+            format!("Signature expired: {request_time} is not within 15 minutes of {server_time}"),
+        ),
+        AuthError::Expired { expired_at, server_time, .. } => (
+            "InvalidSignatureException",
+            format!("Signature expired: {expired_at} is now earlier than {server_time}"),
+        ),
+        AuthError::AuthorizationHeaderMalformed { message, .. } => {
+            ("IncompleteSignatureException", message.clone())
+        }
+        AuthError::QueryParametersError(message) => ("IncompleteSignatureException", message.clone()),
+        AuthError::HeadersNotSigned { .. }
+        | AuthError::InvalidArgument { .. }
+        | AuthError::AccessDenied(_)
+        | AuthError::InvalidRequest(_)
+        | AuthError::NotImplemented(_) => ("IncompleteSignatureException", error.to_string()),
+    };
+    Refusal::Door(name, message)
+}
+
+impl Refusal {
+    fn answer(self, request_id: &str) -> (StatusCode, Value) {
+        match self {
+            Self::Door(name, message) => {
+                (StatusCode::BAD_REQUEST, json!({"__type": name, "message": message}))
+            }
+            Self::Kms(error) => {
+                let status = match &error {
+                    KmsError::Internal(cause) => {
+                        tracing::error!(request_id, cause, "a KMS request failed");
+                        StatusCode::INTERNAL_SERVER_ERROR
+                    }
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                let message = error.to_string();
+                // AWS writes the name of this field with a capital for two of its exceptions.
+                let field = match &error {
+                    KmsError::AccessDenied(_) | KmsError::UnsupportedOperation(_) => "Message",
+                    _ => "message",
+                };
+                (status, json!({"__type": error.name(), field: message}))
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Fields of JSON requests, and the JSON of answers.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use kms_core::context::EncryptionContext;
+use kms_core::error::KmsError;
+use kms_core::key::{KeyManager, KeyState};
+use kms_core::kms::{Entry, Kms};
+use serde_json::{Value, json};
+
+/// A field that must be there.
+pub(super) fn required<'r>(request: &'r Value, name: &str) -> Result<&'r str, KmsError> {
+    optional(request, name)?.ok_or_else(|| {
+        let field = name[..1].to_ascii_lowercase() + &name[1..];
+        KmsError::Validation(format!(
+            "1 validation error detected: Value null at '{field}' failed to satisfy constraint: Member must not be null"
+        ))
+    })
+}
+
+/// A string that may be there.
+pub(super) fn optional<'r>(request: &'r Value, name: &str) -> Result<Option<&'r str>, KmsError> {
+    match request.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(KmsError::Validation(format!("{name} is not a string."))),
+    }
+}
+
+/// A number that may be there.
+pub(super) fn number(request: &Value, name: &str) -> Result<Option<u64>, KmsError> {
+    match request.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match value.as_u64() {
+            Some(number) => Ok(Some(number)),
+            None => Err(KmsError::Validation(format!("{name} is not a number of 0 or more."))),
+        },
+    }
+}
+
+/// A boolean; false where it is not there.
+pub(super) fn flag(request: &Value, name: &str) -> Result<bool, KmsError> {
+    match request.get(name) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(_) => Err(KmsError::Validation(format!("{name} is not a boolean."))),
+    }
+}
+
+/// Bytes in base64.
+pub(super) fn bytes(request: &Value, name: &str) -> Result<Vec<u8>, KmsError> {
+    let text = required(request, name)?;
+    STANDARD.decode(text).map_err(|_| KmsError::Validation(format!("{name} is not base64.")))
+}
+
+/// An encryption context; the empty one where it is not there.
+pub(super) fn context(request: &Value, name: &str) -> Result<EncryptionContext, KmsError> {
+    let refused = || KmsError::Validation(format!("{name} is not a map of strings."));
+    match request.get(name) {
+        None | Some(Value::Null) => Ok(EncryptionContext::new()),
+        Some(Value::Object(map)) => map
+            .iter()
+            .map(|(name, value)| Ok((name.clone(), value.as_str().ok_or_else(refused)?.to_owned())))
+            .collect(),
+        Some(_) => Err(refused()),
+    }
+}
+
+/// Bytes as base64.
+pub(super) fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// Milliseconds since the Unix epoch as seconds.
+pub(super) fn time(unix_ms: u64) -> Value {
+    json!(unix_ms as f64 / 1000.0)
+}
+
+/// `KeyMetadata`.
+pub(super) fn key_metadata(kms: &Kms, entry: &Entry) -> Value {
+    let key = &entry.key;
+    let mut metadata = json!({
+        "AWSAccountId": kms.account(),
+        "KeyId": key.id.to_string(),
+        "Arn": kms.arn(key.id),
+        "CreationDate": time(key.created_unix_ms),
+        "Enabled": key.state == KeyState::Enabled,
+        "Description": key.description,
+        "KeyUsage": key.usage.name(),
+        "KeyState": key.state.name(),
+        "Origin": key.origin.name(),
+        "KeyManager": key.manager.name(),
+        "CustomerMasterKeySpec": key.spec.name(),
+        "KeySpec": key.spec.name(),
+        "EncryptionAlgorithms": ["SYMMETRIC_DEFAULT"],
+        "MultiRegion": false,
+    });
+    if let KeyState::PendingDeletion { deletion_unix_ms } = key.state {
+        metadata["DeletionDate"] = time(deletion_unix_ms);
+    }
+    if let Some(material) = key.current_material.filter(|_| key.manager == KeyManager::Customer) {
+        metadata["CurrentKeyMaterialId"] = json!(material.to_string());
+    }
+    metadata
+}

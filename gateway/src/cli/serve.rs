@@ -119,7 +119,9 @@ fn announce(
         Some(file) => format!(" AWS_SHARED_CREDENTIALS_FILE={}", absolute(file)),
         None => String::new(),
     };
-    writeln!(out, "  export AWS_ENDPOINT_URL={endpoint} AWS_REGION={}{file}", config.region)?;
+    // Some clients read the one name of the region, some the other.
+    let region = &config.region;
+    writeln!(out, "  export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region} AWS_DEFAULT_REGION={region}{file}")?;
     writeln!(out, "  aws s3 mb s3://my-bucket")?;
     writeln!(out, "  aws s3 cp README.md s3://my-bucket/")?;
     out.flush()?;

@@ -54,7 +54,18 @@ const METADATA_PURPOSE: &str = "catalog";
 impl App {
     /// Opens everything in a data folder.
     pub async fn open(config: &Config, folder: DataFolder) -> anyhow::Result<(Self, Credentials)> {
-        let stores = Stores::open(config, folder).await?;
+        Self::over(config, Stores::open(config, folder).await?)
+    }
+
+    /// As [`App::open`], but makes an empty catalog where there is none beside blobs: to fill it again.
+    pub async fn open_without_catalog(
+        config: &Config,
+        folder: DataFolder,
+    ) -> anyhow::Result<(Self, Credentials)> {
+        Self::over(config, Stores::open_or_create(config, folder).await?)
+    }
+
+    fn over(config: &Config, stores: Stores) -> anyhow::Result<(Self, Credentials)> {
         let credentials = Credentials::load(config)?;
         let accounts = Accounts::single(
             account(&stores.folder.instance.account_id),

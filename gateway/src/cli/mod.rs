@@ -1,5 +1,11 @@
 //! The command line.
 
+mod check;
+mod doctor;
+mod dump;
+mod health;
+mod progress;
+mod rebuild;
 mod serve;
 
 use std::path::PathBuf;
@@ -26,6 +32,39 @@ struct Cli {
 enum Command {
     /// Run the gateway (the default)
     Serve,
+    /// Read a stopped data folder whole: records, blobs, and every seal that the keys here open
+    Check,
+    /// Make a new catalog from blobs and key store, after the catalog was lost
+    Rebuild,
+    /// Write the catalog of a stopped gateway to a file, as JSON lines
+    Export {
+        /// The file to make
+        file: PathBuf,
+    },
+    /// Put an exported catalog into an empty one
+    Import {
+        /// The exported file
+        file: PathBuf,
+    },
+    /// Prove something on this machine
+    Doctor {
+        #[command(subcommand)]
+        proof: Proof,
+    },
+    /// Ask the gateway of this configuration whether it is up
+    Health,
+    /// List the S3 operations and how far each goes, as a Markdown table
+    Operations,
+}
+
+#[derive(Subcommand)]
+enum Proof {
+    /// That nothing is stored in the clear, and that no damage passes; in a scratch folder of its own
+    Encryption {
+        /// Where to make the scratch folder
+        #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+        scratch: PathBuf,
+    },
 }
 
 /// Runs the program. A failure is one line on standard error and exit code 1.
@@ -45,6 +84,16 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     start_log(&config)?;
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(config),
+        Command::Check => check::run(config),
+        Command::Rebuild => rebuild::run(config),
+        Command::Export { file } => dump::export(config, &file),
+        Command::Import { file } => dump::import(config, &file),
+        Command::Doctor { proof: Proof::Encryption { scratch } } => doctor::encryption(&scratch),
+        Command::Health => health::run(&config),
+        Command::Operations => {
+            print!("{}", crate::api::s3::operation::markdown());
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -121,7 +121,10 @@ fn announce(
     };
     // Some clients read the one name of the region, some the other.
     let region = &config.region;
-    writeln!(out, "  export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region} AWS_DEFAULT_REGION={region}{file}")?;
+    writeln!(
+        out,
+        "  export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region} AWS_DEFAULT_REGION={region}{file}"
+    )?;
     writeln!(out, "  aws s3 mb s3://my-bucket")?;
     writeln!(out, "  aws s3 cp README.md s3://my-bucket/")?;
     out.flush()?;

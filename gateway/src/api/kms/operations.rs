@@ -238,7 +238,9 @@ fn data_key(kms: &Kms, caller: &Caller, request: &Value, with_plaintext: bool) -
         }
         (None, Some(len)) => len.min(1 << 20) as usize,
         _ => {
-            return Err(KmsError::Validation("Please specify either number of bytes or key spec.".to_owned()));
+            return Err(KmsError::Validation(
+                "Please specify either number of bytes or key spec.".to_owned(),
+            ));
         }
     };
     let action = if with_plaintext { "kms:GenerateDataKey" } else { "kms:GenerateDataKeyWithoutPlaintext" };

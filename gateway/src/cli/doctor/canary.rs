@@ -91,7 +91,8 @@ fn random_word() -> String {
 
 /// A string as it may stand in a file.
 fn forms(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let mut forms = vec![bytes.to_owned(), hex::encode(bytes).into_bytes(), hex::encode_upper(bytes).into_bytes()];
+    let mut forms =
+        vec![bytes.to_owned(), hex::encode(bytes).into_bytes(), hex::encode_upper(bytes).into_bytes()];
     for shift in 0..3 {
         // Where base64 starts in the middle of a string, only whole groups of three bytes look the same.
         let aligned = &bytes[shift.min(bytes.len())..];

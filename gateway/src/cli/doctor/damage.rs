@@ -1,7 +1,7 @@
 //! Flips, truncates, reorders and swaps what is stored, and demands that no damage passes as content.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -111,7 +111,7 @@ async fn check(
 }
 
 /// Changes a file without making it another file, so that open descriptors see the change.
-fn write_in_place(path: &PathBuf, content: &[u8]) -> anyhow::Result<()> {
+fn write_in_place(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     use std::os::unix::fs::FileExt;
     let file = fs::OpenOptions::new().write(true).open(path)?;
     file.set_len(content.len() as u64)?;

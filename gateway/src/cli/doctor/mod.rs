@@ -42,7 +42,10 @@ pub(super) fn encryption(scratch: &Path) -> anyhow::Result<ExitCode> {
     }
     let failed = findings.iter().filter(|f| !f.holds).count();
     if failed == 0 {
-        println!("\nAll {} checks hold: nothing that was planted is readable, and no damage passed.", findings.len());
+        println!(
+            "\nAll {} checks hold: nothing that was planted is readable, and no damage passed.",
+            findings.len()
+        );
         Ok(ExitCode::SUCCESS)
     } else {
         println!("\n{failed} of {} checks FAILED.", findings.len());
@@ -67,7 +70,11 @@ async fn prove(folder: &Path) -> anyhow::Result<Vec<Finding>> {
         let objects = plant::everything(&client, &mut canaries).await?;
         for object in &objects {
             let answer = object.fetch(&client).await;
-            ensure!(answer.as_deref() == Some(&object.content[..]), "{} does not read back", object.describe());
+            ensure!(
+                answer.as_deref() == Some(&object.content[..]),
+                "{} does not read back",
+                object.describe()
+            );
         }
         drop(client);
         stop(app).await?;
@@ -94,8 +101,11 @@ async fn start(config: &Config, canaries: &mut Canaries) -> anyhow::Result<(Arc<
     let (app, credentials) = App::open(config, folder).await?;
     let app = Arc::new(app);
     canaries.add("the root user's secret access key", credentials.secret_access_key.as_bytes());
-    let client =
-        LocalClient::new(app.clone(), credentials.access_key_id.clone(), credentials.secret_access_key.clone());
+    let client = LocalClient::new(
+        app.clone(),
+        credentials.access_key_id.clone(),
+        credentials.secret_access_key.clone(),
+    );
     Ok((app, client))
 }
 

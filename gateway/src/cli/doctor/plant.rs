@@ -48,7 +48,10 @@ impl Planted {
 }
 
 /// Plants everything; answers what can be fetched afterwards.
-pub(super) async fn everything(client: &LocalClient, canaries: &mut Canaries) -> anyhow::Result<Vec<Planted>> {
+pub(super) async fn everything(
+    client: &LocalClient,
+    canaries: &mut Canaries,
+) -> anyhow::Result<Vec<Planted>> {
     let bucket = format!("/{BUCKET}");
     expect_ok(send(client, Method::PUT, &bucket, &[], &[], Bytes::new()).await, "CreateBucket")?;
     let mut planted = Vec::new();
@@ -64,7 +67,10 @@ pub(super) async fn everything(client: &LocalClient, canaries: &mut Canaries) ->
             copied.content = object.content.clone();
             let mut headers = [mode.write.clone(), mode.copy.clone()].concat();
             headers.push((header::COPY_SOURCE.to_string(), object.path.clone()));
-            expect_ok(send(client, Method::PUT, &copied.path, &[], &headers, Bytes::new()).await, "CopyObject")?;
+            expect_ok(
+                send(client, Method::PUT, &copied.path, &[], &headers, Bytes::new()).await,
+                "CopyObject",
+            )?;
             planted.extend([object, copied]);
         }
         planted.push(multipart(client, canaries, &mode).await?);

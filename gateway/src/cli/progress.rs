@@ -1,0 +1,36 @@
+//! Progress of long work, on standard error where that is a terminal.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// Counts steps and shows the count now and then.
+pub(super) struct Progress {
+    what: &'static str,
+    done: u64,
+    shown: Instant,
+    is_terminal: bool,
+}
+
+impl Progress {
+    pub(super) fn new(what: &'static str) -> Self {
+        Self { what, done: 0, shown: Instant::now(), is_terminal: std::io::stderr().is_terminal() }
+    }
+
+    /// One more.
+    pub(super) fn step(&mut self) {
+        self.done += 1;
+        if self.is_terminal && self.shown.elapsed() > Duration::from_millis(200) {
+            eprint!("\r{} {}", self.done, self.what);
+            let _ = std::io::stderr().flush();
+            self.shown = Instant::now();
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.is_terminal {
+            eprintln!("\r{} {}", self.done, self.what);
+        }
+    }
+}

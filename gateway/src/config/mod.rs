@@ -43,28 +43,34 @@ pub struct RawConfig {
     #[arg(long, value_name = "FILE", env = "SEALGATE_ROOT_KEY", global = true)]
     pub root_key: Option<PathBuf>,
     /// Address to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", env = "SEALGATE_LISTEN")]
+    #[arg(long, value_name = "ADDR", env = "SEALGATE_LISTEN", global = true)]
     pub listen: Option<SocketAddr>,
     /// Region that requests are signed for, and that ARNs name
     #[arg(long, value_name = "REGION", env = "SEALGATE_REGION", global = true)]
     pub region: Option<String>,
     /// Domain of virtual-host style requests (bucket.DOMAIN); may be repeated
-    #[arg(long = "domain", value_name = "DOMAIN", env = "SEALGATE_DOMAIN", value_delimiter = ',')]
+    #[arg(
+        long = "domain",
+        value_name = "DOMAIN",
+        env = "SEALGATE_DOMAIN",
+        value_delimiter = ',',
+        global = true
+    )]
     pub domain: Option<Vec<String>>,
     /// Account id of a new data folder: 12 digits; default: drawn at random
-    #[arg(long, value_name = "DIGITS", env = "SEALGATE_ACCOUNT_ID")]
+    #[arg(long, value_name = "DIGITS", env = "SEALGATE_ACCOUNT_ID", global = true)]
     pub account_id: Option<String>,
     /// TLS certificate chain (PEM); needs --tls-key
-    #[arg(long, value_name = "FILE", env = "SEALGATE_TLS_CERT")]
+    #[arg(long, value_name = "FILE", env = "SEALGATE_TLS_CERT", global = true)]
     pub tls_cert: Option<PathBuf>,
     /// TLS private key (PEM); needs --tls-cert
-    #[arg(long, value_name = "FILE", env = "SEALGATE_TLS_KEY")]
+    #[arg(long, value_name = "FILE", env = "SEALGATE_TLS_KEY", global = true)]
     pub tls_key: Option<PathBuf>,
     /// May SSE-C keys travel over plain HTTP?
-    #[arg(long, value_name = "WHEN", env = "SEALGATE_SSE_C_OVER_HTTP")]
+    #[arg(long, value_name = "WHEN", env = "SEALGATE_SSE_C_OVER_HTTP", global = true)]
     pub sse_c_over_http: Option<SseCOverHttp>,
     /// Seconds that an allowed use of a bucket-level KMS key is remembered; 0 asks KMS each time
-    #[arg(long, value_name = "SECONDS", env = "SEALGATE_BUCKET_KEY_WINDOW_S")]
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_BUCKET_KEY_WINDOW_S", global = true)]
     pub bucket_key_window_s: Option<u64>,
     /// Memory for the catalog's page cache, in MiB
     #[arg(long, value_name = "MIB", env = "SEALGATE_CATALOG_CACHE_MIB", global = true)]
@@ -73,16 +79,16 @@ pub struct RawConfig {
     #[arg(long, value_name = "MIB", env = "SEALGATE_MIN_FREE_MIB", global = true)]
     pub min_free_mib: Option<u64>,
     /// Most connections at a time
-    #[arg(long, value_name = "COUNT", env = "SEALGATE_MAX_CONNECTIONS")]
+    #[arg(long, value_name = "COUNT", env = "SEALGATE_MAX_CONNECTIONS", global = true)]
     pub max_connections: Option<usize>,
     /// Seconds without a byte after which a request's body is given up
-    #[arg(long, value_name = "SECONDS", env = "SEALGATE_BODY_IDLE_TIMEOUT_S")]
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_BODY_IDLE_TIMEOUT_S", global = true)]
     pub body_idle_timeout_s: Option<u64>,
     /// Seconds that a stop waits for requests in flight
-    #[arg(long, value_name = "SECONDS", env = "SEALGATE_SHUTDOWN_TIMEOUT_S")]
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_SHUTDOWN_TIMEOUT_S", global = true)]
     pub shutdown_timeout_s: Option<u64>,
     /// Seconds between two rounds of space reclaim
-    #[arg(long, value_name = "SECONDS", env = "SEALGATE_RECLAIM_INTERVAL_S")]
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_RECLAIM_INTERVAL_S", global = true)]
     pub reclaim_interval_s: Option<u64>,
     /// Log filter: error, warn, info, debug, or per module as in `info,gateway=debug`
     #[arg(long, value_name = "FILTER", env = "SEALGATE_LOG", global = true)]

@@ -91,13 +91,16 @@ impl Epochs {
     }
 }
 
+/// When KMS allowed it, and what.
+type Remembered = (Instant, Arc<Epoch>);
+
 /// Bucket-level KMS keys. A cache can only ever extend *allowed*, per principal, and only for the window.
 pub(super) struct BucketKeys {
     window: Duration,
     /// By caller, bucket and KMS key as named.
-    writing: Bounded<(String, BucketId, String), (Instant, Arc<Epoch>)>,
+    writing: Bounded<(String, BucketId, String), Remembered>,
     /// By caller, bucket and epoch.
-    reading: Bounded<(String, BucketId, [u8; 16]), (Instant, Arc<Epoch>)>,
+    reading: Bounded<(String, BucketId, [u8; 16]), Remembered>,
 }
 
 impl BucketKeys {

@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn what_speaks_of_kms_needs_kms() {
         let default = BucketEncryption::default();
-        for pairs in vec![
+        for pairs in [
             vec![(&header::SSE_KMS_KEY_ID, "k")],
             vec![(&header::SSE, "AES256"), (&header::SSE_KMS_KEY_ID, "k")],
             vec![(&header::SSE, "AES256"), (&header::SSE_CONTEXT, "e30=")],

@@ -394,7 +394,7 @@ impl PlainBytes {
     }
 
     /// The signed hash, and the trailers of an aws-chunked body, which must be whole.
-    fn finish(self) -> Result<(Option<[u8; 32]>, Vec<(String, String)>), IngestError> {
+    fn finish(self) -> Result<(Option<[u8; 32]>, Trailers), IngestError> {
         let trailers = match self.source {
             Decoded::Chunked { decoder, .. } => decoder.finish()?,
             _ => Vec::new(),
@@ -424,6 +424,9 @@ impl Decoded {
         }
     }
 }
+
+/// Trailers: lower-case names and values.
+type Trailers = Vec<(String, String)>;
 
 /// The value of the trailer of a checksum.
 fn trailing_value(algorithm: ChecksumAlgorithm, trailers: &[(String, String)]) -> Option<Vec<u8>> {

@@ -162,7 +162,7 @@ pub(super) fn domain(root_id: &str, wrapped: &[u8]) -> Change {
 pub(super) fn alias(name: &str, target: Option<KmsKeyId>) -> Change {
     match target {
         Some(id) => put(b'a', name.as_bytes(), id.as_bytes()),
-        None => ([&[b'a'], name.as_bytes()].concat(), None),
+        None => ([b"a", name.as_bytes()].concat(), None),
     }
 }
 

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
-use super::{Change, KeyStore, StoreError};
+use super::{Change, Item, KeyStore, StoreError};
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
 
 impl KeyStore for MemoryStore {
-    fn load(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn load(&self) -> Result<Vec<Item>, StoreError> {
         Ok(self.0.lock().iter().map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 

@@ -17,13 +17,16 @@ pub enum StoreError {
     Failed(String),
 }
 
+/// A name and its value.
+pub type Item = (Vec<u8>, Vec<u8>);
+
 /// One change: a value for a name, or its end.
 pub type Change = (Vec<u8>, Option<Vec<u8>>);
 
 /// An ordered map of a few small values (each under 7 KiB), read whole at the start.
 pub trait KeyStore: Send + Sync + 'static {
     /// Every entry, in order.
-    fn load(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError>;
+    fn load(&self) -> Result<Vec<Item>, StoreError>;
 
     /// Applies all changes or none; `Ok` means that they survive a power cut.
     fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError>;

@@ -8,7 +8,7 @@ use std::path::Path;
 use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
 
-use super::{Change, KeyStore, StoreError};
+use super::{Change, Item, KeyStore, StoreError};
 
 /// A key store holds little; sled's default cache of 1 GiB is no use to it.
 const CACHE_LEN: u64 = 4 << 20;
@@ -45,7 +45,7 @@ impl SledStore {
 }
 
 impl KeyStore for SledStore {
-    fn load(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn load(&self) -> Result<Vec<Item>, StoreError> {
         let entries = self.db.iter().map(|entry| entry.map(|(name, value)| (name.to_vec(), value.to_vec())));
         entries.collect::<Result<_, _>>().map_err(|e| StoreError::Failed(e.to_string()))
     }

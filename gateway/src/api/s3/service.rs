@@ -30,7 +30,8 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> S3
         Ok(response) => response,
         Err(error) => {
             if error.is_failure() {
-                tracing::error!(request_id = request_id.text, %method, resource, error = %error, "request failed");
+                let source = error.source.as_deref().map(|source| source as &dyn std::error::Error);
+                tracing::error!(request_id = request_id.text, %method, resource, %error, source, "request failed");
             } else {
                 tracing::debug!(request_id = request_id.text, %method, resource, error = %error, "request refused");
             }

@@ -91,7 +91,7 @@ pub async fn copy_object(app: &App, permit: Permit, request: S3Request) -> Resul
             record.etag = write::opaque_etag();
         }
         let replaced = replace(app, bucket, object, &found, record, &precondition).await?;
-        return Ok(respond(&request, &plan, &replaced)?);
+        return respond(&plan, &replaced);
     }
 
     let algorithm = wanted_algorithm.or(stored_algorithm).unwrap_or(ChecksumAlgorithm::Crc64Nvme);
@@ -122,7 +122,7 @@ pub async fn copy_object(app: &App, permit: Permit, request: S3Request) -> Resul
         checksum: written.checksum,
         envelope,
     };
-    Ok(respond(&request, &plan, &copied)?)
+    respond(&plan, &copied)
 }
 
 /// An object as a copy left it.
@@ -166,8 +166,7 @@ async fn replace(
     Ok(copied)
 }
 
-fn respond(request: &S3Request, plan: &SsePlan, copied: &Copied) -> Result<S3Response, S3Error> {
-    let _ = request;
+fn respond(plan: &SsePlan, copied: &Copied) -> Result<S3Response, S3Error> {
     let body = write_copied("CopyObjectResult", &copied.etag, copied.last_modified, copied.checksum.as_ref());
     let mut response = response::xml(body);
     let customer_md5 = match plan {

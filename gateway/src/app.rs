@@ -11,6 +11,7 @@ use storage::blob::BlobStore;
 use storage::blob::fs::FsOptions;
 use storage::catalog::Catalog;
 use storage::open::{Storage, StorageConfig};
+use storage::reclaim::{ReclaimOptions, Reclaimer};
 
 use crate::config::{Config, SseCOverHttp};
 use crate::iam::{Account, Accounts};
@@ -36,6 +37,8 @@ pub struct App {
     pub catalog: Catalog,
     /// Blobs.
     pub blobs: Arc<dyn BlobStore>,
+    /// Frees space.
+    pub reclaimer: Reclaimer,
     /// The key management service.
     pub kms: Arc<Kms>,
     /// Which ContentKey, and how it is wrapped.
@@ -73,6 +76,8 @@ impl App {
             credentials.secret_access_key.clone(),
         );
         let sealed = SealedKv::new(stores.storage.kv.clone(), stores.metadata_key.clone());
+        let catalog = Catalog::new(Arc::new(sealed));
+        let local = stores.storage.local_blobs().context("blobs are on a local disk")?.clone();
         let app = Self {
             region: config.region.clone(),
             domains: config.domains.clone(),
@@ -80,7 +85,8 @@ impl App {
             min_part_len: MIN_PART_LEN,
             body_idle_timeout: config.body_idle_timeout,
             accounts,
-            catalog: Catalog::new(Arc::new(sealed)),
+            reclaimer: Reclaimer::new(catalog.clone(), local, ReclaimOptions::default()),
+            catalog,
             blobs: stores.storage.blobs.clone(),
             kms: stores.kms.clone(),
             sse: Sse::new(
@@ -96,8 +102,8 @@ impl App {
 
     /// Closes the stores, once no request runs any more.
     pub async fn close(self) -> anyhow::Result<()> {
-        let Self { stores, catalog, blobs, kms, sse, metadata_key, .. } = self;
-        drop((catalog, blobs, kms, sse, metadata_key));
+        let Self { stores, catalog, blobs, reclaimer, kms, sse, metadata_key, .. } = self;
+        drop((catalog, blobs, reclaimer, kms, sse, metadata_key));
         stores.close().await
     }
 }

@@ -10,3 +10,4 @@ pub mod contract;
 pub mod kv;
 pub mod name;
 pub mod open;
+pub mod reclaim;

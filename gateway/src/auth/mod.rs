@@ -264,7 +264,7 @@ impl PayloadKind {
                               STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, \
                               STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, \
                               STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
-                    name: "x-amz-content-sha256",
+                    name: header::CONTENT_SHA256_NAME,
                     value: value.to_owned(),
                 })?;
                 Self::Sha256(sha256)

@@ -87,7 +87,7 @@ pub struct RawConfig {
     /// Seconds that a stop waits for requests in flight
     #[arg(long, value_name = "SECONDS", env = "SEALGATE_SHUTDOWN_TIMEOUT_S", global = true)]
     pub shutdown_timeout_s: Option<u64>,
-    /// Seconds between two rounds of space reclaim
+    /// Seconds between two looks for mostly dead segment files
     #[arg(long, value_name = "SECONDS", env = "SEALGATE_RECLAIM_INTERVAL_S", global = true)]
     pub reclaim_interval_s: Option<u64>,
     /// Log filter: error, warn, info, debug, or per module as in `info,gateway=debug`
@@ -131,7 +131,7 @@ pub struct Config {
     pub body_idle_timeout: std::time::Duration,
     /// How long a stop waits for requests in flight.
     pub shutdown_timeout: std::time::Duration,
-    /// Pause between two rounds of space reclaim.
+    /// Pause between two looks for mostly dead segment files.
     pub reclaim_interval: std::time::Duration,
     /// Log filter.
     pub log: String,

@@ -42,6 +42,9 @@ macro_rules! names {
     };
 }
 
+/// The text of [`CONTENT_SHA256`].
+pub const CONTENT_SHA256_NAME: &str = "x-amz-content-sha256";
+
 names! {
     /// The operation of a JSON protocol.
     TARGET = "x-amz-target";

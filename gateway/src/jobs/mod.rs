@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use storage::reclaim::{ReclaimError, Reclaimed};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -11,6 +12,9 @@ use crate::app::App;
 /// How soon space that was displaced is freed.
 const DRAIN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How often every blob is looked at for orphans, after the first look at the start.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);
+
 /// The running jobs.
 pub struct Jobs {
     stop: watch::Sender<bool>,
@@ -18,7 +22,8 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// Starts them: displaced blobs are freed as they come, orphans swept and segments compacted every `interval`.
+    /// Starts them: displaced blobs are freed as they come, orphans at the start and now and then, segments compacted every
+    /// `interval`.
     pub fn start(app: Arc<App>, interval: Duration) -> Self {
         let (stop, stopped) = watch::channel(false);
         Self { stop, reclaim: tokio::spawn(reclaim(app, interval, stopped)) }
@@ -36,19 +41,35 @@ impl Jobs {
 async fn reclaim(app: Arc<App>, interval: Duration, mut stopped: watch::Receiver<bool>) {
     let mut drain = tokio::time::interval(DRAIN_INTERVAL);
     drain.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut next_sweep = tokio::time::Instant::now();
+    let mut next_compaction = tokio::time::Instant::now();
+    let mut next_sweep = next_compaction;
     loop {
         tokio::select! {
             _ = stopped.changed() => return,
             _ = drain.tick() => {}
         }
-        let _ = (&app, interval, &mut next_sweep);
-        let round = async { Ok::<_, std::io::Error>(()) };
+        let round = async {
+            let mut done = app.reclaimer.drain().await?;
+            let now = tokio::time::Instant::now();
+            if now >= next_compaction {
+                done.moved = app.reclaimer.compact().await?.moved;
+                next_compaction = now + interval;
+            }
+            if now >= next_sweep {
+                done.orphans = app.reclaimer.sweep().await?.orphans;
+                next_sweep = now + SWEEP_INTERVAL;
+            }
+            Ok::<_, ReclaimError>(done)
+        };
         tokio::select! {
             _ = stopped.changed() => return,
-            result = round => if let Err(error) = result {
-                tracing::warn!(error = &error as &dyn std::error::Error, "space reclaim failed; it is tried again");
-                tokio::time::sleep(DRAIN_INTERVAL * 10).await;
+            result = round => match result {
+                Ok(Reclaimed { displaced: 0, orphans: 0, moved: 0, .. }) => {}
+                Ok(done) => tracing::debug!(?done, "space was reclaimed"),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "space reclaim failed; it is tried again");
+                    tokio::time::sleep(DRAIN_INTERVAL * 10).await;
+                }
             }
         }
     }

@@ -98,6 +98,37 @@ impl FsBlobStore {
         }
     }
 
+    /// Sealed segments of whose bytes at least this many percent are dead: for each the address before its first blob, to
+    /// list from.
+    pub(crate) fn mostly_dead_segments(&self, dead_percent_min: u64) -> Vec<BlobId> {
+        let full = self.segments.occupancy().into_iter();
+        full.filter(|segment| {
+            segment.dead_bytes * 100 >= segment.bytes * dead_percent_min && segment.bytes > 0
+        })
+        .map(|segment| FrameAddress { segment: segment.number, offset: 0, nonce: [0; 6] }.id())
+        .collect()
+    }
+
+    /// Are both blobs of one segment?
+    pub(crate) fn same_segment(one: &BlobId, other: &BlobId) -> bool {
+        match (Address::parse(one), Address::parse(other)) {
+            (Some(Address::Frame(one)), Some(Address::Frame(other))) => one.segment == other.segment,
+            _ => false,
+        }
+    }
+
+    /// Writes down which frames are dead, and removes empty folders.
+    pub(crate) async fn tidy(&self) -> Result<(), BlobError> {
+        let (files, segments) = (self.files.clone(), self.segments.clone());
+        let done = blocking(move || {
+            if segments.is_behind() {
+                segments.save_dead_lists()?;
+            }
+            files.remove_empty_folders()
+        });
+        done.await.map_err(BlobError::Unavailable)
+    }
+
     /// The segment and the header of a live frame, with the file it is in.
     async fn frame(
         &self,

@@ -1,0 +1,169 @@
+use bytes::Bytes;
+
+use super::*;
+use crate::blob::fs::FsOptions;
+use crate::catalog::{
+    Bucket, Content, Layout, ObjectRecord, ObjectVersion, Precondition, SystemHeaders, Trailer, VersionKind,
+};
+use crate::kv::memory::MemoryKv;
+use crate::name::{BucketId, BucketName, ObjectKey, VersionId};
+
+struct World {
+    folder: tempfile::TempDir,
+    catalog: Catalog,
+    blobs: Arc<FsBlobStore>,
+    bucket: Bucket,
+}
+
+fn store(folder: &std::path::Path) -> Arc<FsBlobStore> {
+    let options = FsOptions { segment_len: 64 << 10, reserve_free: 0, ..FsOptions::default() };
+    Arc::new(FsBlobStore::open(folder.join("blobs"), options).unwrap())
+}
+
+async fn world() -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = Catalog::new(Arc::new(MemoryKv::new()));
+    let bucket = Bucket {
+        name: BucketName::parse("bucket").unwrap(),
+        id: BucketId::random(),
+        owner: "111122223333".to_owned(),
+        created: Timestamp::now(),
+        region: "us-east-1".to_owned(),
+        configs: Default::default(),
+        journal: None,
+    };
+    catalog.create_bucket(&bucket).await.unwrap();
+    let blobs = store(folder.path());
+    World { folder, catalog, blobs, bucket }
+}
+
+impl World {
+    /// Writes a blob for an object, and its record unless the writer "crashes" before.
+    async fn put(&self, name: &str, len: usize, commit: bool) {
+        let object = ObjectKey::parse(name).unwrap();
+        let version = VersionId::now();
+        let record = |layout| ObjectVersion {
+            version,
+            is_null: true,
+            last_modified: Timestamp::now(),
+            kind: VersionKind::Object(Box::new(ObjectRecord {
+                plain_len: len as u64,
+                etag: "e".to_owned(),
+                headers: SystemHeaders::default(),
+                user_metadata: Vec::new(),
+                checksum: None,
+                storage_class: "STANDARD".to_owned(),
+                tags: Vec::new(),
+                envelope: Bytes::new(),
+                content: Content { version, layout },
+            })),
+            journal: None,
+        };
+        let trailer = Trailer::Object {
+            bucket: self.bucket.id,
+            object: object.clone(),
+            version: record(Layout::Single(crate::catalog::OWN_BLOB)),
+        };
+        let mut writer = self.blobs.create(trailer.owner(), SizeHint::Exact(len as u64)).await.unwrap();
+        writer.write(vec![name.as_bytes()[0]; len].into()).await.unwrap();
+        let blob = writer.finish(trailer.encode()).await.unwrap();
+        if commit {
+            let version = record(Layout::Single(blob));
+            self.catalog.commit_version(&self.bucket, &object, &version, &Precondition::None).await.unwrap();
+        }
+    }
+
+    async fn blob_of(&self, name: &str) -> BlobRef {
+        let version =
+            self.catalog.current(&self.bucket, &ObjectKey::parse(name).unwrap()).await.unwrap().unwrap();
+        match version.kind {
+            VersionKind::Object(record) => match record.content.layout {
+                Layout::Single(blob) => blob,
+                Layout::Parts(_) => panic!("one blob was written"),
+            },
+            VersionKind::DeleteMarker => panic!("an object was written"),
+        }
+    }
+
+    async fn content(&self, name: &str) -> Vec<u8> {
+        let blob = self.blob_of(name).await;
+        let reader = self.blobs.open(&blob).await.unwrap();
+        reader.read(StoredRange { offset: 0, len: blob.stored_len.0 as usize }).await.unwrap().to_vec()
+    }
+
+    fn reclaimer(&self) -> Reclaimer {
+        let options = ReclaimOptions { displaced_grace: Duration::ZERO, ..ReclaimOptions::default() };
+        Reclaimer::new(self.catalog.clone(), self.blobs.clone(), options)
+    }
+
+    fn disk_len(&self) -> u64 {
+        let mut len = 0;
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let entry = entry.unwrap();
+                match entry.file_type().unwrap().is_dir() {
+                    true => folders.push(entry.path()),
+                    false => len += entry.metadata().unwrap().len(),
+                }
+            }
+        }
+        len
+    }
+}
+
+#[tokio::test]
+async fn orphans_of_a_crash_are_swept_at_the_next_start_and_not_before() {
+    let mut world = world().await;
+    world.put("kept", 300_000, true).await;
+    world.put("lost", 300_000, false).await;
+    world.put("small", 100, true).await;
+    world.put("gone", 100, false).await;
+    let same_process = Reclaimer { opened: Timestamp(0), ..world.reclaimer() };
+    assert_eq!(same_process.sweep().await.unwrap().orphans, 0, "their records may still come");
+    drop(same_process);
+    world.blobs.close().await;
+    world.blobs = store(world.folder.path());
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let done = world.reclaimer().sweep().await.unwrap();
+    assert_eq!((done.orphans, done.looked_at), (2, 4));
+    assert_eq!(world.content("kept").await, vec![b'k'; 300_000]);
+    assert_eq!(world.content("small").await, vec![b's'; 100]);
+}
+
+#[tokio::test]
+async fn overwritten_blobs_give_their_space_back() {
+    let world = world().await;
+    for _ in 0..200 {
+        world.put("hot", 4000, true).await;
+    }
+    world.put("cold", 4000, true).await;
+    world.put("large", 300_000, true).await;
+    world.put("large", 300_000, true).await;
+    let before = world.disk_len();
+    let reclaimer = world.reclaimer();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(reclaimer.drain().await.unwrap().displaced, 200);
+    reclaimer.compact().await.unwrap();
+    let after = world.disk_len();
+    assert!(after < before / 2, "{before} bytes became {after}");
+    assert_eq!(world.content("hot").await, vec![b'h'; 4000]);
+    assert_eq!(world.content("cold").await, vec![b'c'; 4000]);
+}
+
+#[tokio::test]
+async fn live_blobs_move_out_of_dead_segments_and_stay_readable() {
+    let world = world().await;
+    world.put("anchor", 4000, true).await;
+    for _ in 0..40 {
+        world.put("hot", 4000, true).await;
+    }
+    let was = world.blob_of("anchor").await;
+    let reclaimer = world.reclaimer();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    reclaimer.drain().await.unwrap();
+    assert!(reclaimer.compact().await.unwrap().moved >= 1);
+    assert_ne!(world.blob_of("anchor").await.id, was.id);
+    assert_eq!(world.content("anchor").await, vec![b'a'; 4000]);
+    assert!(matches!(world.blobs.open(&was).await.map(drop), Err(BlobError::NotFound(_))));
+}

@@ -246,7 +246,7 @@ fn require_signed_headers(parts: &Parts, signed: &[&str]) -> Result<(), AuthErro
     }
     for name in parts.headers.keys() {
         let name = name.as_str();
-        if name.starts_with("x-amz-") && signed.binary_search(&name).is_err() {
+        if name.starts_with(crate::http::header::AMZ_PREFIX) && signed.binary_search(&name).is_err() {
             missing.push(name);
         }
     }

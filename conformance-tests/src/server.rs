@@ -1,0 +1,130 @@
+//! Starts the built `sealgate` on a free port, and stops, kills and starts it again on the same folder.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use tempfile::TempDir;
+
+/// The access key that started gateways have.
+pub const ACCESS_KEY_ID: &str = "AKIACONFORMANCETESTS";
+/// Its secret.
+pub const SECRET_ACCESS_KEY: &str = "conformance/tests/conformance/tests/1234";
+/// How long a start may take: the machine may be busy.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A running gateway.
+pub struct Server {
+    child: Child,
+    /// `http://127.0.0.1:PORT`.
+    pub endpoint: String,
+    /// What it printed when it started.
+    pub greeting: Vec<String>,
+    /// Its data folder.
+    pub data: PathBuf,
+    folder: Option<TempDir>,
+}
+
+/// The built binary: beside the program that asks, or where `SEALGATE_BIN` says.
+pub fn binary() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("SEALGATE_BIN") {
+        return Ok(path.into());
+    }
+    let own = std::env::current_exe()?;
+    let folder = own.ancestors().find(|folder| folder.join("sealgate").is_file());
+    let folder =
+        folder.context("there is no sealgate binary; build it first: cargo build --workspace --bins")?;
+    Ok(folder.join("sealgate"))
+}
+
+impl Server {
+    /// Starts a gateway on a fresh folder.
+    pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// As [`Server::start`], with further arguments.
+    pub fn start_with(arguments: &[&str]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let data = folder.path().join("data");
+        let mut server = Self::start_on(&data, arguments)?;
+        server.folder = Some(folder);
+        Ok(server)
+    }
+
+    /// Starts a gateway on this folder.
+    pub fn start_on(data: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut child = Command::new(binary()?)
+            .args(["--listen", "127.0.0.1:0", "--log", "warn", "--min-free-mib", "16", "--data"])
+            .arg(data)
+            .args(arguments)
+            .env("SEALGATE_ROOT_ACCESS_KEY_ID", ACCESS_KEY_ID)
+            .env("SEALGATE_ROOT_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("sealgate does not start")?;
+        let stdout = child.stdout.take().context("its output is piped")?;
+        let mut greeting = Vec::new();
+        let began = Instant::now();
+        for line in BufReader::new(stdout).lines() {
+            let line = line?;
+            let is_last = line.trim_start().starts_with("aws s3 cp");
+            greeting.push(line);
+            if is_last {
+                break;
+            }
+            ensure!(began.elapsed() < START_TIMEOUT, "sealgate takes too long to start");
+        }
+        let endpoint = greeting.iter().find_map(|line| line.trim().strip_prefix("S3 endpoint"));
+        let Some(endpoint) = endpoint.map(|text| text.trim().to_owned()) else {
+            let status = child.wait()?;
+            bail!("sealgate ended with {status} before it told its endpoint");
+        };
+        Ok(Self { child, endpoint, greeting, data: data.to_owned(), folder: None })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it as a power cut would (SIGKILL) and starts it again on the same folder.
+    pub fn kill_and_restart(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        self.restart()
+    }
+
+    /// Starts it again on the same folder, once it has ended.
+    pub fn restart(&mut self) -> anyhow::Result<()> {
+        let again = Self::start_on(&self.data, &[])?;
+        let folder = self.folder.take();
+        *self = again;
+        self.folder = folder;
+        Ok(())
+    }
+
+    /// Asks it to stop (SIGTERM) and answers its exit code.
+    pub fn stop(&mut self) -> anyhow::Result<Option<i32>> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        Ok(self.child.wait()?.code())
+    }
+
+    /// Runs another command of the binary on the folder of this stopped gateway.
+    pub fn command(&self, arguments: &[&str]) -> anyhow::Result<std::process::Output> {
+        let mut command = Command::new(binary()?);
+        command.args(arguments).arg("--data").arg(&self.data).args(["--log", "error"]);
+        Ok(command.output()?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

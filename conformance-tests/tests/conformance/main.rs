@@ -1,0 +1,10 @@
+//! Black-box tests over HTTP against the built gateway, with real clients.
+#![allow(clippy::unwrap_used, missing_docs)] // Tests may.
+
+mod aws_cli;
+mod client;
+mod conditional;
+mod crash;
+mod host;
+mod matrix;
+mod refusals;

@@ -1,0 +1,228 @@
+//! A load: what is done how often, and what came of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use bytes::Bytes;
+use http::Method;
+
+use super::client::Connection;
+use super::{Shape, Target, process};
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Put,
+    Get,
+    Head,
+    List,
+    Delete,
+    Multipart,
+}
+
+/// An operation and its shape.
+#[derive(Debug, Clone)]
+pub(crate) struct Load {
+    pub(crate) operation: Operation,
+    pub(crate) shape: Shape,
+}
+
+/// What a run came to.
+pub(crate) struct Outcome {
+    name: String,
+    ops: usize,
+    bytes: u64,
+    wall: Duration,
+    /// In order.
+    latencies: Vec<Duration>,
+    cpu_s: Option<f64>,
+    peak_mib: Option<u64>,
+}
+
+impl Load {
+    /// Prepares, runs, and answers the run whose CPU time (or wall time) is the median.
+    pub(crate) async fn run(&self, target: &Target) -> anyhow::Result<Outcome> {
+        let body = Bytes::from(vec![0x5c_u8; self.shape.size]);
+        self.prepare(target, &body).await?;
+        let mut outcomes = Vec::new();
+        for _ in 0..target.runs.max(1) {
+            outcomes.push(self.run_once(target, &body).await?);
+        }
+        let key = |outcome: &Outcome| outcome.cpu_s.unwrap_or(outcome.wall.as_secs_f64());
+        outcomes.sort_by(|a, b| key(a).total_cmp(&key(b)));
+        let middle = outcomes.len() / 2;
+        Ok(outcomes.swap_remove(middle))
+    }
+
+    fn folder(&self) -> String {
+        format!("{:?}-{}-{}", self.shape.sse, self.shape.size, self.shape.objects).to_lowercase()
+    }
+
+    /// Makes the bucket, and the objects that are to be there.
+    async fn prepare(&self, target: &Target, body: &Bytes) -> anyhow::Result<()> {
+        let mut connection = Connection::open(target).await?;
+        connection.send(Method::PUT, &format!("/{}", target.bucket), &[], Bytes::new()).await?;
+        let objects = match self.operation {
+            Operation::Get | Operation::Head | Operation::List => self.shape.objects,
+            Operation::Delete => self.shape.count * target.runs.max(1),
+            Operation::Put | Operation::Multipart => 0,
+        };
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut workers = Vec::new();
+        for _ in 0..16.min(objects) {
+            let (target, next, body) = (target.clone(), next.clone(), body.clone());
+            let (folder, headers) = (self.folder(), self.shape.sse.write_headers());
+            workers.push(tokio::spawn(async move {
+                let mut connection = Connection::open(&target).await?;
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= objects {
+                        return anyhow::Ok(());
+                    }
+                    let path = format!("/{}/{folder}/{n:08}", target.bucket);
+                    connection.send(Method::PUT, &path, &headers, body.clone()).await?;
+                }
+            }));
+        }
+        for worker in workers {
+            worker.await??;
+        }
+        Ok(())
+    }
+
+    async fn run_once(&self, target: &Target, body: &Bytes) -> anyhow::Result<Outcome> {
+        let cpu_before = target.pid.map(process::cpu_s).transpose()?;
+        let next = Arc::new(AtomicUsize::new(0));
+        let began = Instant::now();
+        let mut workers = Vec::new();
+        for _ in 0..self.shape.concurrency {
+            let (load, target, next, body) = (self.clone(), target.clone(), next.clone(), body.clone());
+            workers.push(tokio::spawn(async move {
+                let mut connection = Connection::open(&target).await?;
+                let (mut latencies, mut bytes) = (Vec::new(), 0);
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= load.shape.count {
+                        return anyhow::Ok((latencies, bytes));
+                    }
+                    let began = Instant::now();
+                    bytes += load.operate(&mut connection, &target, n, &body).await? as u64;
+                    latencies.push(began.elapsed());
+                }
+            }));
+        }
+        let (mut latencies, mut bytes) = (Vec::new(), 0);
+        for worker in workers {
+            let (of_worker, bytes_of_worker) = worker.await??;
+            latencies.extend(of_worker);
+            bytes += bytes_of_worker;
+        }
+        let wall = began.elapsed();
+        latencies.sort_unstable();
+        let cpu_s = match (target.pid, cpu_before) {
+            (Some(pid), Some(before)) => Some(process::cpu_s(pid)? - before),
+            _ => None,
+        };
+        let peak_mib = target.pid.map(process::Memory::of).transpose()?.map(|memory| memory.peak_mib);
+        let name = format!("{:?} {} {:?}", self.operation, self.shape.size, self.shape.sse);
+        Ok(Outcome { name, ops: latencies.len(), bytes, wall, latencies, cpu_s, peak_mib })
+    }
+
+    /// One operation; answers the bytes of content that it moved.
+    async fn operate(
+        &self,
+        connection: &mut Connection,
+        target: &Target,
+        n: usize,
+        body: &Bytes,
+    ) -> anyhow::Result<usize> {
+        let (bucket, folder, shape) = (&target.bucket, self.folder(), &self.shape);
+        let existing = format!("/{bucket}/{folder}/{:08}", n % shape.objects.max(1));
+        match self.operation {
+            Operation::Put => {
+                let path = format!("/{bucket}/put/{n:08}");
+                connection.send(Method::PUT, &path, &shape.sse.write_headers(), body.clone()).await?;
+                Ok(body.len())
+            }
+            Operation::Get => {
+                let mut headers = shape.sse.read_headers();
+                if let Some(slots) = shape.size.checked_div(shape.range) {
+                    let first = (n * 7919 % slots.max(1)) * shape.range;
+                    headers.push(("range", format!("bytes={first}-{}", first + shape.range - 1)));
+                }
+                Ok(connection.send(Method::GET, &existing, &headers, Bytes::new()).await?.body_len)
+            }
+            Operation::Head => {
+                connection.send(Method::HEAD, &existing, &shape.sse.read_headers(), Bytes::new()).await?;
+                Ok(0)
+            }
+            Operation::List => {
+                let path = format!("/{bucket}?list-type=2&max-keys=1000&prefix={folder}%2F");
+                Ok(connection.send(Method::GET, &path, &[], Bytes::new()).await?.body_len)
+            }
+            Operation::Delete => {
+                connection.send(Method::DELETE, &existing, &[], Bytes::new()).await?;
+                Ok(0)
+            }
+            Operation::Multipart => {
+                let path = format!("/{bucket}/multipart/{n:08}");
+                let created = format!("{path}?uploads=");
+                let headers = shape.sse.write_headers();
+                let created = connection.send(Method::POST, &created, &headers, Bytes::new()).await?;
+                let text = String::from_utf8_lossy(&created.head).into_owned();
+                let upload = text.split("<UploadId>").nth(1).and_then(|rest| rest.split('<').next());
+                let upload = upload.context("no upload id")?;
+                let mut parts = String::new();
+                for (number, start) in (1..).zip((0..body.len()).step_by(shape.part_size)) {
+                    let part = body.slice(start..(start + shape.part_size).min(body.len()));
+                    let path = format!("{path}?partNumber={number}&uploadId={upload}");
+                    let sent = connection.send(Method::PUT, &path, &shape.sse.read_headers(), part).await?;
+                    let etag = sent.headers.get("etag").and_then(|v| v.to_str().ok()).unwrap_or_default();
+                    parts += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
+                }
+                let complete = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
+                let path = format!("{path}?uploadId={upload}");
+                connection.send(Method::POST, &path, &shape.sse.read_headers(), complete.into()).await?;
+                Ok(body.len())
+            }
+        }
+    }
+}
+
+impl Outcome {
+    /// The columns of what `Display` writes.
+    pub(crate) const HEADER: &str = "operation                          ops/s      MB/s    p50 ms    p99 ms    max ms  CPU ms/op  CPU s/GB  peak MiB";
+
+    pub(crate) fn ops_per_s(&self) -> f64 {
+        self.ops as f64 / self.wall.as_secs_f64()
+    }
+
+    /// The server's CPU milliseconds per operation; not a number without its process id.
+    pub(crate) fn cpu_ms_per_op(&self) -> f64 {
+        self.cpu_s.map_or(f64::NAN, |cpu| cpu * 1000.0 / self.ops as f64)
+    }
+
+    /// The server's CPU seconds per gigabyte (10⁹ bytes) moved.
+    pub(crate) fn cpu_s_per_gb(&self) -> f64 {
+        self.cpu_s.map_or(f64::NAN, |cpu| cpu * 1e9 / self.bytes as f64)
+    }
+
+    fn quantile_ms(&self, of: f64) -> f64 {
+        let at = ((self.latencies.len() as f64 * of) as usize).min(self.latencies.len().saturating_sub(1));
+        self.latencies.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mb_per_s = self.bytes as f64 / 1e6 / self.wall.as_secs_f64();
+        write!(f, "{:30} {:9.0} {mb_per_s:9.1}", self.name, self.ops_per_s())?;
+        for of in [0.5, 0.99, 1.0] {
+            write!(f, " {:9.2}", self.quantile_ms(of))?;
+        }
+        let peak = self.peak_mib.map_or_else(|| "-".to_owned(), |mib| mib.to_string());
+        write!(f, " {:10.3} {:9.3} {peak:>9}", self.cpu_ms_per_op(), self.cpu_s_per_gb())
+    }
+}

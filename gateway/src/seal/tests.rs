@@ -162,3 +162,36 @@ proptest! {
         prop_assert!(opened == plain[from..to]);
     }
 }
+
+/// Messages made by `vectors/make_vectors.py`, which shares no code with this crate.
+#[test]
+fn an_independent_implementation_makes_the_same_bytes() {
+    use sha2::Digest;
+    let vectors: serde_json::Value = serde_json::from_str(include_str!("vectors/vectors.json")).unwrap();
+    let bytes = |value: &serde_json::Value| hex::decode(value.as_str().unwrap()).unwrap();
+    let vectors = vectors.as_array().unwrap();
+    assert_eq!(vectors.len(), 12);
+    for vector in vectors {
+        let list = |name: &str| vector[name].as_array().unwrap().clone();
+        let layers = list("keys")
+            .iter()
+            .map(|key| ContentKey(Secret32::take(&mut bytes(key).try_into().unwrap())))
+            .collect();
+        let keys = ContentKeys { layers };
+        let salts: Vec<[u8; SALT_LEN]> = list("salts").iter().map(|s| bytes(s).try_into().unwrap()).collect();
+        let context = SealContext {
+            version: VersionId::from_bytes(bytes(&vector["version"]).try_into().unwrap()),
+            part: vector["part"].as_u64().unwrap() as u16,
+        };
+        let plain = plain(vector["plain_len"].as_u64().unwrap() as usize);
+        let mut sealer = Sealer::new(&keys, context, &salts);
+        let mut sealed = Vec::new();
+        sealer.update(&plain, &mut sealed);
+        sealer.finish(&mut sealed);
+        assert_eq!(sealed.len() as u64, vector["stored_len"].as_u64().unwrap());
+        assert_eq!(sealed[..72], bytes(&vector["head"])[..]);
+        assert_eq!(hex::encode(sha2::Sha256::digest(&sealed)), vector["sha256"].as_str().unwrap());
+        let whole = PlainRange { offset: 0, len: plain.len() as u64 };
+        assert!(open_range(&sealed, &keys, context, plain.len(), whole, 100_000).unwrap() == plain);
+    }
+}

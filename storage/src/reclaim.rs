@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::blob::fs::FsBlobStore;
-use crate::blob::{BlobError, BlobRef, BlobStore, SizeHint, StoredRange};
+use crate::blob::{BlobError, BlobInfo, BlobOwner, BlobStore, SizeHint, StoredRange};
 use crate::catalog::{Catalog, CatalogError, OwnerState};
-use crate::name::{BlobId, Timestamp};
+use crate::name::Timestamp;
 
 /// Why a round of reclaim ended early; what it did until then is done.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,7 @@ pub struct ReclaimOptions {
     pub orphan_grace: Duration,
     /// The part of a segment that must be dead for its live blobs to be moved out, in percent.
     pub dead_percent_min: u64,
-    /// The pace of moving, in bytes per second.
+    /// The pace of moving and of scrubbing, in bytes per second.
     pub move_len_per_s: u64,
 }
 
@@ -55,10 +55,14 @@ pub struct Reclaimed {
     pub looked_at: u64,
     /// Live blobs moved out of mostly dead segments.
     pub moved: u64,
+    /// Blobs that a scrub found to be other bytes than were written.
+    pub damaged: u64,
 }
 
 /// Blobs of one look at the store or the queue.
 const PAGE_LEN: usize = 256;
+/// Blobs of one step of a scrub, between which it keeps its pace.
+const SCRUB_PAGE_LEN: usize = 16;
 
 /// Frees the space of a store on a local disk.
 pub struct Reclaimer {
@@ -96,7 +100,6 @@ impl Reclaimer {
     /// Looks at every blob for orphans.
     pub async fn sweep(&self) -> Result<Reclaimed, ReclaimError> {
         let mut done = Reclaimed::default();
-        let grace_ms = self.options.orphan_grace.as_millis() as u64;
         let mut after = None;
         loop {
             let page = self.blobs.list(after, PAGE_LEN).await?;
@@ -104,13 +107,7 @@ impl Reclaimer {
             after = Some(last.blob.id);
             for info in &page {
                 done.looked_at += 1;
-                let is_old = info.finished < self.opened
-                    || info.finished.unix_ms().saturating_add(grace_ms) < Timestamp::now().unix_ms();
-                let orphan = match self.catalog.owner_state(&info.owner, info.blob.id).await? {
-                    OwnerState::Alive => false,
-                    OwnerState::Dead | OwnerState::Unknown => is_old,
-                };
-                if orphan {
+                if self.is_orphan(info).await? {
                     self.blobs.delete(&info.blob.id).await?;
                     done.orphans += 1;
                 }
@@ -118,6 +115,40 @@ impl Reclaimer {
         }
         self.blobs.tidy().await?;
         Ok(done)
+    }
+
+    /// No record refers to it, and no write that may still run made it.
+    async fn is_orphan(&self, info: &BlobInfo) -> Result<bool, ReclaimError> {
+        let grace_ms = self.options.orphan_grace.as_millis() as u64;
+        let is_old = info.finished < self.opened
+            || info.finished.unix_ms().saturating_add(grace_ms) < Timestamp::now().unix_ms();
+        Ok(match self.catalog.owner_state(&info.owner, info.blob.id).await? {
+            OwnerState::Alive => false,
+            OwnerState::Dead | OwnerState::Unknown => is_old,
+        })
+    }
+
+    /// Compares every stored byte with the checksums it was stored with; it takes no key. Damage is logged and counted.
+    pub async fn scrub(&self) -> Result<Reclaimed, ReclaimError> {
+        let mut done = Reclaimed::default();
+        let mut after = None;
+        loop {
+            let page = self.blobs.scrub(after, SCRUB_PAGE_LEN).await?;
+            done.looked_at += page.sound + page.damaged.len() as u64;
+            done.damaged += page.damaged.len() as u64;
+            for (blob, why) in &page.damaged {
+                tracing::error!(%blob, why, "a blob is damaged");
+            }
+            let Some(last) = page.last else { return Ok(done) };
+            after = Some(last);
+            self.pause(page.sound_len).await;
+        }
+    }
+
+    /// Keeps the pace after this many bytes.
+    async fn pause(&self, len: u64) {
+        let pause_us = u128::from(len) * 1_000_000 / u128::from(self.options.move_len_per_s.max(1));
+        tokio::time::sleep(Duration::from_micros(pause_us as u64)).await;
     }
 
     /// Moves live blobs out of mostly dead segments, which go with their last blob. Costs next to nothing where there
@@ -134,30 +165,54 @@ impl Reclaimer {
                     if !FsBlobStore::same_segment(&first, &info.blob.id) {
                         break 'segment;
                     }
-                    if self.catalog.owner_state(&info.owner, info.blob.id).await? != OwnerState::Alive {
+                    if self.is_orphan(info).await? {
+                        self.blobs.delete(&info.blob.id).await?;
+                        done.orphans += 1;
                         continue;
                     }
-                    done.moved += u64::from(self.move_blob(&info.owner, info.blob).await?);
-                    let pause_us = info.blob.stored_len.0 * 1_000_000 / self.options.move_len_per_s.max(1);
-                    tokio::time::sleep(Duration::from_micros(pause_us)).await;
+                    match self.move_blob(info).await {
+                        Ok(is_moved) => done.moved += u64::from(is_moved),
+                        // Displaced and deleted beside us.
+                        Err(ReclaimError::Blob(BlobError::NotFound(_))) => {}
+                        Err(ReclaimError::Blob(error @ BlobError::Corrupt(..))) => {
+                            tracing::error!(
+                                error = &error as &dyn std::error::Error,
+                                "a damaged blob stays where it is"
+                            );
+                        }
+                        Err(error) => return Err(error),
+                    }
+                    self.pause(info.blob.stored_len.0).await;
                 }
             }
         }
         Ok(done)
     }
 
-    /// Copies a blob and lets its record refer to the copy; whoever changed the record meanwhile wins.
-    async fn move_blob(&self, owner: &crate::blob::BlobOwner, from: BlobRef) -> Result<bool, ReclaimError> {
-        let reader = self.blobs.open(&from).await?;
+    /// Copies a live blob and lets its record refer to the copy; whoever changed the record meanwhile wins.
+    async fn move_blob(&self, info: &BlobInfo) -> Result<bool, ReclaimError> {
+        let BlobInfo { blob: from, owner, .. } = info;
+        if self.is_read(owner) || self.catalog.owner_state(owner, from.id).await? != OwnerState::Alive {
+            return Ok(false);
+        }
+        let reader = self.blobs.open(from).await?;
         let content = reader.read(StoredRange { offset: 0, len: from.stored_len.0 as usize }).await?;
-        let trailer = self.blobs.read_trailer(&from).await?;
+        let trailer = self.blobs.read_trailer(from).await?;
         let mut writer = self.blobs.create(owner.clone(), SizeHint::Exact(from.stored_len.0)).await?;
         writer.write(content.freeze()).await?;
         let to = writer.finish(trailer).await?;
-        let is_moved = self.catalog.relocate(owner, from, to).await?;
-        let unneeded: BlobId = if is_moved { from.id } else { to.id };
-        self.blobs.delete(&unneeded).await?;
+        let is_moved = self.catalog.relocate(owner, *from, to).await?;
+        match is_moved {
+            // A reader that came meanwhile may hold the old address: a later round finds an orphan.
+            true if self.is_read(owner) => {}
+            true => self.blobs.delete(&from.id).await?,
+            false => self.blobs.delete(&to.id).await?,
+        }
         Ok(is_moved)
+    }
+
+    fn is_read(&self, owner: &BlobOwner) -> bool {
+        matches!(owner, BlobOwner::Content { version, .. } if self.catalog.is_pinned(*version))
     }
 }
 

@@ -88,7 +88,7 @@ impl Catalog {
         self.shared.pins.pin(content)
     }
 
-    pub(super) fn is_pinned(&self, content: VersionId) -> bool {
+    pub(crate) fn is_pinned(&self, content: VersionId) -> bool {
         self.shared.pins.holds(content)
     }
 

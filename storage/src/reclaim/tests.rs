@@ -1,6 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::blob::BlobRef;
 use crate::blob::fs::FsOptions;
 use crate::catalog::{
     Bucket, Content, Layout, ObjectRecord, ObjectVersion, Precondition, SystemHeaders, Trailer, VersionKind,
@@ -166,4 +167,105 @@ async fn live_blobs_move_out_of_dead_segments_and_stay_readable() {
     assert_ne!(world.blob_of("anchor").await.id, was.id);
     assert_eq!(world.content("anchor").await, vec![b'a'; 4000]);
     assert!(matches!(world.blobs.open(&was).await.map(drop), Err(BlobError::NotFound(_))));
+}
+
+#[tokio::test]
+async fn what_is_read_is_not_moved() {
+    let world = world().await;
+    world.put("anchor", 4000, true).await;
+    for _ in 0..40 {
+        world.put("hot", 4000, true).await;
+    }
+    let was = world.blob_of("anchor").await;
+    let reclaimer = world.reclaimer();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    reclaimer.drain().await.unwrap();
+    let anchor = ObjectKey::parse("anchor").unwrap();
+    let version = world.catalog.current(&world.bucket, &anchor).await.unwrap().unwrap().version;
+    let pin = world.catalog.pin(version);
+    reclaimer.compact().await.unwrap();
+    assert_eq!(world.blob_of("anchor").await.id, was.id);
+    drop(pin);
+    reclaimer.compact().await.unwrap();
+    assert_ne!(world.blob_of("anchor").await.id, was.id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn overwrites_race_with_moves_and_win() {
+    let world = Arc::new(world().await);
+    for round in 0..15 {
+        for number in 0..40 {
+            world.put(&format!("{}{number}", round % 10), 1000, true).await;
+        }
+        let reclaimer = Reclaimer {
+            options: ReclaimOptions {
+                dead_percent_min: 0,
+                displaced_grace: Duration::ZERO,
+                ..ReclaimOptions::default()
+            },
+            ..world.reclaimer()
+        };
+        let writer = tokio::spawn({
+            let world = world.clone();
+            async move {
+                for number in (0..40).rev() {
+                    world.put(&format!("{}{number}", round % 10), 2000 + round, true).await;
+                }
+            }
+        });
+        reclaimer.compact().await.unwrap();
+        reclaimer.drain().await.unwrap();
+        writer.await.unwrap();
+        for number in 0..40 {
+            let name = format!("{}{number}", round % 10);
+            assert_eq!(world.content(&name).await, vec![name.as_bytes()[0]; 2000 + round]);
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let reclaimer = world.reclaimer();
+    reclaimer.drain().await.unwrap();
+    let mut live = std::collections::BTreeSet::new();
+    for (round, number) in (0..10).flat_map(|round| (0..40).map(move |number| (round, number))) {
+        live.insert(world.blob_of(&format!("{round}{number}")).await.id);
+    }
+    let later = Reclaimer { opened: Timestamp(u64::MAX), ..reclaimer };
+    later.sweep().await.unwrap();
+    let rows = crate::contract::blob::list_all(&*world.blobs, 100).await;
+    assert_eq!(rows.into_iter().map(|row| row.blob.id).collect::<std::collections::BTreeSet<_>>(), live);
+}
+
+#[tokio::test]
+async fn a_scrub_finds_damage_and_the_queue_goes_on_past_it() {
+    let world = world().await;
+    for number in 0..5 {
+        world.put(&format!("small{number}"), 500, true).await;
+        world.put(&format!("large{number}"), 200_000, true).await;
+    }
+    assert_eq!(world.reclaimer().scrub().await.unwrap(), Reclaimed { looked_at: 10, ..Reclaimed::default() });
+    let damage = |folder: &str, place: fn(usize) -> usize| {
+        let mut paths = vec![world.folder.path().join("blobs").join(folder)];
+        while let Some(path) = paths.pop() {
+            if path.is_dir() {
+                paths.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            } else {
+                let mut bytes = std::fs::read(&path).unwrap();
+                let at = place(bytes.len());
+                bytes[at] ^= 1;
+                std::fs::write(&path, bytes).unwrap();
+                return;
+            }
+        }
+    };
+    damage("files", |_| 100_000);
+    assert_eq!(world.reclaimer().scrub().await.unwrap().damaged, 1);
+    damage("segments", |_| 32 + 100);
+    assert_eq!(world.reclaimer().scrub().await.unwrap().damaged, 2);
+    // The first frame's header: its blob can't even be found any more.
+    damage("segments", |_| 32 + 10);
+    for number in 0..5 {
+        world.put(&format!("small{number}"), 500, true).await;
+    }
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(world.reclaimer().drain().await.unwrap().displaced, 5);
+    assert_eq!(world.content("small0").await, vec![b's'; 500]);
 }

@@ -261,6 +261,22 @@ impl Tail {
     }
 }
 
+impl Tail {
+    /// Are the stored bytes those that were written?
+    pub fn fits(&self, file: &File) -> io::Result<bool> {
+        let mut crc = Digest::new(CrcAlgorithm::Crc32Iscsi);
+        let mut buffer = vec![0; WRITE_LEN];
+        let mut at = 0;
+        while at < self.stored_len {
+            let piece = (self.stored_len - at).min(WRITE_LEN as u64) as usize;
+            file.read_exact_at(&mut buffer[..piece], at)?;
+            crc.update(&buffer[..piece]);
+            at += piece as u64;
+        }
+        Ok(crc.finalize() as u32 == self.content_crc)
+    }
+}
+
 /// A large blob being written: one write is under way while the next is gathered.
 pub(super) struct FileWriter {
     files: Arc<Files>,

@@ -5,6 +5,7 @@ mod committer;
 mod file;
 mod frame;
 mod io;
+mod listing;
 mod segment;
 mod space;
 #[cfg(test)]
@@ -23,8 +24,9 @@ use parking_lot::Mutex;
 use self::address::{Address, FrameAddress};
 use self::committer::{Committer, Queue};
 use self::file::{FileWriter, Files, Tail};
-use self::frame::{Builder, HEADER_LEN, Header, Scan};
+use self::frame::{Builder, HEADER_LEN, Header};
 use self::io::{blocking, open_read, read_exact_at};
+use self::listing::{Depth, Row};
 use self::segment::{SEGMENT_HEADER_LEN, Segment, Segments};
 use self::space::Space;
 use super::owner::MAX_OWNER_LEN;
@@ -60,6 +62,19 @@ pub struct FsBlobStore {
     space: Arc<Space>,
     options: FsOptions,
     committer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What a look at stored bytes found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scrubbed {
+    /// Blobs that are what was written.
+    pub sound: u64,
+    /// Their stored bytes.
+    pub sound_len: u64,
+    /// Blobs that are not, and what is wrong with each.
+    pub damaged: Vec<(BlobId, &'static str)>,
+    /// The last blob looked at.
+    pub last: Option<BlobId>,
 }
 
 impl FsBlobStore {
@@ -115,6 +130,25 @@ impl FsBlobStore {
             (Some(Address::Frame(one)), Some(Address::Frame(other))) => one.segment == other.segment,
             _ => false,
         }
+    }
+
+    /// Reads up to `limit` finished blobs with ids above `after` and compares them with the checksums they were stored
+    /// with; it takes no key. `last` of the answer is where to go on, `None` at the end.
+    pub async fn scrub(&self, after: Option<BlobId>, limit: usize) -> Result<Scrubbed, BlobError> {
+        let (files, segments) = (self.files.clone(), self.segments.clone());
+        let page = blocking(move || listing::page(&files, &segments, after, limit, Depth::Content));
+        let page = page.await.map_err(BlobError::Unavailable)?;
+        let mut scrubbed = Scrubbed { last: page.last().map(Row::id), ..Scrubbed::default() };
+        for row in page {
+            match row {
+                Row::Sound(info) => {
+                    scrubbed.sound += 1;
+                    scrubbed.sound_len += info.blob.stored_len.0;
+                }
+                Row::Damaged(id, why) => scrubbed.damaged.push((id, why)),
+            }
+        }
+        Ok(scrubbed)
     }
 
     /// Writes down which frames are dead, and removes empty folders.
@@ -265,6 +299,14 @@ impl BlobStore for FsBlobStore {
             Some(Address::Frame(address)) => {
                 let (segment, _, header) = match self.frame(*blob, address).await {
                     Err(BlobError::NotFound(_)) => return Ok(()),
+                    Err(error @ BlobError::Corrupt(..)) => {
+                        // Nobody knows any more whether it was counted, so its segment stays; nothing else may wait for it.
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "a damaged blob keeps its space"
+                        );
+                        return Ok(());
+                    }
                     other => other?,
                 };
                 if self.segments.kill(&segment, address.offset, header.frame_len() as u32) {
@@ -280,99 +322,17 @@ impl BlobStore for FsBlobStore {
     async fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<BlobInfo>, BlobError> {
         let (files, segments) = (self.files.clone(), self.segments.clone());
         let listed = blocking(move || {
-            let mut rows = Vec::new();
-            let mut first = FrameAddress { segment: 0, offset: 0, nonce: [0; 6] };
-            let mut after_file = None;
-            let files_too = match after.as_ref().map(Address::parse) {
-                Some(Some(Address::Frame(address))) => {
-                    first = address;
-                    false
-                }
-                Some(Some(Address::File(address))) => {
-                    after_file = Some(address);
-                    true
-                }
-                Some(None) | None => true,
-            };
-            if files_too {
-                list_files(&files, after_file, limit, &mut rows)?;
+            let (mut rows, mut after) = (Vec::new(), after);
+            while rows.len() < limit {
+                let page = listing::page(&files, &segments, after, limit - rows.len(), Depth::Rows)?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.id());
+                rows.extend(page.into_iter().filter_map(Row::sound));
             }
-            list_frames(&segments, first, limit, &mut rows)?;
             Ok(rows)
         });
         listed.await.map_err(BlobError::Unavailable)
     }
-}
-
-fn list_files(
-    files: &Files,
-    mut after: Option<address::FileAddress>,
-    limit: usize,
-    rows: &mut Vec<BlobInfo>,
-) -> std_io::Result<()> {
-    while rows.len() < limit {
-        let page = files.list(after, limit - rows.len())?;
-        let Some(&last) = page.last() else { break };
-        after = Some(last);
-        for address in page {
-            let id = address.id();
-            let file = match File::open(files.path(address)) {
-                Err(error) if error.kind() == std_io::ErrorKind::NotFound => continue,
-                other => other?,
-            };
-            match Tail::read(&file, &id)? {
-                Ok(tail) => rows.push(BlobInfo {
-                    blob: BlobRef { id, stored_len: StoredLen(tail.stored_len) },
-                    owner: tail.owner,
-                    finished: Timestamp(address.finished_ms),
-                }),
-                Err(why) => tracing::error!(blob = %id, why, "a corrupt blob is left out of a listing"),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The frames behind `after` (its nonce is not looked at).
-fn list_frames(
-    segments: &Segments,
-    after: FrameAddress,
-    limit: usize,
-    rows: &mut Vec<BlobInfo>,
-) -> std_io::Result<()> {
-    let mut number = after.segment;
-    while rows.len() < limit
-        && let Some(segment) = segments.from(number)
-    {
-        number = segment.number + 1;
-        let file = match segments.file_blocking(segment.number) {
-            Err(error) if error.kind() == std_io::ErrorKind::NotFound => continue,
-            other => other?,
-        };
-        let snapshot = segment.snapshot();
-        let resumes = segment.number == after.segment && after.offset > 0;
-        let start = if resumes { u64::from(after.offset) } else { SEGMENT_HEADER_LEN };
-        let mut scan = Scan::new(&file, start, snapshot.end)?;
-        while rows.len() < limit
-            && let Some(found) = scan.next()?
-        {
-            let offset = found.offset as u32;
-            if (resumes && offset <= after.offset) || snapshot.dead.binary_search(&offset).is_ok() {
-                continue;
-            }
-            let nonce = found.header.nonce;
-            let id = FrameAddress { segment: segment.number, offset, nonce }.id();
-            match found.owner() {
-                Some(owner) => rows.push(BlobInfo {
-                    blob: BlobRef { id, stored_len: StoredLen(found.header.stored_len.into()) },
-                    owner,
-                    finished: Timestamp(found.header.finished_ms),
-                }),
-                None => tracing::error!(blob = %id, "a corrupt blob is left out of a listing"),
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Room for a usual trailer, so that a frame is built in one allocation.

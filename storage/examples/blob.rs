@@ -106,7 +106,7 @@ async fn main() {
         spent.as_secs_f64() * 1e6 / reads
     );
 
-    let content = Bytes::from((0..LARGE_LEN).map(|i| (i * 31 >> 3) as u8).collect::<Vec<_>>());
+    let content = Bytes::from((0..LARGE_LEN).map(|i| ((i * 31) >> 3) as u8).collect::<Vec<_>>());
     for (streams, count) in [(4, 32), (1, 32), (4, 32), (1, 32)] {
         let (started, cpu_before) = (Instant::now(), cpu());
         let mut tasks = tokio::task::JoinSet::new();

@@ -62,7 +62,7 @@ fn child() {
                     let blob = writer.finish(seed.to_string().into()).await.expect("a blob");
                     writeln!(std::io::stdout(), "+ {} {} {seed}", blob.id, blob.stored_len.0)
                         .expect("a line");
-                    if seed % 3 == 0 {
+                    if seed.is_multiple_of(3) {
                         writeln!(std::io::stdout(), "- {} {} {seed}", blob.id, blob.stored_len.0)
                             .expect("a line");
                         store.delete(&blob.id).await.expect("a deletion");

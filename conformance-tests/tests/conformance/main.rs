@@ -7,4 +7,5 @@ mod conditional;
 mod crash;
 mod host;
 mod matrix;
+mod raw;
 mod refusals;

@@ -1,4 +1,4 @@
-//! AES-256-GCM over one chunk, and the keys of a message. Which library does it is decided here alone.
+//! AES-256-GCM, and the keys of a message. Which library does it is decided here alone.
 
 use hkdf::Hkdf;
 use sha2::Sha512;
@@ -57,7 +57,7 @@ impl MessageKey {
 
     /// Seals a chunk in place.
     pub(super) fn seal(&self, index: u64, chunk: &mut [u8]) -> [u8; TAG_LEN] {
-        self.cipher.seal(self.nonce(index), chunk)
+        self.cipher.seal(self.nonce(index), b"", chunk)
     }
 
     /// Opens a chunk in place; its tag stands behind it.
@@ -65,7 +65,7 @@ impl MessageKey {
         if chunk_and_tag.len() < TAG_LEN {
             return Err(OpenError::Truncated);
         }
-        self.cipher.open(self.nonce(index), chunk_and_tag).ok_or(OpenError::Tampered { index })
+        self.cipher.open(self.nonce(index), b"", chunk_and_tag).ok_or(OpenError::Tampered { index })
     }
 
     /// The base nonce XOR the chunk's number as a big-endian integer.
@@ -85,45 +85,47 @@ fn pad(secret: &[u8; 32]) -> Zeroizing<[u8; 64]> {
     padded
 }
 
+/// An expanded key of AES-256-GCM.
 #[cfg(not(feature = "portable-aead"))]
-struct Cipher(aws_lc_rs::aead::LessSafeKey);
+pub(super) struct Cipher(aws_lc_rs::aead::LessSafeKey);
 
 #[cfg(not(feature = "portable-aead"))]
 impl Cipher {
-    fn new(key: &[u8; 32]) -> Self {
+    pub(super) fn new(key: &[u8; 32]) -> Self {
         use aws_lc_rs::aead::{AES_256_GCM, LessSafeKey, UnboundKey};
         Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).expect("32 bytes are a key of AES-256")))
     }
 
-    fn seal(&self, nonce: [u8; NONCE_LEN], chunk: &mut [u8]) -> [u8; TAG_LEN] {
+    pub(super) fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], chunk: &mut [u8]) -> [u8; TAG_LEN] {
         use aws_lc_rs::aead::{Aad, Nonce};
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.0.seal_in_place_separate_tag(nonce, Aad::empty(), chunk);
+        let tag = self.0.seal_in_place_separate_tag(nonce, Aad::from(aad), chunk);
         tag.expect("a chunk is within what GCM seals").as_ref().try_into().expect("a tag has 16 bytes")
     }
 
-    fn open(&self, nonce: [u8; NONCE_LEN], chunk_and_tag: &mut [u8]) -> Option<()> {
+    pub(super) fn open(&self, nonce: [u8; NONCE_LEN], aad: &[u8], chunk_and_tag: &mut [u8]) -> Option<()> {
         use aws_lc_rs::aead::{Aad, Nonce};
         let nonce = Nonce::assume_unique_for_key(nonce);
-        self.0.open_in_place(nonce, Aad::empty(), chunk_and_tag).ok().map(|_| ())
+        self.0.open_in_place(nonce, Aad::from(aad), chunk_and_tag).ok().map(|_| ())
     }
 }
 
+/// An expanded key of AES-256-GCM.
 #[cfg(feature = "portable-aead")]
-struct Cipher(oracle::Oracle);
+pub(super) struct Cipher(oracle::Oracle);
 
 #[cfg(feature = "portable-aead")]
 impl Cipher {
-    fn new(key: &[u8; 32]) -> Self {
+    pub(super) fn new(key: &[u8; 32]) -> Self {
         Self(oracle::Oracle::new(key))
     }
 
-    fn seal(&self, nonce: [u8; NONCE_LEN], chunk: &mut [u8]) -> [u8; TAG_LEN] {
-        self.0.seal(&nonce, chunk)
+    pub(super) fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], chunk: &mut [u8]) -> [u8; TAG_LEN] {
+        self.0.seal(&nonce, aad, chunk)
     }
 
-    fn open(&self, nonce: [u8; NONCE_LEN], chunk_and_tag: &mut [u8]) -> Option<()> {
-        self.0.open(&nonce, chunk_and_tag)
+    pub(super) fn open(&self, nonce: [u8; NONCE_LEN], aad: &[u8], chunk_and_tag: &mut [u8]) -> Option<()> {
+        self.0.open(&nonce, aad, chunk_and_tag)
     }
 }
 
@@ -142,16 +144,26 @@ pub(super) mod oracle {
             Self(Aes256Gcm::new(&(*key).into()))
         }
 
-        pub(in crate::seal) fn seal(&self, nonce: &[u8; NONCE_LEN], chunk: &mut [u8]) -> [u8; TAG_LEN] {
-            let tag = self.0.encrypt_inout_detached(&Nonce::from(*nonce), b"", chunk.into());
+        pub(in crate::seal) fn seal(
+            &self,
+            nonce: &[u8; NONCE_LEN],
+            aad: &[u8],
+            chunk: &mut [u8],
+        ) -> [u8; TAG_LEN] {
+            let tag = self.0.encrypt_inout_detached(&Nonce::from(*nonce), aad, chunk.into());
             tag.expect("a chunk is within what GCM seals").into()
         }
 
         #[cfg(feature = "portable-aead")]
-        pub(in crate::seal) fn open(&self, nonce: &[u8; NONCE_LEN], chunk_and_tag: &mut [u8]) -> Option<()> {
+        pub(in crate::seal) fn open(
+            &self,
+            nonce: &[u8; NONCE_LEN],
+            aad: &[u8],
+            chunk_and_tag: &mut [u8],
+        ) -> Option<()> {
             let (chunk, tag) = chunk_and_tag.split_at_mut(chunk_and_tag.len().checked_sub(TAG_LEN)?);
             let tag = aes_gcm::Tag::try_from(&*tag).ok()?;
-            self.0.decrypt_inout_detached(&Nonce::from(*nonce), b"", chunk.into(), &tag).ok()
+            self.0.decrypt_inout_detached(&Nonce::from(*nonce), aad, chunk.into(), &tag).ok()
         }
     }
 }

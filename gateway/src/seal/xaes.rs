@@ -3,15 +3,16 @@
 
 use aes::Aes256;
 use aes::cipher::{Block, BlockCipherEncrypt, KeyInit};
-use aes_gcm::aead::AeadInOut;
-use aes_gcm::{Aes256Gcm, Nonce, Tag};
 use kms_core::secret::Secret32;
 use zeroize::Zeroizing;
+
+use super::TAG_LEN;
+use super::aead::Cipher;
 
 /// Bytes of a message's random nonce, which stands in front of it.
 pub const NONCE_LEN: usize = 24;
 /// Bytes by which a sealed message is longer than its plain bytes.
-pub const OVERHEAD: usize = NONCE_LEN + 16;
+pub const OVERHEAD: usize = NONCE_LEN + TAG_LEN;
 
 /// A message that does not open: tampered with, bound to something else, or sealed under another key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,25 +49,24 @@ impl Xaes {
         sealed.extend_from_slice(nonce);
         sealed.extend_from_slice(plain);
         let (cipher, short_nonce) = self.derive(nonce);
-        let tag = cipher.encrypt_inout_detached(&short_nonce, aad, (&mut sealed[NONCE_LEN..]).into());
-        sealed.extend_from_slice(&tag.expect("a value is within what GCM seals"));
+        let tag = cipher.seal(short_nonce, aad, &mut sealed[NONCE_LEN..]);
+        sealed.extend_from_slice(&tag);
         sealed
     }
 
     /// Opens what [`Xaes::seal`] made with the same additional data.
     pub fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Unsealable> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(Unsealable)?;
-        let (ciphertext, tag) = rest.split_last_chunk::<16>().ok_or(Unsealable)?;
+        let plain_len = rest.len().checked_sub(TAG_LEN).ok_or(Unsealable)?;
         let (cipher, short_nonce) = self.derive(nonce);
-        let mut plain = ciphertext.to_vec();
-        cipher
-            .decrypt_inout_detached(&short_nonce, aad, (&mut plain[..]).into(), &Tag::from(*tag))
-            .map_err(|_| Unsealable)?;
+        let mut plain = rest.to_vec();
+        cipher.open(short_nonce, aad, &mut plain).ok_or(Unsealable)?;
+        plain.truncate(plain_len);
         Ok(plain)
     }
 
     /// The message's key (the CMAC of two blocks over the first half of its nonce) and the nonce that is left for GCM.
-    fn derive(&self, nonce: &[u8; NONCE_LEN]) -> (Aes256Gcm, Nonce<aes_gcm::aead::consts::U12>) {
+    fn derive(&self, nonce: &[u8; NONCE_LEN]) -> (Cipher, [u8; 12]) {
         let mut key = Zeroizing::new([0; 32]);
         for (half, counter) in key.chunks_exact_mut(16).zip(1..) {
             let mut block = [0, counter, b'X', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -79,7 +79,7 @@ impl Xaes {
             half.copy_from_slice(&block);
         }
         let short_nonce: [u8; 12] = nonce[12..].try_into().expect("the second half of 24 bytes");
-        (Aes256Gcm::new(&(*key).into()), short_nonce.into())
+        (Cipher::new(&key), short_nonce)
     }
 }
 

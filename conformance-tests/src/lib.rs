@@ -1,4 +1,5 @@
-//! What black-box tests and the benchmark share: a launcher of the built gateway.
+//! What black-box tests and the benchmark share: a launcher of the built gateway, a signer, real clients.
 
+pub mod python;
 pub mod server;
 pub mod signer;

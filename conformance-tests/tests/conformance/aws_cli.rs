@@ -1,27 +1,10 @@
-//! The real AWS CLI, installed below `target/` at the first run, against the gateway.
+//! The real AWS CLI, against the gateway.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
-use conformance_tests::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server, binary};
-
-/// The version that is tested against.
-const AWSCLI: &str = "awscli==1.46.3";
-
-/// The CLI's program, installed once for all runs of one build folder.
-fn aws() -> PathBuf {
-    let venv = binary().unwrap().ancestors().nth(2).unwrap().join("aws-cli");
-    let program = venv.join("bin/aws");
-    if !program.exists() {
-        let run = |command: &mut Command| {
-            let output = command.output().expect("python3 with venv is installed");
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        };
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-        run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", AWSCLI]));
-    }
-    program
-}
+use conformance_tests::python;
+use conformance_tests::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server};
 
 fn environment(command: &mut Command, server: &Server) {
     command
@@ -42,7 +25,7 @@ struct Shell<'a> {
 impl Shell<'_> {
     fn output(&self, line: &str) -> Output {
         let mut command = Command::new("bash");
-        let path = format!("{}:{}", aws().parent().unwrap().display(), std::env::var("PATH").unwrap());
+        let path = format!("{}:{}", python::programs().unwrap().display(), std::env::var("PATH").unwrap());
         command.args(["-euo", "pipefail", "-c", line]).current_dir(self.folder).env("PATH", path);
         environment(&mut command, self.server);
         // Version 1 of the CLI presigns with Signature Version 2 unless it is told otherwise; version 2 does not.

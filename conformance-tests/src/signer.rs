@@ -1,74 +1,163 @@
-//! AWS Signature Version 4 in headers, written from its specification and independent of the gateway's own code.
-//! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>
+//! AWS Signature Version 4, written from its specification and independent of the gateway's own code: in headers, in the query
+//! (presigned) and of aws-chunked bodies.
+//! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html>
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderName, HeaderValue, Request};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest, Sha256};
-use time::OffsetDateTime;
 use time::macros::format_description;
+use time::{Duration, OffsetDateTime};
 
-/// Signs requests of one access key for one day, region and service.
+/// What a presigned URL's values keep as it is.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Signs requests of one access key for one moment, region and service.
 #[derive(Debug, Clone)]
 pub struct Signer {
     access_key_id: String,
+    /// `None`: the present moment of each request.
+    at: Option<OffsetDateTime>,
     scope: String,
     signing_key: Vec<u8>,
+}
+
+/// What the signatures of a streaming body's chunks go on from.
+#[derive(Debug, Clone)]
+pub struct Seed {
+    timestamp: String,
+    signature: String,
 }
 
 impl Signer {
     /// For requests of today to S3 in us-east-1.
     pub fn new(access_key_id: &str, secret_access_key: &str) -> Self {
-        let date = timestamp()[..8].to_owned();
+        Self { at: None, ..Self::at(access_key_id, secret_access_key, OffsetDateTime::now_utc()) }
+    }
+
+    /// For requests made, as they claim, at this moment.
+    pub fn at(access_key_id: &str, secret_access_key: &str, at: OffsetDateTime) -> Self {
+        let date = timestamp(at)[..8].to_owned();
         let mut signing_key = format!("AWS4{secret_access_key}").into_bytes();
         for part in [&date, "us-east-1", "s3", "aws4_request"] {
             signing_key = hmac(&signing_key, part.as_bytes());
         }
         let scope = format!("{date}/us-east-1/s3/aws4_request");
-        Self { access_key_id: access_key_id.to_owned(), scope, signing_key }
+        Self { access_key_id: access_key_id.to_owned(), at: Some(at), scope, signing_key }
     }
 
     /// Adds date, payload hash (`UNSIGNED-PAYLOAD`) and signature to a request. Its path and query must be percent-encoded, the
     /// query in order, and all its headers are signed.
     pub fn sign<B>(&self, request: &mut Request<B>) {
-        let timestamp = timestamp();
+        self.sign_as(request, "UNSIGNED-PAYLOAD");
+    }
+
+    /// As [`Signer::sign`], with this payload hash (or word in place of one).
+    pub fn sign_as<B>(&self, request: &mut Request<B>, payload: &str) -> Seed {
+        let timestamp = self.timestamp();
         let headers = request.headers_mut();
         headers.insert(HeaderName::from_static("x-amz-date"), value(&timestamp));
-        headers.insert(HeaderName::from_static("x-amz-content-sha256"), value("UNSIGNED-PAYLOAD"));
-        let mut names: Vec<&str> = request.headers().keys().map(HeaderName::as_str).collect();
-        names.sort_unstable();
-        let signed = names.join(";");
-        let mut canonical = format!(
-            "{}\n{}\n{}\n",
-            request.method(),
-            request.uri().path(),
-            request.uri().query().unwrap_or_default()
-        );
-        for name in &names {
-            let text = request.headers()[*name].to_str().unwrap_or_default();
-            canonical += &format!("{name}:{}\n", text.trim());
-        }
-        canonical += &format!("\n{signed}\nUNSIGNED-PAYLOAD");
-        let to_sign = format!(
-            "AWS4-HMAC-SHA256\n{timestamp}\n{}\n{}",
-            self.scope,
-            hex::encode(Sha256::digest(canonical))
-        );
-        let signature = hex::encode(hmac(&self.signing_key, to_sign.as_bytes()));
+        headers.insert(HeaderName::from_static("x-amz-content-sha256"), value(payload));
+        let (signed, signature) = self.signature(request, &timestamp, payload);
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={signed}, Signature={signature}",
             self.access_key_id, self.scope
         );
         request.headers_mut().insert(http::header::AUTHORIZATION, value(&authorization));
+        Seed { timestamp, signature }
+    }
+
+    /// The path and query of a presigned request, good for so many seconds. All headers of the request are signed.
+    pub fn presign<B>(&self, request: &Request<B>, expires_s: i64) -> String {
+        let timestamp = self.timestamp();
+        let mut names: Vec<&str> = request.headers().keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        let encoded = |text: &str| utf8_percent_encode(text, UNRESERVED).to_string();
+        let mut query: Vec<String> =
+            request.uri().query().into_iter().flat_map(|q| q.split('&')).map(str::to_owned).collect();
+        query.extend([
+            "X-Amz-Algorithm=AWS4-HMAC-SHA256".to_owned(),
+            format!("X-Amz-Credential={}", encoded(&format!("{}/{}", self.access_key_id, self.scope))),
+            format!("X-Amz-Date={timestamp}"),
+            format!("X-Amz-Expires={expires_s}"),
+            format!("X-Amz-SignedHeaders={}", encoded(&names.join(";"))),
+        ]);
+        query.sort_unstable();
+        let target = format!("{}?{}", request.uri().path(), query.join("&"));
+        let mut presigned = Request::new(());
+        *presigned.uri_mut() = target.parse().expect("what was encoded is a path");
+        *presigned.method_mut() = request.method().clone();
+        *presigned.headers_mut() = request.headers().clone();
+        let (_, signature) = self.signature(&presigned, &timestamp, "UNSIGNED-PAYLOAD");
+        format!("{target}&X-Amz-Signature={signature}")
+    }
+
+    /// An aws-chunked body of these chunks (an empty one is added), each signed, and these trailers, signed too where there are
+    /// some. <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html>
+    pub fn chunked(&self, seed: &Seed, chunks: &[&[u8]], trailers: &[(&str, &str)]) -> Vec<u8> {
+        let (mut body, mut previous) = (Vec::new(), seed.signature.clone());
+        let sign = |kind: &str, previous: &str, rest: String| {
+            let to_sign = format!("{kind}\n{}\n{}\n{previous}\n{rest}", seed.timestamp, self.scope);
+            hex::encode(hmac(&self.signing_key, to_sign.as_bytes()))
+        };
+        for chunk in chunks.iter().copied().chain([&[][..]]) {
+            let hashes = format!("{}\n{}", sha256(b""), sha256(chunk));
+            previous = sign("AWS4-HMAC-SHA256-PAYLOAD", &previous, hashes);
+            body.extend_from_slice(format!("{:x};chunk-signature={previous}\r\n", chunk.len()).as_bytes());
+            body.extend_from_slice(chunk);
+            if !chunk.is_empty() || trailers.is_empty() {
+                body.extend_from_slice(b"\r\n");
+            }
+        }
+        if !trailers.is_empty() {
+            let lines: String = trailers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+            let signature = sign("AWS4-HMAC-SHA256-TRAILER", &previous, sha256(lines.as_bytes()));
+            for (name, value) in trailers {
+                body.extend_from_slice(format!("{name}:{value}\r\n").as_bytes());
+            }
+            body.extend_from_slice(format!("x-amz-trailer-signature:{signature}\r\n\r\n").as_bytes());
+        }
+        body
+    }
+
+    /// The signed headers' names and the signature.
+    fn signature<B>(&self, request: &Request<B>, timestamp: &str, payload: &str) -> (String, String) {
+        let mut names: Vec<&str> = request.headers().keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        let signed = names.join(";");
+        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+        let mut canonical = format!("{}\n{path}\n{query}\n", request.method());
+        for name in &names {
+            let text = request.headers()[*name].to_str().unwrap_or_default();
+            canonical += &format!("{name}:{}\n", text.trim());
+        }
+        canonical += &format!("\n{signed}\n{payload}");
+        let hash = sha256(canonical.as_bytes());
+        let to_sign = format!("AWS4-HMAC-SHA256\n{timestamp}\n{}\n{hash}", self.scope);
+        (signed, hex::encode(hmac(&self.signing_key, to_sign.as_bytes())))
+    }
+
+    fn timestamp(&self) -> String {
+        timestamp(self.at.unwrap_or_else(OffsetDateTime::now_utc))
     }
 }
 
-fn timestamp() -> String {
+/// The present moment, moved by so many minutes.
+pub fn in_minutes(minutes: i64) -> OffsetDateTime {
+    OffsetDateTime::now_utc() + Duration::minutes(minutes)
+}
+
+fn timestamp(at: OffsetDateTime) -> String {
     let format = format_description!("[year][month][day]T[hour][minute][second]Z");
-    OffsetDateTime::now_utc().format(format).expect("a time of this century can be written")
+    at.format(format).expect("a time of this century can be written")
 }
 
 fn value(ascii: &str) -> HeaderValue {
     HeaderValue::from_str(ascii).expect("what is signed is ASCII")
+}
+
+fn sha256(data: &[u8]) -> String {
+    hex::encode(Sha256::digest(data))
 }
 
 fn hmac(secret: &[u8], data: &[u8]) -> Vec<u8> {

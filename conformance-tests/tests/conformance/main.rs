@@ -9,3 +9,4 @@ mod host;
 mod matrix;
 mod raw;
 mod refusals;
+mod wire;

@@ -8,5 +8,6 @@ mod crash;
 mod host;
 mod matrix;
 mod raw;
+mod rebuild;
 mod refusals;
 mod wire;

@@ -1,9 +1,11 @@
 //! UploadPartCopy.
 
-use storage::catalog::{ObjectRecord, ObjectVersion, VersionKind};
+use storage::catalog::ObjectRecord;
 
 use super::part::{self, Incoming};
 use crate::api::s3::error::{Code, S3Error};
+use crate::api::s3::ops::object::copy::readable_bucket;
+use crate::api::s3::ops::object::found;
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
 use crate::api::s3::wire::conditional::Conditions;
@@ -11,42 +13,38 @@ use crate::api::s3::wire::copy_source::CopySource;
 use crate::api::s3::wire::multipart::write_copied;
 use crate::api::s3::wire::range::copy_source_range;
 use crate::app::App;
-use crate::authz::{self, Permit};
+use crate::authz::Permit;
 use crate::http::header;
 use crate::seal::PlainRange;
-use crate::sse::{CustomerHeaders, EnvelopePlace, customer_key, response_headers};
-use crate::transfer::egress;
+use crate::sse::{CustomerHeaders, response_headers};
 use crate::transfer::ingest::Source;
 
-/// Stores a range of another object as a part.
+/// `UploadPartCopy`, which stores a range of another object as a part:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html>.
 pub async fn upload_part_copy(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
+    match copy_once(app, &permit, &request).await? {
+        Some(response) => Ok(response),
+        // Once more with the source's record as it is now: nothing was written yet.
+        None => copy_once(app, &permit, &request).await?.ok_or_else(|| Code::InternalError.into()),
+    }
+}
+
+/// `None`: the record of the source was out of date.
+async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Option<S3Response>, S3Error> {
     let bucket = permit.bucket();
     let number = super::part_number(&request.query)?;
-    let headers = &request.headers;
-    let source = headers.get(header::COPY_SOURCE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let source = CopySource::parse(source)?;
-    let source_bucket = app.catalog.bucket(&source.bucket).await?;
-    let read_permit = authz::authorize(&request.identity, "s3:GetObject", Some(source_bucket))?;
-    let source_bucket = read_permit.bucket();
-    let upload = super::upload(app, bucket, &request).await?;
-    let opened = part::open(app, bucket, &upload, &request)?;
+    let source = CopySource::of(request)?;
+    let source_bucket = readable_bucket(app, request, &source).await?;
+    let upload = super::upload(app, bucket, request).await?;
+    let opened = part::open(app, bucket, &upload, request)?;
 
-    let found = app.catalog.current(source_bucket, &source.object).await?;
-    let Some(ObjectVersion { kind: VersionKind::Object(record), last_modified, .. }) = found else {
-        return Err(S3Error::new(Code::NoSuchKey).field("Key", source.object.as_str()));
-    };
-    Conditions::of_copy_source(headers).check_copy_source(&record.etag, last_modified)?;
-    let range = range(headers, &record)?;
-    let customer = customer_key(headers, CustomerHeaders::CopySource, request.channel(app))?;
-    let place = EnvelopePlace {
-        bucket: source_bucket.id,
-        version: record.content.version,
-        bucket_name: &source_bucket.name,
-        object: &source.object,
-    };
-    let keys = app.sse.open(&record.envelope, place, customer.as_ref(), &request.kms_caller())?;
-    let stream =
-        egress::read(&app.catalog, &app.blobs, &record.content, keys, record.plain_len, range).await?;
+    let found = found::find(app, &source_bucket, &source.object).await?;
+    let customer = found::customer_key(app, request, CustomerHeaders::CopySource, &found.sse)?;
+    Conditions::of_copy_source(&request.headers)
+        .check_copy_source(&found.record.etag, found.last_modified)?;
+    let range = range(&request.headers, &found.record)?;
+    let keys = found.open(app, request, &source_bucket, &source.object, customer.as_ref())?;
+    let Some(stream) = found.read(app, keys, range).await? else { return Ok(None) };
 
     let given = match upload.checksum.as_ref() {
         // The bytes are ours: nobody else can tell their checksum.
@@ -64,7 +62,7 @@ pub async fn upload_part_copy(app: &App, permit: Permit, request: S3Request) -> 
     let mut response = response::xml(write_copied("CopyPartResult", &stored.etag, stored.last_modified, sum));
     let customer_md5 = opened.customer.as_ref().map(|customer| customer.md5_base64.as_str());
     response.headers_mut().extend(response_headers(&opened.info, customer_md5));
-    Ok(response)
+    Ok(Some(response))
 }
 
 /// The bytes to copy: all of the source, or the range named.

@@ -23,21 +23,30 @@ use crate::transfer::journal;
 
 /// `CopyObject`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>.
 pub async fn copy_object(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
+    match copy_once(app, &permit, &request).await? {
+        Some(response) => Ok(response),
+        // Once more with the source's record as it is now: nothing was written yet.
+        None => copy_once(app, &permit, &request).await?.ok_or_else(|| Code::InternalError.into()),
+    }
+}
+
+/// `None`: the record of the source was out of date.
+async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Option<S3Response>, S3Error> {
     let bucket = permit.bucket();
     let object = request.object()?;
     let headers = &request.headers;
     let precondition = conditional::write_precondition(headers)?;
     let default = BucketEncryption::of(bucket);
     let plan = sse::plan(headers, default.as_ref(), &request.object_arn(), request.channel(app))?;
-    let replaces = replaces_metadata(&request)?;
+    let replaces = replaces_metadata(request)?;
     let wanted_algorithm = checksum::copy_checksum(headers)?;
     let storage_class =
         headers.contains_key(header::STORAGE_CLASS).then(|| metadata::storage_class(headers)).transpose()?;
 
-    let source = CopySource::of(&request)?;
-    let source_bucket = readable_bucket(app, &request, &source).await?;
+    let source = CopySource::of(request)?;
+    let source_bucket = readable_bucket(app, request, &source).await?;
     let found = found::find(app, &source_bucket, &source.object).await?;
-    let source_customer = found::customer_key(app, &request, CustomerHeaders::CopySource, &found.sse)?;
+    let source_customer = found::customer_key(app, request, CustomerHeaders::CopySource, &found.sse)?;
     Conditions::of_copy_source(headers).check_copy_source(&found.record.etag, found.last_modified)?;
     if found.record.plain_len > MAX_WRITE_LEN {
         return Err(S3Error::invalid_request(
@@ -59,7 +68,7 @@ pub async fn copy_object(app: &App, permit: Permit, request: S3Request) -> Resul
         ));
     }
     write::check_precondition(app, bucket, object, &precondition).await?;
-    let keys = found.open(app, &request, &source_bucket, &source.object, source_customer.as_ref())?;
+    let keys = found.open(app, request, &source_bucket, &source.object, source_customer.as_ref())?;
 
     let mut record = found.record.clone();
     if replaces {
@@ -91,11 +100,11 @@ pub async fn copy_object(app: &App, permit: Permit, request: S3Request) -> Resul
             record.etag = write::opaque_etag();
         }
         let replaced = replace(app, bucket, object, &found, record, &precondition).await?;
-        return respond(&plan, &replaced);
+        return respond(&plan, &replaced).map(Some);
     }
 
     let algorithm = wanted_algorithm.or(stored_algorithm).unwrap_or(ChecksumAlgorithm::Crc64Nvme);
-    let stream = found.read(app, keys, found.whole()).await?;
+    let Some(stream) = found.read(app, keys, found.whole()).await? else { return Ok(None) };
     let version = VersionId::now();
     let place = EnvelopePlace { bucket: bucket.id, version, bucket_name: &bucket.name, object };
     let (envelope, keys) = app.sse.create(&plan, place, &request.kms_caller())?;
@@ -122,7 +131,7 @@ pub async fn copy_object(app: &App, permit: Permit, request: S3Request) -> Resul
         checksum: written.checksum,
         envelope,
     };
-    respond(&plan, &copied)
+    respond(&plan, &copied).map(Some)
 }
 
 /// An object as a copy left it.

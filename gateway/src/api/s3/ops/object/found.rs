@@ -82,15 +82,23 @@ impl Found {
         Ok(app.sse.open(&self.record.envelope, place, customer, &request.kms_caller())?)
     }
 
-    /// A range of its content.
+    /// A range of its content. `None`: the blob that the record names is not there, because it was moved or replaced after the
+    /// record was read; find the object again.
     pub(in crate::api::s3::ops) async fn read(
         &self,
         app: &App,
         keys: ContentKeys,
         range: PlainRange,
-    ) -> Result<ByteStream, EgressError> {
+    ) -> Result<Option<ByteStream>, S3Error> {
         let ObjectRecord { content, plain_len, .. } = &self.record;
-        egress::read(&app.catalog, &app.blobs, content, keys, *plain_len, range).await
+        match egress::read(&app.catalog, &app.blobs, content, keys, *plain_len, range).await {
+            Ok(stream) => Ok(Some(stream)),
+            Err(error @ (EgressError::Blob(BlobError::NotFound(_)) | EgressError::MissingPart)) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "a record was out of date");
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// All of its content.
@@ -114,11 +122,6 @@ impl Found {
         }
         headers.extend(sse::response_headers(&self.sse, customer.map(|c| c.md5_base64.as_str())));
     }
-}
-
-/// The blob that a record names is not there: the record was read before the blob was moved or replaced.
-pub(in crate::api::s3::ops) fn is_out_of_date(error: &EgressError) -> bool {
-    matches!(error, EgressError::Blob(BlobError::NotFound(_)) | EgressError::MissingPart)
 }
 
 /// Sets a header whose value is ours; one that can't stand in a header is left out.

@@ -36,14 +36,7 @@ async fn get_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Opt
     let customer = found::customer_key(app, request, CustomerHeaders::Object, &found.sse)?;
     let selected = select(app, request, &found).await?;
     let keys = found.open(app, request, bucket, object, customer.as_ref())?;
-    let stream = match found.read(app, keys, selected.range).await {
-        Ok(stream) => stream,
-        Err(error) if found::is_out_of_date(&error) => {
-            tracing::debug!(error = &error as &dyn std::error::Error, "a record was out of date");
-            return Ok(None);
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let Some(stream) = found.read(app, keys, selected.range).await? else { return Ok(None) };
     let body = ResponseBody::stream(stream, selected.range.len);
     let mut response = selected.respond(request, &found, body);
     found.write_headers(&request.query, customer.as_ref(), response.headers_mut());

@@ -1,10 +1,10 @@
 //! Operations on objects.
 
 mod attributes;
-mod copy;
+pub(super) mod copy;
 mod delete;
 mod delete_many;
-mod found;
+pub(super) mod found;
 mod get;
 mod put;
 mod write;

@@ -1,0 +1,106 @@
+//! A catalog that is lost is made again from blobs and key store: record for record what it was.
+
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{
+    CompletedMultipartUpload, CompletedPart, MetadataDirective, ServerSideEncryption,
+    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+};
+use conformance_tests::server::Server;
+
+use super::client::{client, content};
+
+const PART_LEN: usize = 5 << 20;
+
+/// The catalog's dump as sorted lines, without the times at which records were stamped and an
+/// upload's count of replaced parts, which only tells writers of it apart.
+fn dump(server: &Server, name: &str) -> Vec<String> {
+    let path = server.data.with_file_name(name);
+    let exported = server.command(&["export", path.to_str().unwrap()]).unwrap();
+    assert!(exported.status.success(), "{}", String::from_utf8_lossy(&exported.stderr));
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut lines: Vec<String> = text.lines().map(without_stamp).collect();
+    lines.sort_unstable();
+    lines
+}
+
+fn without_stamp(line: &str) -> String {
+    let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+    for kind in ["bucket", "version", "upload", "part"] {
+        if let Some(record) = line.pointer_mut(&format!("/{kind}/record")) {
+            let record = record.as_object_mut().unwrap();
+            record.remove("stamp_us");
+            record.remove("replacements");
+        }
+    }
+    line.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuilt_catalog_is_the_one_that_was_lost() {
+    let mut server = Server::start().unwrap();
+    let s3 = client(&server);
+    for bucket in ["one", "two", "gone"].map(|name| format!("rebuild-{name}")) {
+        s3.create_bucket().bucket(bucket).send().await.unwrap();
+    }
+    s3.delete_bucket().bucket("rebuild-gone").send().await.unwrap();
+    let by_default = ServerSideEncryptionByDefault::builder().sse_algorithm(ServerSideEncryption::AwsKms);
+    let rule = ServerSideEncryptionRule::builder()
+        .apply_server_side_encryption_by_default(by_default.build().unwrap())
+        .bucket_key_enabled(true);
+    let configuration = ServerSideEncryptionConfiguration::builder().rules(rule.build()).build().unwrap();
+    let put = s3.put_bucket_encryption().bucket("rebuild-two");
+    put.server_side_encryption_configuration(configuration).send().await.unwrap();
+    for (n, len) in [0, 1, 5000, 200_000, 1_000_000].into_iter().enumerate() {
+        for bucket in ["rebuild-one", "rebuild-two"] {
+            for key in [format!("folder/ü {n}"), format!("deleted/{n}")] {
+                let body = ByteStream::from(content(len, n as u64));
+                let put = s3.put_object().bucket(bucket).key(key).metadata("colour", "blue").body(body);
+                put.content_language("en").send().await.unwrap();
+            }
+            s3.delete_object().bucket(bucket).key(format!("deleted/{n}")).send().await.unwrap();
+        }
+        // Overwritten, and changed in place.
+        let put = s3.put_object().bucket("rebuild-one").key("same").body(content(len, 77).into());
+        put.send().await.unwrap();
+        let copy = s3.copy_object().bucket("rebuild-one").key("same").copy_source("rebuild-one/same");
+        let copy = copy.metadata_directive(MetadataDirective::Replace).metadata("n", n.to_string());
+        copy.send().await.unwrap();
+    }
+    for complete in [true, false] {
+        let key = format!("multipart-{complete}");
+        let created = s3.create_multipart_upload().bucket("rebuild-two").key(&key).send().await.unwrap();
+        let upload = created.upload_id.unwrap();
+        let mut parts = Vec::new();
+        for (number, len) in [(1, PART_LEN), (2, PART_LEN), (2, PART_LEN + 1), (3, 100)] {
+            let part = s3.upload_part().bucket("rebuild-two").key(&key).upload_id(&upload);
+            let part =
+                part.part_number(number).body(content(len, number as u64).into()).send().await.unwrap();
+            parts.retain(|p: &CompletedPart| p.part_number() != Some(number));
+            let part = CompletedPart::builder().part_number(number).set_e_tag(part.e_tag);
+            parts.push(part.build());
+        }
+        if complete {
+            let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+            let complete = s3.complete_multipart_upload().bucket("rebuild-two").key(&key);
+            complete.upload_id(&upload).multipart_upload(parts).send().await.unwrap();
+        }
+    }
+    // What was displaced is reclaimed after a grace of five seconds: until then its blobs still tell of it.
+    tokio::time::sleep(std::time::Duration::from_secs(8)).await;
+    assert_eq!(server.stop().unwrap(), Some(0));
+    let before = dump(&server, "before.jsonl");
+    assert!(before.len() > 20, "{before:#?}");
+    let catalog = server.data.join("catalog");
+    std::fs::rename(&catalog, server.data.with_file_name("catalog.old")).unwrap();
+    let rebuilt = server.command(&["rebuild"]).unwrap();
+    assert!(rebuilt.status.success(), "{}", String::from_utf8_lossy(&rebuilt.stderr));
+    let after = dump(&server, "after.jsonl");
+    for line in &before {
+        assert!(after.contains(line), "lost: {line}");
+    }
+    for line in &after {
+        assert!(before.contains(line), "made up: {line}");
+    }
+    let checked = server.command(&["check"]).unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+}

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::address::FileAddress;
+use super::direct::DirectWriter;
 use super::io::{Folder, blocking, crc32c, create_new, reserve, write_all_at};
 use super::space::Space;
 use crate::blob::owner::MAX_OWNER_LEN;
@@ -25,6 +26,8 @@ const MAGIC: [u8; 4] = *b"SGbf";
 const VERSION: u8 = 1;
 /// Bytes handed to the medium in one write.
 const WRITE_LEN: usize = 1 << 20;
+/// Files of at least this length are written past the page cache.
+const DIRECT_LEN_MIN: u64 = 4 << 20;
 /// Pieces below this are copied together.
 const SMALL_PIECE: usize = 16 << 10;
 /// Files whose ids share all of the time but this many low bits share a folder: 2^20 ms are 17 minutes.
@@ -77,7 +80,7 @@ impl Files {
     /// Begins a file.
     pub async fn create(self: &Arc<Self>, owner: BlobOwner, len: Option<u64>) -> io::Result<FileWriter> {
         let files = self.clone();
-        let (file, temp) = blocking(move || {
+        let (file, direct, temp) = blocking(move || {
             files.space.admit(len.unwrap_or(0))?;
             let mut name = [0; 12];
             getrandom::fill(&mut name).expect("the operating system gives random bytes");
@@ -85,10 +88,12 @@ impl Files {
             let file = create_new(&path)?;
             let temp = TempFile(Some(path));
             reserve(&file, len.unwrap_or(0))?;
-            Ok((file, temp))
+            let direct = len.filter(|&len| len >= DIRECT_LEN_MIN).and_then(|_| DirectWriter::begin(&file));
+            Ok((file, direct, temp))
         })
         .await?;
-        let sink = Sink { file, temp, written: 0, crc: Digest::new(CrcAlgorithm::Crc32Iscsi), reserved: len };
+        let crc = Digest::new(CrcAlgorithm::Crc32Iscsi);
+        let sink = Sink { file, temp, direct, written: 0, crc, reserved: len };
         Ok(FileWriter {
             files: self.clone(),
             owner,
@@ -120,6 +125,9 @@ impl Files {
         trailer: Bytes,
     ) -> io::Result<BlobRef> {
         sink.write(&mut pieces, &self.space)?;
+        if let Some(direct) = sink.direct.take() {
+            direct.finish(&sink.file)?;
+        }
         let stored_len = sink.written;
         let mut random = [0; 9];
         getrandom::fill(&mut random).expect("the operating system gives random bytes");
@@ -294,6 +302,8 @@ enum Stage {
 struct Sink {
     file: File,
     temp: TempFile,
+    /// Past the page cache, where the medium can.
+    direct: Option<DirectWriter>,
     written: u64,
     crc: Digest,
     reserved: Option<u64>,
@@ -308,7 +318,10 @@ impl Sink {
         for piece in pieces.iter() {
             self.crc.update(piece);
         }
-        write_all_at(&self.file, pieces, self.written)?;
+        match &mut self.direct {
+            Some(direct) => direct.write(&self.file, pieces)?,
+            None => write_all_at(&self.file, pieces, self.written)?,
+        }
         self.written += len;
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod address;
 mod committer;
+mod direct;
 mod file;
 mod frame;
 mod io;

@@ -57,7 +57,8 @@ impl Load {
     }
 
     fn folder(&self) -> String {
-        format!("{:?}-{}-{}", self.shape.sse, self.shape.size, self.shape.objects).to_lowercase()
+        let Shape { sse, size, objects, prefixes, .. } = &self.shape;
+        format!("{sse:?}-{size}-{objects}-{prefixes}").to_lowercase()
     }
 
     /// Makes the bucket, and the objects that are to be there.
@@ -73,7 +74,8 @@ impl Load {
         let mut workers = Vec::new();
         for _ in 0..16.min(objects) {
             let (target, next, body) = (target.clone(), next.clone(), body.clone());
-            let (folder, headers) = (self.folder(), self.shape.sse.write_headers());
+            let (shape, folder, headers) =
+                (self.shape.clone(), self.folder(), self.shape.sse.write_headers());
             workers.push(tokio::spawn(async move {
                 let mut connection = Connection::open(&target).await?;
                 loop {
@@ -81,7 +83,7 @@ impl Load {
                     if n >= objects {
                         return anyhow::Ok(());
                     }
-                    let path = format!("/{}/{folder}/{n:08}", target.bucket);
+                    let path = format!("/{}/{folder}/{}", target.bucket, shape.name(n));
                     connection.send(Method::PUT, &path, &headers, body.clone()).await?;
                 }
             }));
@@ -139,7 +141,7 @@ impl Load {
         body: &Bytes,
     ) -> anyhow::Result<usize> {
         let (bucket, folder, shape) = (&target.bucket, self.folder(), &self.shape);
-        let existing = format!("/{bucket}/{folder}/{:08}", n % shape.objects.max(1));
+        let existing = format!("/{bucket}/{folder}/{}", shape.name(n % shape.objects.max(1)));
         match self.operation {
             Operation::Put => {
                 let path = format!("/{bucket}/put/{n:08}");
@@ -159,7 +161,8 @@ impl Load {
                 Ok(0)
             }
             Operation::List => {
-                let path = format!("/{bucket}?list-type=2&max-keys=1000&prefix={folder}%2F");
+                let delimiter = if shape.prefixes > 0 { "delimiter=%2F&" } else { "" };
+                let path = format!("/{bucket}?{delimiter}list-type=2&max-keys=1000&prefix={folder}%2F");
                 Ok(connection.send(Method::GET, &path, &[], Bytes::new()).await?.body_len)
             }
             Operation::Delete => {

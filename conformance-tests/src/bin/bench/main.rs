@@ -80,9 +80,22 @@ struct Shape {
     /// Objects that are there beforehand, for get, head and list
     #[arg(long, default_value_t = 100)]
     objects: usize,
+    /// Prefixes that those objects are spread over; then a listing has the delimiter `/`
+    #[arg(long, default_value_t = 0)]
+    prefixes: usize,
     /// Encryption
     #[arg(long, value_enum, default_value_t = Sse::None)]
     sse: Sse,
+}
+
+impl Shape {
+    /// The name of an object that is there beforehand.
+    fn name(&self, n: usize) -> String {
+        match n.checked_rem(self.prefixes) {
+            Some(prefix) => format!("p{prefix}/{n:08}"),
+            None => format!("{n:08}"),
+        }
+    }
 }
 
 /// How objects are to be encrypted.
@@ -137,6 +150,7 @@ async fn suite(target: &Target) -> anyhow::Result<()> {
     let shape = |size, concurrency, count, sse| Shape {
         size,
         range: 0,
+        prefixes: 0,
         part_size: 8 * MIB,
         concurrency,
         count,

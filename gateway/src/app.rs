@@ -142,8 +142,7 @@ impl Stores {
             true => FileRoot::open(&config.root_key, &folder.path)?,
             false => FileRoot::open_or_create(&config.root_key, &folder.path)?,
         };
-        let kms_config =
-            KmsConfig { region: folder.instance.region.clone(), account: folder.instance.account_id.clone() };
+        let kms_config = KmsConfig::new(folder.instance.region.clone(), folder.instance.account_id.clone());
         let kms = Kms::open(&kms_folder, Arc::new(root), kms_config)?;
         let metadata_key = Arc::new(MetadataKey::new(kms.metadata_key(METADATA_PURPOSE)?));
         let storage = StorageConfig::Local {

@@ -45,6 +45,24 @@ pub enum KmsError {
     /// A key policy is malformed or would lock its author out.
     #[error("{0}")]
     MalformedPolicyDocument(String),
+    /// A grant id is not one of ours.
+    #[error("{0}")]
+    InvalidGrantId(String),
+    /// A grant token is not one of ours.
+    #[error("{0}")]
+    InvalidGrantToken(String),
+    /// An import token is not one of ours, or not for this key.
+    #[error("{0}")]
+    InvalidImportToken(String),
+    /// An import token is older than a day.
+    #[error("{0}")]
+    ExpiredImportToken(String),
+    /// Other key material than the key had.
+    #[error("{0}")]
+    IncorrectKeyMaterial(String),
+    /// Another operation on the key stands in the way.
+    #[error("{0}")]
+    Conflict(String),
     /// A quota is exhausted.
     #[error("{0}")]
     LimitExceeded(String),
@@ -79,6 +97,12 @@ impl KmsError {
             Self::InvalidAliasName(_) => "InvalidAliasNameException",
             Self::InvalidMarker(_) => "InvalidMarkerException",
             Self::MalformedPolicyDocument(_) => "MalformedPolicyDocumentException",
+            Self::InvalidGrantId(_) => "InvalidGrantIdException",
+            Self::InvalidGrantToken(_) => "InvalidGrantTokenException",
+            Self::InvalidImportToken(_) => "InvalidImportTokenException",
+            Self::ExpiredImportToken(_) => "ExpiredImportTokenException",
+            Self::IncorrectKeyMaterial(_) => "IncorrectKeyMaterialException",
+            Self::Conflict(_) => "ConflictException",
             Self::LimitExceeded(_) => "LimitExceededException",
             Self::Tag(_) => "TagException",
             Self::UnsupportedOperation(_) => "UnsupportedOperationException",

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use crate::clock::Clock;
 use crate::context::EncryptionContext;
 use crate::crypto::{self, blob};
 use crate::error::KmsError;
-use crate::key::backing::BackingKey;
+use crate::grant::{Grant, Grants};
+use crate::key::backing::{BackingKey, Made};
 use crate::key::{KeyManager, KmsKey, KmsKeyId};
 use crate::policy::{Decision, Document, Request, evaluate};
 use crate::root::{RootError, RootKey};
@@ -34,6 +35,34 @@ pub struct Caller {
     pub source_ip: Option<std::net::IpAddr>,
     /// `aws:SecureTransport`.
     pub secure_transport: bool,
+    /// `DryRun`: judge the request, and then answer [`KmsError::DryRun`].
+    pub dry_run: bool,
+}
+
+impl Caller {
+    /// What it is known as: its ARN, and the role of a session. <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html>
+    fn principals(&self) -> Vec<String> {
+        let session =
+            self.arn.strip_prefix("arn:aws:sts::").and_then(|rest| rest.split_once(":assumed-role/"));
+        let role = session.and_then(|(account, rest)| {
+            Some(format!("arn:aws:iam::{account}:role/{}", rest.rsplit_once('/')?.0))
+        });
+        std::iter::once(self.arn.clone()).chain(role).collect()
+    }
+
+    /// Ends a request that is only to be judged, once it would be carried out.
+    pub(crate) fn stop_if_dry(&self) -> Result<(), KmsError> {
+        if self.dry_run { Err(KmsError::DryRun) } else { Ok(()) }
+    }
+}
+
+/// What a policy says of a request.
+enum Verdict {
+    Allowed,
+    /// No statement allows it: a grant still may.
+    Unmentioned(KmsError),
+    /// A statement denies it.
+    Denied(KmsError),
 }
 
 /// A data key, in the clear and wrapped.
@@ -67,6 +96,18 @@ pub struct KmsConfig {
     pub region: String,
     /// The account that owns the keys.
     pub account: String,
+    /// What time it is.
+    pub clock: Clock,
+    /// Days between two rotations of an AWS managed key.
+    pub managed_key_rotation_days: u16,
+}
+
+impl KmsConfig {
+    /// With the system's clock and AWS's rotation of managed keys, once a year.
+    pub fn new(region: impl Into<String>, account: impl Into<String>) -> Self {
+        let (region, account) = (region.into(), account.into());
+        Self { region, account, clock: Clock::default(), managed_key_rotation_days: 365 }
+    }
 }
 
 /// Why a store did not open.
@@ -118,6 +159,7 @@ pub struct Kms {
 #[derive(Default)]
 struct State {
     keys: HashMap<KmsKeyId, Arc<Entry>>,
+    grants: Grants,
     aliases: BTreeMap<String, KmsKeyId>,
     /// The gateway's own, by purpose.
     internal: HashMap<String, Arc<BackingKey>>,
@@ -213,7 +255,7 @@ impl Kms {
         let backing = self.internal(purpose)?;
         let plaintext = Secret32::random();
         let ciphertext_blob =
-            blob::seal(KmsKeyId::from_bytes([0; 16]), &backing, plaintext.expose(), context);
+            blob::seal(KmsKeyId::from_bytes([0; 16]), &backing, plaintext.expose(), context)?;
         Ok(DataKey {
             plaintext: SecretBytes::new(plaintext.expose().to_vec()),
             ciphertext_blob,
@@ -243,7 +285,7 @@ impl Kms {
         }
         let secret = Secret32::random();
         let wrapped = crypto::seal(&self.domain, WRAP_LABEL, secret.expose(), purpose.as_bytes());
-        self.commit(vec![record::secret(purpose, &wrapped)])?;
+        self.commit(vec![record::secret(purpose, &wrapped, &self.domain)])?;
         self.state.write().secrets.insert(purpose.to_owned(), wrapped);
         Ok(secret)
     }
@@ -314,37 +356,125 @@ impl Kms {
         }
     }
 
-    /// May this caller do this to this key?
+    /// May this caller do this to this key? Answers the grant that allows it, where no policy does.
     pub(crate) fn authorize(
         &self,
         caller: &Caller,
         action: &str,
         entry: &Entry,
         context: &EncryptionContext,
-    ) -> Result<(), KmsError> {
-        self.decide(caller, action, entry.key.id, &entry.policy, context)
+    ) -> Result<Option<Arc<Grant>>, KmsError> {
+        self.authorize_with(caller, action, entry, context, &[])
     }
 
-    pub(crate) fn decide(
+    /// As [`Kms::authorize`], with condition keys of the operation, by their lower-case names.
+    pub(crate) fn authorize_with(
         &self,
         caller: &Caller,
         action: &str,
-        id: KmsKeyId,
+        entry: &Entry,
+        context: &EncryptionContext,
+        conditions: &[(&str, Vec<String>)],
+    ) -> Result<Option<Arc<Grant>>, KmsError> {
+        match self.decide(caller, action, &entry.key, &entry.policy, context, conditions) {
+            Verdict::Allowed => Ok(None),
+            Verdict::Denied(error) => Err(error),
+            Verdict::Unmentioned(error) => {
+                let principals = caller.principals();
+                let principals: Vec<&str> = principals.iter().map(String::as_str).collect();
+                let operation = action.strip_prefix("kms:").unwrap_or(action);
+                let state = self.state.read();
+                state.grants.allowing(entry.key.id, &principals, operation, context).map(Some).ok_or(error)
+            }
+        }
+    }
+
+    /// Does a statement deny the caller this?
+    pub(crate) fn is_denied(&self, caller: &Caller, action: &str, entry: &Entry) -> bool {
+        let context = EncryptionContext::new();
+        let verdict = self.decide(caller, action, &entry.key, &entry.policy, &context, &[]);
+        matches!(verdict, Verdict::Denied(_))
+    }
+
+    /// Could this caller put this key's policy again once it is this one?
+    pub(crate) fn could_put_policy(&self, caller: &Caller, key: &KmsKey, policy: &KeyPolicy) -> bool {
+        let verdict = self.decide(caller, "kms:PutKeyPolicy", key, policy, &EncryptionContext::new(), &[]);
+        matches!(verdict, Verdict::Allowed)
+    }
+
+    fn decide(
+        &self,
+        caller: &Caller,
+        action: &str,
+        key: &KmsKey,
         policy: &KeyPolicy,
         context: &EncryptionContext,
-    ) -> Result<(), KmsError> {
-        let arn = self.arn(id);
+        of_operation: &[(&str, Vec<String>)],
+    ) -> Verdict {
+        let arn = self.arn(key.id);
+        let conditions = self.conditions(caller, key, context, of_operation);
+        let principals = caller.principals();
+        let principals: Vec<&str> = principals.iter().map(String::as_str).collect();
+        let request = Request {
+            principals: &principals,
+            account: &caller.account,
+            action,
+            resource: &arn,
+            context: &conditions,
+        };
+        let because = |why: &str| {
+            KmsError::AccessDenied(format!(
+                "User: {} is not authorized to perform: {action} on resource: {arn} {why}",
+                caller.arn
+            ))
+        };
+        match evaluate(&policy.document, &request) {
+            Decision::Allowed { .. } if caller.account == self.config.account => Verdict::Allowed,
+            Decision::Denied { .. } => {
+                Verdict::Denied(because("with an explicit deny in a resource-based policy"))
+            }
+            // The account's own policies would decide; there are none yet.
+            Decision::Delegated { .. } => Verdict::Unmentioned(because(&format!(
+                "because no identity-based policy allows the {action} action"
+            ))),
+            Decision::Allowed { .. } | Decision::Silent => Verdict::Unmentioned(because(&format!(
+                "because no resource-based policy allows the {action} action"
+            ))),
+        }
+    }
+
+    /// Condition keys and their values, by lower-case names:
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/policy-conditions.html>.
+    fn conditions(
+        &self,
+        caller: &Caller,
+        key: &KmsKey,
+        context: &EncryptionContext,
+        of_operation: &[(&str, Vec<String>)],
+    ) -> BTreeMap<String, Vec<String>> {
         let mut conditions = BTreeMap::new();
         let mut set = |name: &str, value: String| conditions.insert(name.to_owned(), vec![value]);
         set("kms:calleraccount", caller.account.clone());
+        set("kms:keyorigin", key.origin.name().to_owned());
+        set("kms:multiregion", "false".to_owned());
+        for name in ["kms:keyspec", "kms:customermasterkeyspec"] {
+            set(name, key.spec.name().to_owned());
+        }
+        for name in ["kms:keyusage", "kms:customermasterkeyusage"] {
+            set(name, key.usage.name().to_owned());
+        }
         set("aws:principalarn", caller.arn.clone());
         set("aws:principalaccount", caller.account.clone());
         set("aws:securetransport", caller.secure_transport.to_string());
         set("aws:viaawsservice", caller.via_service.is_some().to_string());
+        set("aws:epochtime", (self.now_unix_ms() / 1000).to_string());
         if let Some(service) = &caller.via_service {
             set("kms:viaservice", service.clone());
         } else if let Some(ip) = caller.source_ip {
             set("aws:sourceip", ip.to_canonical().to_string());
+        }
+        for (name, value) in &key.tags {
+            set(&format!("aws:resourcetag/{}", name.to_ascii_lowercase()), value.clone());
         }
         for (name, value) in context.iter() {
             set(&format!("kms:encryptioncontext:{}", name.to_ascii_lowercase()), value.to_owned());
@@ -353,30 +483,9 @@ impl Kms {
             let names = context.iter().map(|(name, _)| name.to_owned()).collect();
             conditions.insert("kms:encryptioncontextkeys".to_owned(), names);
         }
-        let request = Request {
-            principals: &[&caller.arn],
-            account: &caller.account,
-            action,
-            resource: &arn,
-            context: &conditions,
-        };
-        let denied = |why: &str| {
-            Err(KmsError::AccessDenied(format!(
-                "User: {} is not authorized to perform: {action} on resource: {arn} because {why}",
-                caller.arn
-            )))
-        };
-        match evaluate(&policy.document, &request) {
-            Decision::Allowed { .. } if caller.account == self.config.account => Ok(()),
-            Decision::Denied { .. } => denied("of an explicit deny in a resource-based policy"),
-            // The account's own policies would decide; there are none yet.
-            Decision::Delegated { .. } => {
-                denied(&format!("no identity-based policy allows the {action} action"))
-            }
-            Decision::Allowed { .. } | Decision::Silent => {
-                denied(&format!("no resource-based policy allows the {action} action"))
-            }
-        }
+        let of_operation = of_operation.iter().map(|(name, values)| ((*name).to_owned(), values.clone()));
+        conditions.extend(of_operation);
+        conditions
     }
 
     /// May this caller do what no key's policy speaks of? The root user of our account may.
@@ -389,6 +498,10 @@ impl Kms {
                 caller.arn
             ))),
         }
+    }
+
+    pub(crate) fn domain(&self) -> &Secret32 {
+        &self.domain
     }
 
     pub(crate) fn entry(&self, id: KmsKeyId) -> Option<Arc<Entry>> {
@@ -413,8 +526,9 @@ impl Kms {
 
     /// Keeps a key durably, with an alias that points to it, before anybody can use it.
     pub(crate) fn put_entry(&self, entry: Arc<Entry>, alias: Option<&str>) -> Result<(), KmsError> {
-        let mut changes = record::entry(&entry, &self.domain);
-        changes.extend(alias.map(|name| record::alias(name, Some(entry.key.id))));
+        let former = self.entry(entry.key.id);
+        let mut changes = record::entry(&entry, former.as_deref(), &self.domain);
+        changes.extend(alias.map(|name| record::alias(name, Some(entry.key.id), &self.domain)));
         self.commit(changes)?;
         let mut state = self.state.write();
         if let Some(name) = alias {
@@ -424,14 +538,48 @@ impl Kms {
         Ok(())
     }
 
+    /// Forgets a key for good, its backing keys, policy, grants and aliases with it.
+    pub(crate) fn forget_entry(&self, entry: &Entry) -> Result<(), KmsError> {
+        let id = entry.key.id;
+        let (grants, aliases) = {
+            let state = self.state.read();
+            let aliases = state.aliases.iter().filter(|(_, target)| **target == id);
+            let aliases: Vec<String> = aliases.map(|(name, _)| name.clone()).collect();
+            (state.grants.after(id, None).cloned().collect::<Vec<_>>(), aliases)
+        };
+        self.commit(record::forget(entry, &grants, &aliases))?;
+        let mut state = self.state.write();
+        state.keys.remove(&id);
+        state.grants.remove_key(id);
+        state.aliases.retain(|_, target| *target != id);
+        Ok(())
+    }
+
     pub(crate) fn put_alias(&self, name: &str, target: Option<KmsKeyId>) -> Result<(), KmsError> {
-        self.commit(vec![record::alias(name, target)])?;
+        self.commit(vec![record::alias(name, target, &self.domain)])?;
         let mut state = self.state.write();
         match target {
             Some(id) => state.aliases.insert(name.to_owned(), id),
             None => state.aliases.remove(name),
         };
         Ok(())
+    }
+
+    pub(crate) fn put_grant(&self, grant: Arc<Grant>) -> Result<(), KmsError> {
+        self.commit(vec![record::grant(&grant, &self.domain)])?;
+        self.state.write().grants.insert(grant);
+        Ok(())
+    }
+
+    pub(crate) fn end_grant(&self, grant: &Grant) -> Result<(), KmsError> {
+        self.commit(vec![record::no_grant(grant)])?;
+        self.state.write().grants.remove(grant);
+        Ok(())
+    }
+
+    /// Looks something up among the grants.
+    pub(crate) fn grants<T>(&self, look_up: impl FnOnce(&Grants) -> T) -> T {
+        look_up(&self.state.read().grants)
     }
 
     /// The backing key of one of the gateway's own purposes, made at first use.
@@ -443,7 +591,8 @@ impl Kms {
         if let Some(backing) = self.state.read().internal.get(purpose) {
             return Ok(backing.clone());
         }
-        let backing = Arc::new(BackingKey::new(KmsKeyId::from_bytes([0; 16]), Secret32::random()));
+        let made = Made { at_unix_ms: self.now_unix_ms(), ..Made::default() };
+        let backing = Arc::new(BackingKey::new(KmsKeyId::from_bytes([0; 16]), Secret32::random(), made));
         self.commit(vec![record::internal(purpose, &backing, &self.domain)])?;
         self.state.write().internal.insert(purpose.to_owned(), backing.clone());
         Ok(backing)
@@ -454,11 +603,16 @@ impl Kms {
     }
 
     pub(crate) fn now_unix_ms(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+        self.config.clock.now_unix_ms()
     }
 }
 
 impl Entry {
+    /// Every backing key it ever had, oldest first.
+    pub fn backing(&self) -> &[Arc<BackingKey>] {
+        &self.backing
+    }
+
     /// The backing key that encrypts.
     pub(crate) fn current(&self) -> Result<&BackingKey, KmsError> {
         let current = self.key.current_material;
@@ -486,7 +640,7 @@ impl KeyPolicy {
 
     /// The policy of a service's managed key: everybody of the account may use it, through the service only.
     fn managed(service: &str, config: &KmsConfig) -> Result<Self, KmsError> {
-        let KmsConfig { region, account } = config;
+        let KmsConfig { region, account, .. } = config;
         Self::parse(format!(
             r#"{{"Version":"2012-10-17","Id":"auto-{service}-2","Statement":[{{"Sid":"Allow access through {service} for all principals in the account that are authorized to use {service}","Effect":"Allow","Principal":{{"AWS":"*"}},"Action":["kms:Encrypt","kms:Decrypt","kms:ReEncrypt*","kms:GenerateDataKey*","kms:DescribeKey"],"Resource":"*","Condition":{{"StringEquals":{{"kms:ViaService":"{service}.{region}.amazonaws.com","kms:CallerAccount":"{account}"}}}}}},{{"Sid":"Allow direct access to key metadata to the account","Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{account}:root"}},"Action":["kms:Describe*","kms:Get*","kms:List*"],"Resource":"*"}}]}}"#
         ))

@@ -1,8 +1,10 @@
 //! Keys, and who may use them: a key management service with AWS semantics. It knows no HTTP and no objects.
 
+pub mod clock;
 pub mod context;
 pub(crate) mod crypto;
 pub mod error;
+pub mod grant;
 pub mod key;
 pub mod kms;
 pub mod ops;

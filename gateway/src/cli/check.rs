@@ -125,6 +125,7 @@ async fn read(
         via_service: None,
         source_ip: None,
         secure_transport: true,
+        dry_run: false,
     };
     let keys = app.sse.open(&record.envelope, place, None, &root).context("its envelope")?;
     let whole = PlainRange { offset: 0, len: record.plain_len };

@@ -1,8 +1,9 @@
-//! Work that no request waits for: space reclaim.
+//! Work that no request waits for: space reclaim, and what is due in the life of keys.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use kms_core::ops::ScheduledWork;
 use storage::reclaim::{ReclaimError, Reclaimed};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -15,10 +16,14 @@ const DRAIN_INTERVAL: Duration = Duration::from_secs(1);
 /// How often every blob is looked at for orphans, after the first look at the start.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);
 
+/// How often keys are looked at: rotation, expiry, deletion.
+const KEYS_INTERVAL: Duration = Duration::from_secs(60);
+
 /// The running jobs.
 pub struct Jobs {
     stop: watch::Sender<bool>,
     reclaim: JoinHandle<()>,
+    keys: JoinHandle<()>,
 }
 
 impl Jobs {
@@ -26,14 +31,38 @@ impl Jobs {
     /// `interval`.
     pub fn start(app: Arc<App>, interval: Duration) -> Self {
         let (stop, stopped) = watch::channel(false);
-        Self { stop, reclaim: tokio::spawn(reclaim(app, interval, stopped)) }
+        let keys = tokio::spawn(keys(app.clone(), stopped.clone()));
+        Self { stop, reclaim: tokio::spawn(reclaim(app, interval, stopped)), keys }
     }
 
     /// Stops them at their next step and waits for it.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
-        if let Err(error) = self.reclaim.await {
-            tracing::error!(%error, "space reclaim ended badly");
+        for (name, job) in [("space reclaim", self.reclaim), ("the schedule of keys", self.keys)] {
+            if let Err(error) = job.await {
+                tracing::error!(%error, "{name} ended badly");
+            }
+        }
+    }
+}
+
+async fn keys(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    let mut interval = tokio::time::interval(KEYS_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => return,
+            _ = interval.tick() => {}
+        }
+        let kms = app.kms.clone();
+        match tokio::task::spawn_blocking(move || kms.run_scheduled_work()).await {
+            Ok(Ok(done)) if done == ScheduledWork::default() => {}
+            Ok(Ok(done)) => tracing::info!(?done, "keys were rotated, expired or deleted as scheduled"),
+            Ok(Err(error)) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the schedule of keys failed; it is tried again"
+            ),
+            Err(error) => tracing::error!(%error, "the schedule of keys ended badly"),
         }
     }
 }

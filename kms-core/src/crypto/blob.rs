@@ -7,6 +7,7 @@
 
 use super::OVERHEAD;
 use crate::context::EncryptionContext;
+use crate::error::KmsError;
 use crate::key::backing::BackingKey;
 use crate::key::{KeyMaterialId, KmsKeyId};
 use crate::secret::SecretBytes;
@@ -47,23 +48,25 @@ pub fn seal(
     backing: &BackingKey,
     plaintext: &[u8],
     context: &EncryptionContext,
-) -> Vec<u8> {
+) -> Result<Vec<u8>, KmsError> {
+    let secret = backing.secret()?;
     let mut blob = Vec::with_capacity(HEADER_LEN + OVERHEAD + plaintext.len());
     blob.push(VERSION);
     blob.extend_from_slice(key_id.as_bytes());
     blob.extend_from_slice(backing.id.as_bytes());
-    super::seal_onto(&mut blob, backing.secret(), LABEL, plaintext, &context.canonical());
-    blob
+    super::seal_onto(&mut blob, secret, LABEL, plaintext, &context.canonical());
+    Ok(blob)
 }
 
 /// Decrypts a blob whose header named this backing key.
 pub fn open(backing: &BackingKey, blob: &[u8], context: &EncryptionContext) -> Option<SecretBytes> {
-    super::open(backing.secret(), LABEL, blob, HEADER_LEN, &context.canonical())
+    super::open(backing.material()?, LABEL, blob, HEADER_LEN, &context.canonical())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::backing::Made;
     use crate::secret::Secret32;
 
     fn context() -> EncryptionContext {
@@ -72,8 +75,8 @@ mod tests {
 
     fn blob() -> (BackingKey, Vec<u8>) {
         let key_id = KmsKeyId::random();
-        let backing = BackingKey::new(key_id, Secret32::random());
-        let blob = seal(key_id, &backing, &[7; 32], &context());
+        let backing = BackingKey::new(key_id, Secret32::random(), Made::default());
+        let blob = seal(key_id, &backing, &[7; 32], &context()).unwrap();
         (backing, blob)
     }
 

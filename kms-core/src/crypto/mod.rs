@@ -5,6 +5,7 @@
 //! number of messages under one key wears it out.
 
 pub mod blob;
+pub mod import;
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Nonce, Tag};

@@ -1,28 +1,81 @@
 //! Backing keys: the 256-bit secrets behind a KMS key. The current one encrypts; every one decrypts.
 
+use std::sync::Arc;
+
 use super::{KeyMaterialId, KmsKeyId};
 use crate::crypto;
+use crate::error::KmsError;
 use crate::secret::Secret32;
 
-/// A backing key in the clear.
+/// A backing key in the clear, or what is known of one whose imported material is gone.
 #[derive(Debug)]
 pub struct BackingKey {
     /// Its identity.
     pub id: KeyMaterialId,
-    secret: Secret32,
+    /// How it came to be.
+    pub made: Made,
+    /// `None`: imported, and deleted or expired since.
+    secret: Option<Arc<Secret32>>,
+}
+
+/// How and when a backing key came to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Made {
+    /// What made it the current one.
+    pub by: MadeBy,
+    /// When it became the current one, milliseconds since the Unix epoch.
+    pub at_unix_ms: u64,
+    /// `KeyMaterialDescription` of imported material.
+    pub description: Option<String>,
+    /// When imported material expires, milliseconds since the Unix epoch.
+    pub expires_unix_ms: Option<u64>,
+}
+
+/// What made a backing key the current one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MadeBy {
+    /// CreateKey, or the first import.
+    #[default]
+    Creation,
+    /// A rotation that was due.
+    Automatic,
+    /// RotateKeyOnDemand.
+    OnDemand,
+    /// Nothing yet: imported, to be rotated to.
+    Pending,
 }
 
 impl BackingKey {
     /// A backing key of this KMS key. Its id is an HMAC of the KMS key's id under the secret, so that a header that names
     /// it commits to the secret (no blob opens under two), and importing the same material gives the same id.
-    pub fn new(key_id: KmsKeyId, secret: Secret32) -> Self {
+    pub fn new(key_id: KmsKeyId, secret: Secret32, made: Made) -> Self {
         let id =
             crypto::hmac_sha256(secret.expose(), &[b"sealgate kms v1 key material id", key_id.as_bytes()]);
-        Self { id: KeyMaterialId::from_bytes(id), secret }
+        Self { id: KeyMaterialId::from_bytes(id), made, secret: Some(Arc::new(secret)) }
+    }
+
+    /// One whose material is gone.
+    pub(crate) fn without_material(id: KeyMaterialId, made: Made) -> Self {
+        Self { id, made, secret: None }
+    }
+
+    /// The same backing key, made otherwise.
+    pub(crate) fn remade(&self, made: Made) -> Self {
+        Self { id: self.id, made, secret: self.secret.clone() }
+    }
+
+    /// Is its material there?
+    pub fn has_material(&self) -> bool {
+        self.secret.is_some()
     }
 
     /// The secret.
-    pub(crate) fn secret(&self) -> &Secret32 {
-        &self.secret
+    pub(crate) fn secret(&self) -> Result<&Secret32, KmsError> {
+        self.secret.as_deref().ok_or_else(|| KmsError::Internal("key material is not there".to_owned()))
+    }
+
+    /// The secret, where its material is there.
+    pub(crate) fn material(&self) -> Option<&Secret32> {
+        self.secret.as_deref()
     }
 }

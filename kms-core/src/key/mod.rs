@@ -151,6 +151,17 @@ pub struct KmsKey {
     pub current_material: Option<KeyMaterialId>,
     /// How many times it was rotated on demand.
     pub on_demand_rotations: u32,
+    /// Automatic rotation, where it is on.
+    pub rotation: Option<AutomaticRotation>,
+}
+
+/// When a key is rotated by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AutomaticRotation {
+    /// Days from one rotation to the next.
+    pub period_days: u16,
+    /// When the next is due, milliseconds since the Unix epoch.
+    pub next_unix_ms: u64,
 }
 
 impl KeyUsage {

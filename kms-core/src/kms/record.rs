@@ -1,14 +1,17 @@
-//! The store's entries: names, versions, and what is wrapped in them.
+//! The store's entries: names, versions, and what is sealed in them.
 //!
 //! | name | value |
 //! | --- | --- |
 //! | `m` | root id and the domain key, wrapped by the root key |
 //! | `k` + key id | the key's record |
-//! | `b` + key id + number | a backing key, wrapped by the domain key (AAD: key id, material id, purpose) |
+//! | `b` + key id + number | a backing key: how it was made, and its secret, wrapped once more (AAD: key id, material id, purpose) |
 //! | `p` + key id + number | a piece of its policy |
+//! | `g` + key id + grant id | a grant |
 //! | `a` + alias | a key id |
 //! | `i` + purpose | a backing key of the gateway's own, wrapped |
 //! | `s` + purpose | a secret of the gateway, wrapped |
+//!
+//! All but `m` are sealed by the domain key, bound to their names.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,16 +20,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{Entry, KeyPolicy, OpenError, State};
 use crate::crypto;
-use crate::key::backing::BackingKey;
-use crate::key::{KeyManager, KeyMaterialId, KeySpec, KeyState, KeyUsage, KmsKey, KmsKeyId, Origin};
+use crate::grant::{Grant, GrantRecord};
+use crate::key::backing::{BackingKey, Made, MadeBy};
+use crate::key::{
+    AutomaticRotation, KeyManager, KeyMaterialId, KeySpec, KeyState, KeyUsage, KmsKey, KmsKeyId, Origin,
+};
 use crate::secret::Secret32;
 use crate::store::Change;
 
-/// What the domain key wraps under.
+/// What the domain key wraps secrets under.
 pub(super) const WRAP_LABEL: &str = "sealgate kms v1 wrapped key";
+/// What the domain key seals records under.
+const RECORD_LABEL: &str = "sealgate kms v1 record";
 const VERSION: u8 = 1;
 /// Values stay well below what sled keeps within a page.
 const POLICY_PIECE_LEN: usize = 4096;
+const CORRUPT: OpenError = OpenError::Corrupt("an entry is not of this format");
 
 #[derive(Serialize, Deserialize)]
 struct KeyRecord {
@@ -42,46 +51,39 @@ struct KeyRecord {
     on_demand_rotations: u32,
     backing_count: u16,
     policy_pieces: u8,
+    /// Automatic rotation: its period in days, and when the next is due.
+    rotation: Option<(u16, u64)>,
 }
 
-/// Everything in a store, still wrapped.
+#[derive(Serialize, Deserialize)]
+struct BackingRecord {
+    material: [u8; 32],
+    /// The wrapped secret; `None` once imported material is gone.
+    wrapped: Option<Vec<u8>>,
+    /// 0 creation, 1 automatic, 2 on demand, 3 pending.
+    by: u8,
+    at_unix_ms: u64,
+    description: Option<String>,
+    expires_unix_ms: Option<u64>,
+}
+
+/// Everything in a store, still sealed.
 #[derive(Default)]
 pub(super) struct Stored {
     pub(super) domain: Option<(String, Vec<u8>)>,
-    keys: Vec<(KmsKeyId, KeyRecord)>,
-    backing: HashMap<(KmsKeyId, u16), Vec<u8>>,
-    policies: HashMap<(KmsKeyId, u8), Vec<u8>>,
-    aliases: BTreeMap<String, KmsKeyId>,
-    internal: Vec<(String, Vec<u8>)>,
-    secrets: HashMap<String, Vec<u8>>,
+    entries: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Stored {
     pub(super) fn read(entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Self, OpenError> {
-        const CORRUPT: OpenError = OpenError::Corrupt("an entry is not of this format");
         let mut stored = Self::default();
         for (name, value) in entries {
-            let (kind, rest) = name.split_first().ok_or(CORRUPT)?;
-            let Some((&VERSION, value)) = value.split_first() else { return Err(CORRUPT) };
-            let text = || String::from_utf8(rest.to_vec()).map_err(|_| CORRUPT);
-            let id = |bytes: &[u8]| bytes.try_into().map(KmsKeyId::from_bytes).map_err(|_| CORRUPT);
-            match kind {
-                b'm' => stored.domain = Some(postcard::from_bytes(value).map_err(|_| CORRUPT)?),
-                b'k' => stored.keys.push((id(rest)?, postcard::from_bytes(value).map_err(|_| CORRUPT)?)),
-                b'b' => {
-                    let (key_id, number) = rest.split_last_chunk::<2>().ok_or(CORRUPT)?;
-                    stored.backing.insert((id(key_id)?, u16::from_be_bytes(*number)), value.to_vec());
+            match (&name[..], value.split_first()) {
+                (b"m", Some((&VERSION, value))) => {
+                    stored.domain = Some(postcard::from_bytes(value).map_err(|_| CORRUPT)?);
                 }
-                b'p' => {
-                    let (number, key_id) = rest.split_last().ok_or(CORRUPT)?;
-                    stored.policies.insert((id(key_id)?, *number), value.to_vec());
-                }
-                b'a' => {
-                    stored.aliases.insert(text()?, id(value)?);
-                }
-                b'i' => stored.internal.push((text()?, value.to_vec())),
-                b's' => {
-                    stored.secrets.insert(text()?, value.to_vec());
+                ([b'k' | b'b' | b'p' | b'g' | b'a' | b'i' | b's', ..], Some((&VERSION, _))) => {
+                    stored.entries.push((name, value));
                 }
                 _ => return Err(CORRUPT),
             }
@@ -90,91 +92,166 @@ impl Stored {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.internal.is_empty() && self.secrets.is_empty() && self.backing.is_empty()
+        self.entries.is_empty()
     }
 
-    /// Unwraps every backing key.
+    /// Unseals every record and unwraps every backing key.
     pub(super) fn open(self, domain: &Secret32) -> Result<State, OpenError> {
-        let mut state = State { aliases: self.aliases, secrets: self.secrets, ..State::default() };
-        for (id, record) in &self.keys {
-            let mut backing = Vec::with_capacity(usize::from(record.backing_count));
-            for number in 0..record.backing_count {
-                let wrapped = self.backing.get(&(*id, number));
-                let wrapped = wrapped.ok_or(OpenError::Corrupt("a backing key is missing"))?;
-                backing.push(Arc::new(unwrap(*id, wrapped, domain)?));
+        let mut keys = Vec::new();
+        let (mut backing, mut policies) = (HashMap::new(), HashMap::new());
+        let mut state = State::default();
+        for (name, value) in &self.entries {
+            let (kind, rest) = name.split_first().ok_or(CORRUPT)?;
+            let value = unseal(name, value, domain)?;
+            let text = || String::from_utf8(rest.to_vec()).map_err(|_| CORRUPT);
+            let id = |bytes: &[u8]| bytes.try_into().map(KmsKeyId::from_bytes).map_err(|_| CORRUPT);
+            match kind {
+                b'k' => {
+                    keys.push((id(rest)?, postcard::from_bytes::<KeyRecord>(&value).map_err(|_| CORRUPT)?))
+                }
+                b'b' => {
+                    let (key_id, number) = rest.split_last_chunk::<2>().ok_or(CORRUPT)?;
+                    let opened = open_backing(id(key_id)?, &value, domain)?;
+                    backing.insert((id(key_id)?, u16::from_be_bytes(*number)), Arc::new(opened));
+                }
+                b'p' => {
+                    let (number, key_id) = rest.split_last().ok_or(CORRUPT)?;
+                    policies.insert((id(key_id)?, *number), value);
+                }
+                b'g' => {
+                    let (key_id, grant_id) = rest.split_at_checked(16).ok_or(CORRUPT)?;
+                    let record: GrantRecord = postcard::from_bytes(&value).map_err(|_| CORRUPT)?;
+                    let grant = Grant::of_record(id(key_id)?, grant_id, record).ok_or(CORRUPT)?;
+                    state.grants.insert(Arc::new(grant));
+                }
+                b'a' => {
+                    state.aliases.insert(text()?, id(&value)?);
+                }
+                b'i' => {
+                    let secret = unwrap(KmsKeyId::from_bytes([0; 16]), &value, domain)?;
+                    state.internal.insert(text()?, Arc::new(secret));
+                }
+                b's' => {
+                    state.secrets.insert(text()?, value);
+                }
+                _ => return Err(CORRUPT),
             }
+        }
+        for (id, record) in &keys {
+            let numbers = 0..record.backing_count;
+            let own = numbers.map(|number| backing.remove(&(*id, number)));
+            let own: Option<Vec<Arc<BackingKey>>> = own.collect();
             let mut text = Vec::new();
             for number in 0..record.policy_pieces {
-                let piece = self.policies.get(&(*id, number));
+                let piece = policies.get(&(*id, number));
                 text.extend_from_slice(piece.ok_or(OpenError::Corrupt("a policy is missing"))?);
             }
             let text = String::from_utf8(text).map_err(|_| OpenError::Corrupt("a policy is not text"))?;
             let policy = KeyPolicy::parse(text).map_err(|_| OpenError::Corrupt("a policy is malformed"))?;
-            let entry = Entry { key: record.key(*id)?, policy: Arc::new(policy), backing };
+            let entry = Entry {
+                key: record.key(*id)?,
+                policy: Arc::new(policy),
+                backing: own.ok_or(OpenError::Corrupt("a backing key is missing"))?,
+            };
             state.keys.insert(*id, Arc::new(entry));
-        }
-        for (purpose, wrapped) in self.internal {
-            let backing = unwrap(KmsKeyId::from_bytes([0; 16]), &wrapped, domain)?;
-            state.internal.insert(purpose, Arc::new(backing));
         }
         Ok(state)
     }
 }
 
-/// The changes that keep a key whole: record, backing keys, policy.
-pub(super) fn entry(entry: &Entry, domain: &Secret32) -> Vec<Change> {
-    let key = &entry.key;
+/// The changes that keep a key: its record, and what of backing keys and policy is not as it was.
+pub(super) fn entry(entry: &Entry, former: Option<&Entry>, domain: &Secret32) -> Vec<Change> {
+    let id = entry.key.id;
     let pieces: Vec<&[u8]> = entry.policy.text.as_bytes().chunks(POLICY_PIECE_LEN).collect();
-    let (state, deletion_unix_ms) = match key.state {
-        KeyState::Enabled => (0, 0),
-        KeyState::Disabled => (1, 0),
-        KeyState::PendingDeletion { deletion_unix_ms } => (2, deletion_unix_ms),
-        KeyState::PendingImport => (3, 0),
-    };
-    let record = KeyRecord {
-        created_unix_ms: key.created_unix_ms,
-        description: key.description.clone(),
-        external: key.origin == Origin::External,
-        aws_managed: key.manager == KeyManager::Aws,
-        state,
-        deletion_unix_ms,
-        tags: key.tags.clone(),
-        current_material: key.current_material.map(|id| *id.as_bytes()),
-        on_demand_rotations: key.on_demand_rotations,
-        backing_count: entry.backing.len() as u16,
-        policy_pieces: pieces.len() as u8,
-    };
-    let mut changes = vec![put(b'k', key.id.as_bytes(), &encode(&record))];
+    let record = KeyRecord::of(&entry.key, entry.backing.len() as u16, pieces.len() as u8);
+    let mut changes = vec![put(b'k', id.as_bytes(), &encode(&record), domain)];
     for (number, backing) in (0u16..).zip(&entry.backing) {
-        let name = [&key.id.as_bytes()[..], &number.to_be_bytes()].concat();
-        changes.push(put(b'b', &name, &wrap(key.id, backing, domain)));
+        let was = former.and_then(|former| former.backing.get(usize::from(number)));
+        if was.is_none_or(|was| !Arc::ptr_eq(was, backing)) {
+            let name = [&id.as_bytes()[..], &number.to_be_bytes()].concat();
+            changes.push(put(b'b', &name, &encode(&BackingRecord::of(id, backing, domain)), domain));
+        }
     }
-    for (number, piece) in (0u8..).zip(pieces) {
-        changes.push(put(b'p', &[&key.id.as_bytes()[..], &[number]].concat(), piece));
+    for number in entry.backing.len()..former.map_or(0, |former| former.backing.len()) {
+        changes.push(([b"b", &id.as_bytes()[..], &(number as u16).to_be_bytes()].concat(), None));
+    }
+    if former.is_none_or(|former| !Arc::ptr_eq(&former.policy, &entry.policy)) {
+        for (number, piece) in (0u8..).zip(pieces) {
+            changes.push(put(b'p', &[&id.as_bytes()[..], &[number]].concat(), piece, domain));
+        }
     }
     changes
 }
 
-pub(super) fn domain(root_id: &str, wrapped: &[u8]) -> Change {
-    put(b'm', b"", &encode(&(root_id, wrapped)))
+/// The changes that forget a key, with all that is its own.
+pub(super) fn forget(entry: &Entry, grants: &[Arc<Grant>], aliases: &[String]) -> Vec<Change> {
+    let id = entry.key.id;
+    let name = |kind: u8, rest: &[u8]| ([&[kind][..], id.as_bytes(), rest].concat(), None);
+    let pieces = entry.policy.text.len().div_ceil(POLICY_PIECE_LEN) as u8;
+    let mut changes = vec![name(b'k', &[])];
+    changes.extend((0..entry.backing.len() as u16).map(|number| name(b'b', &number.to_be_bytes())));
+    changes.extend((0..pieces).map(|number| name(b'p', &[number])));
+    changes.extend(grants.iter().map(|grant| name(b'g', &grant.id.0)));
+    changes.extend(aliases.iter().map(|alias| ([b"a", alias.as_bytes()].concat(), None)));
+    changes
 }
 
-pub(super) fn alias(name: &str, target: Option<KmsKeyId>) -> Change {
+pub(super) fn grant(grant: &Grant, domain: &Secret32) -> Change {
+    let name = [&grant.key_id.as_bytes()[..], &grant.id.0].concat();
+    put(b'g', &name, &encode(&grant.record()), domain)
+}
+
+pub(super) fn no_grant(grant: &Grant) -> Change {
+    ([b"g", &grant.key_id.as_bytes()[..], &grant.id.0].concat(), None)
+}
+
+pub(super) fn domain(root_id: &str, wrapped: &[u8]) -> Change {
+    (b"m".to_vec(), Some([&[VERSION][..], &encode(&(root_id, wrapped))].concat()))
+}
+
+pub(super) fn alias(name: &str, target: Option<KmsKeyId>, domain: &Secret32) -> Change {
     match target {
-        Some(id) => put(b'a', name.as_bytes(), id.as_bytes()),
+        Some(id) => put(b'a', name.as_bytes(), id.as_bytes(), domain),
         None => ([b"a", name.as_bytes()].concat(), None),
     }
 }
 
 pub(super) fn internal(purpose: &str, backing: &BackingKey, domain: &Secret32) -> Change {
-    put(b'i', purpose.as_bytes(), &wrap(KmsKeyId::from_bytes([0; 16]), backing, domain))
+    let wrapped = backing.material().map(|secret| {
+        let key_id = KmsKeyId::from_bytes([0; 16]);
+        [&backing.id.as_bytes()[..], &wrap(key_id, &backing.id, secret, domain)].concat()
+    });
+    put(b'i', purpose.as_bytes(), &wrapped.unwrap_or_default(), domain)
 }
 
-pub(super) fn secret(purpose: &str, wrapped: &[u8]) -> Change {
-    put(b's', purpose.as_bytes(), wrapped)
+pub(super) fn secret(purpose: &str, wrapped: &[u8], domain: &Secret32) -> Change {
+    put(b's', purpose.as_bytes(), wrapped, domain)
 }
 
 impl KeyRecord {
+    fn of(key: &KmsKey, backing_count: u16, policy_pieces: u8) -> Self {
+        let (state, deletion_unix_ms) = match key.state {
+            KeyState::Enabled => (0, 0),
+            KeyState::Disabled => (1, 0),
+            KeyState::PendingDeletion { deletion_unix_ms } => (2, deletion_unix_ms),
+            KeyState::PendingImport => (3, 0),
+        };
+        Self {
+            created_unix_ms: key.created_unix_ms,
+            description: key.description.clone(),
+            external: key.origin == Origin::External,
+            aws_managed: key.manager == KeyManager::Aws,
+            state,
+            deletion_unix_ms,
+            tags: key.tags.clone(),
+            current_material: key.current_material.map(|id| *id.as_bytes()),
+            on_demand_rotations: key.on_demand_rotations,
+            backing_count,
+            policy_pieces,
+            rotation: key.rotation.map(|rotation| (rotation.period_days, rotation.next_unix_ms)),
+        }
+    }
+
     fn key(&self, id: KmsKeyId) -> Result<KmsKey, OpenError> {
         Ok(KmsKey {
             id,
@@ -194,28 +271,69 @@ impl KeyRecord {
             tags: self.tags.clone(),
             current_material: self.current_material.map(KeyMaterialId::from_bytes),
             on_demand_rotations: self.on_demand_rotations,
+            rotation: self
+                .rotation
+                .map(|(period_days, next_unix_ms)| AutomaticRotation { period_days, next_unix_ms }),
         })
     }
 }
 
-/// The material id, then the wrapped secret, bound to key and material.
-fn wrap(key_id: KmsKeyId, backing: &BackingKey, domain: &Secret32) -> Vec<u8> {
-    let mut wrapped = backing.id.as_bytes().to_vec();
-    wrapped.extend(crypto::seal(
-        domain,
-        WRAP_LABEL,
-        backing.secret().expose(),
-        &binding(key_id, &backing.id),
-    ));
-    wrapped
+impl BackingRecord {
+    fn of(key_id: KmsKeyId, backing: &BackingKey, domain: &Secret32) -> Self {
+        let Made { by, at_unix_ms, description, expires_unix_ms } = backing.made.clone();
+        Self {
+            material: *backing.id.as_bytes(),
+            wrapped: backing.material().map(|secret| wrap(key_id, &backing.id, secret, domain)),
+            by: match by {
+                MadeBy::Creation => 0,
+                MadeBy::Automatic => 1,
+                MadeBy::OnDemand => 2,
+                MadeBy::Pending => 3,
+            },
+            at_unix_ms,
+            description,
+            expires_unix_ms,
+        }
+    }
 }
 
+fn open_backing(key_id: KmsKeyId, value: &[u8], domain: &Secret32) -> Result<BackingKey, OpenError> {
+    let record: BackingRecord = postcard::from_bytes(value).map_err(|_| CORRUPT)?;
+    let by = match record.by {
+        0 => MadeBy::Creation,
+        1 => MadeBy::Automatic,
+        2 => MadeBy::OnDemand,
+        3 => MadeBy::Pending,
+        _ => return Err(CORRUPT),
+    };
+    let made = Made {
+        by,
+        at_unix_ms: record.at_unix_ms,
+        description: record.description,
+        expires_unix_ms: record.expires_unix_ms,
+    };
+    let material = KeyMaterialId::from_bytes(record.material);
+    match record.wrapped {
+        None => Ok(BackingKey::without_material(material, made)),
+        Some(wrapped) => {
+            let wrapped = [&record.material[..], &wrapped].concat();
+            Ok(unwrap(key_id, &wrapped, domain)?.remade(made))
+        }
+    }
+}
+
+/// A backing key's secret, bound to key and material.
+fn wrap(key_id: KmsKeyId, material: &KeyMaterialId, secret: &Secret32, domain: &Secret32) -> Vec<u8> {
+    crypto::seal(domain, WRAP_LABEL, secret.expose(), &binding(key_id, material))
+}
+
+/// From the material id and what [`wrap`] made.
 fn unwrap(key_id: KmsKeyId, wrapped: &[u8], domain: &Secret32) -> Result<BackingKey, OpenError> {
     const CORRUPT: OpenError = OpenError::Corrupt("a wrapped backing key does not open");
     let (material, sealed) = wrapped.split_first_chunk::<32>().ok_or(CORRUPT)?;
     let material = KeyMaterialId::from_bytes(*material);
     let secret = crypto::open_32(domain, WRAP_LABEL, sealed, &binding(key_id, &material)).ok_or(CORRUPT)?;
-    let backing = BackingKey::new(key_id, secret);
+    let backing = BackingKey::new(key_id, secret, Made::default());
     if backing.id == material { Ok(backing) } else { Err(CORRUPT) }
 }
 
@@ -223,8 +341,17 @@ fn binding(key_id: KmsKeyId, material: &KeyMaterialId) -> Vec<u8> {
     [&key_id.as_bytes()[..], material.as_bytes(), b"backing key"].concat()
 }
 
-fn put(kind: u8, name: &[u8], value: &[u8]) -> Change {
-    ([&[kind], name].concat(), Some([&[VERSION], value].concat()))
+fn put(kind: u8, name: &[u8], value: &[u8], domain: &Secret32) -> Change {
+    let name = [&[kind], name].concat();
+    let sealed = crypto::seal(domain, RECORD_LABEL, value, &name);
+    (name, Some([&[VERSION], &sealed[..]].concat()))
+}
+
+/// What [`put`] sealed.
+fn unseal(name: &[u8], value: &[u8], domain: &Secret32) -> Result<Vec<u8>, OpenError> {
+    let opened = crypto::open(domain, RECORD_LABEL, value.get(1..).unwrap_or_default(), 0, name);
+    let opened = opened.ok_or(OpenError::Corrupt("a record was changed, or is another's"))?;
+    Ok(opened.expose().to_vec())
 }
 
 fn encode(record: &impl Serialize) -> Vec<u8> {

@@ -1,6 +1,40 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::*;
+use crate::clock::DAY_MS;
 use crate::ops::CreateKey;
 use crate::store::MemoryStore;
+
+mod grants;
+mod life;
+mod states;
+
+/// A time that tests move.
+#[derive(Clone)]
+struct TestClock(Arc<AtomicU64>);
+
+impl TestClock {
+    fn new() -> Self {
+        Self(Arc::new(AtomicU64::new(1_800_000_000_000)))
+    }
+
+    fn pass_days(&self, days: u64) {
+        self.0.fetch_add(days * DAY_MS, Ordering::Relaxed);
+    }
+
+    fn config(&self) -> KmsConfig {
+        let clock = self.clone();
+        KmsConfig { clock: Clock::new(move || clock.0.load(Ordering::Relaxed)), ..config() }
+    }
+
+    fn kms(&self) -> Kms {
+        Kms::over(Box::new(MemoryStore::default()), &root().0, self.config()).unwrap()
+    }
+}
+
+fn user(name: &str) -> Caller {
+    Caller { arn: format!("arn:aws:iam::111122223333:user/{name}"), ..root_user() }
+}
 
 struct TestRoot(crate::root::FileRoot, tempfile::TempDir);
 
@@ -12,7 +46,7 @@ fn root() -> TestRoot {
 }
 
 fn config() -> KmsConfig {
-    KmsConfig { region: "us-east-1".to_owned(), account: "111122223333".to_owned() }
+    KmsConfig::new("us-east-1", "111122223333")
 }
 
 fn kms() -> Kms {
@@ -26,6 +60,7 @@ fn root_user() -> Caller {
         via_service: None,
         source_ip: None,
         secure_transport: false,
+        dry_run: false,
     }
 }
 

@@ -62,11 +62,12 @@ impl Kms {
             )));
         }
         let entry = self.usable(caller, action, key_id, context)?;
+        caller.stop_if_dry()?;
         let mut plaintext = vec![0; len];
         getrandom::fill(&mut plaintext).expect("the operating system gives random bytes");
         let plaintext = SecretBytes::new(plaintext);
         let backing = entry.current()?;
-        let ciphertext_blob = blob::seal(entry.key.id, backing, plaintext.expose(), context);
+        let ciphertext_blob = blob::seal(entry.key.id, backing, plaintext.expose(), context)?;
         let key_material_id = backing.id.to_string();
         Ok(DataKey { plaintext, ciphertext_blob, key_arn: self.arn(entry.key.id), key_material_id })
     }
@@ -85,7 +86,8 @@ impl Kms {
             ));
         }
         let entry = self.usable(caller, "kms:Encrypt", key_id, context)?;
-        let ciphertext_blob = blob::seal(entry.key.id, entry.current()?, plaintext, context);
+        caller.stop_if_dry()?;
+        let ciphertext_blob = blob::seal(entry.key.id, entry.current()?, plaintext, context)?;
         Ok(Encrypted { ciphertext_blob, key_arn: self.arn(entry.key.id) })
     }
 
@@ -97,7 +99,9 @@ impl Kms {
         ciphertext_blob: &[u8],
         context: &EncryptionContext,
     ) -> Result<Decrypted, KmsError> {
-        self.decrypt_for(caller, "kms:Decrypt", key_id, ciphertext_blob, context)
+        let opened = self.decrypt_for(caller, "kms:Decrypt", (key_id, &[]), ciphertext_blob, context)?;
+        caller.stop_if_dry()?;
+        Ok(opened)
     }
 
     /// `ReEncrypt`.
@@ -111,9 +115,15 @@ impl Kms {
         destination_key_id: &str,
         destination_context: &EncryptionContext,
     ) -> Result<ReEncrypted, KmsError> {
+        let destination = self.resolve(destination_key_id)?;
+        let same = blob::parse(ciphertext_blob).is_some_and(|header| header.key_id == destination.key.id);
+        let conditions = [("kms:reencryptonsamekey", vec![same.to_string()])];
+        let source = (source_key_id, &conditions[..]);
         let opened =
-            self.decrypt_for(caller, "kms:ReEncryptFrom", source_key_id, ciphertext_blob, source_context)?;
-        let entry = self.usable(caller, "kms:ReEncryptTo", destination_key_id, destination_context)?;
+            self.decrypt_for(caller, "kms:ReEncryptFrom", source, ciphertext_blob, source_context)?;
+        let (id, context) = (destination_key_id, destination_context);
+        let entry = self.usable_with(caller, "kms:ReEncryptTo", id, context, &conditions)?;
+        caller.stop_if_dry()?;
         let backing = entry.current()?;
         Ok(ReEncrypted {
             ciphertext_blob: blob::seal(
@@ -121,7 +131,7 @@ impl Kms {
                 backing,
                 opened.plaintext.expose(),
                 destination_context,
-            ),
+            )?,
             source_key_arn: opened.key_arn,
             source_key_material_id: opened.key_material_id,
             key_arn: self.arn(entry.key.id),
@@ -146,7 +156,7 @@ impl Kms {
         &self,
         caller: &Caller,
         action: &str,
-        key_id: Option<&str>,
+        (key_id, conditions): (Option<&str>, &[(&str, Vec<String>)]),
         ciphertext_blob: &[u8],
         context: &EncryptionContext,
     ) -> Result<Decrypted, KmsError> {
@@ -165,7 +175,9 @@ impl Kms {
                 named
             }
         };
-        self.authorize(caller, action, &entry, context)?;
+        let alias = key_id.and_then(|id| self.request_alias(id));
+        let conditions: Vec<_> = conditions.iter().cloned().chain(alias).collect();
+        self.authorize_with(caller, action, &entry, context, &conditions)?;
         let arn = self.arn(entry.key.id);
         state::check(&entry.key, &arn, Needs::Enabled)?;
         let backing =
@@ -182,9 +194,28 @@ impl Kms {
         key_id: &str,
         context: &EncryptionContext,
     ) -> Result<Arc<Entry>, KmsError> {
+        self.usable_with(caller, action, key_id, context, &[])
+    }
+
+    /// As [`Kms::usable`], with condition keys of the operation.
+    fn usable_with(
+        &self,
+        caller: &Caller,
+        action: &str,
+        key_id: &str,
+        context: &EncryptionContext,
+        conditions: &[(&str, Vec<String>)],
+    ) -> Result<Arc<Entry>, KmsError> {
         let entry = self.resolve(key_id)?;
-        self.authorize(caller, action, &entry, context)?;
+        let conditions: Vec<_> = conditions.iter().cloned().chain(self.request_alias(key_id)).collect();
+        self.authorize_with(caller, action, &entry, context, &conditions)?;
         state::check(&entry.key, &self.arn(entry.key.id), Needs::Enabled)?;
         Ok(entry)
+    }
+
+    /// `kms:RequestAlias`, where the request names its key by alias.
+    fn request_alias(&self, key_id: &str) -> Option<(&'static str, Vec<String>)> {
+        let alias = &key_id[key_id.find("alias/")?..];
+        Some(("kms:requestalias", vec![alias.to_owned()]))
     }
 }

@@ -1,14 +1,14 @@
-//! The life of a key: DescribeKey, ListKeys, EnableKey, DisableKey, ScheduleKeyDeletion, CancelKeyDeletion, RotateKeyOnDemand.
+//! The life of a key: DescribeKey, ListKeys, EnableKey, DisableKey, ScheduleKeyDeletion, CancelKeyDeletion,
+//! UpdateKeyDescription.
 
 use std::sync::Arc;
 
+use crate::clock::DAY_MS;
 use crate::context::EncryptionContext;
 use crate::error::KmsError;
-use crate::key::backing::BackingKey;
 use crate::key::state::{self, Needs};
 use crate::key::{KeyManager, KeyState, KmsKey, KmsKeyId};
 use crate::kms::{Caller, Entry, Kms};
-use crate::secret::Secret32;
 
 /// A page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,10 +18,6 @@ pub struct Page<T> {
     /// Where the next page begins; `None` at the end.
     pub next_marker: Option<String>,
 }
-
-/// AWS's most rotations on demand of one key.
-const MAX_ON_DEMAND_ROTATIONS: u32 = 25;
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 impl Kms {
     /// `DescribeKey`; an alias of an AWS managed key makes it.
@@ -59,9 +55,25 @@ impl Kms {
         Ok(Page { rows: ids, next_marker })
     }
 
-    /// `EnableKey`.
+    /// `EnableKey`. A rotation that became due meanwhile happens now.
     pub fn enable_key(&self, caller: &Caller, key_id: &str) -> Result<(), KmsError> {
-        self.set_state(caller, "kms:EnableKey", key_id, Needs::Usable, |_| KeyState::Enabled).map(drop)
+        let enabled =
+            self.set_state(caller, "kms:EnableKey", key_id, Needs::Usable, |_| KeyState::Enabled)?;
+        self.rotate_if_due(enabled.key.id).map(drop)
+    }
+
+    /// `UpdateKeyDescription`.
+    pub fn update_key_description(
+        &self,
+        caller: &Caller,
+        key_id: &str,
+        description: String,
+    ) -> Result<(), KmsError> {
+        check_description(&description)?;
+        let _change = self.changing();
+        let entry = self.changeable(caller, "kms:UpdateKeyDescription", key_id, Needs::NotPendingDeletion)?;
+        let key = KmsKey { description, ..entry.key.clone() };
+        self.put_key(&entry, key).map(drop)
     }
 
     /// `DisableKey`.
@@ -83,37 +95,18 @@ impl Kms {
             )));
         }
         let deletion_unix_ms = self.now_unix_ms() + days * DAY_MS;
+        let conditions = [("kms:schedulekeydeletionpendingwindowindays", vec![days.to_string()])];
+        let _change = self.changing();
         let action = "kms:ScheduleKeyDeletion";
-        let state = KeyState::PendingDeletion { deletion_unix_ms };
-        let entry = self.set_state(caller, action, key_id, Needs::NotPendingDeletion, |_| state)?;
-        Ok((entry, deletion_unix_ms))
+        let entry = self.changeable_with(caller, action, key_id, Needs::NotPendingDeletion, &conditions)?;
+        let key = KmsKey { state: KeyState::PendingDeletion { deletion_unix_ms }, ..entry.key.clone() };
+        Ok((self.put_key(&entry, key)?, deletion_unix_ms))
     }
 
     /// `CancelKeyDeletion`: the key is disabled afterwards.
     pub fn cancel_key_deletion(&self, caller: &Caller, key_id: &str) -> Result<Arc<Entry>, KmsError> {
         let action = "kms:CancelKeyDeletion";
         self.set_state(caller, action, key_id, Needs::PendingDeletion, |_| KeyState::Disabled)
-    }
-
-    /// `RotateKeyOnDemand`: a new backing key encrypts from now on; every earlier one goes on to decrypt.
-    pub fn rotate_key_on_demand(&self, caller: &Caller, key_id: &str) -> Result<Arc<Entry>, KmsError> {
-        let entry = self.changeable(caller, "kms:RotateKeyOnDemand", key_id, Needs::Enabled)?;
-        if entry.key.on_demand_rotations >= MAX_ON_DEMAND_ROTATIONS {
-            return Err(KmsError::LimitExceeded(
-                "The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations can be performed for this key.".to_owned(),
-            ));
-        }
-        let backing = Arc::new(BackingKey::new(entry.key.id, Secret32::random()));
-        let key = KmsKey {
-            current_material: Some(backing.id),
-            on_demand_rotations: entry.key.on_demand_rotations + 1,
-            ..entry.key.clone()
-        };
-        let mut all = entry.backing.clone();
-        all.push(backing);
-        let rotated = Arc::new(Entry { key, policy: entry.policy.clone(), backing: all });
-        self.put_entry(rotated.clone(), None)?;
-        Ok(rotated)
     }
 
     fn set_state(
@@ -127,7 +120,13 @@ impl Kms {
         let _change = self.changing();
         let entry = self.changeable(caller, action, key_id, needs)?;
         let key = KmsKey { state: state(entry.key.state), ..entry.key.clone() };
-        let changed = Arc::new(Entry { key, policy: entry.policy.clone(), backing: entry.backing.clone() });
+        self.put_key(&entry, key)
+    }
+
+    /// Puts a key's record in the place of the former one; its policy and backing keys stay.
+    pub(crate) fn put_key(&self, former: &Entry, key: KmsKey) -> Result<Arc<Entry>, KmsError> {
+        let (policy, backing) = (former.policy.clone(), former.backing.clone());
+        let changed = Arc::new(Entry { key, policy, backing });
         self.put_entry(changed.clone(), None)?;
         Ok(changed)
     }
@@ -140,9 +139,21 @@ impl Kms {
         key_id: &str,
         needs: Needs,
     ) -> Result<Arc<Entry>, KmsError> {
+        self.changeable_with(caller, action, key_id, needs, &[])
+    }
+
+    /// As [`Kms::changeable`], with condition keys of the operation.
+    pub(crate) fn changeable_with(
+        &self,
+        caller: &Caller,
+        action: &str,
+        key_id: &str,
+        needs: Needs,
+        conditions: &[(&str, Vec<String>)],
+    ) -> Result<Arc<Entry>, KmsError> {
         // Management takes ids and ARNs of keys, no aliases.
         let entry = self.resolve_key(key_id)?;
-        self.authorize(caller, action, &entry, &EncryptionContext::new())?;
+        self.authorize_with(caller, action, &entry, &EncryptionContext::new(), conditions)?;
         let arn = self.arn(entry.key.id);
         if entry.key.manager == KeyManager::Aws {
             return Err(KmsError::AccessDenied(format!(
@@ -152,6 +163,18 @@ impl Kms {
         }
         state::check(&entry.key, &arn, needs)?;
         Ok(entry)
+    }
+}
+
+/// AWS's longest description, in characters.
+const MAX_DESCRIPTION_LEN: usize = 8192;
+
+pub(crate) fn check_description(description: &str) -> Result<(), KmsError> {
+    match description.chars().count() <= MAX_DESCRIPTION_LEN {
+        true => Ok(()),
+        false => Err(KmsError::Validation(
+            "1 validation error detected: Value at 'description' failed to satisfy constraint: Member must have length less than or equal to 8192".to_owned(),
+        )),
     }
 }
 

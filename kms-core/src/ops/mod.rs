@@ -3,10 +3,17 @@
 mod aliases;
 mod create;
 mod data;
+mod grants;
+mod import;
 mod keys;
 mod policies;
+mod rotation;
+mod tags;
 
 pub use aliases::Alias;
 pub use create::CreateKey;
 pub use data::{Encrypted, ReEncrypted};
+pub use grants::CreateGrant;
+pub use import::{ImportKeyMaterial, ImportParameters, WrappingAlgorithm};
 pub use keys::Page;
+pub use rotation::{RotationStatus, ScheduledWork};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::context::EncryptionContext;
 use crate::error::KmsError;
-use crate::key::KmsKeyId;
+use crate::key::KmsKey;
 use crate::key::state::Needs;
 use crate::kms::{Caller, Entry, KeyPolicy, Kms};
 
@@ -21,7 +21,8 @@ impl Kms {
     ) -> Result<String, KmsError> {
         check_name(name)?;
         let entry = self.resolve_key(key_id)?;
-        self.authorize(caller, "kms:GetKeyPolicy", &entry, &EncryptionContext::new())?;
+        let conditions = [("kms:policyname", vec![DEFAULT.to_owned()])];
+        self.authorize_with(caller, "kms:GetKeyPolicy", &entry, &EncryptionContext::new(), &conditions)?;
         Ok(entry.policy.text.clone())
     }
 
@@ -36,10 +37,19 @@ impl Kms {
     ) -> Result<(), KmsError> {
         check_name(name)?;
         let _change = self.changing();
-        let entry = self.changeable(caller, "kms:PutKeyPolicy", key_id, Needs::Nothing)?;
+        let entry = self.changeable_with(
+            caller,
+            "kms:PutKeyPolicy",
+            key_id,
+            Needs::Nothing,
+            &[
+                ("kms:policyname", vec![DEFAULT.to_owned()]),
+                ("kms:bypasspolicylockoutsafetycheck", vec![bypass_policy_lockout_safety_check.to_string()]),
+            ],
+        )?;
         let policy = KeyPolicy::parse(text)?;
         if !bypass_policy_lockout_safety_check {
-            self.refuse_lockout(caller, entry.key.id, &policy)?;
+            self.refuse_lockout(caller, &entry.key, &policy)?;
         }
         let changed =
             Entry { key: entry.key.clone(), policy: Arc::new(policy), backing: entry.backing.clone() };
@@ -57,20 +67,24 @@ impl Kms {
     pub(crate) fn refuse_lockout(
         &self,
         caller: &Caller,
-        id: KmsKeyId,
+        key: &KmsKey,
         policy: &KeyPolicy,
     ) -> Result<(), KmsError> {
-        self.decide(caller, "kms:PutKeyPolicy", id, policy, &EncryptionContext::new()).map_err(|_| {
-            KmsError::MalformedPolicyDocument(
+        match self.could_put_policy(caller, key, policy) {
+            true => Ok(()),
+            false => Err(KmsError::MalformedPolicyDocument(
                 "The new key policy will not allow you to update the key policy in the future.".to_owned(),
-            )
-        })
+            )),
+        }
     }
 }
 
 fn check_name(name: Option<&str>) -> Result<(), KmsError> {
     match name {
         None | Some(DEFAULT) => Ok(()),
+        Some("AWS_RAM") => {
+            Err(KmsError::Validation("The AWS_RAM policy can only be managed by the RAM service".to_owned()))
+        }
         Some(_) => Err(KmsError::NotFound("No such policy exists".to_owned())),
     }
 }

@@ -77,6 +77,7 @@ async fn answer(app: &App, parts: &Parts, body: RequestBody, peer: Peer) -> Resu
         via_service: None,
         source_ip: Some(peer.address.ip()),
         secure_transport: peer.secure,
+        dry_run: false,
     };
     let request: Value = match body.is_empty() {
         true => json!({}),

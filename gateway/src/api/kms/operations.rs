@@ -1,55 +1,59 @@
 //! From a request to the operation of [`kms_core`], and from its result to an answer.
 
+use std::collections::BTreeMap;
+
+use ::base64::Engine;
+use ::base64::engine::general_purpose::STANDARD;
 use kms_core::error::KmsError;
-use kms_core::key::KeyManager;
-use kms_core::kms::{Caller, Kms};
-use kms_core::ops::{CreateKey, Page};
+use kms_core::grant::{Constraints, Grant};
+use kms_core::key::backing::{BackingKey, MadeBy};
+use kms_core::key::{KeyManager, Origin};
+use kms_core::kms::{Caller, Entry, Kms};
+use kms_core::ops::{CreateGrant, CreateKey, ImportKeyMaterial, Page, RotationStatus, WrappingAlgorithm};
 use serde_json::{Value, json};
 
 use super::Refusal;
-use super::wire::{base64, bytes, context, flag, key_metadata, number, optional, required, time};
+use super::wire::{
+    base64, bytes, context, expiration_model, flag, key_metadata, number, optional, required, texts, time,
+};
 
 /// Operations of KMS's model that are not there yet, or will not be.
 const NOT_HERE: &[&str] = &[
     "ConnectCustomKeyStore",
     "CreateCustomKeyStore",
-    "CreateGrant",
     "Decapsulate",
     "DeleteCustomKeyStore",
-    "DeleteImportedKeyMaterial",
     "DeriveSharedSecret",
     "DescribeCustomKeyStores",
-    "DisableKeyRotation",
     "DisconnectCustomKeyStore",
-    "EnableKeyRotation",
     "Encapsulate",
     "GenerateDataKeyPair",
     "GenerateDataKeyPairWithoutPlaintext",
     "GenerateMac",
     "GetKeyLastUsage",
-    "GetKeyRotationStatus",
-    "GetParametersForImport",
     "GetPublicKey",
-    "ImportKeyMaterial",
-    "ListGrants",
-    "ListKeyRotations",
-    "ListRetirableGrants",
     "ReplicateKey",
-    "RetireGrant",
-    "RevokeGrant",
     "Sign",
-    "TagResource",
-    "UntagResource",
     "UpdateCustomKeyStore",
-    "UpdateKeyDescription",
     "UpdatePrimaryRegion",
     "Verify",
     "VerifyMac",
 ];
 
 /// Parameters that change what an operation means and are not honoured yet.
-const REFUSED_PARAMETERS: &[&str] =
-    &["GrantTokens", "DryRun", "Recipient", "CustomKeyStoreId", "XksKeyId", "DryRunModifiers"];
+const REFUSED_PARAMETERS: &[&str] = &["Recipient", "CustomKeyStoreId", "XksKeyId", "DryRunModifiers"];
+
+/// Operations that take `DryRun`.
+const DRY_RUNS: &[&str] = &[
+    "CreateGrant",
+    "Decrypt",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncrypt",
+    "RetireGrant",
+    "RevokeGrant",
+];
 
 /// Runs an operation.
 pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) -> Result<Value, Refusal> {
@@ -65,7 +69,11 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
             );
         }
     }
+    let dry_run = DRY_RUNS.contains(&operation) && flag(request, "DryRun")?;
+    let caller = &Caller { dry_run, ..caller.clone() };
+    kms.check_grant_tokens(&grant_tokens(request)?)?;
     let key_id = || required(request, "KeyId");
+    let page = || Ok::<_, KmsError>((number(request, "Limit")?, optional(request, "Marker")?));
     Ok(match operation {
         "CreateKey" => json!({ "KeyMetadata": create_key(kms, caller, request)? }),
         "DescribeKey" => json!({ "KeyMetadata": key_metadata(kms, &*kms.describe_key(caller, key_id()?)?) }),
@@ -127,10 +135,78 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
         "ListKeyPolicies" => {
             json!({ "PolicyNames": kms.list_key_policies(caller, key_id()?)?, "Truncated": false })
         }
+        "UpdateKeyDescription" => {
+            let description = required(request, "Description")?.to_owned();
+            nothing(kms.update_key_description(caller, key_id()?, description))?
+        }
+        "TagResource" => nothing(kms.tag_resource(caller, key_id()?, tags(request)?))?,
+        "UntagResource" => nothing(kms.untag_resource(caller, key_id()?, &texts(request, "TagKeys")?))?,
         "ListResourceTags" => {
-            let entry = kms.describe_key(caller, key_id()?)?;
-            let tags = entry.key.tags.iter().map(|(name, value)| json!({"TagKey": name, "TagValue": value}));
-            json!({ "Tags": tags.collect::<Vec<_>>(), "Truncated": false })
+            let (limit, marker) = page()?;
+            let page = kms.list_resource_tags(caller, key_id()?, limit, marker)?;
+            let tags = page.rows.iter().map(|(name, value)| json!({"TagKey": name, "TagValue": value}));
+            listed("Tags", tags.collect(), &page)
+        }
+        "EnableKeyRotation" => {
+            let period_days = number(request, "RotationPeriodInDays")?;
+            nothing(kms.enable_key_rotation(caller, key_id()?, period_days))?
+        }
+        "DisableKeyRotation" => nothing(kms.disable_key_rotation(caller, key_id()?))?,
+        "GetKeyRotationStatus" => rotation_status(&kms.get_key_rotation_status(caller, key_id()?)?),
+        "ListKeyRotations" => {
+            let all = match optional(request, "IncludeKeyMaterial")? {
+                None | Some("ROTATIONS_ONLY") => false,
+                Some("ALL_KEY_MATERIAL") => true,
+                Some(other) => {
+                    return Err(
+                        not_one_of(other, "includeKeyMaterial", "ROTATIONS_ONLY, ALL_KEY_MATERIAL").into()
+                    );
+                }
+            };
+            let (limit, marker) = page()?;
+            let (entry, page) = kms.list_key_rotations(caller, key_id()?, all, limit, marker)?;
+            let rows = page.rows.iter().map(|backing| rotation(&entry, backing, all)).collect();
+            listed("Rotations", rows, &page)
+        }
+        "GetParametersForImport" => {
+            let (algorithm, bits) = wrapping(request)?;
+            let begun = kms.get_parameters_for_import(caller, key_id()?, algorithm, bits)?;
+            json!({
+                "KeyId": kms.arn(begun.key_id),
+                "ImportToken": base64(&begun.token),
+                "PublicKey": base64(&begun.public_key),
+                "ParametersValidTo": time(begun.valid_to_unix_ms),
+            })
+        }
+        "ImportKeyMaterial" => {
+            let (entry, material) = kms.import_key_material(caller, import(request)?)?;
+            json!({ "KeyId": kms.arn(entry.key.id), "KeyMaterialId": material.to_string() })
+        }
+        "DeleteImportedKeyMaterial" => {
+            let material = optional(request, "KeyMaterialId")?;
+            let (entry, material) = kms.delete_imported_key_material(caller, key_id()?, material)?;
+            json!({ "KeyId": kms.arn(entry.key.id), "KeyMaterialId": material.map(|id| id.to_string()) })
+        }
+        "CreateGrant" => {
+            let (grant, token) = kms.create_grant(caller, create_grant(request)?)?;
+            json!({ "GrantId": grant.id.to_string(), "GrantToken": base64(&token) })
+        }
+        "RetireGrant" => match optional(request, "GrantToken")? {
+            Some(_) => nothing(kms.retire_grant_by_token(caller, &bytes(request, "GrantToken")?))?,
+            None => nothing(kms.retire_grant(caller, key_id()?, required(request, "GrantId")?))?,
+        },
+        "RevokeGrant" => nothing(kms.revoke_grant(caller, key_id()?, required(request, "GrantId")?))?,
+        "ListGrants" => {
+            let only = (optional(request, "GrantId")?, optional(request, "GranteePrincipal")?);
+            let (limit, marker) = page()?;
+            let page = kms.list_grants(caller, key_id()?, only, limit, marker)?;
+            listed("Grants", page.rows.iter().map(|row| grant(kms, row)).collect(), &page)
+        }
+        "ListRetirableGrants" => {
+            let (limit, marker) = page()?;
+            let retiring = required(request, "RetiringPrincipal")?;
+            let page = kms.list_retirable_grants(caller, retiring, limit, marker)?;
+            listed("Grants", page.rows.iter().map(|row| grant(kms, row)).collect(), &page)
         }
         "Encrypt" => {
             refuse_asymmetric(request, "EncryptionAlgorithm")?;
@@ -198,7 +274,6 @@ fn create_key(kms: &Kms, caller: &Caller, request: &Value) -> Result<Value, KmsE
         ("KeyUsage", "ENCRYPT_DECRYPT"),
         ("KeySpec", "SYMMETRIC_DEFAULT"),
         ("CustomerMasterKeySpec", "SYMMETRIC_DEFAULT"),
-        ("Origin", "AWS_KMS"),
     ] {
         if let Some(given) = optional(request, name)?.filter(|given| *given != only) {
             return Err(KmsError::UnsupportedOperation(format!("{name} {given} is not supported.")));
@@ -207,18 +282,19 @@ fn create_key(kms: &Kms, caller: &Caller, request: &Value) -> Result<Value, KmsE
     if flag(request, "MultiRegion")? {
         return Err(KmsError::UnsupportedOperation("Multi-Region keys are not supported.".to_owned()));
     }
-    let mut tags = std::collections::BTreeMap::new();
-    for tag in request.get("Tags").and_then(Value::as_array).into_iter().flatten() {
-        tags.insert(
-            required(tag, "TagKey")?.to_owned(),
-            optional(tag, "TagValue")?.unwrap_or_default().to_owned(),
-        );
-    }
+    let origin = match optional(request, "Origin")? {
+        None | Some("AWS_KMS") => Origin::AwsKms,
+        Some("EXTERNAL") => Origin::External,
+        Some(other) => {
+            return Err(KmsError::UnsupportedOperation(format!("Origin {other} is not supported.")));
+        }
+    };
     let entry = kms.create_key(
         caller,
         CreateKey {
             description: optional(request, "Description")?.unwrap_or_default().to_owned(),
-            tags,
+            tags: tags(request)?,
+            origin: Some(origin),
             policy: optional(request, "Policy")?.map(str::to_owned),
             bypass_policy_lockout_safety_check: flag(request, "BypassPolicyLockoutSafetyCheck")?,
         },
@@ -264,6 +340,206 @@ fn refuse_asymmetric(request: &Value, name: &str) -> Result<(), KmsError> {
             Err(KmsError::InvalidKeyUsage(format!("The algorithm {other} does not fit a symmetric key.")))
         }
     }
+}
+
+/// `Tags`.
+fn tags(request: &Value) -> Result<BTreeMap<String, String>, KmsError> {
+    let mut tags = BTreeMap::new();
+    for tag in request.get("Tags").and_then(Value::as_array).into_iter().flatten() {
+        let (name, value) = (required(tag, "TagKey")?, optional(tag, "TagValue")?.unwrap_or_default());
+        if tags.insert(name.to_owned(), value.to_owned()).is_some() {
+            return Err(KmsError::Tag("Duplicate tag keys".to_owned()));
+        }
+    }
+    Ok(tags)
+}
+
+fn grant_tokens(request: &Value) -> Result<Vec<Vec<u8>>, KmsError> {
+    let tokens = texts(request, "GrantTokens")?;
+    let invalid = |_| KmsError::InvalidGrantToken("The grant token is not valid.".to_owned());
+    tokens.iter().map(|token| STANDARD.decode(token).map_err(invalid)).collect()
+}
+
+fn create_grant(request: &Value) -> Result<CreateGrant, KmsError> {
+    for name in ["GranteeServicePrincipal", "RetiringServicePrincipal"] {
+        if optional(request, name)?.is_some() {
+            return Err(KmsError::UnsupportedOperation(format!("{name} is not supported.")));
+        }
+    }
+    let constraints = request.get("Constraints").unwrap_or(&Value::Null);
+    if constraints.get("SourceArn").is_some_and(|value| !value.is_null()) {
+        return Err(KmsError::UnsupportedOperation(
+            "The grant constraint SourceArn is not supported.".to_owned(),
+        ));
+    }
+    let pairs = |name: &str| {
+        let given = constraints.get(name).is_some_and(|value| !value.is_null());
+        let pairs = || {
+            context(constraints, name).map(|context| {
+                context.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+            })
+        };
+        given.then(pairs).transpose()
+    };
+    Ok(CreateGrant {
+        key_id: required(request, "KeyId")?.to_owned(),
+        grantee: required(request, "GranteePrincipal")?.to_owned(),
+        retiring: optional(request, "RetiringPrincipal")?.map(str::to_owned),
+        operations: texts(request, "Operations")?,
+        constraints: Constraints {
+            equals: pairs("EncryptionContextEquals")?,
+            subset: pairs("EncryptionContextSubset")?,
+        },
+        name: optional(request, "Name")?.map(str::to_owned),
+    })
+}
+
+/// An entry of `Grants`.
+fn grant(kms: &Kms, grant: &Grant) -> Value {
+    let terms = &grant.terms;
+    let mut entry = json!({
+        "KeyId": kms.arn(grant.key_id),
+        "GrantId": grant.id.to_string(),
+        "Name": terms.name,
+        "CreationDate": time(grant.created_unix_ms),
+        "GranteePrincipal": terms.grantee,
+        "IssuingAccount": terms.issuing_account,
+        "Operations": terms.operations,
+    });
+    if let Some(retiring) = &terms.retiring {
+        entry["RetiringPrincipal"] = json!(retiring);
+    }
+    let Constraints { equals, subset } = &terms.constraints;
+    for (name, pairs) in [("EncryptionContextEquals", equals), ("EncryptionContextSubset", subset)] {
+        if let Some(pairs) = pairs {
+            entry["Constraints"][name] = json!(pairs);
+        }
+    }
+    entry
+}
+
+fn rotation_status(status: &RotationStatus) -> Value {
+    let mut answer = json!({
+        "KeyId": status.key_id.to_string(),
+        "KeyRotationEnabled": status.automatic.is_some(),
+    });
+    if let Some(rotation) = status.automatic {
+        answer["RotationPeriodInDays"] = json!(rotation.period_days);
+        answer["NextRotationDate"] = time(rotation.next_unix_ms);
+    }
+    answer
+}
+
+/// An entry of `Rotations`.
+fn rotation(entry: &Entry, backing: &BackingKey, with_material: bool) -> Value {
+    let made = &backing.made;
+    let mut row = json!({ "KeyId": entry.key.id.to_string(), "KeyMaterialId": backing.id.to_string() });
+    match made.by {
+        MadeBy::Automatic => row["RotationType"] = json!("AUTOMATIC"),
+        MadeBy::OnDemand => row["RotationType"] = json!("ON_DEMAND"),
+        MadeBy::Creation | MadeBy::Pending => {}
+    }
+    if matches!(made.by, MadeBy::Automatic | MadeBy::OnDemand) {
+        row["RotationDate"] = time(made.at_unix_ms);
+    }
+    if with_material {
+        row["KeyMaterialState"] = json!(match made.by {
+            MadeBy::Pending => "PENDING_ROTATION",
+            _ if entry.key.current_material == Some(backing.id) => "CURRENT",
+            _ => "NON_CURRENT",
+        });
+    }
+    if entry.key.origin == Origin::External {
+        row["ImportState"] = json!(if backing.has_material() { "IMPORTED" } else { "PENDING_IMPORT" });
+        row["KeyMaterialDescription"] = json!(made.description);
+        row["ExpirationModel"] = json!(expiration_model(made));
+        if let Some(at) = made.expires_unix_ms {
+            row["ValidTo"] = time(at);
+        }
+    }
+    row
+}
+
+/// `WrappingAlgorithm` and the bits of `WrappingKeySpec`.
+fn wrapping(request: &Value) -> Result<(WrappingAlgorithm, u32), KmsError> {
+    use WrappingAlgorithm as W;
+    let algorithm = match required(request, "WrappingAlgorithm")? {
+        "RSAES_OAEP_SHA_1" => W::OaepSha1,
+        "RSAES_OAEP_SHA_256" => W::OaepSha256,
+        "RSA_AES_KEY_WRAP_SHA_1" => W::AesKeyWrapSha1,
+        "RSA_AES_KEY_WRAP_SHA_256" => W::AesKeyWrapSha256,
+        other @ ("RSAES_PKCS1_V1_5" | "SM2PKE") => {
+            return Err(KmsError::UnsupportedOperation(format!(
+                "The wrapping algorithm {other} is not supported."
+            )));
+        }
+        other => {
+            let all =
+                "RSAES_OAEP_SHA_1, RSAES_OAEP_SHA_256, RSA_AES_KEY_WRAP_SHA_1, RSA_AES_KEY_WRAP_SHA_256";
+            return Err(not_one_of(other, "wrappingAlgorithm", all));
+        }
+    };
+    let bits = match required(request, "WrappingKeySpec")? {
+        "RSA_2048" => 2048,
+        "RSA_3072" => 3072,
+        "RSA_4096" => 4096,
+        other => return Err(not_one_of(other, "wrappingKeySpec", "RSA_2048, RSA_3072, RSA_4096")),
+    };
+    Ok((algorithm, bits))
+}
+
+fn import(request: &Value) -> Result<ImportKeyMaterial, KmsError> {
+    let valid_to = match request.get("ValidTo") {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(value.as_f64().filter(|s| *s >= 0.0).ok_or_else(|| {
+            KmsError::Validation("ValidTo is not a time in seconds since 1970.".to_owned())
+        })?),
+    };
+    let expires = match optional(request, "ExpirationModel")? {
+        None | Some("KEY_MATERIAL_EXPIRES") => true,
+        Some("KEY_MATERIAL_DOES_NOT_EXPIRE") => false,
+        Some(other) => {
+            let all = "KEY_MATERIAL_EXPIRES, KEY_MATERIAL_DOES_NOT_EXPIRE";
+            return Err(not_one_of(other, "expirationModel", all));
+        }
+    };
+    let expires_unix_ms = match (expires, valid_to) {
+        (true, Some(seconds)) => Some((seconds * 1000.0) as u64),
+        (false, None) => None,
+        (true, None) => {
+            return Err(KmsError::Validation(
+                "A validTo date must be set if the ExpirationModel is KEY_MATERIAL_EXPIRES".to_owned(),
+            ));
+        }
+        (false, Some(_)) => {
+            return Err(KmsError::Validation(
+                "A validTo date must not be set if the ExpirationModel is KEY_MATERIAL_DOES_NOT_EXPIRE"
+                    .to_owned(),
+            ));
+        }
+    };
+    Ok(ImportKeyMaterial {
+        key_id: required(request, "KeyId")?.to_owned(),
+        token: bytes(request, "ImportToken")?,
+        wrapped: bytes(request, "EncryptedKeyMaterial")?,
+        expires_unix_ms,
+        is_new: match optional(request, "ImportType")? {
+            None => None,
+            Some("NEW_KEY_MATERIAL") => Some(true),
+            Some("EXISTING_KEY_MATERIAL") => Some(false),
+            Some(other) => {
+                return Err(not_one_of(other, "importType", "NEW_KEY_MATERIAL, EXISTING_KEY_MATERIAL"));
+            }
+        },
+        description: optional(request, "KeyMaterialDescription")?.map(str::to_owned),
+        material_id: optional(request, "KeyMaterialId")?.map(str::to_owned),
+    })
+}
+
+fn not_one_of(value: &str, field: &str, all: &str) -> KmsError {
+    KmsError::Validation(format!(
+        "1 validation error detected: Value '{value}' at '{field}' failed to satisfy constraint: Member must satisfy enum value set: [{all}]"
+    ))
 }
 
 fn listed<T>(name: &str, rows: Vec<Value>, page: &Page<T>) -> Value {

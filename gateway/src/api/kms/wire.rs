@@ -4,7 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kms_core::context::EncryptionContext;
 use kms_core::error::KmsError;
-use kms_core::key::{KeyManager, KeyState};
+use kms_core::key::backing::Made;
+use kms_core::key::{KeyManager, KeyState, Origin};
 use kms_core::kms::{Entry, Kms};
 use serde_json::{Value, json};
 
@@ -53,6 +54,26 @@ pub(super) fn bytes(request: &Value, name: &str) -> Result<Vec<u8>, KmsError> {
     STANDARD.decode(text).map_err(|_| KmsError::Validation(format!("{name} is not base64.")))
 }
 
+/// A list of strings; the empty one where it is not there.
+pub(super) fn texts(request: &Value, name: &str) -> Result<Vec<String>, KmsError> {
+    let refused = || KmsError::Validation(format!("{name} is not a list of strings."));
+    match request.get(name) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(list)) => {
+            list.iter().map(|value| value.as_str().map(str::to_owned).ok_or_else(refused)).collect()
+        }
+        Some(_) => Err(refused()),
+    }
+}
+
+/// `ExpirationModel`.
+pub(super) fn expiration_model(made: &Made) -> &'static str {
+    match made.expires_unix_ms {
+        Some(_) => "KEY_MATERIAL_EXPIRES",
+        None => "KEY_MATERIAL_DOES_NOT_EXPIRE",
+    }
+}
+
 /// An encryption context; the empty one where it is not there.
 pub(super) fn context(request: &Value, name: &str) -> Result<EncryptionContext, KmsError> {
     let refused = || KmsError::Validation(format!("{name} is not a map of strings."));
@@ -97,6 +118,13 @@ pub(super) fn key_metadata(kms: &Kms, entry: &Entry) -> Value {
     });
     if let KeyState::PendingDeletion { deletion_unix_ms } = key.state {
         metadata["DeletionDate"] = time(deletion_unix_ms);
+    }
+    let current = entry.backing().iter().find(|backing| Some(backing.id) == key.current_material);
+    if let Some(made) = current.filter(|_| key.origin == Origin::External).map(|backing| &backing.made) {
+        metadata["ExpirationModel"] = json!(expiration_model(made));
+        if let Some(at) = made.expires_unix_ms {
+            metadata["ValidTo"] = time(at);
+        }
     }
     if let Some(material) = key.current_material.filter(|_| key.manager == KeyManager::Customer) {
         metadata["CurrentKeyMaterialId"] = json!(material.to_string());

@@ -137,13 +137,19 @@ codes! {
 
     // What KMS refuses reaches the client as `KMS.` and the exception's name, with KMS's own message.
     KmsAlreadyExists = "KMS.AlreadyExistsException", 400, "The resource already exists.";
+    KmsConflict = "KMS.ConflictException", 400, "Another operation on the KMS key stands in the way.";
     KmsDisabled = "KMS.DisabledException", 400, "The KMS key is disabled.";
     KmsDryRun = "KMS.DryRunOperationException", 400, "The request would have succeeded, but the DryRun option is set.";
+    KmsExpiredImportToken = "KMS.ExpiredImportTokenException", 400, "The import token is expired.";
     KmsIncorrectKey = "KMS.IncorrectKeyException", 400, "The key ID in the request does not identify a CMK that can perform this operation.";
+    KmsIncorrectKeyMaterial = "KMS.IncorrectKeyMaterialException", 400, "The key material is not the one that was imported before.";
     KmsInternal = "KMS.KMSInternalException", 500, "The request was rejected because an internal exception occurred. The request can be retried.";
     KmsInvalidAliasName = "KMS.InvalidAliasNameException", 400, "The alias name is not valid.";
     KmsInvalidArn = "KMS.InvalidArnException", 400, "The ARN is not valid.";
     KmsInvalidCiphertext = "KMS.InvalidCiphertextException", 400, "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.";
+    KmsInvalidGrantId = "KMS.InvalidGrantIdException", 400, "The grant id is not valid.";
+    KmsInvalidGrantToken = "KMS.InvalidGrantTokenException", 400, "The grant token is not valid.";
+    KmsInvalidImportToken = "KMS.InvalidImportTokenException", 400, "The import token is not valid.";
     KmsInvalidKeyUsage = "KMS.InvalidKeyUsageException", 400, "The KMS key cannot be used for this operation.";
     KmsInvalidMarker = "KMS.InvalidMarkerException", 400, "The marker is not valid.";
     KmsInvalidState = "KMS.KMSInvalidStateException", 400, "The KMS key's state does not allow this operation.";

@@ -1,0 +1,271 @@
+//! Grants: permissions on one key for one principal, beside the key policy.
+//! <https://docs.aws.amazon.com/kms/latest/developerguide/grants.html>
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::context::EncryptionContext;
+use crate::crypto;
+use crate::error::KmsError;
+use crate::key::KmsKeyId;
+
+/// AWS's most grants of one key.
+pub const MAX_GRANTS_PER_KEY: usize = 50_000;
+
+/// What a grant can allow, and whether a symmetric encryption key has it.
+const OPERATIONS: [(&str, bool); 19] = [
+    ("Decrypt", true),
+    ("Encrypt", true),
+    ("GenerateDataKey", true),
+    ("GenerateDataKeyWithoutPlaintext", true),
+    ("ReEncryptFrom", true),
+    ("ReEncryptTo", true),
+    ("Sign", false),
+    ("Verify", false),
+    ("GetPublicKey", false),
+    ("CreateGrant", true),
+    ("RetireGrant", true),
+    ("DescribeKey", true),
+    ("GenerateDataKeyPair", true),
+    ("GenerateDataKeyPairWithoutPlaintext", true),
+    ("GenerateMac", false),
+    ("VerifyMac", false),
+    ("DeriveSharedSecret", false),
+    ("Encapsulate", false),
+    ("Decapsulate", false),
+];
+
+/// The identity of a grant: 32 random bytes, shown as 64 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GrantId(pub(crate) [u8; 32]);
+
+impl GrantId {
+    /// A new one.
+    pub(crate) fn random() -> Self {
+        Self(crypto::random())
+    }
+
+    /// From its hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut id = [0; 32];
+        hex::decode_to_slice(text, &mut id).ok()?;
+        Some(Self(id))
+    }
+}
+
+impl fmt::Display for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+/// Which encryption contexts a grant is good for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Constraints {
+    /// `EncryptionContextEquals`: this one and no other.
+    pub equals: Option<BTreeMap<String, String>>,
+    /// `EncryptionContextSubset`: every one that has these pairs.
+    pub subset: Option<BTreeMap<String, String>>,
+}
+
+impl Constraints {
+    /// Does a request with this context satisfy them?
+    fn hold(&self, context: &EncryptionContext) -> bool {
+        let has = |pairs: &BTreeMap<String, String>| pairs.iter().all(|(n, v)| context.get(n) == Some(v));
+        self.subset.as_ref().is_none_or(has)
+            && self.equals.as_ref().is_none_or(|all| has(all) && context.iter().count() == all.len())
+    }
+
+    /// Are these as strict as those of the grant that allows making the new one, or stricter?
+    fn within(&self, parent: &Self) -> bool {
+        let covers = |pairs: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>| {
+            wanted.iter().all(|(name, value)| pairs.get(name) == Some(value))
+        };
+        match (&parent.equals, &parent.subset) {
+            (Some(equals), _) => self.equals.as_ref() == Some(equals),
+            (None, Some(subset)) => self.equals.iter().chain(&self.subset).any(|pairs| covers(pairs, subset)),
+            (None, None) => true,
+        }
+    }
+}
+
+/// A grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Its identity.
+    pub id: GrantId,
+    /// The key that it is of.
+    pub key_id: KmsKeyId,
+    /// When it was made, milliseconds since the Unix epoch.
+    pub created_unix_ms: u64,
+    /// What was asked for.
+    pub terms: Terms,
+}
+
+/// What a grant says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Its name; empty where it has none.
+    pub name: String,
+    /// Who may, by ARN.
+    pub grantee: String,
+    /// Who may end it, by ARN.
+    pub retiring: Option<String>,
+    /// What is allowed, in AWS's names, sorted.
+    pub operations: Vec<String>,
+    /// For which encryption contexts.
+    pub constraints: Constraints,
+    /// Whose principal made it: the account's root ARN.
+    pub issuing_account: String,
+}
+
+/// A grant as it is stored; its ids are in its name.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct GrantRecord {
+    created_unix_ms: u64,
+    terms: Terms,
+}
+
+impl Grant {
+    pub(crate) fn of_record(key_id: KmsKeyId, id: &[u8], record: GrantRecord) -> Option<Self> {
+        let id = GrantId(id.try_into().ok()?);
+        Some(Self { id, key_id, created_unix_ms: record.created_unix_ms, terms: record.terms })
+    }
+
+    pub(crate) fn record(&self) -> GrantRecord {
+        GrantRecord { created_unix_ms: self.created_unix_ms, terms: self.terms.clone() }
+    }
+
+    /// Does it allow this operation in this context? Constraints don't speak of DescribeKey and RetireGrant.
+    fn allows(&self, operation: &str, context: &EncryptionContext) -> bool {
+        self.terms.operations.iter().any(|allowed| allowed == operation)
+            && (["DescribeKey", "RetireGrant"].contains(&operation) || self.terms.constraints.hold(context))
+    }
+
+    /// May its grantee make a grant of these terms?
+    pub(crate) fn permits_child(&self, terms: &Terms) -> bool {
+        terms.operations.iter().all(|operation| self.terms.operations.contains(operation))
+            && terms.constraints.within(&self.terms.constraints)
+    }
+}
+
+/// Sorts operations; refuses what can't be granted on a symmetric key.
+pub(crate) fn check_operations(operations: Vec<String>) -> Result<Vec<String>, KmsError> {
+    if operations.is_empty() {
+        return Err(KmsError::Validation(
+            "1 validation error detected: Value null at 'operations' failed to satisfy constraint: Member must not be null".to_owned(),
+        ));
+    }
+    for operation in &operations {
+        match OPERATIONS.iter().find(|(name, _)| name == operation) {
+            Some((_, true)) => {}
+            Some((_, false)) => {
+                return Err(KmsError::Validation(format!(
+                    "Grant operation {operation} is not supported for this key: its usage is ENCRYPT_DECRYPT and its spec is SYMMETRIC_DEFAULT."
+                )));
+            }
+            None => {
+                let names: Vec<_> = OPERATIONS.iter().map(|(name, _)| *name).collect();
+                return Err(KmsError::Validation(format!(
+                    "1 validation error detected: Value '[{}]' at 'operations' failed to satisfy constraint: Member must satisfy constraint: [Member must satisfy enum value set: [{}]]",
+                    operations.join(", "),
+                    names.join(", ")
+                )));
+            }
+        }
+    }
+    let mut operations = operations;
+    operations.sort_unstable();
+    operations.dedup();
+    Ok(operations)
+}
+
+/// The grants of all keys, found by key and grantee, by key and name, and by id.
+#[derive(Debug, Default)]
+pub(crate) struct Grants(HashMap<KmsKeyId, OfKey>);
+
+#[derive(Debug, Default)]
+struct OfKey {
+    by_id: BTreeMap<GrantId, Arc<Grant>>,
+    by_grantee: HashMap<String, Vec<Arc<Grant>>>,
+    by_name: HashMap<String, Vec<Arc<Grant>>>,
+}
+
+impl Grants {
+    pub(crate) fn insert(&mut self, grant: Arc<Grant>) {
+        let of_key = self.0.entry(grant.key_id).or_default();
+        of_key.by_grantee.entry(grant.terms.grantee.clone()).or_default().push(grant.clone());
+        if !grant.terms.name.is_empty() {
+            of_key.by_name.entry(grant.terms.name.clone()).or_default().push(grant.clone());
+        }
+        of_key.by_id.insert(grant.id, grant);
+    }
+
+    pub(crate) fn remove(&mut self, grant: &Grant) {
+        let Some(of_key) = self.0.get_mut(&grant.key_id) else { return };
+        of_key.by_id.remove(&grant.id);
+        let Terms { grantee, name, .. } = &grant.terms;
+        for (index, name) in [(&mut of_key.by_grantee, grantee), (&mut of_key.by_name, name)] {
+            if let Some(list) = index.get_mut(name) {
+                list.retain(|other| other.id != grant.id);
+                if list.is_empty() {
+                    index.remove(name);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn remove_key(&mut self, key_id: KmsKeyId) {
+        self.0.remove(&key_id);
+    }
+
+    pub(crate) fn get(&self, key_id: KmsKeyId, id: GrantId) -> Option<Arc<Grant>> {
+        self.0.get(&key_id)?.by_id.get(&id).cloned()
+    }
+
+    pub(crate) fn count(&self, key_id: KmsKeyId) -> usize {
+        self.0.get(&key_id).map_or(0, |of_key| of_key.by_id.len())
+    }
+
+    /// A grant of one of these principals that allows an operation.
+    pub(crate) fn allowing(
+        &self,
+        key_id: KmsKeyId,
+        principals: &[&str],
+        operation: &str,
+        context: &EncryptionContext,
+    ) -> Option<Arc<Grant>> {
+        let of_key = self.0.get(&key_id)?;
+        let mut lists = principals.iter().filter_map(|principal| of_key.by_grantee.get(*principal));
+        lists.find_map(|list| list.iter().find(|grant| grant.allows(operation, context))).cloned()
+    }
+
+    /// A grant of this name and of the very same terms.
+    pub(crate) fn same(&self, key_id: KmsKeyId, terms: &Terms) -> Option<Arc<Grant>> {
+        let named = self.0.get(&key_id)?.by_name.get(&terms.name)?;
+        named.iter().find(|grant| grant.terms == *terms).cloned()
+    }
+
+    /// The grants of a key behind this one, in order of their ids.
+    pub(crate) fn after(
+        &self,
+        key_id: KmsKeyId,
+        after: Option<GrantId>,
+    ) -> impl Iterator<Item = &Arc<Grant>> {
+        use std::ops::Bound;
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.0
+            .get(&key_id)
+            .into_iter()
+            .flat_map(move |k| k.by_id.range((start, Bound::Unbounded)))
+            .map(|(_, g)| g)
+    }
+
+    /// The grants of all keys, in no order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Grant>> {
+        self.0.values().flat_map(|of_key| of_key.by_id.values())
+    }
+}

@@ -1,0 +1,214 @@
+//! EnableKeyRotation, DisableKeyRotation, GetKeyRotationStatus, ListKeyRotations, RotateKeyOnDemand, and the work that is due by
+//! itself. A rotation adds a backing key and makes it the current one; every earlier one goes on to decrypt.
+//! <https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html>
+
+use std::sync::Arc;
+
+use crate::clock::DAY_MS;
+use crate::context::EncryptionContext;
+use crate::error::KmsError;
+use crate::key::backing::{BackingKey, Made, MadeBy};
+use crate::key::state::Needs;
+use crate::key::{AutomaticRotation, KeyManager, KeyState, KmsKey, KmsKeyId, Origin};
+use crate::kms::{Caller, Entry, Kms};
+use crate::ops::Page;
+use crate::ops::keys::limit_of;
+use crate::secret::Secret32;
+
+/// AWS's most rotations on demand of one key.
+const MAX_ON_DEMAND_ROTATIONS: u32 = 25;
+/// Within this time of an automatic rotation there is none on demand.
+const CONFLICT_MS: u64 = 20 * 60 * 1000;
+const DEFAULT_PERIOD_DAYS: u64 = 365;
+
+/// What GetKeyRotationStatus tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RotationStatus {
+    /// The key.
+    pub key_id: KmsKeyId,
+    /// Automatic rotation, where it is on and not suspended.
+    pub automatic: Option<AutomaticRotation>,
+}
+
+/// What [`Kms::run_scheduled_work`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ScheduledWork {
+    /// Keys rotated.
+    pub rotated: usize,
+    /// Imported materials that expired.
+    pub expired: usize,
+    /// Keys deleted for good.
+    pub deleted: usize,
+}
+
+impl Kms {
+    /// `EnableKeyRotation`, every 90 to 2560 days.
+    pub fn enable_key_rotation(
+        &self,
+        caller: &Caller,
+        key_id: &str,
+        period_days: Option<u64>,
+    ) -> Result<(), KmsError> {
+        let days = period_days.unwrap_or(DEFAULT_PERIOD_DAYS);
+        let period_days = u16::try_from(days).ok().filter(|days| (90..=2560).contains(days)).ok_or_else(|| {
+            KmsError::Validation(format!(
+                "1 validation error detected: Value '{days}' at 'rotationPeriodInDays' failed to satisfy constraint: Member must have value between 90 and 2560"
+            ))
+        })?;
+        let conditions = [("kms:rotationperiodindays", vec![days.to_string()])];
+        let _change = self.changing();
+        let entry = self.rotatable(caller, "kms:EnableKeyRotation", key_id, &conditions)?;
+        let rotation = match entry.key.rotation {
+            Some(rotation) if rotation.period_days == period_days => rotation,
+            _ => AutomaticRotation { period_days, next_unix_ms: self.now_unix_ms() + days * DAY_MS },
+        };
+        self.put_key(&entry, KmsKey { rotation: Some(rotation), ..entry.key.clone() }).map(drop)
+    }
+
+    /// `DisableKeyRotation`.
+    pub fn disable_key_rotation(&self, caller: &Caller, key_id: &str) -> Result<(), KmsError> {
+        let _change = self.changing();
+        let entry = self.rotatable(caller, "kms:DisableKeyRotation", key_id, &[])?;
+        self.put_key(&entry, KmsKey { rotation: None, ..entry.key.clone() }).map(drop)
+    }
+
+    /// `GetKeyRotationStatus`.
+    pub fn get_key_rotation_status(&self, caller: &Caller, key_id: &str) -> Result<RotationStatus, KmsError> {
+        let entry = self.resolve_key(key_id)?;
+        self.authorize(caller, "kms:GetKeyRotationStatus", &entry, &EncryptionContext::new())?;
+        let suspended = matches!(entry.key.state, KeyState::PendingDeletion { .. });
+        let automatic = self.automatic_rotation(&entry).filter(|_| !suspended);
+        Ok(RotationStatus { key_id: entry.key.id, automatic })
+    }
+
+    /// `ListKeyRotations`: backing keys, oldest first; with `all_material`, those too that no rotation made the current ones.
+    pub fn list_key_rotations(
+        &self,
+        caller: &Caller,
+        key_id: &str,
+        all_material: bool,
+        limit: Option<u64>,
+        marker: Option<&str>,
+    ) -> Result<(Arc<Entry>, Page<Arc<BackingKey>>), KmsError> {
+        let limit = limit_of(limit, 100, 1000)?;
+        let bad_marker = || KmsError::InvalidMarker("The marker is not valid.".to_owned());
+        let start: usize = marker.map_or(Ok(0), |m| m.parse().map_err(|_| bad_marker()))?;
+        let entry = self.resolve_key(key_id)?;
+        self.authorize(caller, "kms:ListKeyRotations", &entry, &EncryptionContext::new())?;
+        let listed = entry.backing.iter().filter(|backing| {
+            all_material || matches!(backing.made.by, MadeBy::Automatic | MadeBy::OnDemand)
+        });
+        let mut rows: Vec<_> = listed.skip(start).take(limit + 1).cloned().collect();
+        let next_marker = (rows.len() > limit).then(|| (start + limit).to_string());
+        rows.truncate(limit);
+        Ok((entry, Page { rows, next_marker }))
+    }
+
+    /// `RotateKeyOnDemand`. Imported material is rotated to what was imported for it.
+    pub fn rotate_key_on_demand(&self, caller: &Caller, key_id: &str) -> Result<Arc<Entry>, KmsError> {
+        let _change = self.changing();
+        let entry = self.changeable(caller, "kms:RotateKeyOnDemand", key_id, Needs::Enabled)?;
+        if entry.key.on_demand_rotations >= MAX_ON_DEMAND_ROTATIONS {
+            return Err(KmsError::LimitExceeded(
+                "The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations can be performed for this key.".to_owned(),
+            ));
+        }
+        if entry.key.rotation.is_some_and(|r| r.next_unix_ms <= self.now_unix_ms() + CONFLICT_MS) {
+            return Err(KmsError::Conflict(format!(
+                "An automatic rotation of {} is in progress or due within 20 minutes.",
+                self.arn(entry.key.id)
+            )));
+        }
+        let key = KmsKey { on_demand_rotations: entry.key.on_demand_rotations + 1, ..entry.key.clone() };
+        match entry.key.origin {
+            Origin::AwsKms => self.rotate(&entry, key, MadeBy::OnDemand),
+            Origin::External => self.rotate_to_pending(&entry, key),
+        }
+    }
+
+    /// Does what is due: rotations, the expiry of imported material, the deletion of keys whose waiting period is over. To be
+    /// called now and then.
+    pub fn run_scheduled_work(&self) -> Result<ScheduledWork, KmsError> {
+        let mut done = ScheduledWork::default();
+        for id in self.key_ids() {
+            done.rotated += usize::from(self.rotate_if_due(id)?);
+            done.expired += self.expire_material(id)?;
+            done.deleted += usize::from(self.delete_if_due(id)?);
+        }
+        Ok(done)
+    }
+
+    /// Rotates an enabled key whose automatic rotation is due; once, however long it is overdue.
+    pub(crate) fn rotate_if_due(&self, id: KmsKeyId) -> Result<bool, KmsError> {
+        let now = self.now_unix_ms();
+        let is_due = |entry: &Entry| {
+            entry.key.state == KeyState::Enabled
+                && self.automatic_rotation(entry).is_some_and(|rotation| rotation.next_unix_ms <= now)
+        };
+        if !self.entry(id).is_some_and(|entry| is_due(&entry)) {
+            return Ok(false);
+        }
+        let _change = self.changing();
+        let Some(entry) = self.entry(id).filter(|entry| is_due(entry)) else { return Ok(false) };
+        let rotation = entry.key.rotation.map(|rotation| AutomaticRotation {
+            next_unix_ms: now + u64::from(rotation.period_days) * DAY_MS,
+            ..rotation
+        });
+        self.rotate(&entry, KmsKey { rotation, ..entry.key.clone() }, MadeBy::Automatic)?;
+        Ok(true)
+    }
+
+    /// A customer key's own setting; that of the service for the keys of services.
+    fn automatic_rotation(&self, entry: &Entry) -> Option<AutomaticRotation> {
+        match entry.key.manager {
+            KeyManager::Customer => entry.key.rotation,
+            KeyManager::Aws => {
+                let period_days = self.config.managed_key_rotation_days;
+                let last = entry.backing.last().map_or(entry.key.created_unix_ms, |b| b.made.at_unix_ms);
+                Some(AutomaticRotation { period_days, next_unix_ms: last + u64::from(period_days) * DAY_MS })
+            }
+        }
+    }
+
+    fn rotate(&self, entry: &Entry, key: KmsKey, by: MadeBy) -> Result<Arc<Entry>, KmsError> {
+        let made = Made { by, at_unix_ms: self.now_unix_ms(), ..Made::default() };
+        let fresh = Arc::new(BackingKey::new(key.id, Secret32::random(), made));
+        let key = KmsKey { current_material: Some(fresh.id), ..key };
+        let backing = entry.backing.iter().cloned().chain([fresh]).collect();
+        let rotated = Arc::new(Entry { key, policy: entry.policy.clone(), backing });
+        self.put_entry(rotated.clone(), None)?;
+        Ok(rotated)
+    }
+
+    /// A customer key with material of our own, in a state in which its rotation can be set.
+    fn rotatable(
+        &self,
+        caller: &Caller,
+        action: &str,
+        key_id: &str,
+        conditions: &[(&str, Vec<String>)],
+    ) -> Result<Arc<Entry>, KmsError> {
+        let entry = self.changeable_with(caller, action, key_id, Needs::Nothing, conditions)?;
+        let arn = self.arn(entry.key.id);
+        if entry.key.origin == Origin::External {
+            return Err(KmsError::UnsupportedOperation(format!(
+                "{arn} origin is EXTERNAL which is not valid for this operation."
+            )));
+        }
+        crate::key::state::check(&entry.key, &arn, Needs::Enabled)?;
+        Ok(entry)
+    }
+
+    /// Deletes a key whose waiting period is over.
+    fn delete_if_due(&self, id: KmsKeyId) -> Result<bool, KmsError> {
+        let now = self.now_unix_ms();
+        let is_due = |entry: &Entry| matches!(entry.key.state, KeyState::PendingDeletion { deletion_unix_ms } if deletion_unix_ms <= now);
+        if !self.entry(id).is_some_and(|entry| is_due(&entry)) {
+            return Ok(false);
+        }
+        let _change = self.changing();
+        let Some(entry) = self.entry(id).filter(|entry| is_due(entry)) else { return Ok(false) };
+        self.forget_entry(&entry)?;
+        Ok(true)
+    }
+}

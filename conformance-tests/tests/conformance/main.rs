@@ -6,6 +6,7 @@ mod client;
 mod conditional;
 mod crash;
 mod host;
+mod kms;
 mod matrix;
 mod raw;
 mod rebuild;

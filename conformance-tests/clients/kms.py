@@ -1,0 +1,194 @@
+"""Every operation of KMS with boto3, whose parser holds each answer against the service's model."""
+
+import datetime
+import json
+
+import boto3
+from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
+
+kms = boto3.client("kms")
+account = boto3.client("kms").create_key()["KeyMetadata"]["AWSAccountId"]
+user = f"arn:aws:iam::{account}:user/alice"
+context = {"purpose": "test", "ü": "ö"}
+
+
+def refused(code, operation, **parameters):
+    """The operation must be refused by this name, with a message unless there is none by intent."""
+    try:
+        operation(**parameters)
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == code, f"{code}: {error}"
+        return error.response["Error"]["Message"]
+    raise AssertionError(f"not refused with {code}")
+
+
+def keys_and_aliases():
+    made = kms.create_key(Description="first", Tags=[{"TagKey": "a", "TagValue": "1"}])["KeyMetadata"]
+    key, arn = made["KeyId"], made["Arn"]
+    assert (made["KeyState"], made["Origin"], made["KeyManager"]) == ("Enabled", "AWS_KMS", "CUSTOMER")
+    kms.create_alias(AliasName="alias/one", TargetKeyId=key)
+    refused("AlreadyExistsException", kms.create_alias, AliasName="alias/one", TargetKeyId=key)
+    refused("InvalidAliasNameException", kms.create_alias, AliasName="alias/aws/own", TargetKeyId=key)
+    for name in [key, arn, "alias/one", arn.replace(f"key/{key}", "alias/one")]:
+        assert kms.describe_key(KeyId=name)["KeyMetadata"]["Arn"] == arn
+    message = refused("NotFoundException", kms.describe_key, KeyId="alias/none")
+    assert "alias/none is not found." in message, message
+    assert {"AliasName": "alias/one"}.items() <= kms.list_aliases(KeyId=key)["Aliases"][0].items()
+    assert key in [row["KeyId"] for page in kms.get_paginator("list_keys").paginate(PaginationConfig={"PageSize": 1}) for row in page["Keys"]]
+    kms.update_key_description(KeyId=key, Description="second")
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["Description"] == "second"
+    kms.tag_resource(KeyId=key, Tags=[{"TagKey": "b", "TagValue": "2"}, {"TagKey": "a", "TagValue": "3"}])
+    assert kms.list_resource_tags(KeyId=key, Limit=1)["Truncated"]
+    kms.untag_resource(KeyId=key, TagKeys=["b"])
+    assert kms.list_resource_tags(KeyId=key)["Tags"] == [{"TagKey": "a", "TagValue": "3"}]
+    refused("TagException", kms.tag_resource, KeyId=key, Tags=[{"TagKey": "aws:x", "TagValue": ""}])
+    other = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.update_alias(AliasName="alias/one", TargetKeyId=other)
+    assert kms.describe_key(KeyId="alias/one")["KeyMetadata"]["KeyId"] == other
+    kms.delete_alias(AliasName="alias/one")
+    refused("NotFoundException", kms.delete_alias, AliasName="alias/one")
+    kms.disable_key(KeyId=arn)
+    assert refused("DisabledException", kms.encrypt, KeyId=key, Plaintext=b"x") == f"{arn} is disabled."
+    kms.enable_key(KeyId=arn)
+    assert kms.schedule_key_deletion(KeyId=key, PendingWindowInDays=7)["KeyState"] == "PendingDeletion"
+    message = refused("KMSInvalidStateException", kms.encrypt, KeyId=key, Plaintext=b"x")
+    assert message == f"{arn} is pending deletion."
+    assert kms.cancel_key_deletion(KeyId=key)["KeyId"] == arn
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "Disabled"
+
+
+def data():
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    for plain in [b"x", bytes(4096)]:
+        blob = kms.encrypt(KeyId=key, Plaintext=plain, EncryptionContext=context)["CiphertextBlob"]
+        opened = kms.decrypt(CiphertextBlob=blob, EncryptionContext=context)
+        assert (opened["Plaintext"], opened["KeyId"]) == (plain, key)
+        refused("InvalidCiphertextException", kms.decrypt, CiphertextBlob=blob)
+        refused("InvalidCiphertextException", kms.decrypt, CiphertextBlob=blob[:-1] + b"\0", EncryptionContext=context)
+    for parameters, length in [({"KeySpec": "AES_256"}, 32), ({"KeySpec": "AES_128"}, 16), ({"NumberOfBytes": 64}, 64)]:
+        made = kms.generate_data_key(KeyId=key, EncryptionContext=context, **parameters)
+        assert len(made["Plaintext"]) == length
+        assert kms.decrypt(CiphertextBlob=made["CiphertextBlob"], EncryptionContext=context)["Plaintext"] == made["Plaintext"]
+        blob = kms.generate_data_key_without_plaintext(KeyId=key, **parameters)["CiphertextBlob"]
+        assert len(kms.decrypt(CiphertextBlob=blob, KeyId=key)["Plaintext"]) == length
+    message = refused("ValidationException", kms.generate_data_key, KeyId=key)
+    assert message == "Please specify either number of bytes or key spec.", message
+    other = kms.create_key()["KeyMetadata"]["Arn"]
+    refused("IncorrectKeyException", kms.decrypt, CiphertextBlob=blob, KeyId=other)
+    moved = kms.re_encrypt(CiphertextBlob=blob, DestinationKeyId=other, DestinationEncryptionContext=context)
+    assert (moved["SourceKeyId"], moved["KeyId"]) == (key, other)
+    assert len(kms.decrypt(CiphertextBlob=moved["CiphertextBlob"], EncryptionContext=context)["Plaintext"]) == 64
+    assert len(kms.generate_random(NumberOfBytes=1024)["Plaintext"]) == 1024
+    for operation, parameters in [
+        (kms.encrypt, {"KeyId": key, "Plaintext": b"x"}),
+        (kms.decrypt, {"CiphertextBlob": blob}),
+        (kms.generate_data_key, {"KeyId": key, "KeySpec": "AES_256"}),
+        (kms.re_encrypt, {"CiphertextBlob": blob, "DestinationKeyId": other}),
+    ]:
+        refused("DryRunOperationException", operation, DryRun=True, **parameters)
+
+
+def policies():
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    policy = kms.get_key_policy(KeyId=key)["Policy"]
+    statement = {
+        "Sid": "Enable IAM User Permissions",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{account}:root"},
+        "Action": "kms:*",
+        "Resource": "*",
+    }
+    assert json.loads(policy) == {"Version": "2012-10-17", "Id": "key-default-1", "Statement": [statement]}
+    assert kms.list_key_policies(KeyId=key)["PolicyNames"] == ["default"]
+    kms.put_key_policy(KeyId=key, Policy=policy + " ")
+    assert kms.get_key_policy(KeyId=key)["Policy"] == policy + " ", "kept as it was put"
+    locked = json.dumps({"Version": "2012-10-17", "Statement": [statement | {"Action": "kms:Encrypt"}]})
+    message = refused("MalformedPolicyDocumentException", kms.put_key_policy, KeyId=key, Policy=locked)
+    assert message == "The new key policy will not allow you to update the key policy in the future."
+    kms.put_key_policy(KeyId=key, Policy=locked, BypassPolicyLockoutSafetyCheck=True)
+    kms.encrypt(KeyId=key, Plaintext=b"x")
+    message = refused("AccessDeniedException", kms.disable_key, KeyId=key)
+    assert "is not authorized to perform: kms:DisableKey on resource: arn:aws:kms:" in message, message
+
+
+def rotation():
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    blob = kms.encrypt(KeyId=key, Plaintext=b"old")["CiphertextBlob"]
+    assert not kms.get_key_rotation_status(KeyId=key)["KeyRotationEnabled"]
+    kms.enable_key_rotation(KeyId=key, RotationPeriodInDays=180)
+    status = kms.get_key_rotation_status(KeyId=key)
+    days = (status["NextRotationDate"] - datetime.datetime.now(datetime.timezone.utc)).days
+    assert (status["KeyRotationEnabled"], status["RotationPeriodInDays"], days) == (True, 180, 179)
+    kms.rotate_key_on_demand(KeyId=key)
+    assert [row["RotationType"] for row in kms.list_key_rotations(KeyId=key)["Rotations"]] == ["ON_DEMAND"]
+    all_material = kms.list_key_rotations(KeyId=key, IncludeKeyMaterial="ALL_KEY_MATERIAL")["Rotations"]
+    assert [row["KeyMaterialState"] for row in all_material] == ["NON_CURRENT", "CURRENT"]
+    assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"old"
+    kms.disable_key_rotation(KeyId=key)
+
+
+def imports():
+    made = kms.create_key(Origin="EXTERNAL")["KeyMetadata"]
+    key, arn = made["KeyId"], made["Arn"]
+    assert made["KeyState"] == "PendingImport"
+    assert refused("KMSInvalidStateException", kms.encrypt, KeyId=key, Plaintext=b"x") == f"{arn} is pending import."
+    material, hash_of = bytes(range(32)), {"1": hashes.SHA1(), "256": hashes.SHA256()}
+    for algorithm in ["RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "RSA_AES_KEY_WRAP_SHA_1", "RSA_AES_KEY_WRAP_SHA_256"]:
+        begun = kms.get_parameters_for_import(KeyId=key, WrappingAlgorithm=algorithm, WrappingKeySpec="RSA_3072")
+        public_key = serialization.load_der_public_key(begun["PublicKey"])
+        chosen = hash_of[algorithm.rsplit("_", 1)[1]]
+        oaep = padding.OAEP(mgf=padding.MGF1(chosen), algorithm=chosen, label=None)
+        if "AES" in algorithm.replace("RSAES", ""):
+            wrapped = public_key.encrypt(b"k" * 32, oaep) + aes_key_wrap_with_padding(b"k" * 32, material)
+        else:
+            wrapped = public_key.encrypt(material, oaep)
+        parameters = {"KeyId": key, "ImportToken": begun["ImportToken"], "ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
+        refused("InvalidCiphertextException", kms.import_key_material, EncryptedKeyMaterial=wrapped[:-1] + b"\0", **parameters)
+        kms.import_key_material(EncryptedKeyMaterial=wrapped, **parameters)
+        kms.encrypt(KeyId=key, Plaintext=b"x")
+    metadata = kms.describe_key(KeyId=key)["KeyMetadata"]
+    assert metadata["ExpirationModel"] == "KEY_MATERIAL_DOES_NOT_EXPIRE"
+    refused("UnsupportedOperationException", kms.enable_key_rotation, KeyId=key)
+    kms.delete_imported_key_material(KeyId=key)
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "PendingImport"
+    refused("InvalidImportTokenException", kms.import_key_material, KeyId=key, ImportToken=b"x", EncryptedKeyMaterial=b"x", ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE")
+
+
+def grants():
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    parameters = {
+        "KeyId": key,
+        "GranteePrincipal": user,
+        "RetiringPrincipal": user,
+        "Operations": ["Encrypt", "Decrypt"],
+        "Constraints": {"EncryptionContextSubset": {"a": "1"}},
+        "Name": "one",
+    }
+    refused("DryRunOperationException", kms.create_grant, DryRun=True, **parameters)
+    first, again = kms.create_grant(**parameters), kms.create_grant(**parameters)
+    assert first["GrantId"] == again["GrantId"] and first["GrantToken"] != again["GrantToken"]
+    (listed,) = kms.list_grants(KeyId=key)["Grants"]
+    assert listed["Constraints"] == parameters["Constraints"] and listed["Name"] == "one"
+    assert listed["IssuingAccount"] == f"arn:aws:iam::{account}:root"
+    assert kms.list_retirable_grants(RetiringPrincipal=user)["Grants"] == [listed]
+    kms.encrypt(KeyId=key, Plaintext=b"x", GrantTokens=[first["GrantToken"]])
+    refused("InvalidGrantTokenException", kms.encrypt, KeyId=key, Plaintext=b"x", GrantTokens=["bm8="])
+    kms.retire_grant(GrantToken=again["GrantToken"])
+    assert kms.list_grants(KeyId=key)["Grants"] == []
+    second = kms.create_grant(**parameters)["GrantId"]
+    kms.revoke_grant(KeyId=key, GrantId=second)
+    refused("NotFoundException", kms.revoke_grant, KeyId=key, GrantId=second)
+    refused("InvalidArnException", kms.create_grant, **parameters | {"GranteePrincipal": "alice"})
+
+
+def not_here():
+    for operation in [kms.describe_custom_key_stores, lambda: kms.replicate_key(KeyId="x" * 36, ReplicaRegion="eu-west-1")]:
+        refused("UnsupportedOperationException", operation)
+
+
+for test in [keys_and_aliases, data, policies, rotation, imports, grants, not_here]:
+    test()
+    print(test.__name__)

@@ -14,7 +14,7 @@ use crate::error::KmsError;
 use crate::grant::{Grant, Grants};
 use crate::key::backing::{BackingKey, Made};
 use crate::key::{KeyManager, KmsKey, KmsKeyId};
-use crate::policy::{Decision, Document, Request, evaluate};
+use crate::policy::{self, Document, Outcome, Policies, Request, Which};
 use crate::root::{RootError, RootKey};
 use crate::secret::{Secret32, SecretBytes};
 use crate::store::{Change, KeyStore, SledStore, StoreError};
@@ -418,6 +418,7 @@ impl Kms {
         let request = Request {
             principals: &principals,
             account: &caller.account,
+            service: None,
             action,
             resource: &arn,
             context: &conditions,
@@ -428,18 +429,19 @@ impl Kms {
                 caller.arn
             ))
         };
-        match evaluate(&policy.document, &request) {
-            Decision::Allowed { .. } if caller.account == self.config.account => Verdict::Allowed,
-            Decision::Denied { .. } => {
-                Verdict::Denied(because("with an explicit deny in a resource-based policy"))
+        let resource = Some(&policy.document);
+        // There are no identity policies yet.
+        let policies = Policies { resource, resource_must_delegate: true, ..Policies::default() };
+        match policy::decide(policies, &request) {
+            Outcome::Allowed { .. } if caller.account == self.config.account => Verdict::Allowed,
+            // Whom another account's key policy names needs a policy of his own account besides.
+            Outcome::Allowed { .. } => Verdict::Unmentioned(because(
+                &Outcome::Unmentioned { in_policy: Which::Identity }.why(action),
+            )),
+            denied @ Outcome::ExplicitDeny { .. } => Verdict::Denied(because(&denied.why(action))),
+            unmentioned @ Outcome::Unmentioned { .. } => {
+                Verdict::Unmentioned(because(&unmentioned.why(action)))
             }
-            // The account's own policies would decide; there are none yet.
-            Decision::Delegated { .. } => Verdict::Unmentioned(because(&format!(
-                "because no identity-based policy allows the {action} action"
-            ))),
-            Decision::Allowed { .. } | Decision::Silent => Verdict::Unmentioned(because(&format!(
-                "because no resource-based policy allows the {action} action"
-            ))),
         }
     }
 
@@ -467,7 +469,10 @@ impl Kms {
         set("aws:principalaccount", caller.account.clone());
         set("aws:securetransport", caller.secure_transport.to_string());
         set("aws:viaawsservice", caller.via_service.is_some().to_string());
-        set("aws:epochtime", (self.now_unix_ms() / 1000).to_string());
+        // A time is judged by its seconds: both forms of it are read as such.
+        for name in ["aws:epochtime", "aws:currenttime"] {
+            set(name, (self.now_unix_ms() / 1000).to_string());
+        }
         if let Some(service) = &caller.via_service {
             set("kms:viaservice", service.clone());
         } else if let Some(ip) = caller.source_ip {
@@ -626,7 +631,8 @@ impl Entry {
 impl KeyPolicy {
     /// Reads a policy as its author put it.
     pub fn parse(text: String) -> Result<Self, KmsError> {
-        let document = Document::parse(&text).map_err(|error| KmsError::MalformedPolicyDocument(error.0))?;
+        let document =
+            Document::parse_resource(&text).map_err(|error| KmsError::MalformedPolicyDocument(error.0))?;
         Ok(Self { text, document })
     }
 

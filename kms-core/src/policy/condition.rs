@@ -1,37 +1,31 @@
 //! Conditions: operator, key, values.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Iso8601;
 
 use super::document::{MalformedPolicy, strings};
-use super::pattern;
+use super::pattern::Template;
 
 /// A statement's conditions, all of which must hold.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Conditions(Vec<Condition>);
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 struct Condition {
-    operator: Operator,
+    /// Holds for what none of the values matches.
     negated: bool,
     if_exists: bool,
     set: Set,
     /// In lower case: the names of condition keys have none.
     name: String,
-    values: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operator {
-    StringEquals,
-    StringEqualsIgnoreCase,
-    StringLike,
-    NumericEquals,
-    NumericLess,
-    NumericLessOrEqual,
-    Bool,
-    Null,
+    test: Test,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,20 +36,38 @@ enum Set {
     ForAnyValue,
 }
 
+/// How a value of the request is compared with those of the policy.
+#[derive(Debug, Clone)]
+enum Test {
+    Equal(Vec<Template>),
+    EqualIgnoringCase(Vec<Template>),
+    Like(Vec<Template>),
+    Arn(Vec<Template>),
+    /// Numbers, or times in seconds since 1970.
+    Number {
+        compare: fn(&f64, &f64) -> bool,
+        dates: bool,
+        values: Vec<f64>,
+    },
+    Bool(Vec<bool>),
+    Binary(Vec<Vec<u8>>),
+    Ip(Vec<Network>),
+    /// `Null`: is the key to be absent?
+    Absent(bool),
+}
+
+/// A range of addresses: the first, and how many of its bits count.
+#[derive(Debug, Clone, Copy)]
+struct Network(IpAddr, u32);
+
 impl Conditions {
-    pub(super) fn parse(value: &Value) -> Result<Self, MalformedPolicy> {
-        let Value::Object(operators) = value else {
-            return Err(MalformedPolicy("Syntax errors in policy: a Condition is not an object.".to_owned()));
-        };
+    pub(super) fn parse(value: &Value, variables: bool) -> Result<Self, MalformedPolicy> {
+        let not_an_object =
+            || MalformedPolicy("Syntax errors in policy: a Condition is not an object.".to_owned());
         let mut conditions = Vec::new();
-        for (operator, keys) in operators {
-            let Value::Object(keys) = keys else {
-                return Err(MalformedPolicy(
-                    "Syntax errors in policy: a Condition is not an object.".to_owned(),
-                ));
-            };
-            for (name, values) in keys {
-                conditions.push(Condition::parse(operator, name, strings(values)?)?);
+        for (operator, keys) in value.as_object().ok_or_else(not_an_object)? {
+            for (name, values) in keys.as_object().ok_or_else(not_an_object)? {
+                conditions.push(Condition::parse(operator, name, &strings(values)?, variables)?);
             }
         }
         Ok(Self(conditions))
@@ -63,12 +75,17 @@ impl Conditions {
 
     /// Do all hold? `context`: values by the lower-case names of condition keys.
     pub fn hold(&self, context: &BTreeMap<String, Vec<String>>) -> bool {
-        self.0.iter().all(|condition| condition.holds(context.get(&condition.name).map(Vec::as_slice)))
+        self.0.iter().all(|condition| condition.holds(context))
     }
 }
 
 impl Condition {
-    fn parse(operator: &str, name: &str, values: Vec<String>) -> Result<Self, MalformedPolicy> {
+    fn parse(
+        operator: &str,
+        name: &str,
+        values: &[String],
+        variables: bool,
+    ) -> Result<Self, MalformedPolicy> {
         let (set, rest) = match operator.split_once(':') {
             Some(("ForAllValues", rest)) => (Set::ForAllValues, rest),
             Some(("ForAnyValue", rest)) => (Set::ForAnyValue, rest),
@@ -79,60 +96,148 @@ impl Condition {
             Some(base) => (base, true),
             None => (rest, false),
         };
-        use Operator as O;
-        let (operator, negated) = match base {
-            "StringEquals" => (O::StringEquals, false),
-            "StringNotEquals" => (O::StringEquals, true),
-            "StringEqualsIgnoreCase" => (O::StringEqualsIgnoreCase, false),
-            "StringNotEqualsIgnoreCase" => (O::StringEqualsIgnoreCase, true),
-            "StringLike" | "ArnLike" | "ArnEquals" => (O::StringLike, false),
-            "StringNotLike" | "ArnNotLike" | "ArnNotEquals" => (O::StringLike, true),
-            "NumericEquals" => (O::NumericEquals, false),
-            "NumericNotEquals" => (O::NumericEquals, true),
-            "NumericLessThan" => (O::NumericLess, false),
-            "NumericLessThanEquals" => (O::NumericLessOrEqual, false),
-            "NumericGreaterThan" => (O::NumericLessOrEqual, true),
-            "NumericGreaterThanEquals" => (O::NumericLess, true),
-            "Bool" => (O::Bool, false),
-            "Null" => (O::Null, false),
+        let templates = || read_all(values, |value| Template::parse(value, variables));
+        let date = |compare| Some(Test::Number { compare, dates: true, values: read_all(values, date)? });
+        let number =
+            |compare| Some(Test::Number { compare, dates: false, values: read_all(values, number)? });
+        let (test, negated) = match base {
+            "StringEquals" => (templates().map(Test::Equal), false),
+            "StringNotEquals" => (templates().map(Test::Equal), true),
+            "StringEqualsIgnoreCase" => (templates().map(Test::EqualIgnoringCase), false),
+            "StringNotEqualsIgnoreCase" => (templates().map(Test::EqualIgnoringCase), true),
+            "StringLike" => (templates().map(Test::Like), false),
+            "StringNotLike" => (templates().map(Test::Like), true),
+            "ArnLike" | "ArnEquals" => (templates().map(Test::Arn), false),
+            "ArnNotLike" | "ArnNotEquals" => (templates().map(Test::Arn), true),
+            "NumericEquals" => (number(f64::eq), false),
+            "NumericNotEquals" => (number(f64::eq), true),
+            "NumericLessThan" => (number(f64::lt), false),
+            "NumericLessThanEquals" => (number(f64::le), false),
+            "NumericGreaterThan" => (number(f64::gt), false),
+            "NumericGreaterThanEquals" => (number(f64::ge), false),
+            "DateEquals" => (date(f64::eq), false),
+            "DateNotEquals" => (date(f64::eq), true),
+            "DateLessThan" => (date(f64::lt), false),
+            "DateLessThanEquals" => (date(f64::le), false),
+            "DateGreaterThan" => (date(f64::gt), false),
+            "DateGreaterThanEquals" => (date(f64::ge), false),
+            "Bool" => (read_all(values, boolean).map(Test::Bool), false),
+            "BinaryEquals" => (read_all(values, binary).map(Test::Binary), false),
+            "IpAddress" => (read_all(values, Network::parse).map(Test::Ip), false),
+            "NotIpAddress" => (read_all(values, Network::parse).map(Test::Ip), true),
+            "Null" if !if_exists && set == Set::Single => {
+                (read_all(values, boolean).map(|values| Test::Absent(values.contains(&true))), false)
+            }
             // Never a condition that is silently true: what can't be judged is refused when the policy is set.
             _ => return Err(unknown(operator)),
         };
-        Ok(Self { operator, negated, if_exists, set, name: name.to_ascii_lowercase(), values })
+        let test = test.ok_or_else(|| {
+            MalformedPolicy(format!(
+                "Syntax errors in policy: a value of {name} is not one that {operator} can compare."
+            ))
+        })?;
+        Ok(Self { negated, if_exists, set, name: name.to_ascii_lowercase(), test })
     }
 
-    fn holds(&self, given: Option<&[String]>) -> bool {
-        if self.operator == Operator::Null {
-            let wants_absent = self.values.iter().any(|v| v == "true");
-            return given.is_none_or(<[String]>::is_empty) == wants_absent;
+    fn holds(&self, context: &BTreeMap<String, Vec<String>>) -> bool {
+        let given = context.get(&self.name).map(Vec::as_slice).unwrap_or_default();
+        if let Test::Absent(wanted) = self.test {
+            return given.is_empty() == wanted;
         }
-        let Some(given) = given else {
-            // A negated operator holds for what is not there, and so does an empty ForAllValues.
-            return self.if_exists || self.negated || self.set == Set::ForAllValues;
+        if given.is_empty() {
+            return self.if_exists
+                || match self.set {
+                    Set::Single => self.negated,
+                    Set::ForAllValues => true,
+                    Set::ForAnyValue => false,
+                };
+        }
+        let fits = |value: &String| self.test.any(value, context) != self.negated;
+        match (self.set, self.negated) {
+            (Set::ForAllValues, _) | (Set::Single, true) => given.iter().all(fits),
+            (Set::ForAnyValue, _) | (Set::Single, false) => given.iter().any(fits),
+        }
+    }
+}
+
+impl Test {
+    /// Does any value of the policy match this value of the request?
+    fn any(&self, given: &str, context: &BTreeMap<String, Vec<String>>) -> bool {
+        match self {
+            Self::Equal(all) => all.iter().any(|t| t.equals(given, context, |a, b| a == b)),
+            Self::EqualIgnoringCase(all) => {
+                all.iter().any(|t| t.equals(given, context, |a, b| a.to_lowercase() == b.to_lowercase()))
+            }
+            Self::Like(all) => all.iter().any(|t| t.matches(given, context)),
+            Self::Arn(all) => all.iter().any(|t| t.matches_arn(given, context)),
+            Self::Number { compare, dates, values } => {
+                let given = if *dates { date(given) } else { number(given) };
+                given.is_some_and(|given| values.iter().any(|value| compare(&given, value)))
+            }
+            Self::Bool(all) => boolean(given).is_some_and(|given| all.contains(&given)),
+            Self::Binary(all) => binary(given).is_some_and(|given| all.contains(&given)),
+            Self::Ip(all) => given.parse().is_ok_and(|given| all.iter().any(|n| n.contains(given))),
+            Self::Absent(_) => false,
+        }
+    }
+}
+
+impl Network {
+    fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address.parse().ok()?, Some(bits.parse().ok()?)),
+            None => (text.parse().ok()?, None),
         };
-        match self.set {
-            Set::Single | Set::ForAnyValue => given.iter().any(|value| self.matches(value)),
-            Set::ForAllValues => given.iter().all(|value| self.matches(value)),
-        }
+        let all = match address {
+            IpAddr::V4(_) => 32,
+            IpAddr::V6(_) => 128,
+        };
+        let bits = bits.unwrap_or(all);
+        (bits <= all).then_some(Self(address, bits))
     }
 
-    fn matches(&self, given: &str) -> bool {
-        let number = |text: &str| text.parse::<f64>().ok();
-        let compare = |wanted: &str, by: fn(f64, f64) -> bool| match (number(given), number(wanted)) {
-            (Some(given), Some(wanted)) => by(given, wanted),
+    fn contains(self, given: IpAddr) -> bool {
+        let Self(first, bits) = self;
+        match (first, given) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                (a.to_bits() ^ b.to_bits()).checked_shr(32 - bits).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                (a.to_bits() ^ b.to_bits()).checked_shr(128 - bits).unwrap_or(0) == 0
+            }
             _ => false,
-        };
-        let any = self.values.iter().any(|wanted| match self.operator {
-            Operator::StringEquals => given == wanted,
-            Operator::StringEqualsIgnoreCase | Operator::Bool => given.eq_ignore_ascii_case(wanted),
-            Operator::StringLike => pattern::matches(wanted, given),
-            Operator::NumericEquals => compare(wanted, |a, b| a == b),
-            Operator::NumericLess => compare(wanted, |a, b| a < b),
-            Operator::NumericLessOrEqual => compare(wanted, |a, b| a <= b),
-            Operator::Null => false,
-        });
-        any != self.negated
+        }
     }
+}
+
+fn read_all<T>(values: &[String], read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    values.iter().map(|value| read(value)).collect()
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// Seconds since 1970, or a date, or a date and a time.
+fn date(text: &str) -> Option<f64> {
+    if let Some(seconds) = number(text) {
+        return Some(seconds);
+    }
+    let whole = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
+    let time = OffsetDateTime::parse(&whole, &Iso8601::DEFAULT).ok()?;
+    Some(time.unix_timestamp_nanos() as f64 / 1e9)
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    match () {
+        () if text.eq_ignore_ascii_case("true") => Some(true),
+        () if text.eq_ignore_ascii_case("false") => Some(false),
+        () => None,
+    }
+}
+
+fn binary(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
 }
 
 fn unknown(operator: &str) -> MalformedPolicy {

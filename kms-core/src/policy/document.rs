@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::condition::Conditions;
+use super::pattern::Template;
 
 /// The longest document, in bytes (AWS's quota of key policies).
 pub const MAX_LEN: usize = 32_768;
@@ -26,14 +27,25 @@ pub enum Effect {
 pub enum Principals {
     /// `"*"`.
     Everybody,
-    /// These, by ARN, account id or service name.
-    These(Vec<String>),
+    /// These.
+    These(Vec<Principal>),
     /// All but these.
-    AllBut(Vec<String>),
+    AllBut(Vec<Principal>),
+}
+
+/// One whom a statement names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    /// `AWS`: by ARN, account id or unique id.
+    Aws(String),
+    /// `Service`: `s3.amazonaws.com`, ….
+    Service(String),
+    /// `Federated` or `CanonicalUser`: nobody that we know.
+    Other(String),
 }
 
 /// A statement.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Statement {
     /// Its name.
     pub sid: Option<String>,
@@ -44,21 +56,42 @@ pub struct Statement {
     /// Patterns of actions, and whether they are those not meant (`NotAction`).
     pub actions: (Vec<String>, bool),
     /// Patterns of resources, and whether they are those not meant (`NotResource`).
-    pub resources: (Vec<String>, bool),
+    pub(super) resources: (Vec<Template>, bool),
     /// Conditions, all of which must hold.
     pub conditions: Conditions,
 }
 
 /// A policy document.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Document {
     /// Its statements.
     pub statements: Vec<Statement>,
 }
 
 impl Document {
-    /// Reads a document.
-    pub fn parse(text: &str) -> Result<Self, MalformedPolicy> {
+    /// Reads a resource policy: each statement says whom it speaks of.
+    pub fn parse_resource(text: &str) -> Result<Self, MalformedPolicy> {
+        let document = Self::parse(text)?;
+        match document.statements.iter().all(|statement| statement.principals.is_some()) {
+            true => Ok(document),
+            false => {
+                Err(MalformedPolicy("Syntax errors in policy: a statement has no Principal.".to_owned()))
+            }
+        }
+    }
+
+    /// Reads an identity policy, a permissions boundary or a session policy: no statement names principals.
+    pub fn parse_identity(text: &str) -> Result<Self, MalformedPolicy> {
+        let document = Self::parse(text)?;
+        match document.statements.iter().all(|statement| statement.principals.is_none()) {
+            true => Ok(document),
+            false => Err(MalformedPolicy(
+                "Syntax errors in policy: an identity policy has no Principal.".to_owned(),
+            )),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, MalformedPolicy> {
         let refuse = |why: &str| Err(MalformedPolicy(why.to_owned()));
         if text.len() > MAX_LEN {
             return refuse("The policy is longer than 32768 bytes.");
@@ -75,6 +108,9 @@ impl Document {
             Some(Value::String(version)) if version == "2012-10-17" || version == "2008-10-17" => {}
             Some(_) => return refuse("Syntax errors in policy: the Version is not one that exists."),
         }
+        // The older version has no policy variables.
+        let variables = root.get("Version").and_then(Value::as_str) == Some("2012-10-17");
+        let statement = |value| statement(value, variables);
         let statements = match root.get("Statement") {
             Some(Value::Array(list)) => list.iter().map(statement).collect::<Result<_, _>>()?,
             Some(single @ Value::Object(_)) => vec![statement(single)?],
@@ -84,7 +120,7 @@ impl Document {
     }
 }
 
-fn statement(value: &Value) -> Result<Statement, MalformedPolicy> {
+fn statement(value: &Value, variables: bool) -> Result<Statement, MalformedPolicy> {
     const KNOWN: [&str; 9] = [
         "Sid",
         "Effect",
@@ -117,14 +153,19 @@ fn statement(value: &Value) -> Result<Statement, MalformedPolicy> {
     };
     let conditions = match map.get("Condition") {
         None => Conditions::default(),
-        Some(value) => Conditions::parse(value)?,
+        Some(value) => Conditions::parse(value, variables)?,
+    };
+    let (resources, not_resources) = either(map, "Resource", "NotResource")?;
+    let resources: Option<Vec<_>> = resources.iter().map(|r| Template::parse(r, variables)).collect();
+    let Some(resources) = resources.map(|resources| (resources, not_resources)) else {
+        return refuse("a policy variable is malformed".to_owned());
     };
     Ok(Statement {
         sid: map.get("Sid").and_then(Value::as_str).map(str::to_owned),
         effect,
         principals,
         actions: either(map, "Action", "NotAction")?,
-        resources: either(map, "Resource", "NotResource")?,
+        resources,
         conditions,
     })
 }
@@ -151,19 +192,38 @@ fn principals(value: &Value) -> Result<Principals, MalformedPolicy> {
         Value::Object(map) => {
             let mut all = Vec::new();
             for (kind, value) in map {
-                if !["AWS", "Service", "Federated", "CanonicalUser"].contains(&kind.as_str()) {
-                    return Err(MalformedPolicy(format!(
-                        "Syntax errors in policy: unknown principal type {kind}."
-                    )));
+                for name in strings(value)? {
+                    all.push(match kind.as_str() {
+                        "AWS" if name == "*" => return Ok(Principals::Everybody),
+                        "AWS" if is_principal(&name) => Principal::Aws(name),
+                        "AWS" => return Err(invalid_principal()),
+                        "Service" => Principal::Service(name),
+                        "Federated" | "CanonicalUser" => Principal::Other(name),
+                        kind => {
+                            return Err(MalformedPolicy(format!(
+                                "Syntax errors in policy: unknown principal type {kind}."
+                            )));
+                        }
+                    });
                 }
-                all.extend(strings(value)?);
             }
-            if all.iter().any(|p| p == "*") { Ok(Principals::Everybody) } else { Ok(Principals::These(all)) }
+            Ok(Principals::These(all))
         }
-        _ => Err(MalformedPolicy(
-            "Policy contains a statement with one or more invalid principals.".to_owned(),
-        )),
+        _ => Err(invalid_principal()),
     }
+}
+
+/// An account, an ARN of IAM or STS, or a unique id (`AIDA…`, `AROA…`).
+fn is_principal(name: &str) -> bool {
+    let is_account = name.len() == 12 && name.bytes().all(|b| b.is_ascii_digit());
+    let is_arn = ["arn:aws:iam::", "arn:aws:sts::"].iter().any(|prefix| name.starts_with(prefix));
+    let is_id = ["AIDA", "AROA"].iter().any(|prefix| name.starts_with(prefix))
+        && name.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_account || is_id || is_arn && !name.contains(['*', '?'])
+}
+
+fn invalid_principal() -> MalformedPolicy {
+    MalformedPolicy("Policy contains a statement with one or more invalid principals.".to_owned())
 }
 
 /// A list of strings, or one; numbers and booleans are taken as their text.

@@ -1,17 +1,20 @@
 //! What policies decide about a request.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>
 
 use std::collections::BTreeMap;
 
-use super::document::{Document, Effect, Principals, Statement};
+use super::document::{Document, Effect, Principal, Principals, Statement};
 use super::pattern;
 
 /// A request to be decided.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
-    /// What the caller is known as: its ARN, its user id, …
+    /// What the caller is known as, itself first: its ARN, the role of its session, its unique id.
     pub principals: &'a [&'a str],
     /// The caller's account: 12 digits.
     pub account: &'a str,
+    /// The service that calls on its own behalf: `s3.amazonaws.com`.
+    pub service: Option<&'a str>,
     /// The action: `kms:Decrypt`.
     pub action: &'a str,
     /// The resource's ARN.
@@ -20,7 +23,7 @@ pub struct Request<'a> {
     pub context: &'a BTreeMap<String, Vec<String>>,
 }
 
-/// What a resource policy says of a request.
+/// What a policy says of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// A statement denies it; nothing can allow it any more.
@@ -52,10 +55,12 @@ pub fn evaluate(document: &Document, request: &Request<'_>) -> Decision {
         if !speaks_of(statement, request) {
             continue;
         }
-        let itself = names(statement, request.principals);
-        let account = names(statement, &[root.as_str(), request.account]);
+        let itself = names(statement, request.principals, request.service);
+        let account = names(statement, &[root.as_str(), request.account], None);
         let sid = statement.sid.clone();
         match statement.effect {
+            // What is denied to the account is denied to all in it. So NotPrincipal must name the account beside the principal
+            // that it spares, as AWS's documentation says.
             Effect::Deny if itself || account => return Decision::Denied { sid },
             Effect::Deny => {}
             Effect::Allow if itself || (account && is_root) => decision = Decision::Allowed { sid },
@@ -68,12 +73,149 @@ pub fn evaluate(document: &Document, request: &Request<'_>) -> Decision {
     decision
 }
 
+/// Evaluates identity policies (or boundaries, or session policies) of the caller together.
+pub fn evaluate_identity(documents: &[&Document], request: &Request<'_>) -> Decision {
+    let mut decision = Decision::Silent;
+    for statement in documents.iter().flat_map(|document| &document.statements) {
+        if !speaks_of(statement, request) {
+            continue;
+        }
+        let sid = statement.sid.clone();
+        match statement.effect {
+            Effect::Deny => return Decision::Denied { sid },
+            Effect::Allow if decision == Decision::Silent => decision = Decision::Allowed { sid },
+            Effect::Allow => {}
+        }
+    }
+    decision
+}
+
+/// The policies that decide a request within one account.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Policies<'a> {
+    /// The resource's own.
+    pub resource: Option<&'a Document>,
+    /// Only what the resource policy leaves to the account is for identity policies to allow: keys, not buckets.
+    pub resource_must_delegate: bool,
+    /// The caller's.
+    pub identity: &'a [&'a Document],
+    /// What the caller can have at most.
+    pub boundary: Option<&'a Document>,
+    /// What the session can have at most.
+    pub session: Option<&'a [&'a Document]>,
+}
+
+/// Which policy decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// `identity-based policy`.
+    Identity,
+    /// `resource-based policy`.
+    Resource,
+    /// `permissions boundary`.
+    Boundary,
+    /// `session policy`.
+    Session,
+}
+
+/// What is decided, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Allowed by a statement.
+    Allowed {
+        /// Of this policy.
+        by: Which,
+        /// Its name.
+        sid: Option<String>,
+    },
+    /// Denied by a statement: whatever else allows it.
+    ExplicitDeny {
+        /// Of this policy.
+        by: Which,
+        /// Its name.
+        sid: Option<String>,
+    },
+    /// Allowed by no statement of a policy that would have to.
+    Unmentioned {
+        /// This policy.
+        in_policy: Which,
+    },
+}
+
+impl Which {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity-based policy",
+            Self::Resource => "resource-based policy",
+            Self::Boundary => "permissions boundary",
+            Self::Session => "session policy",
+        }
+    }
+}
+
+impl Outcome {
+    /// Is it allowed?
+    pub fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allowed { .. })
+    }
+
+    /// The end of AWS's message of an access denied; empty where it is not.
+    pub fn why(&self, action: &str) -> String {
+        match self {
+            Self::Allowed { .. } => String::new(),
+            Self::ExplicitDeny { by, .. } => {
+                let article = if *by == Which::Identity { "an" } else { "a" };
+                format!("with an explicit deny in {article} {}", by.name())
+            }
+            Self::Unmentioned { in_policy } => {
+                format!("because no {} allows the {action} action", in_policy.name())
+            }
+        }
+    }
+}
+
+/// Decides by all policies of one account together.
+pub fn decide(policies: Policies<'_>, request: &Request<'_>) -> Outcome {
+    let boundary = policies.boundary.map(|document| evaluate_identity(&[document], request));
+    let session = policies.session.map(|documents| evaluate_identity(documents, request));
+    let identity = evaluate_identity(policies.identity, request);
+    let resource = policies.resource.map_or(Decision::Silent, |document| evaluate(document, request));
+    let all = [
+        (Which::Identity, Some(&identity)),
+        (Which::Resource, Some(&resource)),
+        (Which::Boundary, boundary.as_ref()),
+        (Which::Session, session.as_ref()),
+    ];
+    for (by, decision) in all {
+        if let Some(Decision::Denied { sid }) = decision {
+            return Outcome::ExplicitDeny { by, sid: sid.clone() };
+        }
+    }
+    // A resource policy that names the very caller asks nobody else.
+    if let Decision::Allowed { sid } = resource {
+        return Outcome::Allowed { by: Which::Resource, sid };
+    }
+    let delegated = matches!(resource, Decision::Delegated { .. }) || !policies.resource_must_delegate;
+    if !delegated {
+        return Outcome::Unmentioned { in_policy: Which::Resource };
+    }
+    let Decision::Allowed { sid } = identity else {
+        return Outcome::Unmentioned { in_policy: Which::Identity };
+    };
+    for (in_policy, limit) in [(Which::Boundary, boundary), (Which::Session, session)] {
+        if limit.is_some_and(|limit| !matches!(limit, Decision::Allowed { .. })) {
+            return Outcome::Unmentioned { in_policy };
+        }
+    }
+    Outcome::Allowed { by: Which::Identity, sid }
+}
+
 /// Does the statement speak of this action on this resource, in these circumstances?
 fn speaks_of(statement: &Statement, request: &Request<'_>) -> bool {
     let (actions, not_actions) = &statement.actions;
     let (resources, not_resources) = &statement.resources;
-    let action = actions.iter().any(|p| pattern::matches_ignoring_case(p, request.action));
-    let resource = resources.iter().any(|p| pattern::matches(p, request.resource));
+    let action = actions.iter().any(|p| pattern::matches_action(p, request.action));
+    let resource = resources.iter().any(|p| p.matches(request.resource, request.context));
     // A statement without actions or resources is accepted, and ineffective.
     !actions.is_empty()
         && !resources.is_empty()
@@ -82,12 +224,17 @@ fn speaks_of(statement: &Statement, request: &Request<'_>) -> bool {
         && statement.conditions.hold(request.context)
 }
 
-fn names(statement: &Statement, callers: &[&str]) -> bool {
+fn names(statement: &Statement, callers: &[&str], service: Option<&str>) -> bool {
+    let named = |principal: &Principal| match principal {
+        Principal::Aws(name) => callers.contains(&name.as_str()),
+        Principal::Service(name) => Some(name.as_str()) == service,
+        Principal::Other(_) => false,
+    };
     match &statement.principals {
         None => false,
         Some(Principals::Everybody) => true,
-        Some(Principals::These(list)) => list.iter().any(|named| callers.contains(&named.as_str())),
-        Some(Principals::AllBut(list)) => !list.iter().any(|named| callers.contains(&named.as_str())),
+        Some(Principals::These(list)) => list.iter().any(named),
+        Some(Principals::AllBut(list)) => !list.iter().any(named),
     }
 }
 
@@ -103,11 +250,12 @@ mod tests {
         let request = Request {
             principals: &[caller],
             account: "111122223333",
+            service: None,
             action,
             resource: "arn:aws:kms:us-east-1:111122223333:key/1",
             context: &context,
         };
-        evaluate(&Document::parse(policy).unwrap(), &request)
+        evaluate(&Document::parse_resource(policy).unwrap(), &request)
     }
 
     fn statement(effect: &str, principal: &str, action: &str, condition: &str) -> String {
@@ -172,7 +320,7 @@ mod tests {
             r#"{"Statement":[{"Effect":"Allow","Principal":{"Dog":"x"}}]}"#,
             r#"{"Statement":[{"Effect":"Allow","Condition":{"StringMaybe":{"a":"b"}}}]}"#,
         ] {
-            assert!(Document::parse(policy).is_err(), "{policy}");
+            assert!(Document::parse_resource(policy).is_err(), "{policy}");
         }
         // Accepted, and without effect.
         let empty = r#"{"Statement":{"Effect":"Allow","Principal":"*"}}"#;

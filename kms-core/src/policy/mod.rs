@@ -8,5 +8,8 @@ mod evaluate;
 mod pattern;
 
 pub use condition::Conditions;
-pub use document::{Document, Effect, MalformedPolicy, Principals, Statement};
-pub use evaluate::{Decision, Request, evaluate};
+pub use document::{Document, Effect, MalformedPolicy, Principal, Principals, Statement};
+pub use evaluate::{Decision, Outcome, Policies, Request, Which, decide, evaluate, evaluate_identity};
+
+#[cfg(test)]
+mod vectors;

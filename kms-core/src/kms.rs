@@ -1,26 +1,30 @@
 //! The service: keys in a store of their own, behind the policy gate.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use crate::audit::{Audit, AuditEvent};
 use crate::clock::Clock;
 use crate::context::EncryptionContext;
 use crate::crypto::{self, blob};
 use crate::error::KmsError;
 use crate::grant::{Grant, Grants};
 use crate::key::backing::{BackingKey, Made};
-use crate::key::{KeyManager, KmsKey, KmsKeyId};
+use crate::key::state::{self, Needs};
+use crate::key::{KeyManager, KeyMaterialId, KmsKey, KmsKeyId};
 use crate::policy::{self, Document, Outcome, Policies, Request, Which};
 use crate::root::{RootError, RootKey};
 use crate::secret::{Secret32, SecretBytes};
 use crate::store::{Change, KeyStore, SledStore, StoreError};
 use record::{Stored, WRAP_LABEL};
 
+mod host;
 mod record;
+
+pub use host::StoreCounts;
 
 /// Who calls, as the gateway authenticated it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub struct Caller {
     pub source_ip: Option<std::net::IpAddr>,
     /// `aws:SecureTransport`.
     pub secure_transport: bool,
+    /// The request that this is part of, for the audit.
+    pub request_id: String,
     /// `DryRun`: judge the request, and then answer [`KmsError::DryRun`].
     pub dry_run: bool,
 }
@@ -100,13 +106,16 @@ pub struct KmsConfig {
     pub clock: Clock,
     /// Days between two rotations of an AWS managed key.
     pub managed_key_rotation_days: u16,
+    /// Who is told of every decision.
+    pub audit: Audit,
 }
 
 impl KmsConfig {
     /// With the system's clock and AWS's rotation of managed keys, once a year.
     pub fn new(region: impl Into<String>, account: impl Into<String>) -> Self {
         let (region, account) = (region.into(), account.into());
-        Self { region, account, clock: Clock::default(), managed_key_rotation_days: 365 }
+        let (clock, audit) = (Clock::default(), Audit::default());
+        Self { region, account, clock, managed_key_rotation_days: 365, audit }
     }
 }
 
@@ -174,26 +183,16 @@ const DOMAIN_PURPOSE: &str = "sealgate kms v1 domain key 1";
 impl Kms {
     /// Opens (or makes) the key store in this folder. A root key that does not fit is refused before anything is touched.
     pub fn open(folder: &Path, root: Arc<dyn RootKey>, config: KmsConfig) -> Result<Self, OpenError> {
-        let root_id_file = folder.join(ROOT_ID_FILE);
-        match fs::read_to_string(&root_id_file) {
-            Ok(expected) if expected.trim() == root.id() => {}
-            Ok(expected) => {
-                let expected = expected.trim().to_owned();
-                return Err(RootError::WrongRoot { expected, found: root.id().to_owned() }.into());
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
+        let expected = host::read_root_ids(folder)?;
+        if !expected.is_empty() && !expected.iter().any(|id| id == root.id()) {
+            let expected = expected.join(" or ");
+            return Err(RootError::WrongRoot { expected, found: root.id().to_owned() }.into());
         }
         let store = SledStore::open(folder)?;
         let kms = Self::over(Box::new(store), &*root, config)?;
-        if !root_id_file.exists() {
+        if expected != [root.id()] {
             // Written last: a store whose making was cut off is made on at the next start.
-            let temporary = folder.join("root-id.new");
-            let file = fs::File::create(&temporary)?;
-            std::io::Write::write_all(&mut &file, format!("{}\n", root.id()).as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&temporary, &root_id_file)?;
-            fs::File::open(folder)?.sync_all()?;
+            host::write_root_ids(folder, &[root.id()])?;
         }
         Ok(kms)
     }
@@ -376,6 +375,62 @@ impl Kms {
         context: &EncryptionContext,
         conditions: &[(&str, Vec<String>)],
     ) -> Result<Option<Arc<Grant>>, KmsError> {
+        let permitted = self.permit(caller, action, entry, context, conditions);
+        self.audit(caller, action, Some(entry), context, None, &permitted);
+        permitted
+    }
+
+    /// As [`Kms::authorize_with`], and the key must be in a state that allows it; `material` tells the backing key that is to be used.
+    pub(crate) fn authorize_use(
+        &self,
+        caller: &Caller,
+        action: &str,
+        entry: &Entry,
+        (context, conditions): (&EncryptionContext, &[(&str, Vec<String>)]),
+        needs: Needs,
+        material: Option<KeyMaterialId>,
+    ) -> Result<Option<Arc<Grant>>, KmsError> {
+        let permitted = self.permit(caller, action, entry, context, conditions).and_then(|grant| {
+            state::check(&entry.key, &self.arn(entry.key.id), needs)?;
+            Ok(grant)
+        });
+        self.audit(caller, action, Some(entry), context, material, &permitted);
+        permitted
+    }
+
+    fn audit(
+        &self,
+        caller: &Caller,
+        action: &str,
+        entry: Option<&Entry>,
+        context: &EncryptionContext,
+        material: Option<KeyMaterialId>,
+        decision: &Result<Option<Arc<Grant>>, KmsError>,
+    ) {
+        self.config.audit.record(|| AuditEvent {
+            time_unix_ms: self.now_unix_ms(),
+            request_id: &caller.request_id,
+            principal: &caller.arn,
+            via_service: caller.via_service.as_deref(),
+            source_ip: caller.source_ip,
+            action,
+            key: entry.map(|entry| self.arn(entry.key.id)),
+            key_material_id: material.map(|id| id.to_string()),
+            encryption_context_names: context.iter().map(|(name, _)| name).collect(),
+            allowed: decision.is_ok(),
+            grant: decision.as_ref().ok().and_then(|grant| Some(grant.as_ref()?.id.to_string())),
+            refusal: decision.as_ref().err().map(|error| format!("{}: {error}", error.name())),
+        });
+    }
+
+    fn permit(
+        &self,
+        caller: &Caller,
+        action: &str,
+        entry: &Entry,
+        context: &EncryptionContext,
+        conditions: &[(&str, Vec<String>)],
+    ) -> Result<Option<Arc<Grant>>, KmsError> {
         match self.decide(caller, action, &entry.key, &entry.policy, context, conditions) {
             Verdict::Allowed => Ok(None),
             Verdict::Denied(error) => Err(error),
@@ -496,13 +551,15 @@ impl Kms {
     /// May this caller do what no key's policy speaks of? The root user of our account may.
     pub(crate) fn authorize_account(&self, caller: &Caller, action: &str) -> Result<(), KmsError> {
         let is_root = caller.arn == format!("arn:aws:iam::{}:root", self.config.account);
-        match is_root && caller.account == self.config.account {
-            true => Ok(()),
+        let decision = match is_root && caller.account == self.config.account {
+            true => Ok(None),
             false => Err(KmsError::AccessDenied(format!(
                 "User: {} is not authorized to perform: {action} because no identity-based policy allows the {action} action",
                 caller.arn
             ))),
-        }
+        };
+        self.audit(caller, action, None, &EncryptionContext::new(), None, &decision);
+        decision.map(drop)
     }
 
     pub(crate) fn domain(&self) -> &Secret32 {

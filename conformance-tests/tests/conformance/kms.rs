@@ -32,3 +32,79 @@ fn every_operation_with_boto3() {
 fn client_side_encryption_with_the_real_clients() {
     run("cse.py");
 }
+
+/// What the host's administrator asks and does, and what the audit tells of the requests before.
+#[test]
+fn the_host_and_the_audit() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("audit.jsonl");
+    let mut server =
+        Server::start_on(&folder.path().join("data"), &["--audit-log", log.to_str().unwrap()]).unwrap();
+    let script = r#"
+import boto3
+kms, s3 = boto3.client("kms"), boto3.client("s3")
+key = kms.create_key()["KeyMetadata"]["Arn"]
+s3.create_bucket(Bucket="audited")
+s3.put_object(Bucket="audited", Key="k", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
+s3.get_object(Bucket="audited", Key="k")["Body"].read()
+policy = kms.get_key_policy(KeyId=key)["Policy"].replace("kms:*", "kms:Describe*")
+kms.put_key_policy(KeyId=key, Policy=policy, BypassPolicyLockoutSafetyCheck=True)
+try:
+    kms.encrypt(KeyId=key, Plaintext=b"x", EncryptionContext={"patient": "top secret"})
+    raise SystemExit("not refused")
+except kms.exceptions.ClientError as error:
+    assert error.response["Error"]["Code"] == "AccessDeniedException"
+print(key)
+"#;
+    let output = Command::new(python::programs().unwrap().join("python"))
+        .args(["-c", script])
+        .env("AWS_ENDPOINT_URL", &server.endpoint)
+        .env("AWS_DEFAULT_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let key = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    assert_eq!(server.stop().unwrap(), Some(0));
+
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(!text.contains("top secret"), "a value of an encryption context was told");
+    let events: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let find = |action: &str| {
+        let mut found = events.iter().filter(|e| e["action"] == action && e["key"] == key.as_str());
+        found.next().unwrap_or_else(|| panic!("{action} is not in the audit: {text}")).clone()
+    };
+    let used = find("kms:GenerateDataKey");
+    assert!(used["via_service"] == "s3.us-east-1.amazonaws.com" && used["allowed"] == true, "{used}");
+    assert_eq!(used["encryption_context_names"][0], "aws:s3:arn");
+    assert_eq!(used["key_material_id"].as_str().unwrap().len(), 64);
+    assert!(!used["request_id"].as_str().unwrap().is_empty());
+    assert_eq!(find("kms:Decrypt")["key_material_id"], used["key_material_id"]);
+    let refused = find("kms:Encrypt");
+    assert_eq!(refused["allowed"], false);
+    assert!(refused["refusal"].as_str().unwrap().starts_with("AccessDeniedException: User: arn:aws:iam::"));
+
+    let run = |arguments: &[&str]| {
+        let output = server.command(arguments).unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (_, status) = run(&["kms", "status"]);
+    assert!(status.contains("every record was unsealed"), "{status}");
+    let (_, listed) = run(&["kms", "list"]);
+    assert!(listed.contains("Enabled"), "{listed}");
+    let root = format!("arn:aws:iam::{}:root", key.split(':').nth(4).unwrap());
+    let who_can = ["kms", "who-can", &key, "--principal", &root, "--action", "kms:Encrypt"];
+    let (may, why) = run(&who_can);
+    assert!(!may && why.contains("because no resource-based policy allows the kms:Encrypt action"), "{why}");
+    assert!(run(&["kms", "reset-key-policy", &key]).0);
+    assert_eq!(run(&who_can), (true, "yes: the key policy allows it\n".to_owned()));
+    assert!(run(&["kms", "describe", &key]).1.contains("Enable IAM User Permissions"));
+    assert!(run(&["kms", "rekey-domain"]).0);
+    let new_root = folder.path().join("new.root-key");
+    let new_root = new_root.to_str().unwrap();
+    assert!(run(&["kms", "rekey-root", "--new-root-key", new_root]).0);
+    assert!(!run(&["kms", "status"]).0, "the former root key is refused");
+    assert!(run(&["check", "--root-key", new_root]).0, "every object still opens");
+}

@@ -125,6 +125,7 @@ async fn read(
         via_service: None,
         source_ip: None,
         secure_transport: true,
+        request_id: String::new(),
         dry_run: false,
     };
     let keys = app.sse.open(&record.envelope, place, None, &root).context("its envelope")?;

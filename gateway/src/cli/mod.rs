@@ -4,6 +4,7 @@ mod check;
 mod doctor;
 mod dump;
 mod health;
+mod kms;
 mod progress;
 mod rebuild;
 mod serve;
@@ -51,6 +52,11 @@ enum Command {
         #[command(subcommand)]
         proof: Proof,
     },
+    /// Ask and change the key store of a stopped gateway
+    Kms {
+        #[command(subcommand)]
+        command: kms::KmsCommand,
+    },
     /// Ask the gateway of this configuration whether it is up
     Health,
     /// List the S3 operations and how far each goes, as a Markdown table
@@ -93,6 +99,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Export { file } => dump::export(config, &file),
         Command::Import { file } => dump::import(config, &file),
         Command::Doctor { proof: Proof::Encryption { scratch } } => doctor::encryption(&scratch),
+        Command::Kms { command } => kms::run(&config, command),
         Command::Health => health::run(&config),
         Command::Operations => {
             print!("{}", crate::api::s3::operation::markdown());

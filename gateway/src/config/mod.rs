@@ -72,6 +72,12 @@ pub struct RawConfig {
     /// Seconds that an allowed use of a bucket-level KMS key is remembered; 0 asks KMS each time
     #[arg(long, value_name = "SECONDS", env = "SEALGATE_BUCKET_KEY_WINDOW_S", global = true)]
     pub bucket_key_window_s: Option<u64>,
+    /// Days between two rotations of an AWS managed key
+    #[arg(long, value_name = "DAYS", env = "SEALGATE_MANAGED_KEY_ROTATION_DAYS", global = true)]
+    pub managed_key_rotation_days: Option<u16>,
+    /// File for a JSON line per decision about a key; `-` is standard output; default: none
+    #[arg(long, value_name = "FILE", env = "SEALGATE_AUDIT_LOG", global = true)]
+    pub audit_log: Option<PathBuf>,
     /// Memory for the catalog's page cache, in MiB
     #[arg(long, value_name = "MIB", env = "SEALGATE_CATALOG_CACHE_MIB", global = true)]
     pub catalog_cache_mib: Option<u64>,
@@ -121,6 +127,10 @@ pub struct Config {
     pub sse_c_over_http: SseCOverHttp,
     /// How long an allowed use of a bucket-level KMS key is remembered.
     pub bucket_key_window: std::time::Duration,
+    /// Days between two rotations of an AWS managed key.
+    pub managed_key_rotation_days: u16,
+    /// Where decisions about keys are recorded; `-` is standard output.
+    pub audit_log: Option<PathBuf>,
     /// Memory for the catalog's page cache, in bytes.
     pub catalog_cache_len: u64,
     /// Free space below which writes are refused, in bytes.
@@ -206,6 +216,10 @@ impl Config {
         if max_connections == 0 {
             return invalid("max_connections", "must be at least 1");
         }
+        let managed_key_rotation_days = raw.managed_key_rotation_days.unwrap_or(365);
+        if managed_key_rotation_days == 0 {
+            return invalid("managed_key_rotation_days", "must be at least 1");
+        }
         let mib = |value: Option<u64>, default| value.unwrap_or(default).saturating_mul(1 << 20);
         Ok(Self {
             root_key: raw.root_key.unwrap_or_else(|| beside(&data, ".root-key")),
@@ -218,6 +232,8 @@ impl Config {
             tls,
             sse_c_over_http: raw.sse_c_over_http.unwrap_or_default(),
             bucket_key_window: seconds(raw.bucket_key_window_s, 60),
+            managed_key_rotation_days,
+            audit_log: raw.audit_log,
             catalog_cache_len: mib(raw.catalog_cache_mib, 64),
             min_free_len: mib(raw.min_free_mib, 256),
             max_connections,
@@ -247,6 +263,8 @@ impl RawConfig {
             tls_key,
             sse_c_over_http,
             bucket_key_window_s,
+            managed_key_rotation_days,
+            audit_log,
             catalog_cache_mib,
             min_free_mib,
             max_connections,
@@ -318,7 +336,8 @@ mod tests {
         assert_eq!(named.len(), count, "a setting is missing from the example, or is there twice");
 
         let defaults = Config::load(RawConfig::default(), None).unwrap();
-        let without_optional = RawConfig { account_id: None, tls_cert: None, tls_key: None, ..raw };
+        let without_optional =
+            RawConfig { account_id: None, tls_cert: None, tls_key: None, audit_log: None, ..raw };
         let example = Config::load(without_optional, None).unwrap();
         let same_place = |config: Config| Config {
             data: "sealgate-data".into(),

@@ -6,6 +6,7 @@ use crate::ops::CreateKey;
 use crate::store::MemoryStore;
 
 mod grants;
+mod host;
 mod life;
 mod states;
 
@@ -60,6 +61,7 @@ fn root_user() -> Caller {
         via_service: None,
         source_ip: None,
         secure_transport: false,
+        request_id: String::new(),
         dry_run: false,
     }
 }

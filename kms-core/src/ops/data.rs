@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::context::EncryptionContext;
 use crate::crypto::blob;
 use crate::error::KmsError;
-use crate::key::state::{self, Needs};
+use crate::key::state::Needs;
 use crate::kms::{Caller, DataKey, Decrypted, Entry, Kms};
 use crate::secret::SecretBytes;
 
@@ -177,9 +177,9 @@ impl Kms {
         };
         let alias = key_id.and_then(|id| self.request_alias(id));
         let conditions: Vec<_> = conditions.iter().cloned().chain(alias).collect();
-        self.authorize_with(caller, action, &entry, context, &conditions)?;
+        let circumstances = (context, &conditions[..]);
+        self.authorize_use(caller, action, &entry, circumstances, Needs::Enabled, Some(header.material))?;
         let arn = self.arn(entry.key.id);
-        state::check(&entry.key, &arn, Needs::Enabled)?;
         let backing =
             entry.backing.iter().find(|b| b.id == header.material).ok_or(KmsError::InvalidCiphertext)?;
         let plaintext = blob::open(backing, ciphertext_blob, context).ok_or(KmsError::InvalidCiphertext)?;
@@ -208,8 +208,8 @@ impl Kms {
     ) -> Result<Arc<Entry>, KmsError> {
         let entry = self.resolve(key_id)?;
         let conditions: Vec<_> = conditions.iter().cloned().chain(self.request_alias(key_id)).collect();
-        self.authorize_with(caller, action, &entry, context, &conditions)?;
-        state::check(&entry.key, &self.arn(entry.key.id), Needs::Enabled)?;
+        let (circumstances, material) = ((context, &conditions[..]), entry.key.current_material);
+        self.authorize_use(caller, action, &entry, circumstances, Needs::Enabled, material)?;
         Ok(entry)
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::clock::DAY_MS;
 use crate::context::EncryptionContext;
 use crate::error::KmsError;
-use crate::key::state::{self, Needs};
+use crate::key::state::Needs;
 use crate::key::{KeyManager, KeyState, KmsKey, KmsKeyId};
 use crate::kms::{Caller, Entry, Kms};
 
@@ -153,7 +153,7 @@ impl Kms {
     ) -> Result<Arc<Entry>, KmsError> {
         // Management takes ids and ARNs of keys, no aliases.
         let entry = self.resolve_key(key_id)?;
-        self.authorize_with(caller, action, &entry, &EncryptionContext::new(), conditions)?;
+        self.authorize_use(caller, action, &entry, (&EncryptionContext::new(), conditions), needs, None)?;
         let arn = self.arn(entry.key.id);
         if entry.key.manager == KeyManager::Aws {
             return Err(KmsError::AccessDenied(format!(
@@ -161,7 +161,6 @@ impl Kms {
                 caller.arn
             )));
         }
-        state::check(&entry.key, &arn, needs)?;
         Ok(entry)
     }
 }

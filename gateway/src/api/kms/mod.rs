@@ -42,7 +42,7 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> Re
     let mut id = [0; 16];
     getrandom::fill(&mut id).expect("the operating system gives random bytes");
     let request_id = hex::encode(id);
-    let (status, answer) = match answer(app, &parts, body, peer).await {
+    let (status, answer) = match answer(app, &parts, body, peer, &request_id).await {
         Ok(answer) => (StatusCode::OK, answer),
         Err(refusal) => refusal.answer(&request_id),
     };
@@ -59,7 +59,13 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> Re
     response
 }
 
-async fn answer(app: &App, parts: &Parts, body: RequestBody, peer: Peer) -> Result<Value, Refusal> {
+async fn answer(
+    app: &App,
+    parts: &Parts,
+    body: RequestBody,
+    peer: Peer,
+    request_id: &str,
+) -> Result<Value, Refusal> {
     let body = read(body).await?;
     let expected = Expected { region: &app.region, service: "kms", now_unix_ms: Timestamp::now().unix_ms() };
     let identity = auth::authenticate_body(parts, &body, &app.accounts, expected).map_err(refused)?;
@@ -77,6 +83,7 @@ async fn answer(app: &App, parts: &Parts, body: RequestBody, peer: Peer) -> Resu
         via_service: None,
         source_ip: Some(peer.address.ip()),
         secure_transport: peer.secure,
+        request_id: request_id.to_owned(),
         dry_run: false,
     };
     let request: Value = match body.is_empty() {

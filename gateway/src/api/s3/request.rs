@@ -105,6 +105,7 @@ impl S3Request {
             via_service: None,
             source_ip: Some(self.peer),
             secure_transport: self.secure,
+            request_id: self.request_id.clone(),
             dry_run: false,
         }
     }

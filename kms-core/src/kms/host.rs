@@ -1,0 +1,130 @@
+//! What the host's administrator does, beside every policy: look at keys, explain decisions, break glass, and change what the store
+//! is sealed under.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{Caller, DOMAIN_PURPOSE, Entry, KeyPolicy, Kms, OpenError, ROOT_ID_FILE, record};
+use crate::context::EncryptionContext;
+use crate::crypto;
+use crate::error::KmsError;
+use crate::root::RootKey;
+use crate::secret::Secret32;
+use crate::store::Change;
+use record::WRAP_LABEL;
+
+/// How many of what a store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreCounts {
+    /// KMS keys.
+    pub keys: usize,
+    /// Their backing keys.
+    pub backing_keys: usize,
+    /// Grants.
+    pub grants: usize,
+    /// Aliases.
+    pub aliases: usize,
+}
+
+impl Kms {
+    /// How many of what the store holds. Everything was unsealed and unwrapped when it was opened.
+    pub fn counts(&self) -> StoreCounts {
+        let state = self.state.read();
+        StoreCounts {
+            keys: state.keys.len(),
+            backing_keys: state.keys.values().map(|entry| entry.backing.len()).sum(),
+            grants: state.grants.all().count(),
+            aliases: state.aliases.len(),
+        }
+    }
+
+    /// All keys, in order of their making, with their aliases.
+    pub fn entries(&self) -> Vec<(Arc<Entry>, Vec<String>)> {
+        let state = self.state.read();
+        let mut entries: Vec<(Arc<Entry>, Vec<String>)> =
+            state.keys.values().map(|entry| (entry.clone(), Vec::new())).collect();
+        entries.sort_unstable_by_key(|(entry, _)| (entry.key.created_unix_ms, entry.key.id));
+        for (entry, aliases) in &mut entries {
+            let own = state.aliases.iter().filter(|(_, target)| **target == entry.key.id);
+            aliases.extend(own.map(|(name, _)| name.clone()));
+        }
+        entries
+    }
+
+    /// The key of an id, ARN, alias or alias ARN, whatever its policy says.
+    pub fn find(&self, key_id: &str) -> Result<Arc<Entry>, KmsError> {
+        self.resolve(key_id)
+    }
+
+    /// May this caller do this to this key, in this encryption context? `Ok` names the grant that allows it, where no policy does.
+    pub fn explain(
+        &self,
+        caller: &Caller,
+        action: &str,
+        key_id: &str,
+        context: &EncryptionContext,
+    ) -> Result<Option<String>, KmsError> {
+        let entry = self.resolve(key_id)?;
+        Ok(self.authorize(caller, action, &entry, context)?.map(|grant| grant.id.to_string()))
+    }
+
+    /// Gives a key the default policy again: for one that nobody can administer any more.
+    pub fn reset_key_policy(&self, key_id: &str) -> Result<Arc<Entry>, KmsError> {
+        let _change = self.changing();
+        let entry = self.resolve(key_id)?;
+        let policy = Arc::new(KeyPolicy::default_of(&self.config.account));
+        let reset = Arc::new(Entry { key: entry.key.clone(), policy, backing: entry.backing.clone() });
+        self.put_entry(reset.clone(), None)?;
+        tracing::warn!(key = self.arn(entry.key.id), "the key's policy was reset to the default by the host");
+        Ok(reset)
+    }
+
+    /// Seals the whole store under a new domain key, in one commit. Import tokens that are under way become invalid.
+    pub fn rekey_domain(self, root: &dyn RootKey) -> Result<(), OpenError> {
+        let domain = Secret32::random();
+        let state = self.state.read();
+        let mut changes: Vec<Change> = vec![record::domain(root.id(), &root.wrap(DOMAIN_PURPOSE, &domain)?)];
+        for entry in state.keys.values() {
+            changes.extend(record::entry(entry, None, &domain));
+        }
+        changes.extend(state.grants.all().map(|grant| record::grant(grant, &domain)));
+        changes.extend(state.aliases.iter().map(|(name, id)| record::alias(name, Some(*id), &domain)));
+        changes.extend(state.internal.iter().map(|(name, key)| record::internal(name, key, &domain)));
+        for (purpose, wrapped) in &state.secrets {
+            let secret = crypto::open_32(&self.domain, WRAP_LABEL, wrapped, purpose.as_bytes())
+                .ok_or(OpenError::Corrupt("a wrapped secret does not open"))?;
+            let wrapped = crypto::seal(&domain, WRAP_LABEL, secret.expose(), purpose.as_bytes());
+            changes.push(record::secret(purpose, &wrapped, &domain));
+        }
+        Ok(self.store.commit(changes)?)
+    }
+
+    /// Wraps the domain key under another root key. While that happens either root is taken for the right one by the file that names
+    /// it, and the store itself knows.
+    pub fn rekey_root(self, folder: &Path, from: &dyn RootKey, to: &dyn RootKey) -> Result<(), OpenError> {
+        let wrapped = to.wrap(DOMAIN_PURPOSE, &self.domain)?;
+        write_root_ids(folder, &[from.id(), to.id()])?;
+        self.store.commit(vec![record::domain(to.id(), &wrapped)])?;
+        Ok(write_root_ids(folder, &[to.id()])?)
+    }
+}
+
+/// The ids of the roots that a store may need; none if it was never made.
+pub(super) fn read_root_ids(folder: &Path) -> std::io::Result<Vec<String>> {
+    match fs::read_to_string(folder.join(ROOT_ID_FILE)) {
+        Ok(text) => Ok(text.split_whitespace().map(str::to_owned).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes them, durably, whole or not at all.
+pub(super) fn write_root_ids(folder: &Path, ids: &[&str]) -> std::io::Result<()> {
+    let temporary = folder.join("root-id.new");
+    let file = fs::File::create(&temporary)?;
+    std::io::Write::write_all(&mut &file, format!("{}\n", ids.join("\n")).as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, folder.join(ROOT_ID_FILE))?;
+    fs::File::open(folder)?.sync_all()
+}

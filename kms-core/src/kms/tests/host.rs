@@ -1,0 +1,123 @@
+use super::*;
+use crate::root::FileRoot;
+
+fn root_at(folder: &tempfile::TempDir, name: &str) -> Arc<FileRoot> {
+    Arc::new(FileRoot::open_or_create(&folder.path().join(name), &folder.path().join("kms")).unwrap())
+}
+
+/// A store with one of everything: its key's id and a ciphertext.
+fn full(kms: &Kms) -> (String, Vec<u8>) {
+    let id = new_key(kms);
+    kms.create_alias(&root_user(), "alias/mine", &id).unwrap();
+    let operations = vec!["Encrypt".to_owned()];
+    let grant = crate::ops::CreateGrant {
+        key_id: id.clone(),
+        grantee: user("a").arn,
+        operations,
+        ..Default::default()
+    };
+    kms.create_grant(&root_user(), grant).unwrap();
+    let blob = kms.encrypt(&root_user(), &id, b"secret", &context("a")).unwrap().ciphertext_blob;
+    kms.rotate_key_on_demand(&root_user(), &id).unwrap();
+    (id, blob)
+}
+
+#[test]
+fn the_domain_key_and_the_root_key_change_and_everything_still_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, old, new) = (folder.path().join("kms"), root_at(&folder, "old"), root_at(&folder, "new"));
+    let kms = Kms::open(&store, old.clone(), config()).unwrap();
+    let (id, blob) = full(&kms);
+    let internal = kms.generate_internal_key("sse-s3", &context("e")).unwrap();
+    let metadata = kms.metadata_key("catalog").unwrap();
+    let counts = kms.counts();
+    assert_eq!((counts.keys, counts.backing_keys, counts.grants, counts.aliases), (1, 2, 1, 1));
+    let holds = |kms: &Kms| {
+        assert_eq!(kms.counts(), counts);
+        let opened = kms.decrypt(&root_user(), Some("alias/mine"), &blob, &context("a")).unwrap();
+        assert_eq!(opened.plaintext.expose(), b"secret");
+        kms.encrypt(&user("a"), &id, b"x", &context("a")).unwrap();
+        kms.decrypt_internal_key("sse-s3", &internal.ciphertext_blob, &context("e")).unwrap();
+        assert_eq!(kms.metadata_key("catalog").unwrap().expose(), metadata.expose());
+    };
+    let before = SledStore::load;
+    drop(kms);
+    let entries = |store: &std::path::Path| before(&SledStore::open(store).unwrap()).unwrap();
+    let sealed = entries(&store);
+    Kms::open(&store, old.clone(), config()).unwrap().rekey_domain(&*old).unwrap();
+    let resealed = entries(&store);
+    assert!(sealed.iter().zip(&resealed).all(|(a, b)| a.0 == b.0 && a.1 != b.1), "every record is another");
+    holds(&Kms::open(&store, old.clone(), config()).unwrap());
+
+    Kms::open(&store, old.clone(), config()).unwrap().rekey_root(&store, &*old, &*new).unwrap();
+    match Kms::open(&store, old.clone(), config()) {
+        Err(OpenError::Root(RootError::WrongRoot { expected, found })) => {
+            assert_eq!((expected.as_str(), found.as_str()), (new.id(), old.id()));
+        }
+        _ => panic!("the old root key was taken"),
+    }
+    holds(&Kms::open(&store, new.clone(), config()).unwrap());
+    // Cut off in the middle, the store still opens with the root that it is wrapped by, and says which that is.
+    super::super::host::write_root_ids(&store, &[new.id(), old.id()]).unwrap();
+    assert!(matches!(Kms::open(&store, old, config()), Err(OpenError::Root(RootError::WrongRoot { .. }))));
+    holds(&Kms::open(&store, new, config()).unwrap());
+}
+
+#[test]
+fn the_host_breaks_the_glass() {
+    let kms = kms();
+    let nobody = r#"{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:user/gone"},"Action":"kms:*","Resource":"*"}]}"#;
+    let locked = CreateKey {
+        policy: Some(nobody.to_owned()),
+        bypass_policy_lockout_safety_check: true,
+        ..CreateKey::default()
+    };
+    let id = kms.create_key(&root_user(), locked).unwrap().key.id.to_string();
+    let explain = |caller: &Caller| kms.explain(caller, "kms:DisableKey", &id, &EncryptionContext::new());
+    assert!(explain(&root_user()).unwrap_err().to_string().contains("no resource-based policy allows"));
+    assert_eq!(explain(&user("gone")).unwrap(), None);
+    kms.reset_key_policy(&id).unwrap();
+    kms.disable_key(&root_user(), &id).unwrap();
+    assert_eq!(explain(&root_user()).unwrap(), None);
+}
+
+/// A store of this format, written once: it opens for good.
+#[test]
+fn the_golden_store_opens() {
+    let golden: serde_json::Value = serde_json::from_str(include_str!("golden/store-1.json")).unwrap();
+    let bytes = |value: &serde_json::Value| hex::decode(value.as_str().unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("root");
+    std::fs::write(&path, bytes(&golden["root"])).unwrap();
+    let private = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
+    std::fs::set_permissions(&path, private).unwrap();
+    let root = FileRoot::open(&path, &folder.path().join("data")).unwrap();
+    let store = MemoryStore::default();
+    for entry in golden["entries"].as_array().unwrap() {
+        store.commit(vec![(bytes(&entry[0]), Some(bytes(&entry[1])))]).unwrap();
+    }
+    let kms = Kms::over(Box::new(store), &root, config()).unwrap();
+    let blob = bytes(&golden["blob"]);
+    let opened = kms.decrypt(&root_user(), Some("alias/mine"), &blob, &context("a")).unwrap();
+    assert_eq!(opened.plaintext.expose(), b"secret");
+    let counts = kms.counts();
+    assert_eq!((counts.keys, counts.backing_keys, counts.grants, counts.aliases), (1, 2, 1, 1));
+}
+
+/// Writes a new golden store; to be run by hand when the format has a new version.
+#[test]
+#[ignore = "writes a file"]
+fn write_a_golden_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, root) = (folder.path().join("kms"), root_at(&folder, "root"));
+    let kms = Kms::open(&store, root, config()).unwrap();
+    let (_, blob) = full(&kms);
+    drop(kms);
+    let entries = SledStore::open(&store).unwrap().load().unwrap();
+    let entries: Vec<_> =
+        entries.iter().map(|(name, value)| (hex::encode(name), hex::encode(value))).collect();
+    let root = hex::encode(std::fs::read(folder.path().join("root")).unwrap());
+    let golden = serde_json::json!({ "root": root, "blob": hex::encode(blob), "entries": entries });
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/kms/tests/golden/store-new.json");
+    std::fs::write(path, serde_json::to_string_pretty(&golden).unwrap()).unwrap();
+}

@@ -184,11 +184,40 @@ def grants():
     refused("InvalidArnException", kms.create_grant, **parameters | {"GranteePrincipal": "alice"})
 
 
+def objects_move_to_other_keys():
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="moving")
+    old, new = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    secret = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "0" * 32}
+    for name, how in [("s3", {}), ("kms", {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": old}), ("c", secret)]:
+        s3.put_object(Bucket="moving", Key=name, Body=b"body" * 9999, Metadata={"colour": "blue"}, **how)
+    for name in ["s3", "kms"]:
+        before = s3.head_object(Bucket="moving", Key=name)
+        for bucket_key in [False, True]:
+            wanted = {"SSEKMS": {"KMSKeyArn": new, "BucketKeyEnabled": bucket_key}}
+            s3.update_object_encryption(Bucket="moving", Key=name, ObjectEncryption=wanted)
+            after = s3.get_object(Bucket="moving", Key=name)
+            assert after["Body"].read() == b"body" * 9999
+            assert (after["SSEKMSKeyId"], after.get("BucketKeyEnabled", False)) == (new, bucket_key), after
+            for field in ["ETag", "LastModified", "Metadata", "ContentLength"]:
+                assert before[field] == after[field], (field, before, after)
+    # The former key is not needed any more; the new one is.
+    kms.schedule_key_deletion(KeyId=old)
+    s3.get_object(Bucket="moving", Key="kms")["Body"].read()
+    to_old = {"SSEKMS": {"KMSKeyArn": old}}
+    refused("KMS.KMSInvalidStateException", s3.update_object_encryption, Bucket="moving", Key="s3", ObjectEncryption=to_old)
+    to_new = {"SSEKMS": {"KMSKeyArn": new}}
+    refused("InvalidRequest", s3.update_object_encryption, Bucket="moving", Key="c", ObjectEncryption=to_new)
+    refused("NoSuchKey", s3.update_object_encryption, Bucket="moving", Key="none", ObjectEncryption=to_new)
+    by_id = {"SSEKMS": {"KMSKeyArn": new.rsplit("/", 1)[1].ljust(40, "x")}}
+    refused("InvalidArgument", s3.update_object_encryption, Bucket="moving", Key="s3", ObjectEncryption=by_id)
+
+
 def not_here():
     for operation in [kms.describe_custom_key_stores, lambda: kms.replicate_key(KeyId="x" * 36, ReplicaRegion="eu-west-1")]:
         refused("UnsupportedOperationException", operation)
 
 
-for test in [keys_and_aliases, data, policies, rotation, imports, grants, not_here]:
+for test in [keys_and_aliases, data, policies, rotation, imports, grants, objects_move_to_other_keys, not_here]:
     test()
     print(test.__name__)

@@ -103,7 +103,7 @@ operations! {
     RenameObject: PUT Object ["renameObject"] Direct "s3:PutObject" NotImplemented [];
     GetObjectTorrent: GET Object ["torrent"] Direct "s3:GetObjectTorrent" NotImplemented [];
     RestoreObject: POST Object ["restore"] Direct "s3:RestoreObject" NotImplemented [];
-    UpdateObjectEncryption: PUT Object ["encryption"] Direct "s3:UpdateObjectEncryption" NotImplemented [];
+    UpdateObjectEncryption: PUT Object ["encryption"] Direct "s3:UpdateObjectEncryption" Implemented [];
     PostObject: POST Bucket [] Direct "s3:PutObject" NotImplemented [];
     CreateMultipartUpload: POST Object ["uploads"] Direct "s3:PutObject" Implemented [];
     UploadPart: PUT Object ["partNumber", "uploadId"] Direct "s3:PutObject" Implemented [];

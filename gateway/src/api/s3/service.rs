@@ -127,6 +127,7 @@ fn operate(
         Op::GetObject => object::get_object(app, permit, request).boxed(),
         Op::HeadObject => object::head_object(app, permit, request).boxed(),
         Op::CopyObject => object::copy_object(app, permit, request).boxed(),
+        Op::UpdateObjectEncryption => object::update_object_encryption(app, permit, request).boxed(),
         Op::DeleteObject => object::delete_object(app, permit, request).boxed(),
         Op::DeleteObjects => object::delete_objects(app, permit, request).boxed(),
         Op::GetObjectAttributes => object::get_object_attributes(app, permit, request).boxed(),

@@ -99,7 +99,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
         if !keeps_etag_kind {
             record.etag = write::opaque_etag();
         }
-        let replaced = replace(app, bucket, object, &found, record, &precondition).await?;
+        let replaced = replace(app, bucket, object, &found, record, Timestamp::now(), &precondition).await?;
         return respond(&plan, &replaced).map(Some);
     }
 
@@ -135,7 +135,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
 }
 
 /// An object as a copy left it.
-struct Copied {
+pub(super) struct Copied {
     etag: String,
     last_modified: Timestamp,
     checksum: Option<StoredChecksum>,
@@ -143,17 +143,18 @@ struct Copied {
 }
 
 /// Another record over the same content: no byte moves.
-async fn replace(
+pub(super) async fn replace(
     app: &App,
     bucket: &Bucket,
     object: &ObjectKey,
     found: &Found,
     record: storage::catalog::ObjectRecord,
+    last_modified: Timestamp,
     precondition: &storage::catalog::Precondition,
 ) -> Result<Copied, S3Error> {
     let copied = Copied {
         etag: record.etag.clone(),
-        last_modified: Timestamp::now(),
+        last_modified,
         checksum: record.checksum.clone(),
         envelope: record.envelope.clone(),
     };

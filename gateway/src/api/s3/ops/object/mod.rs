@@ -7,6 +7,7 @@ mod delete_many;
 pub(super) mod found;
 mod get;
 mod put;
+mod update_encryption;
 mod write;
 
 pub use attributes::get_object_attributes;
@@ -15,3 +16,4 @@ pub use delete::delete_object;
 pub use delete_many::delete_objects;
 pub use get::{get_object, head_object};
 pub use put::put_object;
+pub use update_encryption::update_object_encryption;

@@ -13,10 +13,10 @@ use storage::catalog::Catalog;
 use storage::open::{Storage, StorageConfig};
 use storage::reclaim::{ReclaimOptions, Reclaimer};
 
-use crate::audit;
 use crate::config::{Config, SseCOverHttp};
 use crate::iam::{Account, Accounts};
 use crate::instance::{Credentials, DataFolder};
+use crate::observe;
 use crate::sealed_kv::{MetadataKey, SealedKv};
 use crate::sse::Sse;
 
@@ -147,8 +147,8 @@ impl Stores {
             KmsConfig::new(folder.instance.region.clone(), folder.instance.account_id.clone());
         kms_config.managed_key_rotation_days = config.managed_key_rotation_days;
         if let Some(path) = &config.audit_log {
-            kms_config.audit =
-                audit::open(path).with_context(|| format!("can't open the audit log {}", path.display()))?;
+            kms_config.audit = observe::open_audit(path)
+                .with_context(|| format!("can't open the audit log {}", path.display()))?;
         }
         let kms = Kms::open(&kms_folder, Arc::new(root), kms_config)?;
         let metadata_key = Arc::new(MetadataKey::new(kms.metadata_key(METADATA_PURPOSE)?));

@@ -5,7 +5,6 @@
 
 pub mod api;
 pub mod app;
-pub mod audit;
 pub mod auth;
 pub mod authz;
 pub mod cli;
@@ -14,6 +13,7 @@ pub mod http;
 pub mod iam;
 pub mod instance;
 pub mod jobs;
+pub mod observe;
 pub mod seal;
 pub mod sealed_kv;
 pub mod sse;

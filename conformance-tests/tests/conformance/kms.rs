@@ -6,13 +6,14 @@ use std::process::Command;
 use conformance_tests::python;
 use conformance_tests::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server};
 
-fn run(script: &str) {
-    let server = Server::start().unwrap();
+fn run(script: &str, endpoint_of: fn(&Server) -> String) {
+    let server = Server::start_with(&["--kms-listen", "127.0.0.1:0"]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(python::programs().unwrap().join("python"))
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script))
         .current_dir(folder.path())
         .env("AWS_ENDPOINT_URL", &server.endpoint)
+        .env("AWS_ENDPOINT_URL_KMS", endpoint_of(&server))
         .env("AWS_DEFAULT_REGION", "us-east-1")
         .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
         .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
@@ -25,12 +26,20 @@ fn run(script: &str) {
 
 #[test]
 fn every_operation_with_boto3() {
-    run("kms.py");
+    run("kms.py", |server| server.endpoint.clone());
+}
+
+#[test]
+fn every_operation_at_its_own_door() {
+    run("kms.py", |server| {
+        let line = server.greeting.iter().find_map(|line| line.trim().strip_prefix("KMS"));
+        line.unwrap().trim().to_owned()
+    });
 }
 
 #[test]
 fn client_side_encryption_with_the_real_clients() {
-    run("cse.py");
+    run("cse.py", |server| server.endpoint.clone());
 }
 
 /// What the host's administrator asks and does, and what the audit tells of the requests before.

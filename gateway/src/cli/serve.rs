@@ -38,16 +38,19 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
         Some((certificates, private_key)) => Some(tls::acceptor(certificates, private_key)?),
         None => None,
     };
-    let listener = TcpListener::bind(config.listen).await.with_context(|| {
-        format!("can't listen on {} (choose another address with --listen)", config.listen)
-    })?;
+    let listener = bind(config.listen, "--listen").await?;
     let address = listener.local_addr()?;
+    let kms_listener = match config.kms_listen {
+        Some(address) => Some(bind(address, "--kms-listen").await?),
+        None => None,
+    };
 
     let folder = DataFolder::open(&config, IfAbsent::Create)?;
     let first_start = folder.is_new;
     let (app, credentials) = App::open(&config, folder).await?;
     let app = Arc::new(app);
-    announce(&config, address, &app, &credentials, first_start)?;
+    let kms_address = kms_listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    announce(&config, (address, kms_address), &app, &credentials, first_start)?;
 
     let jobs = Jobs::start(app.clone(), config.reclaim_interval);
     let limits =
@@ -56,8 +59,31 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
         let app = app.clone();
         move |request, peer| api::handle(app.clone(), request, peer)
     };
-    let all_finished = serve(listener, acceptor, limits, handler, stop).await;
-    if !all_finished {
+    let kms_handler = {
+        let app = app.clone();
+        move |request, peer| api::handle_kms(app.clone(), request, peer)
+    };
+    let (stopping, stopped) = tokio::sync::watch::channel(false);
+    let until_stop = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let kms_door = async {
+        match kms_listener {
+            Some(listener) => {
+                serve(listener, acceptor.clone(), limits, kms_handler, until_stop(stopped.clone())).await
+            }
+            None => true,
+        }
+    };
+    let (all_finished, kms_finished, ()) = tokio::join!(
+        serve(listener, acceptor.clone(), limits, handler, until_stop(stopped.clone())),
+        kms_door,
+        async {
+            stop.await;
+            let _ = stopping.send(true);
+        }
+    );
+    if !(all_finished && kms_finished) {
         tracing::warn!(
             limit_s = config.shutdown_timeout.as_secs(),
             "requests were still running when the limit for a stop was reached"
@@ -71,6 +97,12 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("can't listen on {address} (choose another address with {setting})"))
 }
 
 /// Ends at SIGTERM or SIGINT.
@@ -89,7 +121,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
 /// Tells a newcomer where everything is, and what to paste.
 fn announce(
     config: &Config,
-    address: SocketAddr,
+    (address, kms_address): (SocketAddr, Option<SocketAddr>),
     app: &App,
     credentials: &Credentials,
     first_start: bool,
@@ -101,6 +133,9 @@ fn announce(
     let mut out = std::io::stdout().lock();
     writeln!(out, "Sealgate {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  S3 endpoint  {endpoint}")?;
+    if let Some(address) = kms_address {
+        writeln!(out, "  KMS          {scheme}://{address}")?;
+    }
     writeln!(out, "  account      {}", app.accounts.root().id)?;
     writeln!(out, "  data         {}", absolute(&config.data))?;
     writeln!(out, "  root key     {}", absolute(&config.root_key))?;

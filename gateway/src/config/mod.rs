@@ -45,6 +45,9 @@ pub struct RawConfig {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", env = "SEALGATE_LISTEN", global = true)]
     pub listen: Option<SocketAddr>,
+    /// Address of a listener of its own for the KMS API, which is served beside S3 in any case
+    #[arg(long, value_name = "ADDR", env = "SEALGATE_KMS_LISTEN", global = true)]
+    pub kms_listen: Option<SocketAddr>,
     /// Region that requests are signed for, and that ARNs name
     #[arg(long, value_name = "REGION", env = "SEALGATE_REGION", global = true)]
     pub region: Option<String>,
@@ -115,6 +118,8 @@ pub struct Config {
     pub credentials: PathBuf,
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// Address of a listener for the KMS API alone.
+    pub kms_listen: Option<SocketAddr>,
     /// Region of signatures and ARNs.
     pub region: String,
     /// Domains of virtual-host style requests.
@@ -226,6 +231,7 @@ impl Config {
             credentials: beside(&data, ".credentials"),
             data,
             listen: raw.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9000))),
+            kms_listen: raw.kms_listen,
             region,
             domains: raw.domain.unwrap_or_default().iter().map(|d| d.to_ascii_lowercase()).collect(),
             account_id: raw.account_id,
@@ -256,6 +262,7 @@ impl RawConfig {
             data,
             root_key,
             listen,
+            kms_listen,
             region,
             domain,
             account_id,
@@ -336,8 +343,14 @@ mod tests {
         assert_eq!(named.len(), count, "a setting is missing from the example, or is there twice");
 
         let defaults = Config::load(RawConfig::default(), None).unwrap();
-        let without_optional =
-            RawConfig { account_id: None, tls_cert: None, tls_key: None, audit_log: None, ..raw };
+        let without_optional = RawConfig {
+            account_id: None,
+            tls_cert: None,
+            tls_key: None,
+            audit_log: None,
+            kms_listen: None,
+            ..raw
+        };
         let example = Config::load(without_optional, None).unwrap();
         let same_place = |config: Config| Config {
             data: "sealgate-data".into(),

@@ -1,4 +1,4 @@
-//! The audit: a line of JSON for each decision about a key, in a file or on standard output.
+//! What operators see: the audit, a line of JSON for each decision about a key, in a file or on standard output.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 /// Appends records to this file (0600), or to standard output for `-`. A record that can't be written is told on standard error, and
 /// the request goes on.
-pub fn open(path: &Path) -> io::Result<Audit> {
+pub fn open_audit(path: &Path) -> io::Result<Audit> {
     let out: Box<dyn Write + Send> = match path == Path::new("-") {
         true => Box::new(io::stdout()),
         false => Box::new(OpenOptions::new().create(true).append(true).mode(0o600).open(path)?),

@@ -66,7 +66,7 @@ impl DirectWriter {
                 self.filled += head.len();
                 rest = tail;
                 if self.filled == WRITE_LEN {
-                    file.write_all_at(self.buffer.room(), self.offset)?;
+                    write_blocks(file, self.buffer.room(), self.offset)?;
                     self.offset += WRITE_LEN as u64;
                     self.filled = 0;
                 }
@@ -79,8 +79,8 @@ impl DirectWriter {
     pub fn finish(mut self, file: &File) -> io::Result<()> {
         let (offset, filled) = (self.offset, self.filled);
         let (blocks, end) = self.buffer.room()[..filled].split_at(filled / ALIGNMENT * ALIGNMENT);
-        file.write_all_at(blocks, offset)?;
-        fcntl_setfl(file, fcntl_getfl(file)? - OFlags::DIRECT)?;
+        write_blocks(file, blocks, offset)?;
+        end_direct(file)?;
         file.write_all_at(end, offset + blocks.len() as u64)?;
         let mut free = FREE.lock();
         if free.len() < MAX_FREE {
@@ -88,6 +88,21 @@ impl DirectWriter {
         }
         Ok(())
     }
+}
+
+/// Writes whole blocks; through the page cache on media that take the flag and refuse the writes.
+fn write_blocks(file: &File, blocks: &[u8], offset: u64) -> io::Result<()> {
+    match file.write_all_at(blocks, offset) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            end_direct(file)?;
+            file.write_all_at(blocks, offset)
+        }
+        result => result,
+    }
+}
+
+fn end_direct(file: &File) -> io::Result<()> {
+    Ok(fcntl_setfl(file, fcntl_getfl(file)? - OFlags::DIRECT)?)
 }
 
 #[cfg(test)]

@@ -176,6 +176,10 @@ pub(super) fn entry(entry: &Entry, former: Option<&Entry>, domain: &Secret32) ->
         changes.push(([b"b", &id.as_bytes()[..], &(number as u16).to_be_bytes()].concat(), None));
     }
     if former.is_none_or(|former| !Arc::ptr_eq(&former.policy, &entry.policy)) {
+        let former_pieces = former.map_or(0, |former| pieces_of(&former.policy));
+        for number in pieces.len() as u8..former_pieces {
+            changes.push(([b"p", &id.as_bytes()[..], &[number]].concat(), None));
+        }
         for (number, piece) in (0u8..).zip(pieces) {
             changes.push(put(b'p', &[&id.as_bytes()[..], &[number]].concat(), piece, domain));
         }
@@ -187,13 +191,18 @@ pub(super) fn entry(entry: &Entry, former: Option<&Entry>, domain: &Secret32) ->
 pub(super) fn forget(entry: &Entry, grants: &[Arc<Grant>], aliases: &[String]) -> Vec<Change> {
     let id = entry.key.id;
     let name = |kind: u8, rest: &[u8]| ([&[kind][..], id.as_bytes(), rest].concat(), None);
-    let pieces = entry.policy.text.len().div_ceil(POLICY_PIECE_LEN) as u8;
+    let pieces = pieces_of(&entry.policy);
     let mut changes = vec![name(b'k', &[])];
     changes.extend((0..entry.backing.len() as u16).map(|number| name(b'b', &number.to_be_bytes())));
     changes.extend((0..pieces).map(|number| name(b'p', &[number])));
     changes.extend(grants.iter().map(|grant| name(b'g', &grant.id.0)));
     changes.extend(aliases.iter().map(|alias| ([b"a", alias.as_bytes()].concat(), None)));
     changes
+}
+
+/// How many pieces a policy is kept in; at most 8 of its 32 KiB.
+fn pieces_of(policy: &KeyPolicy) -> u8 {
+    policy.text.len().div_ceil(POLICY_PIECE_LEN) as u8
 }
 
 pub(super) fn grant(grant: &Grant, domain: &Secret32) -> Change {

@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
@@ -12,6 +13,9 @@ use super::{Change, Item, KeyStore, StoreError};
 
 /// A key store holds little; sled's default cache of 1 GiB is no use to it.
 const CACHE_LEN: u64 = 4 << 20;
+
+/// How long sled's file may still be held by a store of this process that is closing.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// See the module.
 pub struct SledStore {
@@ -30,12 +34,18 @@ impl SledStore {
         DirBuilder::new().mode(0o700).recursive(true).create(folder).map_err(|e| failed(&e))?;
         let lock = lock(folder)?;
         let path = folder.join("db");
-        let db = ::sled::Config::new()
-            .path(&path)
-            .cache_capacity(CACHE_LEN)
-            .flush_every_ms(None)
-            .open()
-            .map_err(|e| failed(&e))?;
+        let settings = ::sled::Config::new().path(&path).cache_capacity(CACHE_LEN).flush_every_ms(None);
+        let deadline = Instant::now() + CLOSING_TIMEOUT;
+        let db = loop {
+            match settings.open() {
+                // The folder is ours, so whoever holds the file is a store of this process on its way out: sled's own threads may
+                // let go of it a little after they were told to. sled has no error of its own for that.
+                Err(::sled::Error::Io(_)) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                opened => break opened.map_err(|e| failed(&e))?,
+            }
+        };
         let log = File::open(path.join("db")).map_err(|e| failed(&e))?;
         for made in [&path, folder] {
             File::open(made).and_then(|f| f.sync_all()).map_err(|e| failed(&e))?;

@@ -28,6 +28,11 @@ fn the_domain_key_and_the_root_key_change_and_everything_still_opens() {
     let (store, old, new) = (folder.path().join("kms"), root_at(&folder, "old"), root_at(&folder, "new"));
     let kms = Kms::open(&store, old.clone(), config()).unwrap();
     let (id, blob) = full(&kms);
+    // A policy that was longer once leaves nothing behind that the new domain key would not open.
+    let short = kms.get_key_policy(&root_user(), &id, None).unwrap();
+    let long = short.clone() + &" ".repeat(20_000);
+    kms.put_key_policy(&root_user(), &id, None, long, false).unwrap();
+    kms.put_key_policy(&root_user(), &id, None, short, false).unwrap();
     let internal = kms.generate_internal_key("sse-s3", &context("e")).unwrap();
     let metadata = kms.metadata_key("catalog").unwrap();
     let counts = kms.counts();

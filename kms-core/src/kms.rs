@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
-use crate::audit::{Audit, AuditEvent};
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::context::EncryptionContext;
 use crate::crypto::{self, blob};
 use crate::error::KmsError;
 use crate::grant::{Grant, Grants};
 use crate::key::backing::{BackingKey, Made};
-use crate::key::state::{self, Needs};
-use crate::key::{KeyManager, KeyMaterialId, KmsKey, KmsKeyId};
-use crate::policy::{self, Document, Outcome, Policies, Request, Which};
+use crate::key::{KeyManager, KmsKey, KmsKeyId};
+use crate::policy::Document;
 use crate::root::{RootError, RootKey};
 use crate::secret::{Secret32, SecretBytes};
 use crate::store::{Change, KeyStore, SledStore, StoreError};
 use record::{Stored, WRAP_LABEL};
 
+mod gate;
 mod host;
 mod record;
 
@@ -60,15 +60,6 @@ impl Caller {
     pub(crate) fn stop_if_dry(&self) -> Result<(), KmsError> {
         if self.dry_run { Err(KmsError::DryRun) } else { Ok(()) }
     }
-}
-
-/// What a policy says of a request.
-enum Verdict {
-    Allowed,
-    /// No statement allows it: a grant still may.
-    Unmentioned(KmsError),
-    /// A statement denies it.
-    Denied(KmsError),
 }
 
 /// A data key, in the clear and wrapped.
@@ -355,213 +346,6 @@ impl Kms {
         }
     }
 
-    /// May this caller do this to this key? Answers the grant that allows it, where no policy does.
-    pub(crate) fn authorize(
-        &self,
-        caller: &Caller,
-        action: &str,
-        entry: &Entry,
-        context: &EncryptionContext,
-    ) -> Result<Option<Arc<Grant>>, KmsError> {
-        self.authorize_with(caller, action, entry, context, &[])
-    }
-
-    /// As [`Kms::authorize`], with condition keys of the operation, by their lower-case names.
-    pub(crate) fn authorize_with(
-        &self,
-        caller: &Caller,
-        action: &str,
-        entry: &Entry,
-        context: &EncryptionContext,
-        conditions: &[(&str, Vec<String>)],
-    ) -> Result<Option<Arc<Grant>>, KmsError> {
-        let permitted = self.permit(caller, action, entry, context, conditions);
-        self.audit(caller, action, Some(entry), context, None, &permitted);
-        permitted
-    }
-
-    /// As [`Kms::authorize_with`], and the key must be in a state that allows it; `material` tells the backing key that is to be used.
-    pub(crate) fn authorize_use(
-        &self,
-        caller: &Caller,
-        action: &str,
-        entry: &Entry,
-        (context, conditions): (&EncryptionContext, &[(&str, Vec<String>)]),
-        needs: Needs,
-        material: Option<KeyMaterialId>,
-    ) -> Result<Option<Arc<Grant>>, KmsError> {
-        let permitted = self.permit(caller, action, entry, context, conditions).and_then(|grant| {
-            state::check(&entry.key, &self.arn(entry.key.id), needs)?;
-            Ok(grant)
-        });
-        self.audit(caller, action, Some(entry), context, material, &permitted);
-        permitted
-    }
-
-    fn audit(
-        &self,
-        caller: &Caller,
-        action: &str,
-        entry: Option<&Entry>,
-        context: &EncryptionContext,
-        material: Option<KeyMaterialId>,
-        decision: &Result<Option<Arc<Grant>>, KmsError>,
-    ) {
-        self.config.audit.record(|| AuditEvent {
-            time_unix_ms: self.now_unix_ms(),
-            request_id: &caller.request_id,
-            principal: &caller.arn,
-            via_service: caller.via_service.as_deref(),
-            source_ip: caller.source_ip,
-            action,
-            key: entry.map(|entry| self.arn(entry.key.id)),
-            key_material_id: material.map(|id| id.to_string()),
-            encryption_context_names: context.iter().map(|(name, _)| name).collect(),
-            allowed: decision.is_ok(),
-            grant: decision.as_ref().ok().and_then(|grant| Some(grant.as_ref()?.id.to_string())),
-            refusal: decision.as_ref().err().map(|error| format!("{}: {error}", error.name())),
-        });
-    }
-
-    fn permit(
-        &self,
-        caller: &Caller,
-        action: &str,
-        entry: &Entry,
-        context: &EncryptionContext,
-        conditions: &[(&str, Vec<String>)],
-    ) -> Result<Option<Arc<Grant>>, KmsError> {
-        match self.decide(caller, action, &entry.key, &entry.policy, context, conditions) {
-            Verdict::Allowed => Ok(None),
-            Verdict::Denied(error) => Err(error),
-            Verdict::Unmentioned(error) => {
-                let principals = caller.principals();
-                let principals: Vec<&str> = principals.iter().map(String::as_str).collect();
-                let operation = action.strip_prefix("kms:").unwrap_or(action);
-                let state = self.state.read();
-                state.grants.allowing(entry.key.id, &principals, operation, context).map(Some).ok_or(error)
-            }
-        }
-    }
-
-    /// Does a statement deny the caller this?
-    pub(crate) fn is_denied(&self, caller: &Caller, action: &str, entry: &Entry) -> bool {
-        let context = EncryptionContext::new();
-        let verdict = self.decide(caller, action, &entry.key, &entry.policy, &context, &[]);
-        matches!(verdict, Verdict::Denied(_))
-    }
-
-    /// Could this caller put this key's policy again once it is this one?
-    pub(crate) fn could_put_policy(&self, caller: &Caller, key: &KmsKey, policy: &KeyPolicy) -> bool {
-        let verdict = self.decide(caller, "kms:PutKeyPolicy", key, policy, &EncryptionContext::new(), &[]);
-        matches!(verdict, Verdict::Allowed)
-    }
-
-    fn decide(
-        &self,
-        caller: &Caller,
-        action: &str,
-        key: &KmsKey,
-        policy: &KeyPolicy,
-        context: &EncryptionContext,
-        of_operation: &[(&str, Vec<String>)],
-    ) -> Verdict {
-        let arn = self.arn(key.id);
-        let conditions = self.conditions(caller, key, context, of_operation);
-        let principals = caller.principals();
-        let principals: Vec<&str> = principals.iter().map(String::as_str).collect();
-        let request = Request {
-            principals: &principals,
-            account: &caller.account,
-            service: None,
-            action,
-            resource: &arn,
-            context: &conditions,
-        };
-        let because = |why: &str| {
-            KmsError::AccessDenied(format!(
-                "User: {} is not authorized to perform: {action} on resource: {arn} {why}",
-                caller.arn
-            ))
-        };
-        let resource = Some(&policy.document);
-        // There are no identity policies yet.
-        let policies = Policies { resource, resource_must_delegate: true, ..Policies::default() };
-        match policy::decide(policies, &request) {
-            Outcome::Allowed { .. } if caller.account == self.config.account => Verdict::Allowed,
-            // Whom another account's key policy names needs a policy of his own account besides.
-            Outcome::Allowed { .. } => Verdict::Unmentioned(because(
-                &Outcome::Unmentioned { in_policy: Which::Identity }.why(action),
-            )),
-            denied @ Outcome::ExplicitDeny { .. } => Verdict::Denied(because(&denied.why(action))),
-            unmentioned @ Outcome::Unmentioned { .. } => {
-                Verdict::Unmentioned(because(&unmentioned.why(action)))
-            }
-        }
-    }
-
-    /// Condition keys and their values, by lower-case names:
-    /// <https://docs.aws.amazon.com/kms/latest/developerguide/policy-conditions.html>.
-    fn conditions(
-        &self,
-        caller: &Caller,
-        key: &KmsKey,
-        context: &EncryptionContext,
-        of_operation: &[(&str, Vec<String>)],
-    ) -> BTreeMap<String, Vec<String>> {
-        let mut conditions = BTreeMap::new();
-        let mut set = |name: &str, value: String| conditions.insert(name.to_owned(), vec![value]);
-        set("kms:calleraccount", caller.account.clone());
-        set("kms:keyorigin", key.origin.name().to_owned());
-        set("kms:multiregion", "false".to_owned());
-        for name in ["kms:keyspec", "kms:customermasterkeyspec"] {
-            set(name, key.spec.name().to_owned());
-        }
-        for name in ["kms:keyusage", "kms:customermasterkeyusage"] {
-            set(name, key.usage.name().to_owned());
-        }
-        set("aws:principalarn", caller.arn.clone());
-        set("aws:principalaccount", caller.account.clone());
-        set("aws:securetransport", caller.secure_transport.to_string());
-        set("aws:viaawsservice", caller.via_service.is_some().to_string());
-        // A time is judged by its seconds: both forms of it are read as such.
-        for name in ["aws:epochtime", "aws:currenttime"] {
-            set(name, (self.now_unix_ms() / 1000).to_string());
-        }
-        if let Some(service) = &caller.via_service {
-            set("kms:viaservice", service.clone());
-        } else if let Some(ip) = caller.source_ip {
-            set("aws:sourceip", ip.to_canonical().to_string());
-        }
-        for (name, value) in &key.tags {
-            set(&format!("aws:resourcetag/{}", name.to_ascii_lowercase()), value.clone());
-        }
-        for (name, value) in context.iter() {
-            set(&format!("kms:encryptioncontext:{}", name.to_ascii_lowercase()), value.to_owned());
-        }
-        if !context.is_empty() {
-            let names = context.iter().map(|(name, _)| name.to_owned()).collect();
-            conditions.insert("kms:encryptioncontextkeys".to_owned(), names);
-        }
-        let of_operation = of_operation.iter().map(|(name, values)| ((*name).to_owned(), values.clone()));
-        conditions.extend(of_operation);
-        conditions
-    }
-
-    /// May this caller do what no key's policy speaks of? The root user of our account may.
-    pub(crate) fn authorize_account(&self, caller: &Caller, action: &str) -> Result<(), KmsError> {
-        let is_root = caller.arn == format!("arn:aws:iam::{}:root", self.config.account);
-        let decision = match is_root && caller.account == self.config.account {
-            true => Ok(None),
-            false => Err(KmsError::AccessDenied(format!(
-                "User: {} is not authorized to perform: {action} because no identity-based policy allows the {action} action",
-                caller.arn
-            ))),
-        };
-        self.audit(caller, action, None, &EncryptionContext::new(), None, &decision);
-        decision.map(drop)
-    }
-
     pub(crate) fn domain(&self) -> &Secret32 {
         &self.domain
     }
@@ -670,6 +454,14 @@ impl Kms {
 }
 
 impl Entry {
+    /// Where the first imported material stands that has expired and is still there.
+    pub(crate) fn first_expired(&self, now_unix_ms: u64) -> Option<usize> {
+        let is_expired = |b: &Arc<BackingKey>| {
+            b.has_material() && b.made.expires_unix_ms.is_some_and(|at| at <= now_unix_ms)
+        };
+        self.backing.iter().position(is_expired)
+    }
+
     /// Every backing key it ever had, oldest first.
     pub fn backing(&self) -> &[Arc<BackingKey>] {
         &self.backing

@@ -45,6 +45,14 @@ pub enum MadeBy {
     Pending,
 }
 
+/// `ExpirationModel` of imported material that expires then, or never.
+pub fn expiration_model(expires_unix_ms: Option<u64>) -> &'static str {
+    match expires_unix_ms {
+        Some(_) => "KEY_MATERIAL_EXPIRES",
+        None => "KEY_MATERIAL_DOES_NOT_EXPIRE",
+    }
+}
+
 impl BackingKey {
     /// A backing key of this KMS key. Its id is an HMAC of the KMS key's id under the secret, so that a header that names
     /// it commits to the secret (no blob opens under two), and importing the same material gives the same id.

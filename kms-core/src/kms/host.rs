@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Caller, DOMAIN_PURPOSE, Entry, KeyPolicy, Kms, OpenError, ROOT_ID_FILE, record};
+use crate::audit::AuditEvent;
 use crate::context::EncryptionContext;
 use crate::crypto;
 use crate::error::KmsError;
@@ -58,6 +59,7 @@ impl Kms {
     }
 
     /// May this caller do this to this key, in this encryption context? `Ok` names the grant that allows it, where no policy does.
+    /// A question, not a use: the audit does not hear of it.
     pub fn explain(
         &self,
         caller: &Caller,
@@ -66,7 +68,7 @@ impl Kms {
         context: &EncryptionContext,
     ) -> Result<Option<String>, KmsError> {
         let entry = self.resolve(key_id)?;
-        Ok(self.authorize(caller, action, &entry, context)?.map(|grant| grant.id.to_string()))
+        Ok(self.permit(caller, action, &entry, context, &[])?.map(|grant| grant.id.to_string()))
     }
 
     /// Gives a key the default policy again: for one that nobody can administer any more.
@@ -76,7 +78,20 @@ impl Kms {
         let policy = Arc::new(KeyPolicy::default_of(&self.config.account));
         let reset = Arc::new(Entry { key: entry.key.clone(), policy, backing: entry.backing.clone() });
         self.put_entry(reset.clone(), None)?;
-        tracing::warn!(key = self.arn(entry.key.id), "the key's policy was reset to the default by the host");
+        self.config.audit.record(|| AuditEvent {
+            time_unix_ms: self.now_unix_ms(),
+            request_id: "",
+            principal: "host",
+            via_service: None,
+            source_ip: None,
+            action: "sealgate:ResetKeyPolicy",
+            key: Some(self.arn(entry.key.id)),
+            key_material_id: None,
+            encryption_context_names: Vec::new(),
+            allowed: true,
+            grant: None,
+            refusal: None,
+        });
         Ok(reset)
     }
 

@@ -249,3 +249,19 @@ fn a_store_is_what_it_was_when_it_is_opened_again_and_only_with_its_root() {
     assert_eq!(kms.get_key_policy(&root_user(), &id, None).unwrap(), long);
     assert_eq!(kms.list_keys(&root_user(), None, None).unwrap().rows.len(), 1);
 }
+
+#[test]
+fn names_of_a_context_that_differ_by_case_are_one_condition_with_both_values() {
+    let kms = kms();
+    let deny = r#"{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"},
+        {"Effect":"Deny","Principal":"*","Action":"kms:Encrypt","Resource":"*","Condition":{"StringEquals":{"kms:EncryptionContext:Dept":"secret"}}}]}"#;
+    let id = new_key(&kms);
+    kms.put_key_policy(&root_user(), &id, None, deny.to_owned(), false).unwrap();
+    let encrypt = |pairs: &[(&str, &str)]| {
+        let context = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        kms.encrypt(&root_user(), &id, b"x", &context).is_ok()
+    };
+    assert!(encrypt(&[("dept", "open")]));
+    assert!(!encrypt(&[("dept", "secret")]));
+    assert!(!encrypt(&[("Dept", "secret"), ("dept", "open")]));
+}

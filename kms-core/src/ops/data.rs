@@ -175,10 +175,12 @@ impl Kms {
                 named
             }
         };
-        let alias = key_id.and_then(|id| self.request_alias(id));
+        let alias = key_id.and_then(request_alias);
         let conditions: Vec<_> = conditions.iter().cloned().chain(alias).collect();
         let circumstances = (context, &conditions[..]);
-        self.authorize_use(caller, action, &entry, circumstances, Needs::Enabled, Some(header.material))?;
+        self.authorize_use(caller, action, &entry, circumstances, Some(header.material), || {
+            self.check_state(&entry, Needs::Enabled)
+        })?;
         let arn = self.arn(entry.key.id);
         let backing =
             entry.backing.iter().find(|b| b.id == header.material).ok_or(KmsError::InvalidCiphertext)?;
@@ -207,15 +209,17 @@ impl Kms {
         conditions: &[(&str, Vec<String>)],
     ) -> Result<Arc<Entry>, KmsError> {
         let entry = self.resolve(key_id)?;
-        let conditions: Vec<_> = conditions.iter().cloned().chain(self.request_alias(key_id)).collect();
+        let conditions: Vec<_> = conditions.iter().cloned().chain(request_alias(key_id)).collect();
         let (circumstances, material) = ((context, &conditions[..]), entry.key.current_material);
-        self.authorize_use(caller, action, &entry, circumstances, Needs::Enabled, material)?;
+        self.authorize_use(caller, action, &entry, circumstances, material, || {
+            self.check_state(&entry, Needs::Enabled)
+        })?;
         Ok(entry)
     }
+}
 
-    /// `kms:RequestAlias`, where the request names its key by alias.
-    fn request_alias(&self, key_id: &str) -> Option<(&'static str, Vec<String>)> {
-        let alias = &key_id[key_id.find("alias/")?..];
-        Some(("kms:requestalias", vec![alias.to_owned()]))
-    }
+/// `kms:RequestAlias`, where the request names its key by alias.
+fn request_alias(key_id: &str) -> Option<(&'static str, Vec<String>)> {
+    let alias = &key_id[key_id.find("alias/")?..];
+    Some(("kms:requestalias", vec![alias.to_owned()]))
 }

@@ -8,7 +8,7 @@ use crate::crypto;
 use crate::error::KmsError;
 use crate::grant::{Constraints, Grant, GrantId, MAX_GRANTS_PER_KEY, Terms, check_operations};
 use crate::key::KmsKeyId;
-use crate::key::state::{self, Needs};
+use crate::key::state::Needs;
 use crate::kms::{Caller, Kms};
 use crate::ops::Page;
 use crate::ops::keys::limit_of;
@@ -58,16 +58,16 @@ impl Kms {
             ("kms:grantisforawsresource", vec![caller.via_service.is_some().to_string()]),
         ];
         conditions.extend(request.retiring.clone().map(|retiring| ("kms:retiringprincipal", vec![retiring])));
-        for (pairs, kind) in [(equals, "EncryptionContextEquals"), (subset, "EncryptionContextSubset")] {
-            if pairs.is_some() {
-                conditions.push(("kms:grantconstrainttype", vec![kind.to_owned()]));
-            }
-        }
+        let kinds = [(equals, "EncryptionContextEquals"), (subset, "EncryptionContextSubset")];
+        let kinds = kinds.iter().filter(|(pairs, _)| pairs.is_some()).map(|(_, kind)| (*kind).to_owned());
+        conditions.push(("kms:grantconstrainttype", kinds.collect()));
         let pairs = equals.iter().chain(subset).flatten();
         let context: EncryptionContext = pairs.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let parent = self.authorize_with(caller, "kms:CreateGrant", &entry, &context, &conditions)?;
+        let circumstances = (&context, &conditions[..]);
+        let parent = self.authorize_use(caller, "kms:CreateGrant", &entry, circumstances, None, || {
+            self.check_state(&entry, Needs::Enabled)
+        })?;
         let arn = self.arn(entry.key.id);
-        state::check(&entry.key, &arn, Needs::Enabled)?;
         let terms = Terms {
             name,
             grantee: request.grantee,

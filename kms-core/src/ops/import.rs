@@ -7,7 +7,7 @@ use crate::clock::DAY_MS;
 use crate::crypto::import;
 pub use crate::crypto::import::WrappingAlgorithm;
 use crate::error::KmsError;
-use crate::key::backing::{BackingKey, Made, MadeBy};
+use crate::key::backing::{BackingKey, Made, MadeBy, expiration_model};
 use crate::key::state::Needs;
 use crate::key::{KeyMaterialId, KeyState, KmsKey, KmsKeyId, Origin};
 use crate::kms::{Caller, Entry, Kms};
@@ -53,7 +53,9 @@ impl Kms {
         algorithm: WrappingAlgorithm,
         bits: u32,
     ) -> Result<ImportParameters, KmsError> {
-        let entry = self.importable(caller, "kms:GetParametersForImport", key_id, &[])?;
+        let action = "kms:GetParametersForImport";
+        let needs = Needs::NotPendingDeletion;
+        let entry = self.changeable_of(Origin::External, caller, action, key_id, needs, &[])?;
         let valid_to_unix_ms = self.now_unix_ms() + DAY_MS;
         let (public_key, token) =
             import::begin(self.domain(), entry.key.id, algorithm, bits, valid_to_unix_ms)?;
@@ -72,13 +74,12 @@ impl Kms {
                 "ValidTo must be in the future, and within 365 days from now.".to_owned(),
             ));
         }
-        let model = match request.expires_unix_ms {
-            Some(_) => "KEY_MATERIAL_EXPIRES",
-            None => "KEY_MATERIAL_DOES_NOT_EXPIRE",
-        };
         let _change = self.changing();
-        let conditions = [("kms:expirationmodel", vec![model.to_owned()])];
-        let entry = self.importable(caller, "kms:ImportKeyMaterial", &request.key_id, &conditions)?;
+        let conditions =
+            [("kms:expirationmodel", vec![expiration_model(request.expires_unix_ms).to_owned()])];
+        let (action, needs) = ("kms:ImportKeyMaterial", Needs::NotPendingDeletion);
+        let entry =
+            self.changeable_of(Origin::External, caller, action, &request.key_id, needs, &conditions)?;
         let token = import::open_token(self.domain(), &request.token)
             .filter(|token| token.key_id == *entry.key.id.as_bytes())
             .ok_or_else(|| {
@@ -138,7 +139,7 @@ impl Kms {
         if key.state == KeyState::PendingImport && backing.iter().all(|b| b.has_material()) {
             key.state = KeyState::Enabled;
         }
-        Ok((self.put_with_backing(&entry, key, backing)?, id))
+        Ok((self.put_key_and_backing(&entry, key, backing)?, id))
     }
 
     /// `DeleteImportedKeyMaterial`: of the current material, or of the one named.
@@ -150,7 +151,7 @@ impl Kms {
     ) -> Result<(Arc<Entry>, Option<KeyMaterialId>), KmsError> {
         let _change = self.changing();
         let action = "kms:DeleteImportedKeyMaterial";
-        let entry = self.external(caller, action, key_id, Needs::Nothing, &[])?;
+        let entry = self.changeable_of(Origin::External, caller, action, key_id, Needs::Nothing, &[])?;
         let wanted = material_id.map(str::to_owned).or(entry.key.current_material.map(|id| id.to_string()));
         let Some(wanted) = wanted else { return Ok((entry, None)) };
         let at = entry.backing.iter().position(|backing| backing.id.to_string() == wanted);
@@ -162,11 +163,7 @@ impl Kms {
     /// Forgets imported material that has expired; answers how many.
     pub(crate) fn expire_material(&self, id: KmsKeyId) -> Result<usize, KmsError> {
         let now = self.now_unix_ms();
-        let expired = |entry: &Entry| {
-            let is_expired =
-                |b: &Arc<BackingKey>| b.has_material() && b.made.expires_unix_ms.is_some_and(|at| at <= now);
-            entry.backing.iter().position(is_expired)
-        };
+        let expired = |entry: &Entry| entry.first_expired(now);
         if self.entry(id).is_none_or(|entry| expired(&entry).is_none()) {
             return Ok(0);
         }
@@ -193,7 +190,7 @@ impl Kms {
         let made = Made { by: MadeBy::OnDemand, at_unix_ms: self.now_unix_ms(), ..pending.made.clone() };
         *pending = Arc::new(pending.remade(made));
         let key = KmsKey { current_material: Some(pending.id), ..key };
-        self.put_with_backing(entry, key, backing)
+        self.put_key_and_backing(entry, key, backing)
     }
 
     /// The key without this material; it waits for it then, unless the material was never in use.
@@ -209,48 +206,6 @@ impl Kms {
                 key.state = KeyState::PendingImport;
             }
         }
-        self.put_with_backing(entry, key, backing)
-    }
-
-    fn put_with_backing(
-        &self,
-        former: &Entry,
-        key: KmsKey,
-        backing: Vec<Arc<BackingKey>>,
-    ) -> Result<Arc<Entry>, KmsError> {
-        let changed = Arc::new(Entry { key, policy: former.policy.clone(), backing });
-        self.put_entry(changed.clone(), None)?;
-        Ok(changed)
-    }
-
-    fn importable(
-        &self,
-        caller: &Caller,
-        action: &str,
-        key_id: &str,
-        conditions: &[(&str, Vec<String>)],
-    ) -> Result<Arc<Entry>, KmsError> {
-        self.external(caller, action, key_id, Needs::NotPendingDeletion, conditions)
-    }
-
-    /// A key for imported material.
-    fn external(
-        &self,
-        caller: &Caller,
-        action: &str,
-        key_id: &str,
-        needs: Needs,
-        conditions: &[(&str, Vec<String>)],
-    ) -> Result<Arc<Entry>, KmsError> {
-        let entry = self.changeable_with(caller, action, key_id, Needs::Nothing, conditions)?;
-        let arn = self.arn(entry.key.id);
-        if entry.key.origin != Origin::External {
-            return Err(KmsError::UnsupportedOperation(format!(
-                "{arn} origin is {} which is not valid for this operation.",
-                entry.key.origin.name()
-            )));
-        }
-        crate::key::state::check(&entry.key, &arn, needs)?;
-        Ok(entry)
+        self.put_key_and_backing(entry, key, backing)
     }
 }

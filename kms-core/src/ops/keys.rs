@@ -6,8 +6,9 @@ use std::sync::Arc;
 use crate::clock::DAY_MS;
 use crate::context::EncryptionContext;
 use crate::error::KmsError;
+use crate::key::backing::BackingKey;
 use crate::key::state::Needs;
-use crate::key::{KeyManager, KeyState, KmsKey, KmsKeyId};
+use crate::key::{KeyManager, KeyState, KmsKey, KmsKeyId, Origin};
 use crate::kms::{Caller, Entry, Kms};
 
 /// A page of a listing.
@@ -57,8 +58,7 @@ impl Kms {
 
     /// `EnableKey`. A rotation that became due meanwhile happens now.
     pub fn enable_key(&self, caller: &Caller, key_id: &str) -> Result<(), KmsError> {
-        let enabled =
-            self.set_state(caller, "kms:EnableKey", key_id, Needs::Usable, |_| KeyState::Enabled)?;
+        let enabled = self.set_state(caller, "kms:EnableKey", key_id, Needs::Usable, KeyState::Enabled)?;
         self.rotate_if_due(enabled.key.id).map(drop)
     }
 
@@ -78,7 +78,7 @@ impl Kms {
 
     /// `DisableKey`.
     pub fn disable_key(&self, caller: &Caller, key_id: &str) -> Result<(), KmsError> {
-        self.set_state(caller, "kms:DisableKey", key_id, Needs::Usable, |_| KeyState::Disabled).map(drop)
+        self.set_state(caller, "kms:DisableKey", key_id, Needs::Usable, KeyState::Disabled).map(drop)
     }
 
     /// `ScheduleKeyDeletion` after 7 to 30 days; answers when, milliseconds since the Unix epoch.
@@ -103,10 +103,13 @@ impl Kms {
         Ok((self.put_key(&entry, key)?, deletion_unix_ms))
     }
 
-    /// `CancelKeyDeletion`: the key is disabled afterwards.
+    /// `CancelKeyDeletion`: the key is disabled afterwards, or waits for the imported material that it lacks.
     pub fn cancel_key_deletion(&self, caller: &Caller, key_id: &str) -> Result<Arc<Entry>, KmsError> {
-        let action = "kms:CancelKeyDeletion";
-        self.set_state(caller, action, key_id, Needs::PendingDeletion, |_| KeyState::Disabled)
+        let _change = self.changing();
+        let entry = self.changeable(caller, "kms:CancelKeyDeletion", key_id, Needs::PendingDeletion)?;
+        let is_whole = entry.key.current_material.is_some() && entry.backing.iter().all(|b| b.has_material());
+        let state = if is_whole { KeyState::Disabled } else { KeyState::PendingImport };
+        self.put_key(&entry, KmsKey { state, ..entry.key.clone() })
     }
 
     fn set_state(
@@ -115,18 +118,26 @@ impl Kms {
         action: &str,
         key_id: &str,
         needs: Needs,
-        state: impl FnOnce(KeyState) -> KeyState,
+        state: KeyState,
     ) -> Result<Arc<Entry>, KmsError> {
         let _change = self.changing();
         let entry = self.changeable(caller, action, key_id, needs)?;
-        let key = KmsKey { state: state(entry.key.state), ..entry.key.clone() };
-        self.put_key(&entry, key)
+        self.put_key(&entry, KmsKey { state, ..entry.key.clone() })
     }
 
     /// Puts a key's record in the place of the former one; its policy and backing keys stay.
     pub(crate) fn put_key(&self, former: &Entry, key: KmsKey) -> Result<Arc<Entry>, KmsError> {
-        let (policy, backing) = (former.policy.clone(), former.backing.clone());
-        let changed = Arc::new(Entry { key, policy, backing });
+        self.put_key_and_backing(former, key, former.backing.clone())
+    }
+
+    /// Puts a key's record and its backing keys in the place of the former ones; its policy stays.
+    pub(crate) fn put_key_and_backing(
+        &self,
+        former: &Entry,
+        key: KmsKey,
+        backing: Vec<Arc<BackingKey>>,
+    ) -> Result<Arc<Entry>, KmsError> {
+        let changed = Arc::new(Entry { key, policy: former.policy.clone(), backing });
         self.put_entry(changed.clone(), None)?;
         Ok(changed)
     }
@@ -151,16 +162,49 @@ impl Kms {
         needs: Needs,
         conditions: &[(&str, Vec<String>)],
     ) -> Result<Arc<Entry>, KmsError> {
+        self.changeable_that(caller, action, key_id, conditions, |entry| self.check_state(entry, needs))
+    }
+
+    /// As [`Kms::changeable_with`], of a key whose material comes from there; which is said before anything of its state.
+    pub(crate) fn changeable_of(
+        &self,
+        origin: Origin,
+        caller: &Caller,
+        action: &str,
+        key_id: &str,
+        needs: Needs,
+        conditions: &[(&str, Vec<String>)],
+    ) -> Result<Arc<Entry>, KmsError> {
+        self.changeable_that(caller, action, key_id, conditions, |entry| match entry.key.origin == origin {
+            true => self.check_state(entry, needs),
+            false => Err(KmsError::UnsupportedOperation(format!(
+                "{} origin is {} which is not valid for this operation.",
+                self.arn(entry.key.id),
+                entry.key.origin.name()
+            ))),
+        })
+    }
+
+    fn changeable_that(
+        &self,
+        caller: &Caller,
+        action: &str,
+        key_id: &str,
+        conditions: &[(&str, Vec<String>)],
+        fits: impl FnOnce(&Entry) -> Result<(), KmsError>,
+    ) -> Result<Arc<Entry>, KmsError> {
         // Management takes ids and ARNs of keys, no aliases.
         let entry = self.resolve_key(key_id)?;
-        self.authorize_use(caller, action, &entry, (&EncryptionContext::new(), conditions), needs, None)?;
-        let arn = self.arn(entry.key.id);
-        if entry.key.manager == KeyManager::Aws {
-            return Err(KmsError::AccessDenied(format!(
-                "User: {} is not authorized to perform: {action} on resource: {arn} because AWS managed keys can't be changed by users",
-                caller.arn
-            )));
-        }
+        self.authorize_use(caller, action, &entry, (&EncryptionContext::new(), conditions), None, || {
+            match entry.key.manager {
+                KeyManager::Customer => fits(&entry),
+                KeyManager::Aws => Err(KmsError::AccessDenied(format!(
+                    "User: {} is not authorized to perform: {action} on resource: {} because AWS managed keys can't be changed by users",
+                    caller.arn,
+                    self.arn(entry.key.id)
+                ))),
+            }
+        })?;
         Ok(entry)
     }
 }

@@ -57,7 +57,14 @@ impl Kms {
         })?;
         let conditions = [("kms:rotationperiodindays", vec![days.to_string()])];
         let _change = self.changing();
-        let entry = self.rotatable(caller, "kms:EnableKeyRotation", key_id, &conditions)?;
+        let entry = self.changeable_of(
+            Origin::AwsKms,
+            caller,
+            "kms:EnableKeyRotation",
+            key_id,
+            Needs::Enabled,
+            &conditions,
+        )?;
         let rotation = match entry.key.rotation {
             Some(rotation) if rotation.period_days == period_days => rotation,
             _ => AutomaticRotation { period_days, next_unix_ms: self.now_unix_ms() + days * DAY_MS },
@@ -68,7 +75,14 @@ impl Kms {
     /// `DisableKeyRotation`.
     pub fn disable_key_rotation(&self, caller: &Caller, key_id: &str) -> Result<(), KmsError> {
         let _change = self.changing();
-        let entry = self.rotatable(caller, "kms:DisableKeyRotation", key_id, &[])?;
+        let entry = self.changeable_of(
+            Origin::AwsKms,
+            caller,
+            "kms:DisableKeyRotation",
+            key_id,
+            Needs::Enabled,
+            &[],
+        )?;
         self.put_key(&entry, KmsKey { rotation: None, ..entry.key.clone() }).map(drop)
     }
 
@@ -174,29 +188,7 @@ impl Kms {
         let made = Made { by, at_unix_ms: self.now_unix_ms(), ..Made::default() };
         let fresh = Arc::new(BackingKey::new(key.id, Secret32::random(), made));
         let key = KmsKey { current_material: Some(fresh.id), ..key };
-        let backing = entry.backing.iter().cloned().chain([fresh]).collect();
-        let rotated = Arc::new(Entry { key, policy: entry.policy.clone(), backing });
-        self.put_entry(rotated.clone(), None)?;
-        Ok(rotated)
-    }
-
-    /// A customer key with material of our own, in a state in which its rotation can be set.
-    fn rotatable(
-        &self,
-        caller: &Caller,
-        action: &str,
-        key_id: &str,
-        conditions: &[(&str, Vec<String>)],
-    ) -> Result<Arc<Entry>, KmsError> {
-        let entry = self.changeable_with(caller, action, key_id, Needs::Nothing, conditions)?;
-        let arn = self.arn(entry.key.id);
-        if entry.key.origin == Origin::External {
-            return Err(KmsError::UnsupportedOperation(format!(
-                "{arn} origin is EXTERNAL which is not valid for this operation."
-            )));
-        }
-        crate::key::state::check(&entry.key, &arn, Needs::Enabled)?;
-        Ok(entry)
+        self.put_key_and_backing(entry, key, entry.backing.iter().cloned().chain([fresh]).collect())
     }
 
     /// Deletes a key whose waiting period is over.

@@ -53,8 +53,8 @@ pub struct Statement {
     pub effect: Effect,
     /// Whom it speaks of; `None` in identity policies.
     pub principals: Option<Principals>,
-    /// Patterns of actions, and whether they are those not meant (`NotAction`).
-    pub actions: (Vec<String>, bool),
+    /// Patterns of actions in lower case, and whether they are those not meant (`NotAction`).
+    pub(super) actions: (Vec<Template>, bool),
     /// Patterns of resources, and whether they are those not meant (`NotResource`).
     pub(super) resources: (Vec<Template>, bool),
     /// Conditions, all of which must hold.
@@ -160,11 +160,13 @@ fn statement(value: &Value, variables: bool) -> Result<Statement, MalformedPolic
     let Some(resources) = resources.map(|resources| (resources, not_resources)) else {
         return refuse("a policy variable is malformed".to_owned());
     };
+    let (actions, not_actions) = either(map, "Action", "NotAction")?;
+    let actions = actions.iter().map(|action| Template::parse(&action.to_ascii_lowercase(), false));
     Ok(Statement {
         sid: map.get("Sid").and_then(Value::as_str).map(str::to_owned),
         effect,
         principals,
-        actions: either(map, "Action", "NotAction")?,
+        actions: (actions.flatten().collect(), not_actions),
         resources,
         conditions,
     })

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use super::document::{Document, Effect, Principal, Principals, Statement};
-use super::pattern;
 
 /// A request to be decided.
 #[derive(Debug, Clone)]
@@ -191,30 +190,43 @@ pub fn decide(policies: Policies<'_>, request: &Request<'_>) -> Outcome {
             return Outcome::ExplicitDeny { by, sid: sid.clone() };
         }
     }
-    // A resource policy that names the very caller asks nobody else.
-    if let Decision::Allowed { sid } = resource {
-        return Outcome::Allowed { by: Which::Resource, sid };
-    }
-    let delegated = matches!(resource, Decision::Delegated { .. }) || !policies.resource_must_delegate;
-    if !delegated {
-        return Outcome::Unmentioned { in_policy: Which::Resource };
-    }
-    let Decision::Allowed { sid } = identity else {
-        return Outcome::Unmentioned { in_policy: Which::Identity };
+    let (by, sid) = match resource {
+        // A resource policy that names the very caller asks nobody else.
+        Decision::Allowed { sid } if names_itself(&policies, request) => {
+            return Outcome::Allowed { by: Which::Resource, sid };
+        }
+        // One that names the role of a session needs no identity policy; what limits the session limits this too.
+        Decision::Allowed { sid } => (Which::Resource, sid),
+        Decision::Silent if policies.resource_must_delegate => {
+            return Outcome::Unmentioned { in_policy: Which::Resource };
+        }
+        _ => match identity {
+            Decision::Allowed { sid } => (Which::Identity, sid),
+            _ => return Outcome::Unmentioned { in_policy: Which::Identity },
+        },
     };
     for (in_policy, limit) in [(Which::Boundary, boundary), (Which::Session, session)] {
         if limit.is_some_and(|limit| !matches!(limit, Decision::Allowed { .. })) {
             return Outcome::Unmentioned { in_policy };
         }
     }
-    Outcome::Allowed { by: Which::Identity, sid }
+    Outcome::Allowed { by, sid }
+}
+
+/// Does the resource policy allow the caller by what it is itself, and not by its role?
+fn names_itself(policies: &Policies<'_>, request: &Request<'_>) -> bool {
+    let itself =
+        Request { principals: &request.principals[..request.principals.len().min(1)], ..request.clone() };
+    let decision = policies.resource.map(|document| evaluate(document, &itself));
+    request.principals.len() <= 1 || matches!(decision, Some(Decision::Allowed { .. }))
 }
 
 /// Does the statement speak of this action on this resource, in these circumstances?
 fn speaks_of(statement: &Statement, request: &Request<'_>) -> bool {
     let (actions, not_actions) = &statement.actions;
     let (resources, not_resources) = &statement.resources;
-    let action = actions.iter().any(|p| pattern::matches_action(p, request.action));
+    let name = request.action.to_ascii_lowercase();
+    let action = actions.iter().any(|p| p.matches(&name, request.context));
     let resource = resources.iter().any(|p| p.matches(request.resource, request.context));
     // A statement without actions or resources is accepted, and ineffective.
     !actions.is_empty()

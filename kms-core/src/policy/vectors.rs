@@ -333,6 +333,7 @@ fn the_matrix_of_who_may() {
     let none = policy(&[]);
     let delegating = policy(&[statement("Allow", ROOT)]);
     let naming = policy(&[statement("Allow", ALICE), statement("Allow", ROLE)]);
+    let naming_session = policy(&[statement("Allow", SESSION)]);
     let denying = policy(&[statement("Allow", ROOT), statement("Deny", ALICE), statement("Deny", ROLE)]);
     let (allow, deny) = (policy(&[statement("Allow", "")]), policy(&[statement("Deny", "")]));
     use Which::{Boundary, Identity, Resource, Session};
@@ -355,7 +356,9 @@ fn the_matrix_of_who_may() {
         (&denying, &allow, &NO, [yes(Resource), explicit(Resource), explicit(Resource)]),
         (&delegating, &allow, &Some(Boundary), [yes(Resource), silent(Boundary), silent(Boundary)]),
         (&delegating, &allow, &Some(Session), [yes(Resource), silent(Session), silent(Session)]),
-        (&naming, &allow, &Some(Boundary), [silent(Resource), yes(Resource), yes(Resource)]),
+        (&naming, &allow, &Some(Boundary), [silent(Resource), yes(Resource), silent(Boundary)]),
+        (&naming, &allow, &Some(Session), [silent(Resource), yes(Resource), silent(Session)]),
+        (&naming_session, &none, &Some(Boundary), [silent(Resource), silent(Resource), yes(Resource)]),
     ];
     let context = BTreeMap::new();
     for (n, (key, identity, limit, expected)) in cases.into_iter().enumerate() {

@@ -6,16 +6,14 @@ use ::base64::Engine;
 use ::base64::engine::general_purpose::STANDARD;
 use kms_core::error::KmsError;
 use kms_core::grant::{Constraints, Grant};
-use kms_core::key::backing::{BackingKey, MadeBy};
+use kms_core::key::backing::{BackingKey, MadeBy, expiration_model};
 use kms_core::key::{KeyManager, Origin};
 use kms_core::kms::{Caller, Entry, Kms};
 use kms_core::ops::{CreateGrant, CreateKey, ImportKeyMaterial, Page, RotationStatus, WrappingAlgorithm};
 use serde_json::{Value, json};
 
 use super::Refusal;
-use super::wire::{
-    base64, bytes, context, expiration_model, flag, key_metadata, number, optional, required, texts, time,
-};
+use super::wire::{base64, bytes, context, flag, key_metadata, number, optional, required, texts, time};
 
 /// Operations of KMS's model that are not there yet, or will not be.
 const NOT_HERE: &[&str] = &[
@@ -452,7 +450,7 @@ fn rotation(entry: &Entry, backing: &BackingKey, with_material: bool) -> Value {
     if entry.key.origin == Origin::External {
         row["ImportState"] = json!(if backing.has_material() { "IMPORTED" } else { "PENDING_IMPORT" });
         row["KeyMaterialDescription"] = json!(made.description);
-        row["ExpirationModel"] = json!(expiration_model(made));
+        row["ExpirationModel"] = json!(expiration_model(made.expires_unix_ms));
         if let Some(at) = made.expires_unix_ms {
             row["ValidTo"] = time(at);
         }

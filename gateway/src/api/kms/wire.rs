@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kms_core::context::EncryptionContext;
 use kms_core::error::KmsError;
-use kms_core::key::backing::Made;
+use kms_core::key::backing::expiration_model;
 use kms_core::key::{KeyManager, KeyState, Origin};
 use kms_core::kms::{Entry, Kms};
 use serde_json::{Value, json};
@@ -66,14 +66,6 @@ pub(super) fn texts(request: &Value, name: &str) -> Result<Vec<String>, KmsError
     }
 }
 
-/// `ExpirationModel`.
-pub(super) fn expiration_model(made: &Made) -> &'static str {
-    match made.expires_unix_ms {
-        Some(_) => "KEY_MATERIAL_EXPIRES",
-        None => "KEY_MATERIAL_DOES_NOT_EXPIRE",
-    }
-}
-
 /// An encryption context; the empty one where it is not there.
 pub(super) fn context(request: &Value, name: &str) -> Result<EncryptionContext, KmsError> {
     let refused = || KmsError::Validation(format!("{name} is not a map of strings."));
@@ -121,7 +113,7 @@ pub(super) fn key_metadata(kms: &Kms, entry: &Entry) -> Value {
     }
     let current = entry.backing().iter().find(|backing| Some(backing.id) == key.current_material);
     if let Some(made) = current.filter(|_| key.origin == Origin::External).map(|backing| &backing.made) {
-        metadata["ExpirationModel"] = json!(expiration_model(made));
+        metadata["ExpirationModel"] = json!(expiration_model(made.expires_unix_ms));
         if let Some(at) = made.expires_unix_ms {
             metadata["ValidTo"] = time(at);
         }

@@ -160,8 +160,11 @@ fn imported_material_lives_as_aws_has_it() {
     let first = import(&kms, &id, &[1; 32], ImportKeyMaterial { expires_unix_ms, ..once() }).unwrap();
     assert_eq!(state(), KeyState::Enabled);
     let blob = encrypt(&kms, &id);
-    // It expires, and comes back only as itself.
+    // It expires, at once though nobody has looked yet, and comes back only as itself.
     clock.pass_days(10);
+    assert!(!opens(&kms, &blob));
+    let refused = kms.encrypt(&caller, &id, b"x", &context("a")).unwrap_err();
+    assert!(refused.to_string().ends_with("is pending import."), "{refused}");
     assert_eq!(kms.run_scheduled_work().unwrap().expired, 1);
     assert_eq!(state(), KeyState::PendingImport);
     assert!(!opens(&kms, &blob));
@@ -190,6 +193,13 @@ fn imported_material_lives_as_aws_has_it() {
     kms.delete_imported_key_material(&caller, &id, Some(&third)).unwrap();
     assert_eq!(state(), KeyState::Enabled);
     assert_eq!(second.len(), 64);
+
+    // A key that lacks material still lacks it when its deletion is cancelled.
+    kms.schedule_key_deletion(&caller, &id, None).unwrap();
+    kms.delete_imported_key_material(&caller, &id, Some(&first)).unwrap();
+    assert_eq!(kms.cancel_key_deletion(&caller, &id).unwrap().key.state, KeyState::PendingImport);
+    import(&kms, &id, &[1; 32], once()).unwrap();
+    assert!(opens(&kms, &blob));
 
     // Tokens are for one key and one day.
     let begun = kms.get_parameters_for_import(&caller, &id, WrappingAlgorithm::OaepSha1, 2048).unwrap();

@@ -137,20 +137,12 @@ impl Stores {
 
     /// As [`Stores::open`], but makes an empty catalog where there is none beside blobs.
     pub async fn open_or_create(config: &Config, folder: DataFolder) -> anyhow::Result<Self> {
-        let kms_folder = folder.path.join("kms");
         // A key store whose root key is gone must not be given a new one.
-        let root = match kms_folder.is_dir() {
+        let root = match folder.path.join("kms").is_dir() {
             true => FileRoot::open(&config.root_key, &folder.path)?,
             false => FileRoot::open_or_create(&config.root_key, &folder.path)?,
         };
-        let mut kms_config =
-            KmsConfig::new(folder.instance.region.clone(), folder.instance.account_id.clone());
-        kms_config.managed_key_rotation_days = config.managed_key_rotation_days;
-        if let Some(path) = &config.audit_log {
-            kms_config.audit = observe::open_audit(path)
-                .with_context(|| format!("can't open the audit log {}", path.display()))?;
-        }
-        let kms = Kms::open(&kms_folder, Arc::new(root), kms_config)?;
+        let kms = open_kms(config, &folder, Arc::new(root))?;
         let metadata_key = Arc::new(MetadataKey::new(kms.metadata_key(METADATA_PURPOSE)?));
         let storage = StorageConfig::Local {
             folder: folder.path.clone(),
@@ -170,6 +162,17 @@ impl Stores {
         drop(folder);
         Ok(())
     }
+}
+
+/// Opens the key store of a data folder.
+pub fn open_kms(config: &Config, folder: &DataFolder, root: Arc<FileRoot>) -> anyhow::Result<Kms> {
+    let mut kms_config = KmsConfig::new(folder.instance.region.clone(), folder.instance.account_id.clone());
+    kms_config.managed_key_rotation_days = config.managed_key_rotation_days;
+    if let Some(path) = &config.audit_log {
+        kms_config.audit = observe::open_audit(path)
+            .with_context(|| format!("can't open the audit log {}", path.display()))?;
+    }
+    Ok(Kms::open(&folder.path.join("kms"), root, kms_config)?)
 }
 
 /// The account of this id. Its canonical user id is derived, so that it is the same at each start.

@@ -107,7 +107,9 @@ print(key)
     let who_can = ["kms", "who-can", &key, "--principal", &root, "--action", "kms:Encrypt"];
     let (may, why) = run(&who_can);
     assert!(!may && why.contains("because no resource-based policy allows the kms:Encrypt action"), "{why}");
-    assert!(run(&["kms", "reset-key-policy", &key]).0);
+    assert!(run(&["kms", "reset-key-policy", &key, "--audit-log", log.to_str().unwrap()]).0);
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.lines().last().unwrap().contains("sealgate:ResetKeyPolicy"), "breaking the glass is told");
     assert_eq!(run(&who_can), (true, "yes: the key policy allows it\n".to_owned()));
     assert!(run(&["kms", "describe", &key]).1.contains("Enable IAM User Permissions"));
     assert!(run(&["kms", "rekey-domain"]).0);

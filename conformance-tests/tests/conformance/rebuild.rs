@@ -86,7 +86,7 @@ async fn a_rebuilt_catalog_is_the_one_that_was_lost() {
         }
     }
     // What was displaced is reclaimed after a grace of five seconds: until then its blobs still tell of it.
-    tokio::time::sleep(std::time::Duration::from_secs(8)).await;
+    tokio::time::sleep(std::time::Duration::from_secs(12)).await;
     assert_eq!(server.stop().unwrap(), Some(0));
     let before = dump(&server, "before.jsonl");
     assert!(before.len() > 20, "{before:#?}");

@@ -110,7 +110,7 @@ impl LocalClient {
         }
         let wire = wire.body(Full::new(request.body)).expect("a request of valid parts is valid");
         let peer = Peer { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), secure: false };
-        let response = super::handle(self.app.clone(), wire, peer).await;
+        let response = super::handle(self.app.clone(), super::Door::Every, wire, peer).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map(|collected| collected.to_bytes());
         LocalResponse { status: parts.status, headers: parts.headers, body }

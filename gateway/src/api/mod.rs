@@ -15,35 +15,17 @@ use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::header;
 use crate::http::listener::Peer;
 
-/// Answers a request, whichever door it knocks at.
-pub async fn handle<B>(app: Arc<App>, request: Request<B>, peer: Peer) -> Response<ResponseBody>
-where
-    B: Body<Data = Bytes> + Send + Sync + 'static,
-    B::Error: std::error::Error + Send + Sync + 'static,
-{
-    let (parts, body) = open(&app, request);
-    match parts.uri.path().strip_prefix("/_sealgate/") {
-        // No bucket's name starts with an underscore, so these paths are free.
-        Some(rest) => health(rest),
-        None if asks_kms(&parts) => kms::serve(&app, parts, body, peer).await,
-        None => s3::service::serve(&app, parts, body, peer).await,
-    }
+/// What a listener serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// S3, and KMS beside it.
+    Every,
+    /// KMS alone.
+    Kms,
 }
 
-/// Answers a request at the door of KMS alone.
-pub async fn handle_kms<B>(app: Arc<App>, request: Request<B>, peer: Peer) -> Response<ResponseBody>
-where
-    B: Body<Data = Bytes> + Send + Sync + 'static,
-    B::Error: std::error::Error + Send + Sync + 'static,
-{
-    let (parts, body) = open(&app, request);
-    match parts.uri.path().strip_prefix("/_sealgate/") {
-        Some(rest) => health(rest),
-        None => kms::serve(&app, parts, body, peer).await,
-    }
-}
-
-fn open<B>(app: &App, request: Request<B>) -> (http::request::Parts, RequestBody)
+/// Answers a request that came to this door.
+pub async fn handle<B>(app: Arc<App>, door: Door, request: Request<B>, peer: Peer) -> Response<ResponseBody>
 where
     B: Body<Data = Bytes> + Send + Sync + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
@@ -54,7 +36,12 @@ where
         .get(http::header::EXPECT)
         .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let body = RequestBody::new(body, app.body_idle_timeout, awaits_continue);
-    (parts, body)
+    match parts.uri.path().strip_prefix("/_sealgate/") {
+        // No bucket's name starts with an underscore, so these paths are free.
+        Some(rest) => health(rest),
+        None if door == Door::Kms || asks_kms(&parts) => kms::serve(&app, parts, body, peer).await,
+        None => s3::service::serve(&app, parts, body, peer).await,
+    }
 }
 
 /// Is it a request of KMS's JSON protocol? S3 knows no such header.

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use clap::Subcommand;
 use kms_core::context::EncryptionContext;
 use kms_core::key::{KeyManager, KeyState};
-use kms_core::kms::{Caller, Entry, Kms, KmsConfig};
+use kms_core::kms::{Caller, Entry, Kms};
 use kms_core::root::{FileRoot, RootKey};
+use storage::name::Timestamp;
 
+use crate::api::s3::wire::time::iso8601;
+use crate::app::open_kms;
 use crate::config::Config;
 use crate::instance::{DataFolder, IfAbsent};
 
@@ -68,8 +71,7 @@ struct Store {
 fn open(config: &Config) -> anyhow::Result<Store> {
     let folder = DataFolder::open(config, IfAbsent::Refuse)?;
     let root = Arc::new(FileRoot::open(&config.root_key, &folder.path)?);
-    let kms_config = KmsConfig::new(folder.instance.region.clone(), folder.instance.account_id.clone());
-    let kms = Kms::open(&folder.path.join("kms"), root.clone(), kms_config)?;
+    let kms = open_kms(config, &folder, root.clone())?;
     Ok(Store { kms, root, folder })
 }
 
@@ -130,7 +132,7 @@ fn describe(kms: &Kms, entry: &Entry) {
     println!("key           {}", kms.arn(key.id));
     println!("state         {}", key.state.name());
     if let KeyState::PendingDeletion { deletion_unix_ms } = key.state {
-        println!("deletion      {} ms since 1970", deletion_unix_ms);
+        println!("deletion      {}", iso8601(Timestamp(deletion_unix_ms)));
     }
     println!("manager       {}, origin {}", key.manager.name(), key.origin.name());
     println!("description   {}", key.description);

@@ -10,7 +10,7 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::api;
+use crate::api::{self, Door};
 use crate::app::App;
 use crate::config::Config;
 use crate::http::listener::{Limits, serve};
@@ -55,13 +55,9 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
     let jobs = Jobs::start(app.clone(), config.reclaim_interval);
     let limits =
         Limits { max_connections: config.max_connections, shutdown_timeout: config.shutdown_timeout };
-    let handler = {
+    let handler = |door| {
         let app = app.clone();
-        move |request, peer| api::handle(app.clone(), request, peer)
-    };
-    let kms_handler = {
-        let app = app.clone();
-        move |request, peer| api::handle_kms(app.clone(), request, peer)
+        move |request, peer| api::handle(app.clone(), door, request, peer)
     };
     let (stopping, stopped) = tokio::sync::watch::channel(false);
     let until_stop = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
@@ -70,13 +66,14 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
     let kms_door = async {
         match kms_listener {
             Some(listener) => {
-                serve(listener, acceptor.clone(), limits, kms_handler, until_stop(stopped.clone())).await
+                serve(listener, acceptor.clone(), limits, handler(Door::Kms), until_stop(stopped.clone()))
+                    .await
             }
             None => true,
         }
     };
     let (all_finished, kms_finished, ()) = tokio::join!(
-        serve(listener, acceptor.clone(), limits, handler, until_stop(stopped.clone())),
+        serve(listener, acceptor.clone(), limits, handler(Door::Every), until_stop(stopped.clone())),
         kms_door,
         async {
             stop.await;

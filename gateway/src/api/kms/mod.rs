@@ -91,7 +91,12 @@ async fn answer(
         false => serde_json::from_slice(&body)
             .map_err(|_| Refusal::Door("SerializationException", "The request is not JSON.".to_owned()))?,
     };
-    operations::run(&app.kms, &caller, operation, &request)
+    if !operations::waits(operation) {
+        return operations::run(&app.kms, &caller, operation, &request);
+    }
+    let (kms, operation) = (app.kms.clone(), operation.to_owned());
+    let ended = tokio::task::spawn_blocking(move || operations::run(&kms, &caller, &operation, &request));
+    ended.await.map_err(|error| KmsError::Internal(error.to_string()))?
 }
 
 async fn read(mut body: RequestBody) -> Result<Vec<u8>, Refusal> {

@@ -53,6 +53,22 @@ const DRY_RUNS: &[&str] = &[
     "RevokeGrant",
 ];
 
+/// Operations of a few microseconds: they read memory and compute.
+const SHORT: &[&str] = &[
+    "Decrypt",
+    "DescribeKey",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "GenerateRandom",
+    "ReEncrypt",
+];
+
+/// May it wait for the medium, or compute for long? Then it must not run on a thread that serves requests.
+pub(super) fn waits(operation: &str) -> bool {
+    !SHORT.contains(&operation)
+}
+
 /// Runs an operation.
 pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) -> Result<Value, Refusal> {
     for name in REFUSED_PARAMETERS {

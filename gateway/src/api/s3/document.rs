@@ -14,6 +14,12 @@ use crate::transfer::digest::{self, ChecksumAlgorithm};
 /// The longest configuration document.
 pub const CONFIG_MAX_LEN: usize = 64 * 1024;
 
+/// Reads a configuration, which must be there.
+pub async fn read_config(request: &mut S3Request) -> Result<Bytes, S3Error> {
+    let body = read(request, CONFIG_MAX_LEN).await?;
+    if body.is_empty() { Err(Code::MissingRequestBodyError.into()) } else { Ok(body) }
+}
+
 /// Reads the body, which has at most `max_len` plain bytes. Its signature, its hash, `Content-MD5` and checksum are
 /// verified where the request has them.
 pub async fn read(request: &mut S3Request, max_len: usize) -> Result<Bytes, S3Error> {

@@ -86,7 +86,7 @@ fn the_host_breaks_the_glass() {
     assert_eq!(explain(&root_user()).unwrap(), None);
 }
 
-/// A store of this format, written once: it opens for good.
+/// A store of this format, written once by `cargo run -p kms-core --example golden`: it opens for good.
 #[test]
 fn the_golden_store_opens() {
     let golden: serde_json::Value = serde_json::from_str(include_str!("golden/store-1.json")).unwrap();
@@ -107,22 +107,4 @@ fn the_golden_store_opens() {
     assert_eq!(opened.plaintext.expose(), b"secret");
     let counts = kms.counts();
     assert_eq!((counts.keys, counts.backing_keys, counts.grants, counts.aliases), (1, 2, 1, 1));
-}
-
-/// Writes a new golden store; to be run by hand when the format has a new version.
-#[test]
-#[ignore = "writes a file"]
-fn write_a_golden_store() {
-    let folder = tempfile::tempdir().unwrap();
-    let (store, root) = (folder.path().join("kms"), root_at(&folder, "root"));
-    let kms = Kms::open(&store, root, config()).unwrap();
-    let (_, blob) = full(&kms);
-    drop(kms);
-    let entries = SledStore::open(&store).unwrap().load().unwrap();
-    let entries: Vec<_> =
-        entries.iter().map(|(name, value)| (hex::encode(name), hex::encode(value))).collect();
-    let root = hex::encode(std::fs::read(folder.path().join("root")).unwrap());
-    let golden = serde_json::json!({ "root": root, "blob": hex::encode(blob), "entries": entries });
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/kms/tests/golden/store-new.json");
-    std::fs::write(path, serde_json::to_string_pretty(&golden).unwrap()).unwrap();
 }

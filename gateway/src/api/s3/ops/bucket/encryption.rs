@@ -18,10 +18,7 @@ pub async fn put_bucket_encryption(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let body = document::read(&mut request, document::CONFIG_MAX_LEN).await?;
-    if body.is_empty() {
-        return Err(Code::MissingRequestBodyError.into());
-    }
+    let body = document::read_config(&mut request).await?;
     let config = Bytes::from(encryption::parse(&body)?.encode());
     change_bucket(app, permit.bucket(), |bucket| {
         bucket.configs.insert(BucketEncryption::CONFIG.to_owned(), config.clone());

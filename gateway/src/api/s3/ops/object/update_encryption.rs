@@ -24,10 +24,7 @@ pub async fn update_object_encryption(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let body = document::read(&mut request, document::CONFIG_MAX_LEN).await?;
-    if body.is_empty() {
-        return Err(Code::MissingRequestBodyError.into());
-    }
+    let body = document::read_config(&mut request).await?;
     let wanted = encryption::parse_object(&body)?;
     let (bucket, object) = (permit.bucket(), request.object()?);
     let found = found::find(app, bucket, object).await?;

@@ -1,0 +1,48 @@
+//! Prints a key store with one of everything as JSON, for `src/kms/tests/golden/`: once for each version of its format, when that is
+//! new. Its root key is in it: it protects nothing.
+#![allow(clippy::unwrap_used)] // An example may.
+
+use std::sync::Arc;
+
+use kms_core::context::EncryptionContext;
+use kms_core::kms::{Caller, Kms, KmsConfig};
+use kms_core::ops::{CreateGrant, CreateKey};
+use kms_core::root::FileRoot;
+use kms_core::store::{KeyStore, SledStore};
+
+const ACCOUNT: &str = "111122223333";
+
+fn main() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, store) = (folder.path().join("root"), folder.path().join("kms"));
+    let root = Arc::new(FileRoot::open_or_create(&path, &store).unwrap());
+    let kms = Kms::open(&store, root, KmsConfig::new("us-east-1", ACCOUNT)).unwrap();
+    let caller = Caller {
+        arn: format!("arn:aws:iam::{ACCOUNT}:root"),
+        account: ACCOUNT.to_owned(),
+        via_service: None,
+        source_ip: None,
+        secure_transport: false,
+        request_id: String::new(),
+        dry_run: false,
+    };
+    let key_id = kms.create_key(&caller, CreateKey::default()).unwrap().key.id.to_string();
+    kms.create_alias(&caller, "alias/mine", &key_id).unwrap();
+    let grant = CreateGrant {
+        key_id: key_id.clone(),
+        grantee: format!("arn:aws:iam::{ACCOUNT}:user/a"),
+        operations: vec!["Encrypt".to_owned()],
+        ..CreateGrant::default()
+    };
+    kms.create_grant(&caller, grant).unwrap();
+    let context: EncryptionContext = [("purpose".to_owned(), "a".to_owned())].into_iter().collect();
+    let blob = kms.encrypt(&caller, &key_id, b"secret", &context).unwrap().ciphertext_blob;
+    kms.rotate_key_on_demand(&caller, &key_id).unwrap();
+    drop(kms);
+    let entries = SledStore::open(&store).unwrap().load().unwrap();
+    let entries: Vec<_> =
+        entries.iter().map(|(name, value)| (hex::encode(name), hex::encode(value))).collect();
+    let root = hex::encode(std::fs::read(path).unwrap());
+    let golden = serde_json::json!({ "root": root, "blob": hex::encode(blob), "entries": entries });
+    println!("{}", serde_json::to_string_pretty(&golden).unwrap());
+}

@@ -6,7 +6,7 @@ import json
 import boto3
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 
 kms = boto3.client("kms")
@@ -213,11 +213,89 @@ def objects_move_to_other_keys():
     refused("InvalidArgument", s3.update_object_encryption, Bucket="moving", Key="s3", ObjectEncryption=by_id)
 
 
+def signatures_and_macs():
+    """What KMS signs, the cryptography package verifies, and the other way round."""
+    hash_of = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
+    for spec in ["RSA_2048", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1", "ECC_NIST_EDWARDS25519"]:
+        made = kms.create_key(KeySpec=spec, KeyUsage="SIGN_VERIFY")["KeyMetadata"]
+        assert made["KeySpec"] == spec and "CurrentKeyMaterialId" not in made
+        answer = kms.get_public_key(KeyId=made["Arn"])
+        assert answer["SigningAlgorithms"] == made["SigningAlgorithms"] and answer["KeyId"] == made["Arn"]
+        public = serialization.load_der_public_key(answer["PublicKey"])
+        for algorithm in made["SigningAlgorithms"]:
+            named = {"KeyId": made["KeyId"], "SigningAlgorithm": algorithm, "Message": b"message"}
+            signature = kms.sign(**named)["Signature"]
+            function = hash_of[algorithm[-3:]]
+            if algorithm.startswith("RSASSA_PSS"):
+                length = padding.PSS.DIGEST_LENGTH
+                public.verify(signature, b"message", padding.PSS(padding.MGF1(function), length), function)
+            elif algorithm.startswith("RSASSA"):
+                public.verify(signature, b"message", padding.PKCS1v15(), function)
+            elif algorithm.startswith("ECDSA"):
+                public.verify(signature, b"message", ec.ECDSA(function))
+            else:
+                public.verify(signature, b"message")
+            assert kms.verify(Signature=signature, **named)["SignatureValid"]
+            refused("KMSInvalidSignatureException", kms.verify, **named | {"Signature": signature, "Message": b"other"})
+            refused("DryRunOperationException", kms.sign, DryRun=True, **named)
+    made = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]
+    assert made["MacAlgorithms"] == ["HMAC_SHA_256"]
+    named = {"KeyId": made["KeyId"], "MacAlgorithm": "HMAC_SHA_256", "Message": b"message"}
+    refused("DryRunOperationException", kms.generate_mac, DryRun=True, **named)
+    assert kms.get_key_last_usage(KeyId=made["KeyId"])["KeyLastUsage"] == {}
+    mac = kms.generate_mac(**named)
+    last = kms.get_key_last_usage(KeyId=made["KeyId"])["KeyLastUsage"]
+    assert (last["Operation"], last["KmsRequestId"]) == ("GenerateMac", mac["ResponseMetadata"]["RequestId"])
+    assert kms.verify_mac(Mac=mac["Mac"], **named)["MacValid"]
+    refused("KMSInvalidMacException", kms.verify_mac, Mac=b"0" * 32, **named)
+    symmetric = kms.create_key()["KeyMetadata"]["KeyId"]
+    refused("InvalidKeyUsageException", kms.generate_mac, **named | {"KeyId": symmetric})
+    refused("UnsupportedOperationException", kms.get_public_key, KeyId=symmetric)
+    refused("ValidationException", kms.create_key, KeySpec="RSA_2048")
+    refused("ValidationException", kms.create_key, KeySpec="RSA_2048", KeyUsage="KEY_AGREEMENT")
+    refused("UnsupportedOperationException", kms.create_key, KeySpec="SM2", KeyUsage="SIGN_VERIFY")
+    refused("UnsupportedOperationException", kms.enable_key_rotation, KeyId=made["KeyId"])
+
+
+def public_keys_of_others():
+    rsa = kms.create_key(KeySpec="RSA_3072", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]
+    public = serialization.load_der_public_key(kms.get_public_key(KeyId=rsa["KeyId"])["PublicKey"])
+    oaep = padding.OAEP(mgf=padding.MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
+    named = {"KeyId": rsa["KeyId"], "EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}
+    opened = kms.decrypt(CiphertextBlob=public.encrypt(b"secret", oaep), **named)
+    assert opened["Plaintext"] == b"secret" and "KeyMaterialId" not in opened
+    assert kms.decrypt(CiphertextBlob=kms.encrypt(Plaintext=b"s", **named)["CiphertextBlob"], **named)["Plaintext"] == b"s"
+    refused("InvalidCiphertextException", kms.decrypt, CiphertextBlob=b"0" * 384, **named)
+    refused("InvalidKeyUsageException", kms.encrypt, KeyId=rsa["KeyId"], Plaintext=b"s")
+    refused("InvalidKeyUsageException", kms.generate_data_key, KeyId=rsa["KeyId"], KeySpec="AES_256")
+
+    agreeing = kms.create_key(KeySpec="ECC_NIST_P384", KeyUsage="KEY_AGREEMENT")["KeyMetadata"]
+    theirs = serialization.load_der_public_key(kms.get_public_key(KeyId=agreeing["KeyId"])["PublicKey"])
+    ours = ec.generate_private_key(ec.SECP384R1())
+    spki = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    named = {"KeyId": agreeing["KeyId"], "KeyAgreementAlgorithm": "ECDH"}
+    derived = kms.derive_shared_secret(PublicKey=ours.public_key().public_bytes(*spki), **named)
+    assert derived["SharedSecret"] == ours.exchange(ec.ECDH(), theirs) and derived["KeyOrigin"] == "AWS_KMS"
+    other_curve = ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(*spki)
+    refused("ValidationException", kms.derive_shared_secret, PublicKey=other_curve, **named)
+
+    symmetric = kms.create_key()["KeyMetadata"]["KeyId"]
+    for spec in ["RSA_2048", "ECC_NIST_P521", "ECC_SECG_P256K1", "ECC_NIST_EDWARDS25519"]:
+        named = {"KeyId": symmetric, "KeyPairSpec": spec, "EncryptionContext": context}
+        pair = kms.generate_data_key_pair(**named)
+        private = serialization.load_der_private_key(pair["PrivateKeyPlaintext"], None)
+        assert private.public_key().public_bytes(*spki) == pair["PublicKey"]
+        opened = kms.decrypt(CiphertextBlob=pair["PrivateKeyCiphertextBlob"], EncryptionContext=context)
+        assert opened["Plaintext"] == pair["PrivateKeyPlaintext"] and opened["KeyMaterialId"] == pair["KeyMaterialId"]
+        assert "PrivateKeyPlaintext" not in kms.generate_data_key_pair_without_plaintext(**named)
+    refused("UnsupportedOperationException", kms.generate_data_key_pair, KeyId=symmetric, KeyPairSpec="SM2")
+
+
 def not_here():
     for operation in [kms.describe_custom_key_stores, lambda: kms.replicate_key(KeyId="x" * 36, ReplicaRegion="eu-west-1")]:
         refused("UnsupportedOperationException", operation)
 
 
-for test in [keys_and_aliases, data, policies, rotation, imports, grants, objects_move_to_other_keys, not_here]:
+for test in [keys_and_aliases, data, policies, rotation, imports, grants, objects_move_to_other_keys, signatures_and_macs, public_keys_of_others, not_here]:
     test()
     print(test.__name__)

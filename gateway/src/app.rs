@@ -157,6 +157,11 @@ impl Stores {
     pub async fn close(self) -> anyhow::Result<()> {
         let Self { storage, kms, folder, .. } = self;
         storage.close().await.context("the catalog can't be flushed")?;
+        let written = tokio::task::spawn_blocking({
+            let kms = kms.clone();
+            move || kms.write_last_uses()
+        });
+        written.await?.context("the last uses of keys can't be written")?;
         // Engines wait for the disk when they are dropped.
         tokio::task::spawn_blocking(move || drop((storage, kms))).await?;
         drop(folder);

@@ -27,6 +27,12 @@ pub enum KmsError {
     /// The ciphertext was not made by this key with this context. Says nothing more.
     #[error("")]
     InvalidCiphertext,
+    /// A signature is not that of the message.
+    #[error("")]
+    InvalidSignature,
+    /// An HMAC is not that of the message.
+    #[error("")]
+    InvalidMac,
     /// The ciphertext was made by another key than the one named.
     #[error("The key ID in the request does not identify a CMK that can perform this operation.")]
     IncorrectKey,
@@ -91,6 +97,8 @@ impl KmsError {
             Self::InvalidArn(_) => "InvalidArnException",
             Self::AccessDenied(_) => "AccessDeniedException",
             Self::InvalidCiphertext => "InvalidCiphertextException",
+            Self::InvalidSignature => "KMSInvalidSignatureException",
+            Self::InvalidMac => "KMSInvalidMacException",
             Self::IncorrectKey => "IncorrectKeyException",
             Self::Validation(_) => "ValidationException",
             Self::AlreadyExists(_) => "AlreadyExistsException",

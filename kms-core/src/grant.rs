@@ -10,33 +10,47 @@ use serde::{Deserialize, Serialize};
 use crate::context::EncryptionContext;
 use crate::crypto;
 use crate::error::KmsError;
-use crate::key::KmsKeyId;
+use crate::key::{KeySpec, KeyUsage, KmsKeyId};
 
 /// AWS's most grants of one key.
 pub const MAX_GRANTS_PER_KEY: usize = 50_000;
 
-/// What a grant can allow, and whether a symmetric encryption key has it.
-const OPERATIONS: [(&str, bool); 19] = [
-    ("Decrypt", true),
-    ("Encrypt", true),
-    ("GenerateDataKey", true),
-    ("GenerateDataKeyWithoutPlaintext", true),
-    ("ReEncryptFrom", true),
-    ("ReEncryptTo", true),
-    ("Sign", false),
-    ("Verify", false),
-    ("GetPublicKey", false),
-    ("CreateGrant", true),
-    ("RetireGrant", true),
-    ("DescribeKey", true),
-    ("GenerateDataKeyPair", true),
-    ("GenerateDataKeyPairWithoutPlaintext", true),
-    ("GenerateMac", false),
-    ("VerifyMac", false),
-    ("DeriveSharedSecret", false),
-    ("Encapsulate", false),
-    ("Decapsulate", false),
+/// What a grant can allow.
+const OPERATIONS: [&str; 19] = [
+    "Decrypt",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "ReEncryptFrom",
+    "ReEncryptTo",
+    "Sign",
+    "Verify",
+    "GetPublicKey",
+    "CreateGrant",
+    "RetireGrant",
+    "DescribeKey",
+    "GenerateDataKeyPair",
+    "GenerateDataKeyPairWithoutPlaintext",
+    "GenerateMac",
+    "VerifyMac",
+    "DeriveSharedSecret",
+    "Encapsulate",
+    "Decapsulate",
 ];
+
+/// Has a key of this kind and usage the operation?
+fn is_of_key(operation: &str, spec: KeySpec, usage: KeyUsage) -> bool {
+    match operation {
+        "CreateGrant" | "RetireGrant" | "DescribeKey" => true,
+        "Decrypt" | "Encrypt" | "ReEncryptFrom" | "ReEncryptTo" => usage == KeyUsage::EncryptDecrypt,
+        "Sign" | "Verify" => usage == KeyUsage::SignVerify,
+        "GetPublicKey" => spec.is_asymmetric(),
+        "GenerateMac" | "VerifyMac" => usage == KeyUsage::GenerateVerifyMac,
+        "DeriveSharedSecret" => usage == KeyUsage::KeyAgreement,
+        "Encapsulate" | "Decapsulate" => false,
+        _ => spec == KeySpec::SymmetricDefault,
+    }
+}
 
 /// The identity of a grant: 32 random bytes, shown as 64 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -152,35 +166,40 @@ impl Grant {
     }
 }
 
-/// Sorts operations; refuses what can't be granted on a symmetric key.
-pub(crate) fn check_operations(operations: Vec<String>) -> Result<Vec<String>, KmsError> {
+/// Sorts operations; refuses what can't be granted at all.
+pub(crate) fn check_operations(mut operations: Vec<String>) -> Result<Vec<String>, KmsError> {
     if operations.is_empty() {
         return Err(KmsError::Validation(
             "1 validation error detected: Value null at 'operations' failed to satisfy constraint: Member must not be null".to_owned(),
         ));
     }
-    for operation in &operations {
-        match OPERATIONS.iter().find(|(name, _)| name == operation) {
-            Some((_, true)) => {}
-            Some((_, false)) => {
-                return Err(KmsError::Validation(format!(
-                    "Grant operation {operation} is not supported for this key: its usage is ENCRYPT_DECRYPT and its spec is SYMMETRIC_DEFAULT."
-                )));
-            }
-            None => {
-                let names: Vec<_> = OPERATIONS.iter().map(|(name, _)| *name).collect();
-                return Err(KmsError::Validation(format!(
-                    "1 validation error detected: Value '[{}]' at 'operations' failed to satisfy constraint: Member must satisfy constraint: [Member must satisfy enum value set: [{}]]",
-                    operations.join(", "),
-                    names.join(", ")
-                )));
-            }
-        }
+    if !operations.iter().all(|operation| OPERATIONS.contains(&operation.as_str())) {
+        return Err(KmsError::Validation(format!(
+            "1 validation error detected: Value '[{}]' at 'operations' failed to satisfy constraint: Member must satisfy constraint: [Member must satisfy enum value set: [{}]]",
+            operations.join(", "),
+            OPERATIONS.join(", ")
+        )));
     }
-    let mut operations = operations;
     operations.sort_unstable();
     operations.dedup();
     Ok(operations)
+}
+
+/// Refuses what a key of this kind has not.
+pub(crate) fn check_terms(terms: &Terms, spec: KeySpec, usage: KeyUsage) -> Result<(), KmsError> {
+    if let Some(operation) = terms.operations.iter().find(|operation| !is_of_key(operation, spec, usage)) {
+        return Err(KmsError::Validation(format!(
+            "Grant operation {operation} is not supported for this key: its usage is {} and its spec is {}.",
+            usage.name(),
+            spec.name()
+        )));
+    }
+    match spec == KeySpec::SymmetricDefault || terms.constraints == Constraints::default() {
+        true => Ok(()),
+        false => Err(KmsError::Validation(
+            "Grant constraints on the encryption context are for symmetric encryption keys only.".to_owned(),
+        )),
+    }
 }
 
 /// The grants of all keys, found by key and grantee, by key and name, and by id.

@@ -13,6 +13,7 @@ use crate::crypto::{self, blob};
 use crate::error::KmsError;
 use crate::grant::{Grant, Grants};
 use crate::key::backing::{BackingKey, Made};
+use crate::key::usage::LastUse;
 use crate::key::{KeyManager, KmsKey, KmsKeyId};
 use crate::policy::Document;
 use crate::root::{RootError, RootKey};
@@ -82,8 +83,8 @@ pub struct Decrypted {
     pub plaintext: SecretBytes,
     /// ARN of the KMS key.
     pub key_arn: String,
-    /// The backing key.
-    pub key_material_id: String,
+    /// The backing key of a symmetric key.
+    pub key_material_id: Option<String>,
 }
 
 /// Where and for whom a [`Kms`] runs.
@@ -136,6 +137,8 @@ pub struct Entry {
     pub policy: Arc<KeyPolicy>,
     /// Every backing key it ever had, oldest first.
     pub(crate) backing: Vec<Arc<BackingKey>>,
+    /// Shared by all that replace one another.
+    pub(crate) last_use: Arc<LastUse>,
 }
 
 /// A key policy: the text as it was put, and what it says.
@@ -444,6 +447,18 @@ impl Kms {
         Ok(backing)
     }
 
+    /// Writes what is new of the last uses of keys.
+    pub fn write_last_uses(&self) -> Result<(), KmsError> {
+        let entries: Vec<Arc<Entry>> = self.state.read().keys.values().cloned().collect();
+        let _change = self.changing();
+        let taken = entries.iter().filter_map(|entry| Some((entry.key.id, entry.last_use.take_new()?)));
+        // A key that was deleted meanwhile must not leave anything behind.
+        let taken = taken.filter(|(id, _)| self.entry(*id).is_some());
+        let changes: Vec<Change> =
+            taken.map(|(id, last)| record::last_use(id, &last, &self.domain)).collect();
+        if changes.is_empty() { Ok(()) } else { self.commit(changes) }
+    }
+
     fn commit(&self, changes: Vec<Change>) -> Result<(), KmsError> {
         self.store.commit(changes).map_err(|error| KmsError::Internal(error.to_string()))
     }
@@ -454,6 +469,17 @@ impl Kms {
 }
 
 impl Entry {
+    /// The same key with another record.
+    pub(crate) fn with_key(&self, key: KmsKey) -> Self {
+        let (policy, backing, last_use) = (self.policy.clone(), self.backing.clone(), self.last_use.clone());
+        Self { key, policy, backing, last_use }
+    }
+
+    /// The same key with another policy.
+    pub(crate) fn with_policy(&self, policy: KeyPolicy) -> Self {
+        Self { policy: Arc::new(policy), ..self.with_key(self.key.clone()) }
+    }
+
     /// Where the first imported material stands that has expired and is still there.
     pub(crate) fn first_expired(&self, now_unix_ms: u64) -> Option<usize> {
         let is_expired = |b: &Arc<BackingKey>| {

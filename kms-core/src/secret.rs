@@ -43,6 +43,13 @@ impl SecretBytes {
         Self(bytes)
     }
 
+    /// Random bytes from the operating system.
+    pub fn random(len: usize) -> Self {
+        let mut bytes = vec![0; len];
+        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+        Self(bytes)
+    }
+
     /// The bytes.
     pub fn expose(&self) -> &[u8] {
         &self.0

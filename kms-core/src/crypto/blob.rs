@@ -60,7 +60,7 @@ pub fn seal(
 
 /// Decrypts a blob whose header named this backing key.
 pub fn open(backing: &BackingKey, blob: &[u8], context: &EncryptionContext) -> Option<SecretBytes> {
-    super::open(backing.material()?, LABEL, blob, HEADER_LEN, &context.canonical())
+    super::open(backing.symmetric()?, LABEL, blob, HEADER_LEN, &context.canonical())
 }
 
 #[cfg(test)]

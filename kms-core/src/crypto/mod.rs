@@ -6,6 +6,7 @@
 
 pub mod blob;
 pub mod import;
+pub(crate) mod pair;
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Nonce, Tag};
@@ -25,7 +26,7 @@ pub const TAG_LEN: usize = 16;
 pub const OVERHEAD: usize = NONCE_LEN + IV_LEN + TAG_LEN;
 
 /// HMAC-SHA256.
-pub fn hmac_sha256(secret: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
+pub fn hmac_sha256(secret: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret).expect("HMAC takes keys of any length");
     for part in parts {
         mac.update(part);

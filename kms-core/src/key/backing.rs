@@ -1,7 +1,8 @@
-//! Backing keys: the 256-bit secrets behind a KMS key. The current one encrypts; every one decrypts.
+//! Backing keys: the secrets behind a KMS key. The current one encrypts; every one decrypts.
 
 use std::sync::Arc;
 
+use super::material::Material;
 use super::{KeyMaterialId, KmsKeyId};
 use crate::crypto;
 use crate::error::KmsError;
@@ -15,7 +16,7 @@ pub struct BackingKey {
     /// How it came to be.
     pub made: Made,
     /// `None`: imported, and deleted or expired since.
-    secret: Option<Arc<Secret32>>,
+    secret: Option<Arc<Material>>,
 }
 
 /// How and when a backing key came to be.
@@ -57,9 +58,14 @@ impl BackingKey {
     /// A backing key of this KMS key. Its id is an HMAC of the KMS key's id under the secret, so that a header that names
     /// it commits to the secret (no blob opens under two), and importing the same material gives the same id.
     pub fn new(key_id: KmsKeyId, secret: Secret32, made: Made) -> Self {
-        let id =
-            crypto::hmac_sha256(secret.expose(), &[b"sealgate kms v1 key material id", key_id.as_bytes()]);
-        Self { id: KeyMaterialId::from_bytes(id), made, secret: Some(Arc::new(secret)) }
+        Self::of(key_id, Material::Symmetric(secret), made)
+    }
+
+    /// As [`BackingKey::new`], with material of any kind.
+    pub(crate) fn of(key_id: KmsKeyId, material: Material, made: Made) -> Self {
+        let parts = [&b"sealgate kms v1 key material id"[..], key_id.as_bytes()];
+        let id = crypto::hmac_sha256(material.bytes(), &parts);
+        Self { id: KeyMaterialId::from_bytes(id), made, secret: Some(Arc::new(material)) }
     }
 
     /// One whose material is gone.
@@ -77,13 +83,21 @@ impl BackingKey {
         self.secret.is_some()
     }
 
-    /// The secret.
+    /// The secret of a symmetric key.
     pub(crate) fn secret(&self) -> Result<&Secret32, KmsError> {
-        self.secret.as_deref().ok_or_else(|| KmsError::Internal("key material is not there".to_owned()))
+        self.symmetric().ok_or_else(|| KmsError::Internal("key material is not there".to_owned()))
     }
 
-    /// The secret, where its material is there.
-    pub(crate) fn material(&self) -> Option<&Secret32> {
+    /// The secret of a symmetric key, where its material is there.
+    pub(crate) fn symmetric(&self) -> Option<&Secret32> {
+        match self.material()? {
+            Material::Symmetric(secret) => Some(secret),
+            Material::Mac(_) | Material::Pair(..) => None,
+        }
+    }
+
+    /// Its material, where that is there.
+    pub(crate) fn material(&self) -> Option<&Material> {
         self.secret.as_deref()
     }
 }

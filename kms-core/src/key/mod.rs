@@ -1,10 +1,15 @@
 //! A KMS key: its identity, what it is for, and the life it leads. Its secrets are [`backing`] keys.
 
 pub mod backing;
+pub(crate) mod material;
+pub mod spec;
 pub mod state;
+pub mod usage;
 
 use std::collections::BTreeMap;
 use std::fmt;
+
+pub use spec::{KeySpec, KeyUsage};
 
 use crate::crypto;
 
@@ -78,20 +83,6 @@ impl fmt::Display for KeyMaterialId {
     }
 }
 
-/// What a key is for. So far one kind of key is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyUsage {
-    /// `ENCRYPT_DECRYPT`.
-    EncryptDecrypt,
-}
-
-/// The kind of a key's material. So far one kind of key is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeySpec {
-    /// `SYMMETRIC_DEFAULT`: 256 bits for AES-256-GCM.
-    SymmetricDefault,
-}
-
 /// Where a key's material comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
@@ -162,24 +153,6 @@ pub struct AutomaticRotation {
     pub period_days: u16,
     /// When the next is due, milliseconds since the Unix epoch.
     pub next_unix_ms: u64,
-}
-
-impl KeyUsage {
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::EncryptDecrypt => "ENCRYPT_DECRYPT",
-        }
-    }
-}
-
-impl KeySpec {
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::SymmetricDefault => "SYMMETRIC_DEFAULT",
-        }
-    }
 }
 
 impl Origin {

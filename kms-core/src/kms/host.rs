@@ -75,8 +75,7 @@ impl Kms {
     pub fn reset_key_policy(&self, key_id: &str) -> Result<Arc<Entry>, KmsError> {
         let _change = self.changing();
         let entry = self.resolve(key_id)?;
-        let policy = Arc::new(KeyPolicy::default_of(&self.config.account));
-        let reset = Arc::new(Entry { key: entry.key.clone(), policy, backing: entry.backing.clone() });
+        let reset = Arc::new(entry.with_policy(KeyPolicy::default_of(&self.config.account)));
         self.put_entry(reset.clone(), None)?;
         self.config.audit.record(|| AuditEvent {
             time_unix_ms: self.now_unix_ms(),
@@ -102,6 +101,8 @@ impl Kms {
         let mut changes: Vec<Change> = vec![record::domain(root.id(), &root.wrap(DOMAIN_PURPOSE, &domain)?)];
         for entry in state.keys.values() {
             changes.extend(record::entry(entry, None, &domain));
+            let last = entry.last_use.get();
+            changes.extend(last.map(|last| record::last_use(entry.key.id, &last, &domain)));
         }
         changes.extend(state.grants.all().map(|grant| record::grant(grant, &domain)));
         changes.extend(state.aliases.iter().map(|(name, id)| record::alias(name, Some(*id), &domain)));

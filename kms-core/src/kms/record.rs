@@ -22,6 +22,8 @@ use super::{Entry, KeyPolicy, OpenError, State};
 use crate::crypto;
 use crate::grant::{Grant, GrantRecord};
 use crate::key::backing::{BackingKey, Made, MadeBy};
+use crate::key::material::Material;
+use crate::key::usage::{LastUse, Use};
 use crate::key::{
     AutomaticRotation, KeyManager, KeyMaterialId, KeySpec, KeyState, KeyUsage, KmsKey, KmsKeyId, Origin,
 };
@@ -53,6 +55,9 @@ struct KeyRecord {
     policy_pieces: u8,
     /// Automatic rotation: its period in days, and when the next is due.
     rotation: Option<(u16, u64)>,
+    /// Numbers of spec and usage, behind the record where it is not a symmetric key's.
+    #[serde(skip)]
+    kind: Option<(u8, u8)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -82,7 +87,7 @@ impl Stored {
                 (b"m", Some((&VERSION, value))) => {
                     stored.domain = Some(postcard::from_bytes(value).map_err(|_| CORRUPT)?);
                 }
-                ([b'k' | b'b' | b'p' | b'g' | b'a' | b'i' | b's', ..], Some((&VERSION, _))) => {
+                ([b'k' | b'b' | b'p' | b'g' | b'a' | b'i' | b's' | b'u', ..], Some((&VERSION, _))) => {
                     stored.entries.push((name, value));
                 }
                 _ => return Err(CORRUPT),
@@ -97,8 +102,8 @@ impl Stored {
 
     /// Unseals every record and unwraps every backing key.
     pub(super) fn open(self, domain: &Secret32) -> Result<State, OpenError> {
-        let mut keys = Vec::new();
         let (mut backing, mut policies) = (HashMap::new(), HashMap::new());
+        let (mut keys, mut used) = (HashMap::new(), HashMap::new());
         let mut state = State::default();
         for (name, value) in &self.entries {
             let (kind, rest) = name.split_first().ok_or(CORRUPT)?;
@@ -107,12 +112,14 @@ impl Stored {
             let id = |bytes: &[u8]| bytes.try_into().map(KmsKeyId::from_bytes).map_err(|_| CORRUPT);
             match kind {
                 b'k' => {
-                    keys.push((id(rest)?, postcard::from_bytes::<KeyRecord>(&value).map_err(|_| CORRUPT)?))
+                    keys.insert(id(rest)?, KeyRecord::decode(&value)?);
                 }
                 b'b' => {
                     let (key_id, number) = rest.split_last_chunk::<2>().ok_or(CORRUPT)?;
-                    let opened = open_backing(id(key_id)?, &value, domain)?;
-                    backing.insert((id(key_id)?, u16::from_be_bytes(*number)), Arc::new(opened));
+                    backing.insert((id(key_id)?, u16::from_be_bytes(*number)), value);
+                }
+                b'u' => {
+                    used.insert(id(rest)?, postcard::from_bytes(&value).map_err(|_| CORRUPT)?);
                 }
                 b'p' => {
                     let (number, key_id) = rest.split_last().ok_or(CORRUPT)?;
@@ -128,7 +135,8 @@ impl Stored {
                     state.aliases.insert(text()?, id(&value)?);
                 }
                 b'i' => {
-                    let secret = unwrap(KmsKeyId::from_bytes([0; 16]), &value, domain)?;
+                    let kind = (KeySpec::SymmetricDefault, KeyUsage::EncryptDecrypt);
+                    let secret = unwrap(KmsKeyId::from_bytes([0; 16]), kind, &value, domain)?;
                     state.internal.insert(text()?, Arc::new(secret));
                 }
                 b's' => {
@@ -138,9 +146,13 @@ impl Stored {
             }
         }
         for (id, record) in &keys {
-            let numbers = 0..record.backing_count;
-            let own = numbers.map(|number| backing.remove(&(*id, number)));
-            let own: Option<Vec<Arc<BackingKey>>> = own.collect();
+            let key = record.key(*id)?;
+            let mut own = Vec::new();
+            for number in 0..record.backing_count {
+                let value = backing.remove(&(*id, number));
+                let value = value.ok_or(OpenError::Corrupt("a backing key is missing"))?;
+                own.push(Arc::new(open_backing(&key, &value, domain)?));
+            }
             let mut text = Vec::new();
             for number in 0..record.policy_pieces {
                 let piece = policies.get(&(*id, number));
@@ -148,11 +160,8 @@ impl Stored {
             }
             let text = String::from_utf8(text).map_err(|_| OpenError::Corrupt("a policy is not text"))?;
             let policy = KeyPolicy::parse(text).map_err(|_| OpenError::Corrupt("a policy is malformed"))?;
-            let entry = Entry {
-                key: record.key(*id)?,
-                policy: Arc::new(policy),
-                backing: own.ok_or(OpenError::Corrupt("a backing key is missing"))?,
-            };
+            let last_use = Arc::new(LastUse::new(used.remove(id)));
+            let entry = Entry { key, policy: Arc::new(policy), backing: own, last_use };
             state.keys.insert(*id, Arc::new(entry));
         }
         Ok(state)
@@ -164,7 +173,7 @@ pub(super) fn entry(entry: &Entry, former: Option<&Entry>, domain: &Secret32) ->
     let id = entry.key.id;
     let pieces: Vec<&[u8]> = entry.policy.text.as_bytes().chunks(POLICY_PIECE_LEN).collect();
     let record = KeyRecord::of(&entry.key, entry.backing.len() as u16, pieces.len() as u8);
-    let mut changes = vec![put(b'k', id.as_bytes(), &encode(&record), domain)];
+    let mut changes = vec![put(b'k', id.as_bytes(), &record.encoded(), domain)];
     for (number, backing) in (0u16..).zip(&entry.backing) {
         let was = former.and_then(|former| former.backing.get(usize::from(number)));
         if was.is_none_or(|was| !Arc::ptr_eq(was, backing)) {
@@ -192,7 +201,7 @@ pub(super) fn forget(entry: &Entry, grants: &[Arc<Grant>], aliases: &[String]) -
     let id = entry.key.id;
     let name = |kind: u8, rest: &[u8]| ([&[kind][..], id.as_bytes(), rest].concat(), None);
     let pieces = pieces_of(&entry.policy);
-    let mut changes = vec![name(b'k', &[])];
+    let mut changes = vec![name(b'k', &[]), name(b'u', &[])];
     changes.extend((0..entry.backing.len() as u16).map(|number| name(b'b', &number.to_be_bytes())));
     changes.extend((0..pieces).map(|number| name(b'p', &[number])));
     changes.extend(grants.iter().map(|grant| name(b'g', &grant.id.0)));
@@ -233,6 +242,11 @@ pub(super) fn internal(purpose: &str, backing: &BackingKey, domain: &Secret32) -
     put(b'i', purpose.as_bytes(), &wrapped.unwrap_or_default(), domain)
 }
 
+/// The last use of a key.
+pub(super) fn last_use(key_id: KmsKeyId, last: &Use, domain: &Secret32) -> Change {
+    put(b'u', key_id.as_bytes(), &encode(last), domain)
+}
+
 pub(super) fn secret(purpose: &str, wrapped: &[u8], domain: &Secret32) -> Change {
     put(b's', purpose.as_bytes(), wrapped, domain)
 }
@@ -258,16 +272,34 @@ impl KeyRecord {
             backing_count,
             policy_pieces,
             rotation: key.rotation.map(|rotation| (rotation.period_days, rotation.next_unix_ms)),
+            kind: (key.spec != KeySpec::SymmetricDefault).then(|| (key.spec.number(), key.usage.number())),
         }
     }
 
+    fn encoded(&self) -> Vec<u8> {
+        let mut bytes = encode(self);
+        bytes.extend(self.kind.map(|kind| encode(&kind)).unwrap_or_default());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, OpenError> {
+        let (record, rest) = postcard::take_from_bytes::<Self>(bytes).map_err(|_| CORRUPT)?;
+        let kind = (!rest.is_empty()).then(|| postcard::from_bytes(rest)).transpose();
+        Ok(Self { kind: kind.map_err(|_| CORRUPT)?, ..record })
+    }
+
     fn key(&self, id: KmsKeyId) -> Result<KmsKey, OpenError> {
+        let unknown = OpenError::Corrupt("a key is of no known kind");
+        let (spec, usage) = match self.kind {
+            None => (KeySpec::SymmetricDefault, KeyUsage::EncryptDecrypt),
+            Some((spec, usage)) => KeySpec::of_number(spec).zip(KeyUsage::of_number(usage)).ok_or(unknown)?,
+        };
         Ok(KmsKey {
             id,
             created_unix_ms: self.created_unix_ms,
             description: self.description.clone(),
-            usage: KeyUsage::EncryptDecrypt,
-            spec: KeySpec::SymmetricDefault,
+            usage,
+            spec,
             origin: if self.external { Origin::External } else { Origin::AwsKms },
             manager: if self.aws_managed { KeyManager::Aws } else { KeyManager::Customer },
             state: match self.state {
@@ -306,7 +338,7 @@ impl BackingRecord {
     }
 }
 
-fn open_backing(key_id: KmsKeyId, value: &[u8], domain: &Secret32) -> Result<BackingKey, OpenError> {
+fn open_backing(key: &KmsKey, value: &[u8], domain: &Secret32) -> Result<BackingKey, OpenError> {
     let record: BackingRecord = postcard::from_bytes(value).map_err(|_| CORRUPT)?;
     let by = match record.by {
         0 => MadeBy::Creation,
@@ -326,24 +358,30 @@ fn open_backing(key_id: KmsKeyId, value: &[u8], domain: &Secret32) -> Result<Bac
         None => Ok(BackingKey::without_material(material, made)),
         Some(wrapped) => {
             let wrapped = [&record.material[..], &wrapped].concat();
-            Ok(unwrap(key_id, &wrapped, domain)?.remade(made))
+            Ok(unwrap(key.id, (key.spec, key.usage), &wrapped, domain)?.remade(made))
         }
     }
 }
 
 /// A backing key's secret, bound to key and material.
-fn wrap(key_id: KmsKeyId, material: &KeyMaterialId, secret: &Secret32, domain: &Secret32) -> Vec<u8> {
-    crypto::seal(domain, WRAP_LABEL, secret.expose(), &binding(key_id, material))
+fn wrap(key_id: KmsKeyId, id: &KeyMaterialId, material: &Material, domain: &Secret32) -> Vec<u8> {
+    crypto::seal(domain, WRAP_LABEL, material.bytes(), &binding(key_id, id))
 }
 
 /// From the material id and what [`wrap`] made.
-fn unwrap(key_id: KmsKeyId, wrapped: &[u8], domain: &Secret32) -> Result<BackingKey, OpenError> {
+fn unwrap(
+    key_id: KmsKeyId,
+    (spec, usage): (KeySpec, KeyUsage),
+    wrapped: &[u8],
+    domain: &Secret32,
+) -> Result<BackingKey, OpenError> {
     const CORRUPT: OpenError = OpenError::Corrupt("a wrapped backing key does not open");
-    let (material, sealed) = wrapped.split_first_chunk::<32>().ok_or(CORRUPT)?;
-    let material = KeyMaterialId::from_bytes(*material);
-    let secret = crypto::open_32(domain, WRAP_LABEL, sealed, &binding(key_id, &material)).ok_or(CORRUPT)?;
-    let backing = BackingKey::new(key_id, secret, Made::default());
-    if backing.id == material { Ok(backing) } else { Err(CORRUPT) }
+    let (id, sealed) = wrapped.split_first_chunk::<32>().ok_or(CORRUPT)?;
+    let id = KeyMaterialId::from_bytes(*id);
+    let bytes = crypto::open(domain, WRAP_LABEL, sealed, 0, &binding(key_id, &id)).ok_or(CORRUPT)?;
+    let material = Material::parse(spec, usage, bytes).ok_or(CORRUPT)?;
+    let backing = BackingKey::of(key_id, material, Made::default());
+    if backing.id == id { Ok(backing) } else { Err(CORRUPT) }
 }
 
 fn binding(key_id: KmsKeyId, material: &KeyMaterialId) -> Vec<u8> {

@@ -5,6 +5,7 @@ use crate::clock::DAY_MS;
 use crate::ops::CreateKey;
 use crate::store::MemoryStore;
 
+mod asymmetric;
 mod grants;
 mod host;
 mod life;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::error::KmsError;
 use crate::key::backing::{BackingKey, Made};
+use crate::key::material::Material;
 use crate::key::{KeyManager, KeySpec, KeyState, KeyUsage, KmsKey, KmsKeyId, Origin};
 use crate::kms::{Caller, Entry, KeyPolicy, Kms};
 use crate::ops::keys::check_description;
 use crate::ops::tags::check_tags;
-use crate::secret::Secret32;
 
 /// What CreateKey takes.
 #[derive(Debug, Clone, Default)]
@@ -22,16 +22,22 @@ pub struct CreateKey {
     pub policy: Option<String>,
     /// Where the key's material comes from.
     pub origin: Option<Origin>,
+    /// The kind of its material; by default a symmetric key's.
+    pub spec: Option<KeySpec>,
+    /// What it is for; may be left out for a symmetric key.
+    pub usage: Option<KeyUsage>,
     /// Take a policy that its author could not change again.
     pub bypass_policy_lockout_safety_check: bool,
 }
 
 impl Kms {
-    /// `CreateKey`: a symmetric key, with material of our own unless it is to be imported.
+    /// `CreateKey`, with material of our own unless it is to be imported.
     pub fn create_key(&self, caller: &Caller, request: CreateKey) -> Result<Arc<Entry>, KmsError> {
         self.authorize_account(caller, "kms:CreateKey")?;
         check_description(&request.description)?;
         check_tags(&request.tags)?;
+        let spec = request.spec.unwrap_or(KeySpec::SymmetricDefault);
+        let usage = usage_of(spec, request.usage)?;
         let id = KmsKeyId::random();
         let policy = match request.policy {
             None => KeyPolicy::default_of(&self.config.account),
@@ -43,8 +49,9 @@ impl Kms {
                 policy
             }
         };
-        let mut key = KmsKey { description: request.description, tags: request.tags, ..self.new_key(id) };
-        key.origin = request.origin.unwrap_or(Origin::AwsKms);
+        let (description, tags) = (request.description, request.tags);
+        let origin = request.origin.unwrap_or(Origin::AwsKms);
+        let key = KmsKey { description, tags, spec, usage, origin, ..self.new_key(id) };
         self.insert_key(key, policy, None)
     }
 
@@ -75,15 +82,47 @@ impl Kms {
     ) -> Result<Arc<Entry>, KmsError> {
         if key.origin == Origin::External {
             key.state = KeyState::PendingImport;
-            let entry = Arc::new(Entry { key, policy: Arc::new(policy), backing: Vec::new() });
-            self.put_entry(entry.clone(), alias)?;
-            return Ok(entry);
+            return self.put_new(key, policy, Vec::new(), alias);
         }
         let made = Made { at_unix_ms: key.created_unix_ms, ..Made::default() };
-        let backing = Arc::new(BackingKey::new(key.id, Secret32::random(), made));
+        let material = Material::generate(key.spec, key.usage)
+            .ok_or_else(|| KmsError::Internal("key material could not be made".to_owned()))?;
+        let backing = Arc::new(BackingKey::of(key.id, material, made));
         key.current_material = Some(backing.id);
-        let entry = Arc::new(Entry { key, policy: Arc::new(policy), backing: vec![backing] });
+        self.put_new(key, policy, vec![backing], alias)
+    }
+
+    fn put_new(
+        &self,
+        key: KmsKey,
+        policy: KeyPolicy,
+        backing: Vec<Arc<BackingKey>>,
+        alias: Option<&str>,
+    ) -> Result<Arc<Entry>, KmsError> {
+        let entry = Arc::new(Entry { key, policy: Arc::new(policy), backing, last_use: Arc::default() });
         self.put_entry(entry.clone(), alias)?;
         Ok(entry)
+    }
+}
+
+/// What a key of this kind is for.
+fn usage_of(spec: KeySpec, asked: Option<KeyUsage>) -> Result<KeyUsage, KmsError> {
+    let usage = match (asked, spec) {
+        (Some(usage), _) => usage,
+        (None, KeySpec::SymmetricDefault) => KeyUsage::EncryptDecrypt,
+        (None, _) => {
+            return Err(KmsError::Validation(
+                "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."
+                    .to_owned(),
+            ));
+        }
+    };
+    match spec.usages().contains(&usage) {
+        true => Ok(usage),
+        false => Err(KmsError::Validation(format!(
+            "KeyUsage {} is not compatible with KeySpec {}",
+            usage.name(),
+            spec.name()
+        ))),
     }
 }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use crate::context::EncryptionContext;
 use crate::crypto::blob;
 use crate::error::KmsError;
+use crate::key::KeyMaterialId;
+use crate::key::spec::{KeySpec, KeyUsage};
 use crate::key::state::Needs;
 use crate::kms::{Caller, DataKey, Decrypted, Entry, Kms};
+use crate::ops::asymmetric::pair_of;
 use crate::secret::SecretBytes;
 
 /// What Encrypt answers.
@@ -18,6 +21,20 @@ pub struct Encrypted {
     pub key_arn: String,
 }
 
+/// `EncryptionAlgorithm` of symmetric keys, the default of every request.
+pub const SYMMETRIC_DEFAULT: &str = "SYMMETRIC_DEFAULT";
+
+/// A side of ReEncrypt.
+#[derive(Debug, Clone, Copy)]
+pub struct Side<'s> {
+    /// Key id, key ARN, `alias/name` or alias ARN; may be left out for the source, if its key is symmetric.
+    pub key_id: Option<&'s str>,
+    /// The encryption context.
+    pub context: &'s EncryptionContext,
+    /// `EncryptionAlgorithm`, in AWS's name.
+    pub algorithm: &'s str,
+}
+
 /// What ReEncrypt answers.
 #[derive(Debug)]
 pub struct ReEncrypted {
@@ -25,12 +42,12 @@ pub struct ReEncrypted {
     pub ciphertext_blob: Vec<u8>,
     /// ARN of the source key.
     pub source_key_arn: String,
-    /// Backing key of the source.
-    pub source_key_material_id: String,
+    /// Backing key of the source, where that is symmetric.
+    pub source_key_material_id: Option<String>,
     /// ARN of the destination key.
     pub key_arn: String,
-    /// Backing key of the destination.
-    pub destination_key_material_id: String,
+    /// Backing key of the destination, where that is symmetric.
+    pub destination_key_material_id: Option<String>,
 }
 
 /// The longest data key, in bytes.
@@ -63,16 +80,15 @@ impl Kms {
         }
         let entry = self.usable(caller, action, key_id, context)?;
         caller.stop_if_dry()?;
-        let mut plaintext = vec![0; len];
-        getrandom::fill(&mut plaintext).expect("the operating system gives random bytes");
-        let plaintext = SecretBytes::new(plaintext);
+        let plaintext = SecretBytes::random(len);
         let backing = entry.current()?;
         let ciphertext_blob = blob::seal(entry.key.id, backing, plaintext.expose(), context)?;
         let key_material_id = backing.id.to_string();
+        self.used(caller, &entry, action);
         Ok(DataKey { plaintext, ciphertext_blob, key_arn: self.arn(entry.key.id), key_material_id })
     }
 
-    /// `Encrypt`.
+    /// `Encrypt` under a symmetric key.
     pub fn encrypt(
         &self,
         caller: &Caller,
@@ -80,18 +96,30 @@ impl Kms {
         plaintext: &[u8],
         context: &EncryptionContext,
     ) -> Result<Encrypted, KmsError> {
+        let side = Side { key_id: Some(key_id), context, algorithm: SYMMETRIC_DEFAULT };
+        self.encrypt_by(caller, side, plaintext)
+    }
+
+    /// `Encrypt`, by any algorithm.
+    pub fn encrypt_by(
+        &self,
+        caller: &Caller,
+        side: Side<'_>,
+        plaintext: &[u8],
+    ) -> Result<Encrypted, KmsError> {
         if !(1..=blob::MAX_PLAINTEXT_LEN).contains(&plaintext.len()) {
             return Err(KmsError::Validation(
                 "1 validation error detected: Value at 'plaintext' failed to satisfy constraint: Member must have length between 1 and 4096".to_owned(),
             ));
         }
-        let entry = self.usable(caller, "kms:Encrypt", key_id, context)?;
+        let entry = self.usable_by(caller, "kms:Encrypt", side, &[])?;
         caller.stop_if_dry()?;
-        let ciphertext_blob = blob::seal(entry.key.id, entry.current()?, plaintext, context)?;
+        let ciphertext_blob = seal_by(&entry, side, plaintext)?;
+        self.used(caller, &entry, "Encrypt");
         Ok(Encrypted { ciphertext_blob, key_arn: self.arn(entry.key.id) })
     }
 
-    /// `Decrypt`; `key_id` narrows to one key when given.
+    /// `Decrypt` of a symmetric key's ciphertext; `key_id` narrows to one key when given.
     pub fn decrypt(
         &self,
         caller: &Caller,
@@ -99,43 +127,54 @@ impl Kms {
         ciphertext_blob: &[u8],
         context: &EncryptionContext,
     ) -> Result<Decrypted, KmsError> {
-        let opened = self.decrypt_for(caller, "kms:Decrypt", (key_id, &[]), ciphertext_blob, context)?;
+        self.decrypt_by(caller, Side { key_id, context, algorithm: SYMMETRIC_DEFAULT }, ciphertext_blob)
+    }
+
+    /// `Decrypt`, by any algorithm.
+    pub fn decrypt_by(
+        &self,
+        caller: &Caller,
+        side: Side<'_>,
+        ciphertext_blob: &[u8],
+    ) -> Result<Decrypted, KmsError> {
+        let (opened, entry) = self.decrypt_for(caller, "kms:Decrypt", side, &[], ciphertext_blob)?;
         caller.stop_if_dry()?;
+        self.used(caller, &entry, "Decrypt");
         Ok(opened)
     }
 
     /// `ReEncrypt`.
-    #[allow(clippy::too_many_arguments)]
     pub fn re_encrypt(
         &self,
         caller: &Caller,
-        source_key_id: Option<&str>,
+        source: Side<'_>,
         ciphertext_blob: &[u8],
-        source_context: &EncryptionContext,
-        destination_key_id: &str,
-        destination_context: &EncryptionContext,
+        destination: Side<'_>,
     ) -> Result<ReEncrypted, KmsError> {
-        let destination = self.resolve(destination_key_id)?;
-        let same = blob::parse(ciphertext_blob).is_some_and(|header| header.key_id == destination.key.id);
+        let target = self.resolve(destination.key_id.unwrap_or_default())?;
+        let source_id = match source.key_id {
+            Some(id) => Some(self.resolve(id)?.key.id),
+            None => blob::parse(ciphertext_blob).map(|header| header.key_id),
+        };
+        let same = source_id == Some(target.key.id);
         let conditions = [("kms:reencryptonsamekey", vec![same.to_string()])];
-        let source = (source_key_id, &conditions[..]);
-        let opened =
-            self.decrypt_for(caller, "kms:ReEncryptFrom", source, ciphertext_blob, source_context)?;
-        let (id, context) = (destination_key_id, destination_context);
-        let entry = self.usable_with(caller, "kms:ReEncryptTo", id, context, &conditions)?;
+        let action = "kms:ReEncryptFrom";
+        let (opened, from) = self.decrypt_for(caller, action, source, &conditions, ciphertext_blob)?;
+        let entry = self.usable_by(caller, "kms:ReEncryptTo", destination, &conditions)?;
         caller.stop_if_dry()?;
-        let backing = entry.current()?;
+        let ciphertext_blob = seal_by(&entry, destination, opened.plaintext.expose())?;
+        self.used(caller, &from, action);
+        self.used(caller, &entry, action);
+        let is_symmetric = entry.key.spec == KeySpec::SymmetricDefault;
         Ok(ReEncrypted {
-            ciphertext_blob: blob::seal(
-                entry.key.id,
-                backing,
-                opened.plaintext.expose(),
-                destination_context,
-            )?,
+            ciphertext_blob,
             source_key_arn: opened.key_arn,
             source_key_material_id: opened.key_material_id,
             key_arn: self.arn(entry.key.id),
-            destination_key_material_id: backing.id.to_string(),
+            destination_key_material_id: match is_symmetric {
+                true => Some(entry.current()?.id.to_string()),
+                false => None,
+            },
         })
     }
 
@@ -147,21 +186,27 @@ impl Kms {
                 "1 validation error detected: Value '{len}' at 'numberOfBytes' failed to satisfy constraint: Member must have value between 1 and 1024"
             )));
         }
-        let mut bytes = vec![0; len];
-        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-        Ok(SecretBytes::new(bytes))
+        Ok(SecretBytes::random(len))
     }
 
     fn decrypt_for(
         &self,
         caller: &Caller,
         action: &str,
-        (key_id, conditions): (Option<&str>, &[(&str, Vec<String>)]),
+        side: Side<'_>,
+        conditions: &[(&str, Vec<String>)],
         ciphertext_blob: &[u8],
-        context: &EncryptionContext,
-    ) -> Result<Decrypted, KmsError> {
+    ) -> Result<(Decrypted, Arc<Entry>), KmsError> {
+        if side.algorithm != SYMMETRIC_DEFAULT {
+            // A ciphertext of a public key names nobody.
+            let entry = self.usable_by(caller, action, side, conditions)?;
+            let plaintext = pair_of(&entry)?.decrypt(side.algorithm, ciphertext_blob);
+            let plaintext = plaintext.ok_or(KmsError::InvalidCiphertext)?;
+            let key_arn = self.arn(entry.key.id);
+            return Ok((Decrypted { plaintext, key_arn, key_material_id: None }, entry));
+        }
         let header = blob::parse(ciphertext_blob).ok_or(KmsError::InvalidCiphertext)?;
-        let entry = match key_id {
+        let entry = match side.key_id {
             None => self.entry(header.key_id).ok_or_else(|| {
                 KmsError::AccessDenied(
                     "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.".to_owned(),
@@ -175,17 +220,13 @@ impl Kms {
                 named
             }
         };
-        let alias = key_id.and_then(request_alias);
-        let conditions: Vec<_> = conditions.iter().cloned().chain(alias).collect();
-        let circumstances = (context, &conditions[..]);
-        self.authorize_use(caller, action, &entry, circumstances, Some(header.material), || {
-            self.check_state(&entry, Needs::Enabled)
-        })?;
-        let arn = self.arn(entry.key.id);
+        self.authorize_side(caller, action, &entry, side, conditions, Some(header.material))?;
         let backing =
             entry.backing.iter().find(|b| b.id == header.material).ok_or(KmsError::InvalidCiphertext)?;
-        let plaintext = blob::open(backing, ciphertext_blob, context).ok_or(KmsError::InvalidCiphertext)?;
-        Ok(Decrypted { plaintext, key_arn: arn, key_material_id: backing.id.to_string() })
+        let plaintext =
+            blob::open(backing, ciphertext_blob, side.context).ok_or(KmsError::InvalidCiphertext)?;
+        let (key_arn, key_material_id) = (self.arn(entry.key.id), Some(backing.id.to_string()));
+        Ok((Decrypted { plaintext, key_arn, key_material_id }, entry))
     }
 
     /// A key that this caller may use for this action now.
@@ -200,7 +241,7 @@ impl Kms {
     }
 
     /// As [`Kms::usable`], with condition keys of the operation.
-    fn usable_with(
+    pub(crate) fn usable_with(
         &self,
         caller: &Caller,
         action: &str,
@@ -208,18 +249,70 @@ impl Kms {
         context: &EncryptionContext,
         conditions: &[(&str, Vec<String>)],
     ) -> Result<Arc<Entry>, KmsError> {
-        let entry = self.resolve(key_id)?;
-        let conditions: Vec<_> = conditions.iter().cloned().chain(request_alias(key_id)).collect();
-        let (circumstances, material) = ((context, &conditions[..]), entry.key.current_material);
-        self.authorize_use(caller, action, &entry, circumstances, material, || {
-            self.check_state(&entry, Needs::Enabled)
+        let side = Side { key_id: Some(key_id), context, algorithm: SYMMETRIC_DEFAULT };
+        self.usable_by(caller, action, side, conditions)
+    }
+
+    /// As [`Kms::usable_with`], by any algorithm of encryption.
+    fn usable_by(
+        &self,
+        caller: &Caller,
+        action: &str,
+        side: Side<'_>,
+        conditions: &[(&str, Vec<String>)],
+    ) -> Result<Arc<Entry>, KmsError> {
+        let key_id = side.key_id.ok_or_else(|| {
+            KmsError::Validation(
+                "1 validation error detected: Value null at 'keyId' failed to satisfy constraint: Member must not be null".to_owned(),
+            )
         })?;
+        if side.algorithm != SYMMETRIC_DEFAULT && !side.context.is_empty() {
+            return Err(KmsError::Validation(
+                "EncryptionContext is not supported for asymmetric encryption algorithms.".to_owned(),
+            ));
+        }
+        let entry = self.resolve(key_id)?;
+        let material = entry.key.current_material;
+        self.authorize_side(caller, action, &entry, side, conditions, material)?;
         Ok(entry)
+    }
+
+    fn authorize_side(
+        &self,
+        caller: &Caller,
+        action: &str,
+        entry: &Entry,
+        side: Side<'_>,
+        conditions: &[(&str, Vec<String>)],
+        material: Option<KeyMaterialId>,
+    ) -> Result<(), KmsError> {
+        let algorithm = ("kms:encryptionalgorithm", vec![side.algorithm.to_owned()]);
+        let alias = side.key_id.and_then(request_alias);
+        let conditions: Vec<_> = conditions.iter().cloned().chain([algorithm]).chain(alias).collect();
+        self.authorize_use(caller, action, entry, (side.context, &conditions), material, || {
+            self.check_state(entry, Needs::Enabled)?;
+            self.check_fit(entry, action, KeyUsage::EncryptDecrypt, side.algorithm)
+        })
+        .map(drop)
     }
 }
 
+/// Encrypts for a key that fits.
+fn seal_by(entry: &Entry, side: Side<'_>, plaintext: &[u8]) -> Result<Vec<u8>, KmsError> {
+    if side.algorithm == SYMMETRIC_DEFAULT {
+        return blob::seal(entry.key.id, entry.current()?, plaintext, side.context);
+    }
+    pair_of(entry)?.encrypt(side.algorithm, plaintext).ok_or_else(|| {
+        KmsError::Validation(format!(
+            "The plaintext is too long for algorithm {} and key spec {}.",
+            side.algorithm,
+            entry.key.spec.name()
+        ))
+    })
+}
+
 /// `kms:RequestAlias`, where the request names its key by alias.
-fn request_alias(key_id: &str) -> Option<(&'static str, Vec<String>)> {
+pub(super) fn request_alias(key_id: &str) -> Option<(&'static str, Vec<String>)> {
     let alias = &key_id[key_id.find("alias/")?..];
     Some(("kms:requestalias", vec![alias.to_owned()]))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::context::EncryptionContext;
 use crate::crypto;
 use crate::error::KmsError;
-use crate::grant::{Constraints, Grant, GrantId, MAX_GRANTS_PER_KEY, Terms, check_operations};
+use crate::grant::{Constraints, Grant, GrantId, MAX_GRANTS_PER_KEY, Terms, check_operations, check_terms};
 use crate::key::KmsKeyId;
 use crate::key::state::Needs;
 use crate::kms::{Caller, Kms};
@@ -76,6 +76,7 @@ impl Kms {
             constraints: request.constraints,
             issuing_account: format!("arn:aws:iam::{}:root", caller.account),
         };
+        check_terms(&terms, entry.key.spec, entry.key.usage)?;
         if parent.is_some_and(|parent| !parent.permits_child(&terms)) {
             return Err(KmsError::AccessDenied(format!(
                 "User: {} is not authorized to perform: kms:CreateGrant on resource: {arn} because its own grant does not reach as far",

@@ -8,8 +8,9 @@ use crate::crypto::import;
 pub use crate::crypto::import::WrappingAlgorithm;
 use crate::error::KmsError;
 use crate::key::backing::{BackingKey, Made, MadeBy, expiration_model};
+use crate::key::material::Material;
 use crate::key::state::Needs;
-use crate::key::{KeyMaterialId, KeyState, KmsKey, KmsKeyId, Origin};
+use crate::key::{KeyMaterialId, KeySpec, KeyState, KmsKey, KmsKeyId, Origin};
 use crate::kms::{Caller, Entry, Kms};
 
 /// What GetParametersForImport answers.
@@ -90,14 +91,16 @@ impl Kms {
         }
         let material = token.unwrap(&request.wrapped).ok_or(KmsError::InvalidCiphertext)?;
         let incorrect = |why: &str| KmsError::IncorrectKeyMaterial(why.to_owned());
-        let secret = material.to_32().ok_or_else(|| incorrect("The key material has not 256 bits."))?;
+        let material = Material::parse(entry.key.spec, entry.key.usage, material).ok_or_else(|| {
+            incorrect(&format!("The key material is not one of key spec {}.", entry.key.spec.name()))
+        })?;
         let mut made = Made {
             by: MadeBy::Creation,
             at_unix_ms: now,
             description: request.description,
             expires_unix_ms: request.expires_unix_ms,
         };
-        let mut fresh = BackingKey::new(entry.key.id, secret, Made::default());
+        let mut fresh = BackingKey::of(entry.key.id, material, Made::default());
         if request.material_id.is_some_and(|wanted| wanted != fresh.id.to_string()) {
             return Err(incorrect("The key material is not the one that KeyMaterialId names."));
         }
@@ -113,6 +116,9 @@ impl Kms {
                 backing[at] = Arc::new(fresh.remade(made));
             }
             (None, true) => {
+                if entry.key.spec != KeySpec::SymmetricDefault && !backing.is_empty() {
+                    return Err(incorrect("The key material is not the one that was imported first."));
+                }
                 if backing.iter().any(|b| b.made.by == MadeBy::Pending) {
                     return Err(KmsError::Conflict(
                         "There is imported key material already that is pending rotation.".to_owned(),

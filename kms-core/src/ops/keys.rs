@@ -137,7 +137,7 @@ impl Kms {
         key: KmsKey,
         backing: Vec<Arc<BackingKey>>,
     ) -> Result<Arc<Entry>, KmsError> {
-        let changed = Arc::new(Entry { key, policy: former.policy.clone(), backing });
+        let changed = Arc::new(Entry { backing, ..former.with_key(key) });
         self.put_entry(changed.clone(), None)?;
         Ok(changed)
     }

@@ -1,6 +1,7 @@
 //! The actions of KMS: names, checks, answers. <https://docs.aws.amazon.com/kms/latest/APIReference/API_Operations.html>
 
 mod aliases;
+mod asymmetric;
 mod create;
 mod data;
 mod grants;
@@ -9,10 +10,12 @@ mod keys;
 mod policies;
 mod rotation;
 mod tags;
+mod usage;
 
 pub use aliases::Alias;
+pub use asymmetric::{DataKeyPair, ToSign};
 pub use create::CreateKey;
-pub use data::{Encrypted, ReEncrypted};
+pub use data::{Encrypted, ReEncrypted, SYMMETRIC_DEFAULT, Side};
 pub use grants::CreateGrant;
 pub use import::{ImportKeyMaterial, ImportParameters, WrappingAlgorithm};
 pub use keys::Page;

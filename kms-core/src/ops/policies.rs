@@ -6,7 +6,7 @@ use crate::context::EncryptionContext;
 use crate::error::KmsError;
 use crate::key::KmsKey;
 use crate::key::state::Needs;
-use crate::kms::{Caller, Entry, KeyPolicy, Kms};
+use crate::kms::{Caller, KeyPolicy, Kms};
 
 /// The only name of a key policy.
 const DEFAULT: &str = "default";
@@ -51,9 +51,7 @@ impl Kms {
         if !bypass_policy_lockout_safety_check {
             self.refuse_lockout(caller, &entry.key, &policy)?;
         }
-        let changed =
-            Entry { key: entry.key.clone(), policy: Arc::new(policy), backing: entry.backing.clone() };
-        self.put_entry(Arc::new(changed), None)
+        self.put_entry(Arc::new(entry.with_policy(policy)), None)
     }
 
     /// `ListKeyPolicies`: there is one.

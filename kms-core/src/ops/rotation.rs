@@ -9,7 +9,7 @@ use crate::context::EncryptionContext;
 use crate::error::KmsError;
 use crate::key::backing::{BackingKey, Made, MadeBy};
 use crate::key::state::Needs;
-use crate::key::{AutomaticRotation, KeyManager, KeyState, KmsKey, KmsKeyId, Origin};
+use crate::key::{AutomaticRotation, KeyManager, KeySpec, KeyState, KmsKey, KmsKeyId, Origin};
 use crate::kms::{Caller, Entry, Kms};
 use crate::ops::Page;
 use crate::ops::keys::limit_of;
@@ -65,6 +65,7 @@ impl Kms {
             Needs::Enabled,
             &conditions,
         )?;
+        self.check_rotatable(&entry)?;
         let rotation = match entry.key.rotation {
             Some(rotation) if rotation.period_days == period_days => rotation,
             _ => AutomaticRotation { period_days, next_unix_ms: self.now_unix_ms() + days * DAY_MS },
@@ -122,6 +123,7 @@ impl Kms {
     pub fn rotate_key_on_demand(&self, caller: &Caller, key_id: &str) -> Result<Arc<Entry>, KmsError> {
         let _change = self.changing();
         let entry = self.changeable(caller, "kms:RotateKeyOnDemand", key_id, Needs::Enabled)?;
+        self.check_rotatable(&entry)?;
         if entry.key.on_demand_rotations >= MAX_ON_DEMAND_ROTATIONS {
             return Err(KmsError::LimitExceeded(
                 "The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations can be performed for this key.".to_owned(),
@@ -140,8 +142,8 @@ impl Kms {
         }
     }
 
-    /// Does what is due: rotations, the expiry of imported material, the deletion of keys whose waiting period is over. To be
-    /// called now and then.
+    /// Does what is due: rotations, the expiry of imported material, the deletion of keys whose waiting period is over; and
+    /// writes the last uses of keys. To be called now and then.
     pub fn run_scheduled_work(&self) -> Result<ScheduledWork, KmsError> {
         let mut done = ScheduledWork::default();
         for id in self.key_ids() {
@@ -149,6 +151,7 @@ impl Kms {
             done.expired += self.expire_material(id)?;
             done.deleted += usize::from(self.delete_if_due(id)?);
         }
+        self.write_last_uses()?;
         Ok(done)
     }
 
@@ -181,6 +184,18 @@ impl Kms {
                 let last = entry.backing.last().map_or(entry.key.created_unix_ms, |b| b.made.at_unix_ms);
                 Some(AutomaticRotation { period_days, next_unix_ms: last + u64::from(period_days) * DAY_MS })
             }
+        }
+    }
+
+    /// Is it a symmetric key? Others are not rotated.
+    fn check_rotatable(&self, entry: &Entry) -> Result<(), KmsError> {
+        match entry.key.spec {
+            KeySpec::SymmetricDefault => Ok(()),
+            spec => Err(KmsError::UnsupportedOperation(format!(
+                "{} key spec is {} which is not valid for this operation.",
+                self.arn(entry.key.id),
+                spec.name()
+            ))),
         }
     }
 

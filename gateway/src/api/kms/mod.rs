@@ -2,6 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/kms/latest/APIReference/Welcome.html>
 
+mod asymmetric;
 mod operations;
 mod wire;
 

@@ -9,33 +9,30 @@ use kms_core::grant::{Constraints, Grant};
 use kms_core::key::backing::{BackingKey, MadeBy, expiration_model};
 use kms_core::key::{KeyManager, Origin};
 use kms_core::kms::{Caller, Entry, Kms};
-use kms_core::ops::{CreateGrant, CreateKey, ImportKeyMaterial, Page, RotationStatus, WrappingAlgorithm};
+use kms_core::ops::{
+    CreateGrant, CreateKey, ImportKeyMaterial, Page, RotationStatus, SYMMETRIC_DEFAULT, Side,
+    WrappingAlgorithm,
+};
 use serde_json::{Value, json};
 
 use super::Refusal;
-use super::wire::{base64, bytes, context, flag, key_metadata, number, optional, required, texts, time};
+use super::asymmetric;
+use super::wire::{
+    base64, bytes, context, flag, key_metadata, not_one_of, number, optional, required, texts, time,
+};
 
-/// Operations of KMS's model that are not there yet, or will not be.
+/// Operations of KMS's model that are not there: of custom key stores, replicas, and key encapsulation.
 const NOT_HERE: &[&str] = &[
     "ConnectCustomKeyStore",
     "CreateCustomKeyStore",
     "Decapsulate",
     "DeleteCustomKeyStore",
-    "DeriveSharedSecret",
     "DescribeCustomKeyStores",
     "DisconnectCustomKeyStore",
     "Encapsulate",
-    "GenerateDataKeyPair",
-    "GenerateDataKeyPairWithoutPlaintext",
-    "GenerateMac",
-    "GetKeyLastUsage",
-    "GetPublicKey",
     "ReplicateKey",
-    "Sign",
     "UpdateCustomKeyStore",
     "UpdatePrimaryRegion",
-    "Verify",
-    "VerifyMac",
 ];
 
 /// Parameters that change what an operation means and are not honoured yet.
@@ -45,12 +42,19 @@ const REFUSED_PARAMETERS: &[&str] = &["Recipient", "CustomKeyStoreId", "XksKeyId
 const DRY_RUNS: &[&str] = &[
     "CreateGrant",
     "Decrypt",
+    "DeriveSharedSecret",
     "Encrypt",
     "GenerateDataKey",
+    "GenerateDataKeyPair",
+    "GenerateDataKeyPairWithoutPlaintext",
     "GenerateDataKeyWithoutPlaintext",
+    "GenerateMac",
     "ReEncrypt",
     "RetireGrant",
     "RevokeGrant",
+    "Sign",
+    "Verify",
+    "VerifyMac",
 ];
 
 /// Operations of a few microseconds: they read memory and compute.
@@ -60,8 +64,10 @@ const SHORT: &[&str] = &[
     "Encrypt",
     "GenerateDataKey",
     "GenerateDataKeyWithoutPlaintext",
+    "GenerateMac",
     "GenerateRandom",
     "ReEncrypt",
+    "VerifyMac",
 ];
 
 /// May it wait for the medium, or compute for long? Then it must not run on a thread that serves requests.
@@ -88,6 +94,9 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
     kms.check_grant_tokens(&grant_tokens(request)?)?;
     let key_id = || required(request, "KeyId");
     let page = || Ok::<_, KmsError>((number(request, "Limit")?, optional(request, "Marker")?));
+    if let Some(answer) = asymmetric::run(kms, caller, operation, request) {
+        return Ok(answer?);
+    }
     Ok(match operation {
         "CreateKey" => json!({ "KeyMetadata": create_key(kms, caller, request)? }),
         "DescribeKey" => json!({ "KeyMetadata": key_metadata(kms, &*kms.describe_key(caller, key_id()?)?) }),
@@ -223,46 +232,61 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
             listed("Grants", page.rows.iter().map(|row| grant(kms, row)).collect(), &page)
         }
         "Encrypt" => {
-            refuse_asymmetric(request, "EncryptionAlgorithm")?;
             let plaintext = zeroize::Zeroizing::new(bytes(request, "Plaintext")?);
             let context = context(request, "EncryptionContext")?;
-            let encrypted = kms.encrypt(caller, key_id()?, &plaintext, &context)?;
+            let side = Side {
+                key_id: Some(key_id()?),
+                context: &context,
+                algorithm: algorithm(request, "EncryptionAlgorithm")?,
+            };
+            let encrypted = kms.encrypt_by(caller, side, &plaintext)?;
             json!({
                 "CiphertextBlob": base64(&encrypted.ciphertext_blob),
                 "KeyId": encrypted.key_arn,
-                "EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
+                "EncryptionAlgorithm": side.algorithm,
             })
         }
         "Decrypt" => {
-            refuse_asymmetric(request, "EncryptionAlgorithm")?;
             let blob = bytes(request, "CiphertextBlob")?;
             let context = context(request, "EncryptionContext")?;
-            let decrypted = kms.decrypt(caller, optional(request, "KeyId")?, &blob, &context)?;
-            json!({
+            let side = Side {
+                key_id: optional(request, "KeyId")?,
+                context: &context,
+                algorithm: algorithm(request, "EncryptionAlgorithm")?,
+            };
+            let decrypted = kms.decrypt_by(caller, side, &blob)?;
+            without_nulls(json!({
                 "Plaintext": base64(decrypted.plaintext.expose()),
                 "KeyId": decrypted.key_arn,
-                "EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
+                "EncryptionAlgorithm": side.algorithm,
                 "KeyMaterialId": decrypted.key_material_id,
-            })
+            }))
         }
         "ReEncrypt" => {
-            let moved = kms.re_encrypt(
-                caller,
-                optional(request, "SourceKeyId")?,
-                &bytes(request, "CiphertextBlob")?,
-                &context(request, "SourceEncryptionContext")?,
-                required(request, "DestinationKeyId")?,
-                &context(request, "DestinationEncryptionContext")?,
-            )?;
-            json!({
+            let contexts = (
+                context(request, "SourceEncryptionContext")?,
+                context(request, "DestinationEncryptionContext")?,
+            );
+            let source = Side {
+                key_id: optional(request, "SourceKeyId")?,
+                context: &contexts.0,
+                algorithm: algorithm(request, "SourceEncryptionAlgorithm")?,
+            };
+            let destination = Side {
+                key_id: Some(required(request, "DestinationKeyId")?),
+                context: &contexts.1,
+                algorithm: algorithm(request, "DestinationEncryptionAlgorithm")?,
+            };
+            let moved = kms.re_encrypt(caller, source, &bytes(request, "CiphertextBlob")?, destination)?;
+            without_nulls(json!({
                 "CiphertextBlob": base64(&moved.ciphertext_blob),
                 "SourceKeyId": moved.source_key_arn,
                 "KeyId": moved.key_arn,
-                "SourceEncryptionAlgorithm": "SYMMETRIC_DEFAULT",
-                "DestinationEncryptionAlgorithm": "SYMMETRIC_DEFAULT",
+                "SourceEncryptionAlgorithm": source.algorithm,
+                "DestinationEncryptionAlgorithm": destination.algorithm,
                 "SourceKeyMaterialId": moved.source_key_material_id,
                 "DestinationKeyMaterialId": moved.destination_key_material_id,
-            })
+            }))
         }
         "GenerateDataKey" => data_key(kms, caller, request, true)?,
         "GenerateDataKeyWithoutPlaintext" => data_key(kms, caller, request, false)?,
@@ -284,15 +308,7 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
 }
 
 fn create_key(kms: &Kms, caller: &Caller, request: &Value) -> Result<Value, KmsError> {
-    for (name, only) in [
-        ("KeyUsage", "ENCRYPT_DECRYPT"),
-        ("KeySpec", "SYMMETRIC_DEFAULT"),
-        ("CustomerMasterKeySpec", "SYMMETRIC_DEFAULT"),
-    ] {
-        if let Some(given) = optional(request, name)?.filter(|given| *given != only) {
-            return Err(KmsError::UnsupportedOperation(format!("{name} {given} is not supported.")));
-        }
-    }
+    let (spec, usage) = asymmetric::kind(request)?;
     if flag(request, "MultiRegion")? {
         return Err(KmsError::UnsupportedOperation("Multi-Region keys are not supported.".to_owned()));
     }
@@ -309,6 +325,8 @@ fn create_key(kms: &Kms, caller: &Caller, request: &Value) -> Result<Value, KmsE
             description: optional(request, "Description")?.unwrap_or_default().to_owned(),
             tags: tags(request)?,
             origin: Some(origin),
+            spec,
+            usage,
             policy: optional(request, "Policy")?.map(str::to_owned),
             bypass_policy_lockout_safety_check: flag(request, "BypassPolicyLockoutSafetyCheck")?,
         },
@@ -347,13 +365,25 @@ fn data_key(kms: &Kms, caller: &Caller, request: &Value, with_plaintext: bool) -
     Ok(answer)
 }
 
-fn refuse_asymmetric(request: &Value, name: &str) -> Result<(), KmsError> {
-    match optional(request, name)? {
-        None | Some("SYMMETRIC_DEFAULT") => Ok(()),
-        Some(other) => {
-            Err(KmsError::InvalidKeyUsage(format!("The algorithm {other} does not fit a symmetric key.")))
+/// An algorithm of encryption; the symmetric one where none is named.
+fn algorithm<'r>(request: &'r Value, name: &str) -> Result<&'r str, KmsError> {
+    const ALL: [&str; 4] = [SYMMETRIC_DEFAULT, "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE"];
+    let algorithm = optional(request, name)?.unwrap_or(SYMMETRIC_DEFAULT);
+    match ALL.contains(&algorithm) {
+        true => Ok(algorithm),
+        false => {
+            let field = name[..1].to_ascii_lowercase() + &name[1..];
+            Err(not_one_of(algorithm, &field, &ALL.join(", ")))
         }
     }
+}
+
+/// Without the fields that have no value.
+fn without_nulls(mut answer: Value) -> Value {
+    if let Value::Object(fields) = &mut answer {
+        fields.retain(|_, value| !value.is_null());
+    }
+    answer
 }
 
 /// `Tags`.
@@ -548,12 +578,6 @@ fn import(request: &Value) -> Result<ImportKeyMaterial, KmsError> {
         description: optional(request, "KeyMaterialDescription")?.map(str::to_owned),
         material_id: optional(request, "KeyMaterialId")?.map(str::to_owned),
     })
-}
-
-fn not_one_of(value: &str, field: &str, all: &str) -> KmsError {
-    KmsError::Validation(format!(
-        "1 validation error detected: Value '{value}' at '{field}' failed to satisfy constraint: Member must satisfy enum value set: [{all}]"
-    ))
 }
 
 fn listed<T>(name: &str, rows: Vec<Value>, page: &Page<T>) -> Value {

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use kms_core::context::EncryptionContext;
 use kms_core::error::KmsError;
 use kms_core::key::backing::expiration_model;
-use kms_core::key::{KeyManager, KeyState, Origin};
+use kms_core::key::{KeyManager, KeySpec, KeyState, KeyUsage, Origin};
 use kms_core::kms::{Entry, Kms};
 use serde_json::{Value, json};
 
@@ -105,9 +105,9 @@ pub(super) fn key_metadata(kms: &Kms, entry: &Entry) -> Value {
         "KeyManager": key.manager.name(),
         "CustomerMasterKeySpec": key.spec.name(),
         "KeySpec": key.spec.name(),
-        "EncryptionAlgorithms": ["SYMMETRIC_DEFAULT"],
         "MultiRegion": false,
     });
+    algorithms(entry, &mut metadata);
     if let KeyState::PendingDeletion { deletion_unix_ms } = key.state {
         metadata["DeletionDate"] = time(deletion_unix_ms);
     }
@@ -118,8 +118,29 @@ pub(super) fn key_metadata(kms: &Kms, entry: &Entry) -> Value {
             metadata["ValidTo"] = time(at);
         }
     }
-    if let Some(material) = key.current_material.filter(|_| key.manager == KeyManager::Customer) {
+    if let Some(material) = key
+        .current_material
+        .filter(|_| key.manager == KeyManager::Customer && key.spec == KeySpec::SymmetricDefault)
+    {
         metadata["CurrentKeyMaterialId"] = json!(material.to_string());
     }
     metadata
+}
+
+/// Puts the key's algorithms under the name that its usage has for them.
+pub(super) fn algorithms(entry: &Entry, answer: &mut Value) {
+    let name = match entry.key.usage {
+        KeyUsage::EncryptDecrypt => "EncryptionAlgorithms",
+        KeyUsage::SignVerify => "SigningAlgorithms",
+        KeyUsage::GenerateVerifyMac => "MacAlgorithms",
+        KeyUsage::KeyAgreement => "KeyAgreementAlgorithms",
+    };
+    answer[name] = json!(entry.key.spec.algorithms(entry.key.usage));
+}
+
+/// A value that is none of those there are.
+pub(super) fn not_one_of(value: &str, field: &str, all: &str) -> KmsError {
+    KmsError::Validation(format!(
+        "1 validation error detected: Value '{value}' at '{field}' failed to satisfy constraint: Member must satisfy enum value set: [{all}]"
+    ))
 }

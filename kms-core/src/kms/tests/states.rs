@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::key::{KeyState, Origin};
-use crate::ops::{CreateGrant, ImportKeyMaterial, WrappingAlgorithm};
+use crate::ops::{CreateGrant, ImportKeyMaterial, SYMMETRIC_DEFAULT, Side, WrappingAlgorithm};
 
 /// What an operation answers: by the number of the note in AWS's table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +159,10 @@ fn ciphertexts_in_every_state() {
             _ => Some("KMSInvalidStateException"),
         };
         let decrypted = kms.decrypt(&caller, None, &blob, &context("a")).map(drop);
-        let moved = kms.re_encrypt(&caller, None, &blob, &context("a"), &other, &context("b")).map(drop);
+        let (a, b) = (context("a"), context("b"));
+        let from = Side { key_id: None, context: &a, algorithm: SYMMETRIC_DEFAULT };
+        let to = Side { key_id: Some(&other), context: &b, ..from };
+        let moved = kms.re_encrypt(&caller, from, &blob, to).map(drop);
         for found in [decrypted, moved] {
             assert_eq!(found.err().map(|error| error.name()), name, "state {state}");
         }

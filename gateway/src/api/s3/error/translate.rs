@@ -280,7 +280,8 @@ impl From<KmsError> for S3Error {
             KmsError::IncorrectKeyMaterial(_) => Code::KmsIncorrectKeyMaterial,
             KmsError::UnsupportedOperation(_) => Code::KmsUnsupportedOperation,
             KmsError::DryRun => Code::KmsDryRun,
-            KmsError::Internal(_) => Code::KmsInternal,
+            // S3 signs nothing.
+            KmsError::InvalidSignature | KmsError::InvalidMac | KmsError::Internal(_) => Code::KmsInternal,
         };
         let message = error.to_string();
         let answer = Self::new(code).source(error);

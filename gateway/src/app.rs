@@ -117,6 +117,8 @@ pub struct Stores {
     pub kms: Arc<Kms>,
     /// What seals catalog values and blob trailers.
     pub metadata_key: Arc<MetadataKey>,
+    /// What the key store is rooted in.
+    pub root: Arc<FileRoot>,
     /// Let go last.
     folder: DataFolder,
 }
@@ -142,7 +144,8 @@ impl Stores {
             true => FileRoot::open(&config.root_key, &folder.path)?,
             false => FileRoot::open_or_create(&config.root_key, &folder.path)?,
         };
-        let kms = open_kms(config, &folder, Arc::new(root))?;
+        let root = Arc::new(root);
+        let kms = open_kms(config, &folder, root.clone())?;
         let metadata_key = Arc::new(MetadataKey::new(kms.metadata_key(METADATA_PURPOSE)?));
         let storage = StorageConfig::Local {
             folder: folder.path.clone(),
@@ -150,7 +153,7 @@ impl Stores {
             blobs: FsOptions { reserve_free: config.min_free_len, ..FsOptions::default() },
         };
         let storage = tokio::task::spawn_blocking(move || Storage::open(&storage)).await??;
-        Ok(Self { storage, kms: Arc::new(kms), metadata_key, folder })
+        Ok(Self { storage, kms: Arc::new(kms), metadata_key, root, folder })
     }
 
     /// Flushes and closes.

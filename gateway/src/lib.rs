@@ -3,6 +3,7 @@
 //! Modules point downward only: `cli` → `api`, `jobs` → `auth`, `authz`, `sse`, `transfer` → `iam`, `seal`, `http`, `observe`
 //! → the crates `storage` and `kms-core`.
 
+pub mod admin;
 pub mod api;
 pub mod app;
 pub mod auth;

@@ -24,6 +24,20 @@ fn run(script: &str, endpoint_of: fn(&Server) -> String) {
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
 }
 
+/// What a script prints that must succeed.
+fn run_python(server: &Server, script: &str) -> String {
+    let output = Command::new(python::programs().unwrap().join("python"))
+        .args(["-c", script])
+        .env("AWS_ENDPOINT_URL", &server.endpoint)
+        .env("AWS_DEFAULT_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 #[test]
 fn every_operation_with_boto3() {
     run("kms.py", |server| server.endpoint.clone());
@@ -65,16 +79,7 @@ except kms.exceptions.ClientError as error:
     assert error.response["Error"]["Code"] == "AccessDeniedException"
 print(key)
 "#;
-    let output = Command::new(python::programs().unwrap().join("python"))
-        .args(["-c", script])
-        .env("AWS_ENDPOINT_URL", &server.endpoint)
-        .env("AWS_DEFAULT_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
-        .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let key = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    let key = run_python(&server, script);
     assert_eq!(server.stop().unwrap(), Some(0));
 
     let text = std::fs::read_to_string(&log).unwrap();
@@ -118,4 +123,70 @@ print(key)
     assert!(run(&["kms", "rekey-root", "--new-root-key", new_root]).0);
     assert!(!run(&["kms", "status"]).0, "the former root key is refused");
     assert!(run(&["check", "--root-key", new_root]).0, "every object still opens");
+}
+
+/// What depends on a key, and moving it elsewhere: on the running gateway, and on the stopped one.
+#[test]
+fn objects_are_counted_and_moved_for_the_host() {
+    let mut server = Server::start().unwrap();
+    let keys = run_python(
+        &server,
+        r#"
+import boto3
+kms, s3 = boto3.client("kms"), boto3.client("s3")
+old, new = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+kms.create_alias(AliasName="alias/old", TargetKeyId=old)
+s3.create_bucket(Bucket="moving")
+s3.put_bucket_encryption(Bucket="moving", ServerSideEncryptionConfiguration={"Rules": [{"ApplyServerSideEncryptionByDefault":
+    {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "alias/old"}, "BucketKeyEnabled": True}]})
+s3.create_bucket(Bucket="other")
+for n in range(30):
+    s3.put_object(Bucket="moving", Key=f"bucket-key/{n}", Body=b"body" * n, Metadata={"n": str(n)})
+    s3.put_object(Bucket="other", Key=f"direct/{n}", Body=b"body" * n, ServerSideEncryption="aws:kms", SSEKMSKeyId=old, SSEKMSEncryptionContext="eyJhIjoiYiJ9")
+s3.put_object(Bucket="other", Key="dsse", Body=b"body", ServerSideEncryption="aws:kms:dsse", SSEKMSKeyId=old)
+s3.put_object(Bucket="other", Key="s3", Body=b"body")
+s3.create_multipart_upload(Bucket="moving", Key="upload")
+kms.rotate_key_on_demand(KeyId=old)
+print(old, new)
+"#,
+    );
+    let (old, new) = keys.split_once(' ').unwrap();
+    let run = |server: &Server, arguments: &[&str]| {
+        let output = server.command(arguments).unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        (output.status.success(), text)
+    };
+    let (_, counted) = run(&server, &["kms", "dependents", "alias/old"]);
+    for line in
+        ["objects  61 in 2 buckets", "uploads  1 under way", "buckets  1 with it", "s3://moving has it"]
+    {
+        assert!(counted.contains(line), "{counted}");
+    }
+    let (_, would) = run(&server, &["kms", "rewrap", old, "--dry-run"]);
+    assert!(would.contains("61 to be rewrapped, 0 were there already, 0 failed"), "{would}");
+    let (_, some) = run(&server, &["kms", "rewrap", old, "--bucket", "moving", "--rate", "1000"]);
+    assert!(some.contains("30 rewrapped, 0 were there already"), "{some}");
+    let (_, rest) = run(&server, &["kms", "rewrap", old]);
+    assert!(rest.contains("31 rewrapped, 30 were there already"), "{rest}");
+    let (may, refused) = run(&server, &["kms", "schedule-deletion", "alias/old"]);
+    assert!(!may && refused.contains("62 objects and uploads become unreadable"), "{refused}");
+
+    assert_eq!(server.stop().unwrap(), Some(0));
+    assert!(!server.data.join("admin.sock").exists());
+    let (_, moved) = run(&server, &["kms", "rewrap", old, "--to", new]);
+    assert!(moved.contains("61 rewrapped"), "{moved}");
+    server.restart().unwrap();
+    let (did, scheduled) = run(&server, &["kms", "schedule-deletion", "alias/old", "--days", "7", "--yes"]);
+    assert!(did && scheduled.contains("objects  0 in 0 buckets"), "{scheduled}");
+    let script = r#"
+import boto3
+s3 = boto3.client("s3")
+for n in range(30):
+    for bucket, key in [("moving", f"bucket-key/{n}"), ("other", f"direct/{n}")]:
+        found = s3.get_object(Bucket=bucket, Key=key)
+        assert found["Body"].read() == b"body" * n and found["SSEKMSKeyId"] == "NEW", found
+        assert found.get("BucketKeyEnabled", False) == (bucket == "moving"), found
+assert s3.get_object(Bucket="other", Key="dsse")["ServerSideEncryption"] == "aws:kms:dsse"
+"#;
+    run_python(&server, &script.replace("NEW", new));
 }

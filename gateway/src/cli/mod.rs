@@ -52,7 +52,7 @@ enum Command {
         #[command(subcommand)]
         proof: Proof,
     },
-    /// Ask and change the key store of a stopped gateway
+    /// Ask and change the key store, of a running gateway or a stopped one
     Kms {
         #[command(subcommand)]
         command: kms::KmsCommand,

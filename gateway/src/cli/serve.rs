@@ -10,6 +10,7 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::admin::{Host, socket};
 use crate::api::{self, Door};
 use crate::app::App;
 use crate::config::Config;
@@ -52,6 +53,10 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
     let kms_address = kms_listener.as_ref().map(TcpListener::local_addr).transpose()?;
     announce(&config, (address, kms_address), &app, &credentials, first_start)?;
 
+    let admin = tokio::spawn(socket::serve(socket::bind(&config.data)?, {
+        let (app, root) = (app.clone(), super::kms::root_text(&config, &*app.stores.root));
+        move || Host { kms: app.kms.clone(), app: Some(app.clone()), root: root.clone() }
+    }));
     let jobs = Jobs::start(app.clone(), config.reclaim_interval);
     let limits =
         Limits { max_connections: config.max_connections, shutdown_timeout: config.shutdown_timeout };
@@ -87,6 +92,9 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
         );
     }
     jobs.stop().await;
+    admin.abort();
+    let _ = admin.await;
+    let _ = std::fs::remove_file(socket::path(&config.data));
     match Arc::into_inner(app) {
         Some(app) => app.close().await?,
         // A request that did not end in time still holds the stores; what it acknowledged is durable all the same.

@@ -108,6 +108,11 @@ impl BucketKeys {
         Self { window, writing: Bounded::default(), reading: Bounded::default() }
     }
 
+    /// Remembers no key for writing any more.
+    pub(super) fn forget(&self) {
+        self.writing.0.lock().clear();
+    }
+
     /// The bucket-level key that new objects of this caller are wrapped under.
     pub(super) fn for_writing(
         &self,

@@ -106,6 +106,15 @@ pub struct EnvelopePlace<'a> {
     pub object: &'a ObjectKey,
 }
 
+/// The KMS key that an envelope depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependence {
+    /// Its ARN.
+    pub key_arn: String,
+    /// Is it under the key's current backing key?
+    pub is_newest: bool,
+}
+
 /// Why there is no ContentKey.
 #[derive(Debug, thiserror::Error)]
 pub enum SseError {
@@ -244,6 +253,21 @@ impl Sse {
             }
         };
         Ok(ContentKeys { layers })
+    }
+
+    /// The KMS key that an envelope depends on; `None`: it depends on none.
+    pub fn dependence(&self, envelope: &[u8]) -> Result<Option<Dependence>, SseError> {
+        let Envelope::Kms { key_arn, tier, .. } = Envelope::decode(envelope)? else { return Ok(None) };
+        let is_newest = match &tier {
+            KmsTier::Direct(data_keys) => data_keys.iter().all(|blob| self.kms.is_under_newest(blob)),
+            KmsTier::Bucket(epoch) => self.kms.is_under_newest(&epoch.ciphertext),
+        };
+        Ok(Some(Dependence { key_arn, is_newest }))
+    }
+
+    /// Makes a new bucket-level key for whatever is written next.
+    pub fn forget_bucket_keys(&self) {
+        self.bucket_keys.forget();
     }
 
     /// What an envelope tells without any key.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Caller, DOMAIN_PURPOSE, Entry, KeyPolicy, Kms, OpenError, ROOT_ID_FILE, record};
 use crate::audit::AuditEvent;
 use crate::context::EncryptionContext;
-use crate::crypto;
+use crate::crypto::{self, blob};
 use crate::error::KmsError;
 use crate::root::RootKey;
 use crate::secret::Secret32;
@@ -56,6 +56,12 @@ impl Kms {
     /// The key of an id, ARN, alias or alias ARN, whatever its policy says.
     pub fn find(&self, key_id: &str) -> Result<Arc<Entry>, KmsError> {
         self.resolve(key_id)
+    }
+
+    /// Is this ciphertext of ours under its key's current backing key?
+    pub fn is_under_newest(&self, ciphertext_blob: &[u8]) -> bool {
+        let entry = blob::parse(ciphertext_blob).and_then(|h| Some((self.entry(h.key_id)?, h.material)));
+        entry.is_some_and(|(entry, material)| entry.key.current_material == Some(material))
     }
 
     /// May this caller do this to this key, in this encryption context? `Ok` names the grant that allows it, where no policy does.

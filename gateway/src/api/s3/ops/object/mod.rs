@@ -7,6 +7,7 @@ mod delete_many;
 pub(super) mod found;
 mod get;
 mod put;
+pub mod rewrap;
 mod update_encryption;
 mod write;
 

@@ -1,15 +1,8 @@
 //! UpdateObjectEncryption.
 
-use std::collections::BTreeMap;
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use storage::catalog::Precondition;
-
-use super::copy::replace;
-use super::found;
+use super::{found, rewrap};
 use crate::api::s3::document;
-use crate::api::s3::error::{Code, S3Error};
+use crate::api::s3::error::S3Error;
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
 use crate::api::s3::wire::encryption;
@@ -29,8 +22,7 @@ pub async fn update_object_encryption(
     let (bucket, object) = (permit.bucket(), request.object()?);
     let found = found::find(app, bucket, object).await?;
     let context = match &found.sse {
-        SseInfo::S3 => BTreeMap::new(),
-        SseInfo::Kms { dsse: false, context_base64, .. } => given_context(context_base64.as_deref())?,
+        SseInfo::S3 | SseInfo::Kms { dsse: false, .. } => rewrap::given_context(&found.sse)?,
         SseInfo::Kms { .. } | SseInfo::Customer => {
             return Err(S3Error::invalid_request(
                 "The encryption type of this object can't be updated: only objects with SSE-S3 or SSE-KMS can.",
@@ -43,17 +35,6 @@ pub async fn update_object_encryption(
         bucket_key: wanted.bucket_key_enabled,
         dsse: false,
     };
-    let caller = request.kms_caller();
-    let keys = found.open(app, &request, bucket, object, None)?;
-    let mut record = found.record.clone();
-    record.envelope = app.sse.rewrap(&keys, &plan, found.place(bucket, object), &caller)?;
-    replace(app, bucket, object, &found, record, found.last_modified, &Precondition::default()).await?;
+    rewrap::put(app, bucket, object, &found, &plan, &request.kms_caller()).await?;
     Ok(response::empty())
-}
-
-/// The caller's encryption context as it was given when the object was written; it stays.
-fn given_context(base64: Option<&str>) -> Result<BTreeMap<String, String>, S3Error> {
-    let Some(base64) = base64 else { return Ok(BTreeMap::new()) };
-    let decoded = STANDARD.decode(base64).ok().and_then(|json| serde_json::from_slice(&json).ok());
-    decoded.ok_or_else(|| S3Error::new(Code::InternalError).source("a stored encryption context is corrupt"))
 }

@@ -1,0 +1,99 @@
+//! Questions about keys, and the one change that no policy can forbid.
+
+use kms_core::context::EncryptionContext;
+use kms_core::key::{KeyManager, KeyState};
+use kms_core::kms::{Caller, Kms};
+use storage::name::Timestamp;
+
+use super::{Host, Out, root_user};
+use crate::api::s3::wire::time::iso8601;
+
+pub(super) async fn status(host: &Host, out: &Out) -> anyhow::Result<bool> {
+    let counts = host.kms.counts();
+    out.line(format!("root key      {}", host.root)).await?;
+    for (what, count) in [
+        ("keys", counts.keys),
+        ("backing keys", counts.backing_keys),
+        ("grants", counts.grants),
+        ("aliases", counts.aliases),
+    ] {
+        out.line(format!("{what:12}  {count}")).await?;
+    }
+    out.line("every record was unsealed and every key unwrapped").await?;
+    out.line("without this root key nothing can be read: keep a copy of it away from the data").await?;
+    Ok(true)
+}
+
+pub(super) async fn list(kms: &Kms, out: &Out) -> anyhow::Result<bool> {
+    out.line(format!(
+        "{:36}  {:15}  {:8}  {:8}  {:17}  aliases",
+        "key", "state", "origin", "manager", "spec"
+    ))
+    .await?;
+    for (entry, aliases) in kms.entries() {
+        let key = &entry.key;
+        let (state, origin, manager) = (key.state.name(), key.origin.name(), key.manager.name());
+        let (id, spec, aliases) = (key.id.to_string(), key.spec.name(), aliases.join(" "));
+        out.line(format!("{id:36}  {state:15}  {origin:8}  {manager:8}  {spec:17}  {aliases}")).await?;
+    }
+    Ok(true)
+}
+
+pub(super) async fn describe(kms: &Kms, key: &str, out: &Out) -> anyhow::Result<bool> {
+    let entry = kms.find(key)?;
+    let key = &entry.key;
+    out.line(format!("key           {}", kms.arn(key.id))).await?;
+    out.line(format!("kind          {}, {}", key.spec.name(), key.usage.name())).await?;
+    out.line(format!("state         {}", key.state.name())).await?;
+    if let KeyState::PendingDeletion { deletion_unix_ms } = key.state {
+        out.line(format!("deletion      {}", iso8601(Timestamp(deletion_unix_ms)))).await?;
+    }
+    out.line(format!("manager       {}, origin {}", key.manager.name(), key.origin.name())).await?;
+    out.line(format!("description   {}", key.description)).await?;
+    let rotation = match key.rotation {
+        Some(rotation) => format!("every {} days", rotation.period_days),
+        None if key.manager == KeyManager::Aws => "by the gateway".to_owned(),
+        None => "none".to_owned(),
+    };
+    out.line(format!("rotation      {rotation}")).await?;
+    out.line(format!("backing keys  {}", entry.backing().len())).await?;
+    out.line(format!("policy        {}", entry.policy.text)).await?;
+    Ok(true)
+}
+
+/// Who wants to do what.
+pub(super) struct Question {
+    pub(super) principal: String,
+    pub(super) action: String,
+    pub(super) context: Vec<String>,
+    pub(super) via: Option<String>,
+}
+
+pub(super) async fn who_can(kms: &Kms, key: &str, asked: Question, out: &Out) -> anyhow::Result<bool> {
+    let pairs = asked.context.iter().map(|pair| {
+        let (name, value) =
+            pair.split_once('=').ok_or_else(|| anyhow::anyhow!("{pair} is not NAME=VALUE"))?;
+        Ok((name.to_owned(), value.to_owned()))
+    });
+    let context: EncryptionContext = pairs.collect::<anyhow::Result<_>>()?;
+    let account = asked.principal.split(':').nth(4).unwrap_or_default().to_owned();
+    let caller =
+        Caller { arn: asked.principal, account, via_service: asked.via, ..root_user(kms, "who-can") };
+    match kms.explain(&caller, &asked.action, key, &context) {
+        Ok(None) => out.line("yes: the key policy allows it").await?,
+        Ok(Some(grant)) => out.line(format!("yes: grant {grant} allows it")).await?,
+        Err(error) => {
+            out.line(format!("no: {error}")).await?;
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+pub(super) async fn reset_policy(host: &Host, key: String, out: &Out) -> anyhow::Result<bool> {
+    let kms = host.kms.clone();
+    let entry = tokio::task::spawn_blocking(move || kms.reset_key_policy(&key)).await??;
+    let arn = host.kms.arn(entry.key.id);
+    out.line(format!("{arn} has the default policy again: the account decides")).await?;
+    Ok(true)
+}

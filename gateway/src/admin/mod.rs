@@ -1,0 +1,197 @@
+//! What the host's administrator asks and does, on a running gateway through its admin socket, or on a stopped one.
+
+mod keys;
+mod objects;
+pub mod socket;
+
+use std::sync::Arc;
+
+use clap::Subcommand;
+use kms_core::kms::{Caller, Kms};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::app::App;
+
+/// A command for whoever has the key store open.
+#[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
+pub enum AdminCommand {
+    /// What the key store holds and which root key it needs; everything in it is unsealed to tell this
+    Status,
+    /// The same as status: a store in which anything does not open is refused
+    VerifyStore,
+    /// All keys
+    List,
+    /// One key, with its policy
+    Describe {
+        /// Id, ARN, alias or alias ARN
+        key: String,
+    },
+    /// Tell whether a principal may do something to a key, and why
+    WhoCan {
+        /// Id, ARN, alias or alias ARN
+        key: String,
+        /// The principal's ARN
+        #[arg(long, value_name = "ARN")]
+        principal: String,
+        /// The action
+        #[arg(long, value_name = "ACTION", default_value = "kms:Decrypt")]
+        action: String,
+        /// A pair of the encryption context, as NAME=VALUE; may be repeated
+        #[arg(long = "context", value_name = "NAME=VALUE")]
+        context: Vec<String>,
+        /// Through this service, such as s3.us-east-1.amazonaws.com
+        #[arg(long, value_name = "SERVICE")]
+        via: Option<String>,
+    },
+    /// Give a key that nobody can administer any more the default policy
+    ResetKeyPolicy {
+        /// Id, ARN, alias or alias ARN
+        key: String,
+    },
+    /// Count what would become unreadable without a key: objects, uploads under way, buckets with it as their default
+    Dependents {
+        /// Id, ARN, alias or alias ARN
+        key: String,
+    },
+    /// Tell what depends on a key, and with --yes schedule its deletion
+    ScheduleDeletion {
+        /// Id, ARN, alias or alias ARN
+        key: String,
+        /// Days until then, 7 to 30
+        #[arg(long, value_name = "DAYS", default_value_t = 30)]
+        days: u64,
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Wrap objects' keys anew, under a key's newest backing key or under another key; no data moves. Run it again to go on
+    Rewrap {
+        /// Objects under this key: id, ARN, alias or alias ARN
+        key: String,
+        /// Move them to this key; by default they stay under theirs
+        #[arg(long, value_name = "KEY")]
+        to: Option<String>,
+        /// Only in this bucket
+        #[arg(long, value_name = "BUCKET")]
+        bucket: Option<String>,
+        /// Most objects per second
+        #[arg(long, value_name = "COUNT")]
+        rate: Option<u32>,
+        /// Count them only
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+impl AdminCommand {
+    /// Does it look at objects, or at keys alone?
+    pub fn needs_objects(&self) -> bool {
+        matches!(self, Self::Dependents { .. } | Self::ScheduleDeletion { .. } | Self::Rewrap { .. })
+    }
+}
+
+/// Who carries commands out.
+pub struct Host {
+    /// The key store.
+    pub kms: Arc<Kms>,
+    /// Objects, where they are open too.
+    pub app: Option<Arc<App>>,
+    /// The root key: its id and where it is from.
+    pub root: String,
+}
+
+/// What a command tells, line by line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Told {
+    /// For standard output.
+    Line(String),
+    /// How far long work is, for a terminal.
+    Progress(String),
+    /// It failed.
+    Failed(String),
+    /// The last: did it succeed (or, of a question: is the answer yes)?
+    Ended(bool),
+}
+
+/// Where a command tells. It ends when nobody listens any more.
+pub struct Out(mpsc::Sender<Told>);
+
+impl Out {
+    async fn line(&self, text: impl Into<String>) -> anyhow::Result<()> {
+        self.0.send(Told::Line(text.into())).await.map_err(|_| anyhow::anyhow!("nobody listens any more"))
+    }
+
+    /// Tells how far it is, and whether anybody still listens.
+    async fn progress(&self, text: String) -> anyhow::Result<()> {
+        self.0.send(Told::Progress(text)).await.map_err(|_| anyhow::anyhow!("nobody listens any more"))
+    }
+}
+
+/// Lines that wait for a slow reader.
+const TOLD_LEN: usize = 64;
+
+/// A command that is carried out; cut off when this is dropped.
+pub struct Running {
+    /// What it tells; the last is [`Told::Ended`].
+    pub told: mpsc::Receiver<Told>,
+    _task: JoinSet<()>,
+}
+
+/// Carries a command out.
+pub fn start(host: Host, command: AdminCommand) -> Running {
+    let (told, listener) = mpsc::channel(TOLD_LEN);
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let out = Out(told.clone());
+        let ended = match run(&host, command, &out).await {
+            Ok(success) => success,
+            Err(error) => {
+                let _ = told.send(Told::Failed(format!("{error:#}"))).await;
+                false
+            }
+        };
+        // The stores are let go before the end is told: whoever waits for it may close them.
+        drop(host);
+        let _ = told.send(Told::Ended(ended)).await;
+    });
+    Running { told: listener, _task: task }
+}
+
+async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bool> {
+    use AdminCommand as C;
+    let objects = || host.app.as_ref().ok_or_else(|| anyhow::anyhow!("objects are not open"));
+    match command {
+        C::Status | C::VerifyStore => keys::status(host, out).await,
+        C::List => keys::list(&host.kms, out).await,
+        C::Describe { key } => keys::describe(&host.kms, &key, out).await,
+        C::WhoCan { key, principal, action, context, via } => {
+            let asked = keys::Question { principal, action, context, via };
+            keys::who_can(&host.kms, &key, asked, out).await
+        }
+        C::ResetKeyPolicy { key } => keys::reset_policy(host, key, out).await,
+        C::Dependents { key } => objects::dependents(objects()?, &key, out).await.map(|_| true),
+        C::ScheduleDeletion { key, days, yes } => {
+            objects::schedule_deletion(objects()?, &key, days, yes, out).await
+        }
+        C::Rewrap { key, to, bucket, rate, dry_run } => {
+            let asked = objects::Rewrap { key, to, bucket, rate, dry_run };
+            objects::rewrap(objects()?, asked, out).await
+        }
+    }
+}
+
+/// The account's root user, as whom the host asks what policies decide.
+fn root_user(kms: &Kms, request_id: &str) -> Caller {
+    let account = kms.account().to_owned();
+    Caller {
+        arn: format!("arn:aws:iam::{account}:root"),
+        account,
+        via_service: None,
+        source_ip: None,
+        secure_transport: true,
+        request_id: request_id.to_owned(),
+        dry_run: false,
+    }
+}

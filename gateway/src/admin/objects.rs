@@ -1,0 +1,261 @@
+//! What objects need which key, and moving them to another.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use storage::catalog::{Bucket, ListPage, ListRequest, ListRow, VersionKind};
+use storage::name::ObjectKey;
+
+use super::{Out, root_user};
+use crate::api::s3::ops::object::rewrap::{Rewrapped, rewrap_object};
+use crate::app::App;
+use crate::sse::BucketEncryption;
+
+/// Rows of one page of a listing.
+const PAGE_LEN: usize = 500;
+/// How often progress is told.
+const TOLD_EVERY: Duration = Duration::from_millis(500);
+/// Failures that are told one by one.
+const MAX_TOLD_FAILURES: u64 = 20;
+
+/// What needs a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Dependents {
+    pub(super) objects: u64,
+    pub(super) bytes: u64,
+    pub(super) uploads: u64,
+    pub(super) buckets: u64,
+    pub(super) default_of: u64,
+}
+
+/// Counts what needs a key, and tells it.
+pub(super) async fn dependents(app: &Arc<App>, key: &str, out: &Out) -> anyhow::Result<Dependents> {
+    let arn = app.kms.arn(app.kms.find(key)?.key.id);
+    let mut count = Dependents::default();
+    let mut pace = Pace::new(None);
+    let mut buckets = Pages::default();
+    while let Some(page) = buckets.next(async |r| app.catalog.list_buckets(None, &r).await).await? {
+        for bucket in page {
+            if is_default_of(app, &bucket, &arn) {
+                count.default_of += 1;
+                out.line(format!("bucket s3://{} has it as its default", bucket.name)).await?;
+            }
+            let before = count.objects;
+            let mut objects = Pages::default();
+            while let Some(page) = objects.next(async |r| app.catalog.list_objects(&bucket, &r).await).await?
+            {
+                for summary in page {
+                    pace.step(out, "objects looked at").await?;
+                    let current = app.catalog.current(&bucket, &summary.object).await?;
+                    let Some(VersionKind::Object(record)) = current.map(|v| v.kind) else { continue };
+                    if app.sse.dependence(&record.envelope)?.is_some_and(|d| d.key_arn == arn) {
+                        count.objects += 1;
+                        count.bytes += record.plain_len;
+                    }
+                }
+            }
+            count.buckets += u64::from(count.objects > before);
+            count.uploads += uploads(app, &bucket, &arn).await?;
+        }
+    }
+    let Dependents { objects, bytes, uploads, buckets, default_of } = count;
+    out.line(format!("key      {arn}")).await?;
+    out.line(format!("objects  {objects} in {buckets} buckets, {bytes} bytes")).await?;
+    out.line(format!("uploads  {uploads} under way")).await?;
+    out.line(format!("buckets  {default_of} with it as their default encryption")).await?;
+    Ok(count)
+}
+
+async fn uploads(app: &App, bucket: &Bucket, arn: &str) -> anyhow::Result<u64> {
+    let mut count = 0;
+    let (mut after, mut after_upload) = (None, None);
+    loop {
+        let page = app.catalog.list_uploads(bucket, &page_after(after.take()), after_upload).await?;
+        for row in &page.rows {
+            let ListRow::Item(upload) = row else { continue };
+            let dependence = app.sse.dependence(&upload.envelope)?;
+            count += u64::from(dependence.is_some_and(|d| d.key_arn == arn));
+            (after, after_upload) = (Some(upload.object.as_str().to_owned()), Some(upload.id));
+        }
+        if !page.truncated {
+            return Ok(count);
+        }
+    }
+}
+
+fn is_default_of(app: &App, bucket: &Bucket, arn: &str) -> bool {
+    let config = bucket.configs.get(BucketEncryption::CONFIG);
+    let named = config.and_then(|c| BucketEncryption::decode(c)).and_then(|c| c.kms_key_id);
+    let entry = named.and_then(|named| app.kms.find(&named).ok());
+    entry.is_some_and(|entry| app.kms.arn(entry.key.id) == arn)
+}
+
+/// Tells what needs a key, and schedules its deletion if that is said.
+pub(super) async fn schedule_deletion(
+    app: &Arc<App>,
+    key: &str,
+    days: u64,
+    yes: bool,
+    out: &Out,
+) -> anyhow::Result<bool> {
+    let count = dependents(app, key, out).await?;
+    let needed = count.objects + count.uploads;
+    if needed > 0 {
+        out.line(format!(
+            "{needed} objects and uploads become unreadable when the key is deleted; `sealgate kms rewrap` moves objects to another key"
+        ))
+        .await?;
+    }
+    if !yes {
+        out.line("nothing was changed; add --yes to schedule the deletion").await?;
+        return Ok(false);
+    }
+    let (kms, caller, key) = (app.kms.clone(), root_user(&app.kms, "host schedule-deletion"), key.to_owned());
+    // Management takes no aliases.
+    let id = kms.find(&key)?.key.id.to_string();
+    let scheduled = tokio::task::spawn_blocking(move || kms.schedule_key_deletion(&caller, &id, Some(days)));
+    scheduled.await??;
+    out.line(format!(
+        "the key is deleted in {days} days, and can't be used until then; CancelKeyDeletion calls it off"
+    ))
+    .await?;
+    Ok(true)
+}
+
+/// What is to be moved where.
+pub(super) struct Rewrap {
+    pub(super) key: String,
+    pub(super) to: Option<String>,
+    pub(super) bucket: Option<String>,
+    pub(super) rate: Option<u32>,
+    pub(super) dry_run: bool,
+}
+
+/// Moves every object under a key to its newest backing key, or to another key. What is there already is left, so a job that was
+/// cut off goes on when it is run again.
+pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::Result<bool> {
+    let arn_of = |key: &str| Ok::<_, anyhow::Error>(app.kms.arn(app.kms.find(key)?.key.id));
+    let from = arn_of(&asked.key)?;
+    let to = asked.to.as_deref().map(arn_of).transpose()?;
+    let caller = root_user(&app.kms, "host rewrap");
+    // A bucket-level key that is remembered may still be under the former backing key.
+    app.sse.forget_bucket_keys();
+    let (mut moved, mut already, mut failed) = (0u64, 0u64, 0u64);
+    let mut pace = Pace::new(asked.rate);
+    let mut buckets = Pages::default();
+    while let Some(page) = buckets.next(async |r| app.catalog.list_buckets(None, &r).await).await? {
+        for bucket in page {
+            if asked.bucket.as_ref().is_some_and(|only| only != bucket.name.as_str()) {
+                continue;
+            }
+            let mut objects = Pages::default();
+            while let Some(page) = objects.next(async |r| app.catalog.list_objects(&bucket, &r).await).await?
+            {
+                for summary in page {
+                    pace.step(out, "objects looked at").await?;
+                    let object: &ObjectKey = &summary.object;
+                    let way = (from.as_str(), to.as_deref());
+                    match rewrap_object(app, &bucket, object, way, &caller, asked.dry_run).await {
+                        Ok(Rewrapped::NotOfThisKey) => {}
+                        Ok(Rewrapped::Already) => already += 1,
+                        Ok(Rewrapped::Moved) => {
+                            moved += 1;
+                            pace.throttle().await;
+                        }
+                        Err(error) => {
+                            failed += 1;
+                            if failed <= MAX_TOLD_FAILURES {
+                                let name = &bucket.name;
+                                out.line(format!("FAILED   s3://{name}/{object}: {error}")).await?;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let done = if asked.dry_run { "to be rewrapped" } else { "rewrapped" };
+    out.line(format!("objects  {moved} {done}, {already} were there already, {failed} failed")).await?;
+    Ok(failed == 0)
+}
+
+/// Walks the pages of a listing.
+#[derive(Default)]
+struct Pages {
+    after: Option<String>,
+    ended: bool,
+}
+
+impl Pages {
+    async fn next<T: Named>(
+        &mut self,
+        list: impl AsyncFnOnce(ListRequest) -> Result<ListPage<T>, storage::catalog::CatalogError>,
+    ) -> anyhow::Result<Option<Vec<T>>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let page = list(page_after(self.after.take())).await?;
+        self.ended = !page.truncated;
+        let rows: Vec<T> = page
+            .rows
+            .into_iter()
+            .filter_map(|row| match row {
+                ListRow::Item(item) => Some(item),
+                ListRow::CommonPrefix(_) => None,
+            })
+            .collect();
+        self.after = rows.last().map(|last| last.name().to_owned());
+        Ok(Some(rows))
+    }
+}
+
+trait Named {
+    fn name(&self) -> &str;
+}
+
+impl Named for Bucket {
+    fn name(&self) -> &str {
+        self.name.as_str()
+    }
+}
+
+impl Named for storage::catalog::ObjectSummary {
+    fn name(&self) -> &str {
+        self.object.as_str()
+    }
+}
+
+fn page_after(after: Option<String>) -> ListRequest {
+    ListRequest { prefix: String::new(), delimiter: None, after, limit: PAGE_LEN }
+}
+
+/// Tells how far long work is, and holds it back where a rate is given.
+struct Pace {
+    looked_at: u64,
+    told: Instant,
+    pause: Duration,
+    next: tokio::time::Instant,
+}
+
+impl Pace {
+    fn new(per_second: Option<u32>) -> Self {
+        let pause = per_second.map_or(Duration::ZERO, |rate| Duration::from_secs(1) / rate.max(1));
+        Self { looked_at: 0, told: Instant::now(), pause, next: tokio::time::Instant::now() }
+    }
+
+    async fn step(&mut self, out: &Out, what: &str) -> anyhow::Result<()> {
+        self.looked_at += 1;
+        if self.told.elapsed() >= TOLD_EVERY {
+            self.told = Instant::now();
+            out.progress(format!("{} {what}", self.looked_at)).await?;
+        }
+        Ok(())
+    }
+
+    async fn throttle(&mut self) {
+        if !self.pause.is_zero() {
+            tokio::time::sleep_until(self.next).await;
+            self.next = self.next.max(tokio::time::Instant::now()) + self.pause;
+        }
+    }
+}

@@ -118,7 +118,7 @@ pub struct Stores {
     /// What seals catalog values and blob trailers.
     pub metadata_key: Arc<MetadataKey>,
     /// What the key store is rooted in.
-    pub root: Arc<FileRoot>,
+    pub root: Arc<SecretRoot>,
     /// Let go last.
     folder: DataFolder,
 }
@@ -173,7 +173,7 @@ impl Stores {
 }
 
 /// Opens the key store of a data folder.
-pub fn open_kms(config: &Config, folder: &DataFolder, root: Arc<FileRoot>) -> anyhow::Result<Kms> {
+pub fn open_kms(config: &Config, folder: &DataFolder, root: Arc<SecretRoot>) -> anyhow::Result<Kms> {
     let mut kms_config = KmsConfig::new(folder.instance.region.clone(), folder.instance.account_id.clone());
     kms_config.managed_key_rotation_days = config.managed_key_rotation_days;
     if let Some(path) = &config.audit_log {

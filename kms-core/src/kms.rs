@@ -19,7 +19,7 @@ use crate::policy::Document;
 use crate::root::{RootError, RootKey};
 use crate::secret::{Secret32, SecretBytes};
 use crate::store::{Change, KeyStore, SledStore, StoreError};
-use record::{Stored, WRAP_LABEL};
+use record::{Stored, WRAP_LABEL, WrappedDomain};
 
 mod gate;
 mod host;
@@ -154,6 +154,8 @@ pub struct Kms {
     pub(crate) config: KmsConfig,
     store: Box<dyn KeyStore>,
     domain: Secret32,
+    /// How many domain keys the store had.
+    generation: u32,
     state: RwLock<State>,
     /// Held by who reads, changes and writes.
     change: Mutex<()>,
@@ -194,25 +196,17 @@ impl Kms {
     /// Over a store of any kind.
     pub fn over(store: Box<dyn KeyStore>, root: &dyn RootKey, config: KmsConfig) -> Result<Self, OpenError> {
         let mut stored = Stored::read(store.load()?)?;
-        let domain = match stored.domain.take() {
-            Some((root_id, wrapped)) => {
-                if root_id != root.id() {
-                    return Err(
-                        RootError::WrongRoot { expected: root_id, found: root.id().to_owned() }.into()
-                    );
-                }
-                root.unwrap(DOMAIN_PURPOSE, &wrapped)?
-            }
+        let (domain, generation) = match stored.domain.take() {
+            Some(wrapped) => (wrapped.open(root)?, wrapped.generation),
             None if stored.is_empty() => {
                 let domain = Secret32::random();
-                let wrapped = root.wrap(DOMAIN_PURPOSE, &domain)?;
-                store.commit(vec![record::domain(root.id(), &wrapped)])?;
-                domain
+                store.commit(vec![WrappedDomain::of(root, &domain, 1)?.for_root()])?;
+                (domain, 1)
             }
             None => return Err(OpenError::Corrupt("the domain key is missing")),
         };
         let state = stored.open(&domain)?;
-        Ok(Self { config, store, domain, state: RwLock::new(state), change: Mutex::new(()) })
+        Ok(Self { config, store, domain, generation, state: RwLock::new(state), change: Mutex::new(()) })
     }
 
     /// ARN of the AWS managed key of a service (`s3` → `alias/aws/s3`), made on first use.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Subcommand;
-use kms_core::root::{FileRoot, RootKey};
+use kms_core::root::{FileRoot, RootKey, SecretRoot};
 
 use crate::admin::{self, AdminCommand, Host, Told, socket};
 use crate::app::{App, open_kms};
@@ -54,7 +54,7 @@ pub(super) fn run(config: &Config, command: KmsCommand) -> anyhow::Result<ExitCo
     }
 }
 
-fn root_of(config: &Config) -> anyhow::Result<(DataFolder, Arc<FileRoot>)> {
+fn root_of(config: &Config) -> anyhow::Result<(DataFolder, Arc<SecretRoot>)> {
     let folder = DataFolder::open(config, IfAbsent::Refuse)?;
     let root = Arc::new(FileRoot::open(&config.root_key, &folder.path)?);
     Ok((folder, root))

@@ -5,15 +5,15 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Caller, DOMAIN_PURPOSE, Entry, KeyPolicy, Kms, OpenError, ROOT_ID_FILE, record};
+use super::{Caller, Entry, KeyPolicy, Kms, OpenError, ROOT_ID_FILE, record};
 use crate::audit::AuditEvent;
 use crate::context::EncryptionContext;
 use crate::crypto::{self, blob};
 use crate::error::KmsError;
-use crate::root::RootKey;
-use crate::secret::Secret32;
-use crate::store::Change;
-use record::WRAP_LABEL;
+use crate::root::{RecoveryKit, RootKey, SecretRoot};
+use crate::secret::{Secret32, SecretBytes};
+use crate::store::{Change, KeyStore, SledStore, StoreError};
+use record::{Stored, WRAP_LABEL, WrappedDomain};
 
 /// How many of what a store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,10 @@ pub struct StoreCounts {
     pub grants: usize,
     /// Aliases.
     pub aliases: usize,
+    /// How many domain keys the store had, the present one included.
+    pub domain_generation: u32,
+    /// Was a recovery kit made?
+    pub has_recovery_kit: bool,
 }
 
 impl Kms {
@@ -37,6 +41,8 @@ impl Kms {
             backing_keys: state.keys.values().map(|entry| entry.backing.len()).sum(),
             grants: state.grants.all().count(),
             aliases: state.aliases.len(),
+            domain_generation: self.generation,
+            has_recovery_kit: state.secrets.contains_key(RECOVERY_PURPOSE),
         }
     }
 
@@ -104,7 +110,8 @@ impl Kms {
     pub fn rekey_domain(self, root: &dyn RootKey) -> Result<(), OpenError> {
         let domain = Secret32::random();
         let state = self.state.read();
-        let mut changes: Vec<Change> = vec![record::domain(root.id(), &root.wrap(DOMAIN_PURPOSE, &domain)?)];
+        let generation = self.generation + 1;
+        let mut changes: Vec<Change> = vec![WrappedDomain::of(root, &domain, generation)?.for_root()];
         for entry in state.keys.values() {
             changes.extend(record::entry(entry, None, &domain));
             let last = entry.last_use.get();
@@ -118,6 +125,10 @@ impl Kms {
                 .ok_or(OpenError::Corrupt("a wrapped secret does not open"))?;
             let wrapped = crypto::seal(&domain, WRAP_LABEL, secret.expose(), purpose.as_bytes());
             changes.push(record::secret(purpose, &wrapped, &domain));
+            if purpose == RECOVERY_PURPOSE {
+                let recovery = SecretRoot::new(secret);
+                changes.push(WrappedDomain::of(&recovery, &domain, generation)?.for_recovery());
+            }
         }
         Ok(self.store.commit(changes)?)
     }
@@ -125,12 +136,48 @@ impl Kms {
     /// Wraps the domain key under another root key. While that happens either root is taken for the right one by the file that names
     /// it, and the store itself knows.
     pub fn rekey_root(self, folder: &Path, from: &dyn RootKey, to: &dyn RootKey) -> Result<(), OpenError> {
-        let wrapped = to.wrap(DOMAIN_PURPOSE, &self.domain)?;
+        let wrapped = WrappedDomain::of(to, &self.domain, self.generation)?;
         write_root_ids(folder, &[from.id(), to.id()])?;
-        self.store.commit(vec![record::domain(to.id(), &wrapped)])?;
+        self.store.commit(vec![wrapped.for_root()])?;
         Ok(write_root_ids(folder, &[to.id()])?)
     }
 }
+
+impl Kms {
+    /// A kit that opens this store, sealed under a passphrase. All kits of a store hold the same recovery root.
+    pub fn recovery_kit(&self, passphrase: &SecretBytes) -> Result<RecoveryKit, OpenError> {
+        let failed = |error: KmsError| StoreError::Failed(error.to_string());
+        let secret = self.metadata_key(RECOVERY_PURPOSE).map_err(failed)?;
+        let root = SecretRoot::new(Secret32::take(&mut { *secret.expose() }));
+        let kit = RecoveryKit::seal(&self.config.account, &secret, &root, passphrase)?;
+        let wrapped = WrappedDomain::of(&root, &self.domain, self.generation)?;
+        self.store.commit(vec![wrapped.for_recovery()])?;
+        Ok(kit)
+    }
+
+    /// Puts the store in this folder, whose root key is lost, under another root key, by its recovery root.
+    pub fn recover(folder: &Path, recovery: &SecretRoot, to: &dyn RootKey) -> Result<(), OpenError> {
+        if read_root_ids(folder)?.is_empty() {
+            return Err(OpenError::Corrupt("there is none"));
+        }
+        let store = SledStore::open(folder)?;
+        let stored = Stored::read(store.load()?)?;
+        let wrapped = stored.recovery.clone();
+        let wrapped = wrapped.ok_or(OpenError::Corrupt("no recovery kit was ever made of it"))?;
+        let domain = wrapped.open(recovery)?;
+        // That everything opens is seen before anything is changed.
+        stored.open(&domain)?;
+        let moved = WrappedDomain::of(to, &domain, wrapped.generation)?;
+        let mut ids = read_root_ids(folder)?;
+        ids.push(to.id().to_owned());
+        write_root_ids(folder, &ids.iter().map(String::as_str).collect::<Vec<_>>())?;
+        store.commit(vec![moved.for_root()])?;
+        Ok(write_root_ids(folder, &[to.id()])?)
+    }
+}
+
+/// What the recovery root is kept as.
+const RECOVERY_PURPOSE: &str = "recovery root";
 
 /// The ids of the roots that a store may need; none if it was never made.
 pub(super) fn read_root_ids(folder: &Path) -> std::io::Result<Vec<String>> {

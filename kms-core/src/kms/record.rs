@@ -2,7 +2,8 @@
 //!
 //! | name | value |
 //! | --- | --- |
-//! | `m` | root id and the domain key, wrapped by the root key |
+//! | `m` | root id, the domain key wrapped by the root key, and its generation |
+//! | `r` | the same for the recovery root, once a recovery kit was made |
 //! | `k` + key id | the key's record |
 //! | `b` + key id + number | a backing key: how it was made, and its secret, wrapped once more (AAD: key id, material id, purpose) |
 //! | `p` + key id + number | a piece of its policy |
@@ -10,15 +11,16 @@
 //! | `a` + alias | a key id |
 //! | `i` + purpose | a backing key of the gateway's own, wrapped |
 //! | `s` + purpose | a secret of the gateway, wrapped |
+//! | `u` + key id | its last use |
 //!
-//! All but `m` are sealed by the domain key, bound to their names.
+//! All but `m` and `r` are sealed by the domain key, bound to their names.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, KeyPolicy, OpenError, State};
+use super::{DOMAIN_PURPOSE, Entry, KeyPolicy, OpenError, State};
 use crate::crypto;
 use crate::grant::{Grant, GrantRecord};
 use crate::key::backing::{BackingKey, Made, MadeBy};
@@ -27,6 +29,7 @@ use crate::key::usage::{LastUse, Use};
 use crate::key::{
     AutomaticRotation, KeyManager, KeyMaterialId, KeySpec, KeyState, KeyUsage, KmsKey, KmsKeyId, Origin,
 };
+use crate::root::{RootError, RootKey};
 use crate::secret::Secret32;
 use crate::store::Change;
 
@@ -72,10 +75,61 @@ struct BackingRecord {
     expires_unix_ms: Option<u64>,
 }
 
+/// A domain key as a root key keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WrappedDomain {
+    pub(super) root_id: String,
+    pub(super) wrapped: Vec<u8>,
+    /// How many domain keys the store had, this one included.
+    pub(super) generation: u32,
+}
+
+impl WrappedDomain {
+    /// Wraps a domain key.
+    pub(super) fn of(root: &dyn RootKey, domain: &Secret32, generation: u32) -> Result<Self, RootError> {
+        let wrapped = root.wrap(DOMAIN_PURPOSE, domain)?;
+        Ok(Self { root_id: root.id().to_owned(), wrapped, generation })
+    }
+
+    /// The domain key, by the root key that this names.
+    pub(super) fn open(&self, root: &dyn RootKey) -> Result<Secret32, RootError> {
+        match self.root_id == root.id() {
+            true => root.unwrap(DOMAIN_PURPOSE, &self.wrapped),
+            false => {
+                let (expected, found) = (self.root_id.clone(), root.id().to_owned());
+                Err(RootError::WrongRoot { expected, found })
+            }
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, OpenError> {
+        let ((root_id, wrapped), rest) = postcard::take_from_bytes(bytes).map_err(|_| CORRUPT)?;
+        // The first stores did not count.
+        let generation = if rest.is_empty() { 1 } else { postcard::from_bytes(rest).map_err(|_| CORRUPT)? };
+        Ok(Self { root_id, wrapped, generation })
+    }
+
+    fn change(&self, name: &[u8]) -> Change {
+        let Self { root_id, wrapped, generation } = self;
+        (name.to_vec(), Some([&[VERSION][..], &encode(&(root_id, wrapped, generation))].concat()))
+    }
+
+    /// The change that makes it the one of the root key.
+    pub(super) fn for_root(&self) -> Change {
+        self.change(b"m")
+    }
+
+    /// The change that makes it the one of the recovery root.
+    pub(super) fn for_recovery(&self) -> Change {
+        self.change(b"r")
+    }
+}
+
 /// Everything in a store, still sealed.
 #[derive(Default)]
 pub(super) struct Stored {
-    pub(super) domain: Option<(String, Vec<u8>)>,
+    pub(super) domain: Option<WrappedDomain>,
+    pub(super) recovery: Option<WrappedDomain>,
     entries: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -84,9 +138,8 @@ impl Stored {
         let mut stored = Self::default();
         for (name, value) in entries {
             match (&name[..], value.split_first()) {
-                (b"m", Some((&VERSION, value))) => {
-                    stored.domain = Some(postcard::from_bytes(value).map_err(|_| CORRUPT)?);
-                }
+                (b"m", Some((&VERSION, value))) => stored.domain = Some(WrappedDomain::decode(value)?),
+                (b"r", Some((&VERSION, value))) => stored.recovery = Some(WrappedDomain::decode(value)?),
                 ([b'k' | b'b' | b'p' | b'g' | b'a' | b'i' | b's' | b'u', ..], Some((&VERSION, _))) => {
                     stored.entries.push((name, value));
                 }
@@ -221,10 +274,6 @@ pub(super) fn grant(grant: &Grant, domain: &Secret32) -> Change {
 
 pub(super) fn no_grant(grant: &Grant) -> Change {
     ([b"g", &grant.key_id.as_bytes()[..], &grant.id.0].concat(), None)
-}
-
-pub(super) fn domain(root_id: &str, wrapped: &[u8]) -> Change {
-    (b"m".to_vec(), Some([&[VERSION][..], &encode(&(root_id, wrapped))].concat()))
 }
 
 pub(super) fn alias(name: &str, target: Option<KmsKeyId>, domain: &Secret32) -> Change {

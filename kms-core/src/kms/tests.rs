@@ -38,7 +38,7 @@ fn user(name: &str) -> Caller {
     Caller { arn: format!("arn:aws:iam::111122223333:user/{name}"), ..root_user() }
 }
 
-struct TestRoot(crate::root::FileRoot, tempfile::TempDir);
+struct TestRoot(crate::root::SecretRoot, tempfile::TempDir);
 
 fn root() -> TestRoot {
     let folder = tempfile::tempdir().unwrap();

@@ -7,22 +7,16 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::{RootError, RootKey};
-use crate::crypto;
+use super::{RootError, SecretRoot};
 use crate::secret::Secret32;
 
-const LABEL: &str = "sealgate root v1 wrapped key";
-
-/// A root key that was read from a file.
-pub struct FileRoot {
-    id: String,
-    secret: Secret32,
-}
+/// Root keys in files.
+pub struct FileRoot;
 
 impl FileRoot {
     /// Reads the root key at `path`. Refuses a path inside `protected`, and a file that others than its owner may read
     /// (what systemd hands a service in its credentials folder may be readable by the service's group).
-    pub fn open(path: &Path, protected: &Path) -> Result<Self, RootError> {
+    pub fn open(path: &Path, protected: &Path) -> Result<SecretRoot, RootError> {
         refuse_inside(path, protected)?;
         let unavailable = |error: io::Error| RootError::Unavailable(format!("{}: {error}", path.display()));
         let mut file = File::open(path).map_err(unavailable)?;
@@ -40,43 +34,23 @@ impl FileRoot {
         let mut secret: [u8; 32] = bytes[..].try_into().map_err(|_| {
             RootError::Unavailable(format!("{}: a root key has 32 bytes, this file has not", path.display()))
         })?;
-        Ok(Self::new(Secret32::take(&mut secret)))
+        Ok(SecretRoot::new(Secret32::take(&mut secret)))
     }
 
     /// As [`FileRoot::open`], but makes a random root key where there is none.
-    pub fn open_or_create(path: &Path, protected: &Path) -> Result<Self, RootError> {
+    pub fn open_or_create(path: &Path, protected: &Path) -> Result<SecretRoot, RootError> {
         refuse_inside(path, protected)?;
-        match create(path, &Secret32::random()) {
+        match create(path, Secret32::random().expose()) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(RootError::Unavailable(format!("{}: {error}", path.display()))),
         }
         Self::open(path, protected)
     }
-
-    fn new(secret: Secret32) -> Self {
-        let id = crypto::hmac_sha256(secret.expose(), &[b"sealgate root v1 id"]);
-        Self { id: hex::encode(&id[..8]), secret }
-    }
-}
-
-impl RootKey for FileRoot {
-    fn id(&self) -> &str {
-        &self.id
-    }
-
-    fn wrap(&self, purpose: &str, secret: &Secret32) -> Result<Vec<u8>, RootError> {
-        Ok(crypto::seal(&self.secret, LABEL, secret.expose(), purpose.as_bytes()))
-    }
-
-    fn unwrap(&self, purpose: &str, wrapped: &[u8]) -> Result<Secret32, RootError> {
-        crypto::open_32(&self.secret, LABEL, wrapped, purpose.as_bytes())
-            .ok_or_else(|| RootError::Tampered(self.id.clone()))
-    }
 }
 
 /// Writes a new file that is there whole or not at all, durably; an existing one is left alone.
-fn create(path: &Path, secret: &Secret32) -> io::Result<()> {
+pub(super) fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     if path.exists() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
@@ -84,7 +58,7 @@ fn create(path: &Path, secret: &Secret32) -> io::Result<()> {
     temporary.push(".new");
     let temporary = PathBuf::from(temporary);
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(secret.expose())?;
+    file.write_all(content)?;
     file.sync_all()?;
     // A link does not replace what another process made meanwhile, as a rename would.
     let linked = fs::hard_link(&temporary, path);
@@ -118,6 +92,7 @@ fn is_credential(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::root::RootKey;
 
     #[test]
     fn made_once_private_and_outside() {

@@ -1,8 +1,16 @@
 //! The root of trust: what wraps the domain key that wraps everything else.
 
 mod file;
+mod passphrase;
+mod pkcs11;
+mod recovery;
+mod secret;
 
 pub use file::FileRoot;
+pub use passphrase::PassphraseRoot;
+pub use pkcs11::{Pkcs11Place, Pkcs11Root};
+pub use recovery::RecoveryKit;
+pub use secret::SecretRoot;
 
 use crate::secret::Secret32;
 

@@ -1,7 +1,7 @@
 use super::*;
-use crate::root::FileRoot;
+use crate::root::{FileRoot, SecretRoot};
 
-fn root_at(folder: &tempfile::TempDir, name: &str) -> Arc<FileRoot> {
+fn root_at(folder: &tempfile::TempDir, name: &str) -> Arc<SecretRoot> {
     Arc::new(FileRoot::open_or_create(&folder.path().join(name), &folder.path().join("kms")).unwrap())
 }
 
@@ -38,7 +38,8 @@ fn the_domain_key_and_the_root_key_change_and_everything_still_opens() {
     let counts = kms.counts();
     assert_eq!((counts.keys, counts.backing_keys, counts.grants, counts.aliases), (1, 2, 1, 1));
     let holds = |kms: &Kms| {
-        assert_eq!(kms.counts(), counts);
+        let domain_generation = kms.counts().domain_generation;
+        assert_eq!(kms.counts(), super::super::StoreCounts { domain_generation, ..counts });
         let opened = kms.decrypt(&root_user(), Some("alias/mine"), &blob, &context("a")).unwrap();
         assert_eq!(opened.plaintext.expose(), b"secret");
         kms.encrypt(&user("a"), &id, b"x", &context("a")).unwrap();
@@ -107,4 +108,37 @@ fn the_golden_store_opens() {
     assert_eq!(opened.plaintext.expose(), b"secret");
     let counts = kms.counts();
     assert_eq!((counts.keys, counts.backing_keys, counts.grants, counts.aliases), (1, 2, 1, 1));
+}
+
+#[test]
+fn a_recovery_kit_opens_a_store_whose_root_key_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, old, new) = (folder.path().join("kms"), root_at(&folder, "old"), root_at(&folder, "new"));
+    let words = |text: &str| SecretBytes::new(text.as_bytes().to_vec());
+    let kms = Kms::open(&store, old.clone(), config()).unwrap();
+    let (id, blob) = full(&kms);
+    assert!(!kms.counts().has_recovery_kit);
+    drop(kms);
+    let early = crate::root::SecretRoot::new(Secret32::random());
+    assert!(matches!(Kms::recover(&store, &early, &*new), Err(OpenError::Corrupt(_))));
+    let kms = Kms::open(&store, old.clone(), config()).unwrap();
+    assert!(kms.recovery_kit(&words("short")).is_err());
+    let kit = kms.recovery_kit(&words("correct horse battery")).unwrap();
+    assert!(kms.counts().has_recovery_kit);
+    // The kit outlives a change of the domain key, and of the root key.
+    kms.rekey_domain(&*old).unwrap();
+    let kms = Kms::open(&store, old.clone(), config()).unwrap();
+    assert_eq!(kms.counts().domain_generation, 2);
+    drop(kms);
+    let kit: crate::root::RecoveryKit = serde_json::from_str(&serde_json::to_string(&kit).unwrap()).unwrap();
+    assert!(kit.open(&words("correct horse buttery")).is_err());
+    let recovery = kit.open(&words("correct horse battery")).unwrap();
+    assert!(Kms::recover(&store, &early, &*new).is_err());
+    Kms::recover(&store, &recovery, &*new).unwrap();
+    assert!(matches!(Kms::open(&store, old, config()), Err(OpenError::Root(RootError::WrongRoot { .. }))));
+    let kms = Kms::open(&store, new, config()).unwrap();
+    assert_eq!(
+        kms.decrypt(&root_user(), Some(&id), &blob, &context("a")).unwrap().plaintext.expose(),
+        b"secret"
+    );
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use kms_core::kms::{Kms, KmsConfig};
-use kms_core::root::FileRoot;
+use kms_core::root::RootKey;
 use sha2::{Digest, Sha256};
 use storage::blob::BlobStore;
 use storage::blob::fs::FsOptions;
@@ -17,6 +17,7 @@ use crate::config::{Config, SseCOverHttp};
 use crate::iam::{Account, Accounts};
 use crate::instance::{Credentials, DataFolder};
 use crate::observe;
+use crate::root;
 use crate::sealed_kv::{MetadataKey, SealedKv};
 use crate::sse::Sse;
 
@@ -59,6 +60,16 @@ impl App {
     /// Opens everything in a data folder.
     pub async fn open(config: &Config, folder: DataFolder) -> anyhow::Result<(Self, Credentials)> {
         Self::over(config, Stores::open(config, folder).await?)
+    }
+
+    /// As [`App::open`], with a root key that is at hand.
+    pub async fn open_with(
+        config: &Config,
+        folder: DataFolder,
+        root: Arc<dyn RootKey>,
+    ) -> anyhow::Result<(Self, Credentials)> {
+        refuse_lost_catalog(&folder)?;
+        Self::over(config, Stores::open_with(config, folder, root).await?)
     }
 
     /// As [`App::open`], but makes an empty catalog where there is none beside blobs: to fill it again.
@@ -118,7 +129,7 @@ pub struct Stores {
     /// What seals catalog values and blob trailers.
     pub metadata_key: Arc<MetadataKey>,
     /// What the key store is rooted in.
-    pub root: Arc<SecretRoot>,
+    pub root: Arc<dyn RootKey>,
     /// Let go last.
     folder: DataFolder,
 }
@@ -126,25 +137,17 @@ pub struct Stores {
 impl Stores {
     /// Opens the stores of a data folder. A root key that does not fit is refused before anything is touched.
     pub async fn open(config: &Config, folder: DataFolder) -> anyhow::Result<Self> {
-        let catalog = folder.path.join("catalog");
-        if !catalog.is_dir() && folder.path.join("blobs").is_dir() {
-            // An empty catalog would make orphans of all blobs.
-            bail!(
-                "the catalog {} is missing; put it back from a backup, or make a new one with `sealgate rebuild`",
-                catalog.display()
-            );
-        }
+        refuse_lost_catalog(&folder)?;
         Self::open_or_create(config, folder).await
     }
 
     /// As [`Stores::open`], but makes an empty catalog where there is none beside blobs.
     pub async fn open_or_create(config: &Config, folder: DataFolder) -> anyhow::Result<Self> {
-        // A key store whose root key is gone must not be given a new one.
-        let root = match folder.path.join("kms").is_dir() {
-            true => FileRoot::open(&config.root_key, &folder.path)?,
-            false => FileRoot::open_or_create(&config.root_key, &folder.path)?,
-        };
-        let root = Arc::new(root);
+        let root = root::open(config, &folder)?;
+        Self::open_with(config, folder, root).await
+    }
+
+    async fn open_with(config: &Config, folder: DataFolder, root: Arc<dyn RootKey>) -> anyhow::Result<Self> {
         let kms = open_kms(config, &folder, root.clone())?;
         let metadata_key = Arc::new(MetadataKey::new(kms.metadata_key(METADATA_PURPOSE)?));
         let storage = StorageConfig::Local {
@@ -172,8 +175,20 @@ impl Stores {
     }
 }
 
+/// An empty catalog would make orphans of all blobs.
+fn refuse_lost_catalog(folder: &DataFolder) -> anyhow::Result<()> {
+    let catalog = folder.path.join("catalog");
+    if !catalog.is_dir() && folder.path.join("blobs").is_dir() {
+        bail!(
+            "the catalog {} is missing; put it back from a backup, or make a new one with `sealgate rebuild`",
+            catalog.display()
+        );
+    }
+    Ok(())
+}
+
 /// Opens the key store of a data folder.
-pub fn open_kms(config: &Config, folder: &DataFolder, root: Arc<SecretRoot>) -> anyhow::Result<Kms> {
+pub fn open_kms(config: &Config, folder: &DataFolder, root: Arc<dyn RootKey>) -> anyhow::Result<Kms> {
     let mut kms_config = KmsConfig::new(folder.instance.region.clone(), folder.instance.account_id.clone());
     kms_config.managed_key_rotation_days = config.managed_key_rotation_days;
     if let Some(path) = &config.audit_log {

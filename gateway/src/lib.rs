@@ -15,6 +15,7 @@ pub mod iam;
 pub mod instance;
 pub mod jobs;
 pub mod observe;
+pub mod root;
 pub mod seal;
 pub mod sealed_kv;
 pub mod sse;

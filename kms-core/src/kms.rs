@@ -179,11 +179,7 @@ const DOMAIN_PURPOSE: &str = "sealgate kms v1 domain key 1";
 impl Kms {
     /// Opens (or makes) the key store in this folder. A root key that does not fit is refused before anything is touched.
     pub fn open(folder: &Path, root: Arc<dyn RootKey>, config: KmsConfig) -> Result<Self, OpenError> {
-        let expected = host::read_root_ids(folder)?;
-        if !expected.is_empty() && !expected.iter().any(|id| id == root.id()) {
-            let expected = expected.join(" or ");
-            return Err(RootError::WrongRoot { expected, found: root.id().to_owned() }.into());
-        }
+        let expected = Self::check_root(folder, &*root)?;
         let store = SledStore::open(folder)?;
         let kms = Self::over(Box::new(store), &*root, config)?;
         if expected != [root.id()] {
@@ -191,6 +187,18 @@ impl Kms {
             host::write_root_ids(folder, &[root.id()])?;
         }
         Ok(kms)
+    }
+
+    /// Is this the root key that the store in this folder names? Answers the ids that it names.
+    pub fn check_root(folder: &Path, root: &dyn RootKey) -> Result<Vec<String>, OpenError> {
+        let expected = host::read_root_ids(folder)?;
+        match expected.is_empty() || expected.iter().any(|id| id == root.id()) {
+            true => Ok(expected),
+            false => {
+                let expected = expected.join(" or ");
+                Err(RootError::WrongRoot { expected, found: root.id().to_owned() }.into())
+            }
+        }
     }
 
     /// Over a store of any kind.

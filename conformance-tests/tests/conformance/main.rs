@@ -11,4 +11,5 @@ mod matrix;
 mod raw;
 mod rebuild;
 mod refusals;
+mod roots;
 mod wire;

@@ -1,12 +1,17 @@
 //! Questions about keys, and the one change that no policy can forbid.
 
+use std::path::PathBuf;
+
+use anyhow::Context;
 use kms_core::context::EncryptionContext;
 use kms_core::key::{KeyManager, KeyState};
 use kms_core::kms::{Caller, Kms};
+use kms_core::secret::SecretBytes;
 use storage::name::Timestamp;
 
 use super::{Host, Out, root_user};
 use crate::api::s3::wire::time::iso8601;
+use crate::instance::write_new;
 
 pub(super) async fn status(host: &Host, out: &Out) -> anyhow::Result<bool> {
     let counts = host.kms.counts();
@@ -19,6 +24,12 @@ pub(super) async fn status(host: &Host, out: &Out) -> anyhow::Result<bool> {
     ] {
         out.line(format!("{what:12}  {count}")).await?;
     }
+    out.line(format!("domain key    number {}", counts.domain_generation)).await?;
+    let kit = match counts.has_recovery_kit {
+        true => "was made",
+        false => "none: make one with `sealgate kms recovery-kit export FILE`, and keep it away from here",
+    };
+    out.line(format!("recovery kit  {kit}")).await?;
     out.line("every record was unsealed and every key unwrapped").await?;
     out.line("without this root key nothing can be read: keep a copy of it away from the data").await?;
     Ok(true)
@@ -95,5 +106,23 @@ pub(super) async fn reset_policy(host: &Host, key: String, out: &Out) -> anyhow:
     let entry = tokio::task::spawn_blocking(move || kms.reset_key_policy(&key)).await??;
     let arn = host.kms.arn(entry.key.id);
     out.line(format!("{arn} has the default policy again: the account decides")).await?;
+    Ok(true)
+}
+
+pub(super) async fn recovery_kit(
+    host: &Host,
+    file: PathBuf,
+    passphrase: SecretBytes,
+    out: &Out,
+) -> anyhow::Result<bool> {
+    let kms = host.kms.clone();
+    let kit = tokio::task::spawn_blocking(move || kms.recovery_kit(&passphrase)).await??;
+    let mut text = serde_json::to_vec_pretty(&kit)?;
+    text.push(b'\n');
+    anyhow::ensure!(!file.exists(), "{} exists already", file.display());
+    write_new(&file, &text).with_context(|| format!("can't write {}", file.display()))?;
+    out.line(format!("recovery kit  {} in {}", kit.root_id, file.display())).await?;
+    out.line("keep it and its passphrase away from this machine, and apart from one another").await?;
+    out.line("if the root key is lost: sealgate kms recovery-kit restore FILE --new-root-key FILE").await?;
     Ok(true)
 }

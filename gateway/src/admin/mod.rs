@@ -4,13 +4,18 @@ mod keys;
 mod objects;
 pub mod socket;
 
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::Context;
 use clap::Subcommand;
 use kms_core::kms::{Caller, Kms};
+use kms_core::secret::SecretBytes;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 
 use crate::app::App;
 
@@ -50,6 +55,14 @@ pub enum AdminCommand {
         /// Id, ARN, alias or alias ARN
         key: String,
     },
+    /// Makes a recovery kit.
+    #[command(skip)]
+    RecoveryKitExport {
+        /// The file to make.
+        file: PathBuf,
+        /// The kit's own passphrase.
+        passphrase: Passphrase,
+    },
     /// Count what would become unreadable without a key: objects, uploads under way, buckets with it as their default
     Dependents {
         /// Id, ARN, alias or alias ARN
@@ -83,6 +96,29 @@ pub enum AdminCommand {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+/// A passphrase on its way through the socket.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Passphrase(Zeroizing<String>);
+
+impl Passphrase {
+    /// Takes a passphrase; bytes that are not UTF-8 are refused.
+    pub fn new(secret: &SecretBytes) -> anyhow::Result<Self> {
+        let text = str::from_utf8(secret.expose()).context("a passphrase is text in UTF-8")?;
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+
+    /// The passphrase.
+    pub fn secret(&self) -> SecretBytes {
+        SecretBytes::new(self.0.as_bytes().to_vec())
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase(..)")
+    }
 }
 
 impl AdminCommand {
@@ -171,6 +207,9 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
             keys::who_can(&host.kms, &key, asked, out).await
         }
         C::ResetKeyPolicy { key } => keys::reset_policy(host, key, out).await,
+        C::RecoveryKitExport { file, passphrase } => {
+            keys::recovery_kit(host, file, passphrase.secret(), out).await
+        }
         C::Dependents { key } => objects::dependents(objects()?, &key, out).await.map(|_| true),
         C::ScheduleDeletion { key, days, yes } => {
             objects::schedule_deletion(objects()?, &key, days, yes, out).await

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
 
-use super::{AdminCommand, Host, Told, start};
+use super::{AdminCommand, Host, Passphrase, Told, start};
 
 /// Commands at a time.
 const MAX_COMMANDS: usize = 8;
@@ -21,6 +23,15 @@ const MAX_COMMANDS: usize = 8;
 const MAX_COMMAND_LEN: u64 = 64 << 10;
 /// How long a command may take to arrive.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is asked of a gateway.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Asked {
+    /// A command for one that has its stores open.
+    Command(AdminCommand),
+    /// The passphrase of the root key, for one that is sealed.
+    Unseal(Passphrase),
+}
 
 /// Where the socket of a data folder is.
 pub fn path(data: &Path) -> PathBuf {
@@ -65,26 +76,68 @@ pub async fn serve(listener: UnixListener, host: impl Fn() -> Host) {
     }
 }
 
-async fn answer(connection: tokio::net::UnixStream, host: Host) -> anyhow::Result<()> {
-    let (reader, mut writer) = connection.into_split();
-    let mut line = String::new();
-    let mut reader = tokio::io::BufReader::new(reader.take(MAX_COMMAND_LEN));
+/// Waits for a passphrase that opens the root key. Everything else is refused meanwhile.
+pub async fn unsealed<T>(listener: &UnixListener, open: impl Fn(Passphrase) -> anyhow::Result<T>) -> T {
+    loop {
+        let opened = async {
+            let (mut connection, _) = listener.accept().await?;
+            let asked = read(&mut connection).await?;
+            let opened = match asked {
+                // Costly by intent, for a guesser too: one at a time.
+                Asked::Unseal(passphrase) => tokio::task::block_in_place(|| open(passphrase)),
+                Asked::Command(_) => {
+                    Err(anyhow::anyhow!("the gateway is sealed; open it with `sealgate kms unseal`"))
+                }
+            };
+            let told = match &opened {
+                Ok(_) => vec![Told::Line("unsealed".to_owned()), Told::Ended(true)],
+                Err(error) => vec![Told::Failed(format!("{error:#}")), Told::Ended(false)],
+            };
+            for message in told {
+                tell(&mut connection, &message).await?;
+            }
+            opened
+        };
+        match opened.await {
+            Ok(opened) => return opened,
+            Err(error) => tracing::warn!("still sealed: {error:#}"),
+        }
+    }
+}
+
+async fn read(connection: &mut tokio::net::UnixStream) -> anyhow::Result<Asked> {
+    let mut line = Zeroizing::new(String::new());
+    let mut reader = tokio::io::BufReader::new(connection.take(MAX_COMMAND_LEN));
     tokio::time::timeout(COMMAND_TIMEOUT, reader.read_line(&mut line)).await??;
-    let command: AdminCommand = serde_json::from_str(&line)?;
+    Ok(serde_json::from_str(&line)?)
+}
+
+async fn tell(connection: &mut tokio::net::UnixStream, told: &Told) -> anyhow::Result<()> {
+    let mut line = serde_json::to_vec(told)?;
+    line.push(b'\n');
+    Ok(connection.write_all(&line).await?)
+}
+
+async fn answer(mut connection: tokio::net::UnixStream, host: Host) -> anyhow::Result<()> {
+    let command = match read(&mut connection).await? {
+        Asked::Command(command) => command,
+        Asked::Unseal(_) => {
+            tell(&mut connection, &Told::Line("it is not sealed".to_owned())).await?;
+            return tell(&mut connection, &Told::Ended(true)).await;
+        }
+    };
     tracing::info!(?command, "an admin command");
     let mut running = start(host, command);
     while let Some(message) = running.told.recv().await {
-        let mut line = serde_json::to_vec(&message)?;
-        line.push(b'\n');
-        writer.write_all(&line).await?;
+        tell(&mut connection, &message).await?;
     }
     Ok(())
 }
 
 /// Has the running gateway of a data folder carry a command out. `None`: none runs there.
-pub fn ask(data: &Path, command: &AdminCommand, mut show: impl FnMut(&Told)) -> anyhow::Result<Option<bool>> {
+pub fn ask(data: &Path, asked: &Asked, mut show: impl FnMut(&Told)) -> anyhow::Result<Option<bool>> {
     let Ok(connection) = UnixStream::connect(path(data)) else { return Ok(None) };
-    let mut line = serde_json::to_vec(command)?;
+    let mut line = Zeroizing::new(serde_json::to_vec(asked)?);
     line.push(b'\n');
     (&connection).write_all(&line)?;
     for line in BufReader::new(connection).lines() {

@@ -44,6 +44,20 @@ where
     }
 }
 
+/// Answers a request that came while the gateway is sealed: nothing can be read yet.
+pub fn sealed<B>(door: Door, request: Request<B>) -> Response<ResponseBody> {
+    let (parts, _) = request.into_parts();
+    let message = "The gateway is sealed: its administrator has to give the passphrase of its root key.";
+    match parts.uri.path().strip_prefix("/_sealgate/") {
+        Some(rest) => health(rest),
+        None if door == Door::Kms || asks_kms(&parts) => kms::unavailable(message),
+        None => {
+            let error = s3::error::S3Error::new(s3::error::Code::ServiceUnavailable).message(message);
+            error.into_response(parts.uri.path(), "", "", parts.method == http::Method::HEAD)
+        }
+    }
+}
+
 /// Is it a request of KMS's JSON protocol? S3 knows no such header.
 fn asks_kms(parts: &http::request::Parts) -> bool {
     let target = parts.headers.get(header::TARGET).map(|value| value.as_bytes());

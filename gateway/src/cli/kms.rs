@@ -8,84 +8,161 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Subcommand;
-use kms_core::root::{FileRoot, RootKey, SecretRoot};
+use kms_core::kms::Kms;
+use kms_core::root::{RecoveryKit, RootKey};
+use kms_core::secret::SecretBytes;
 
-use crate::admin::{self, AdminCommand, Host, Told, socket};
+use crate::admin::socket::Asked;
+use crate::admin::{self, AdminCommand, Host, Passphrase, Told, socket};
 use crate::app::{App, open_kms};
-use crate::config::Config;
+use crate::config::{Config, RootPlace};
 use crate::instance::{DataFolder, IfAbsent};
+use crate::root;
 
 #[derive(Subcommand)]
 pub(super) enum KmsCommand {
     #[command(flatten)]
     Admin(AdminCommand),
+    /// Give a sealed gateway the passphrase of its root key
+    Unseal,
+    /// A second way into the key store, for the day on which the root key is lost
+    RecoveryKit {
+        #[command(subcommand)]
+        command: KitCommand,
+    },
     /// Seal the whole key store of a stopped gateway under a new domain key
     RekeyDomain,
     /// Wrap the domain key of a stopped gateway under another root key
     RekeyRoot {
-        /// File of the new root key, made if absent
+        /// The new root key, made if absent: a file, or another place as with --root-key
+        #[arg(long, value_name = "FILE|PLACE")]
+        new_root_key: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum KitCommand {
+    /// Make a kit, sealed under a passphrase of its own
+    Export {
+        /// The file to make
+        file: PathBuf,
+        /// File of the kit's passphrase; asked at the terminal by default
         #[arg(long, value_name = "FILE")]
-        new_root_key: PathBuf,
+        kit_passphrase_file: Option<PathBuf>,
+    },
+    /// Put the key store of a stopped gateway, whose root key is lost, under a new root key
+    Restore {
+        /// The kit
+        file: PathBuf,
+        /// File of the kit's passphrase; asked at the terminal by default
+        #[arg(long, value_name = "FILE")]
+        kit_passphrase_file: Option<PathBuf>,
+        /// The new root key, made if absent: a file, or another place as with --root-key
+        #[arg(long, value_name = "FILE|PLACE")]
+        new_root_key: String,
     },
 }
 
 pub(super) fn run(config: &Config, command: KmsCommand) -> anyhow::Result<ExitCode> {
     match command {
         KmsCommand::Admin(command) => admin(config, command),
+        KmsCommand::Unseal => {
+            let passphrase = Passphrase::new(&root::passphrase(config, "Passphrase of the root key")?)?;
+            let mut terminal = Terminal::default();
+            let asked = Asked::Unseal(passphrase);
+            let success = socket::ask(&config.data, &asked, |told| terminal.show(told))?;
+            Ok(code(success.context("no gateway runs on this data folder; start it first")?))
+        }
+        KmsCommand::RecoveryKit { command: KitCommand::Export { file, kit_passphrase_file } } => {
+            let passphrase = match kit_passphrase_file {
+                Some(file) => root::secret_in(&file)?,
+                None => new_passphrase("Passphrase of the recovery kit")?,
+            };
+            let file = std::path::absolute(file)?;
+            admin(config, AdminCommand::RecoveryKitExport { file, passphrase: Passphrase::new(&passphrase)? })
+        }
+        KmsCommand::RecoveryKit {
+            command: KitCommand::Restore { file, kit_passphrase_file, new_root_key },
+        } => {
+            let kit = std::fs::read(&file).with_context(|| format!("can't read {}", file.display()))?;
+            let kit: RecoveryKit =
+                serde_json::from_slice(&kit).with_context(|| format!("{} is no kit", file.display()))?;
+            let passphrase = match kit_passphrase_file {
+                Some(file) => root::secret_in(&file)?,
+                None => root::ask("Passphrase of the recovery kit")?,
+            };
+            let folder = DataFolder::open(config, IfAbsent::Refuse)?;
+            let recovery = kit.open(&passphrase)?;
+            let new = new_root(config, &new_root_key, &folder)?;
+            Kms::recover(&folder.path.join("kms"), &recovery, &*new)?;
+            println!("the key store needs root key {} now: start with --root-key {new_root_key}", new.id());
+            Ok(ExitCode::SUCCESS)
+        }
         KmsCommand::RekeyDomain => {
-            let (folder, root) = root_of(config)?;
+            let folder = DataFolder::open(config, IfAbsent::Refuse)?;
+            let root = root::open(config, &folder)?;
             open_kms(config, &folder, root.clone())?.rekey_domain(&*root)?;
             println!("the key store is sealed under a new domain key");
             Ok(ExitCode::SUCCESS)
         }
         KmsCommand::RekeyRoot { new_root_key } => {
-            let (folder, root) = root_of(config)?;
+            let folder = DataFolder::open(config, IfAbsent::Refuse)?;
+            let root = root::open(config, &folder)?;
             let kms = open_kms(config, &folder, root.clone())?;
-            let new = FileRoot::open_or_create(&new_root_key, &folder.path)?;
-            kms.rekey_root(&folder.path.join("kms"), &*root, &new)?;
-            println!(
-                "the key store needs root key {} now: start with --root-key {}",
-                new.id(),
-                new_root_key.display()
-            );
+            let new = new_root(config, &new_root_key, &folder)?;
+            kms.rekey_root(&folder.path.join("kms"), &*root, &*new)?;
+            println!("the key store needs root key {} now: start with --root-key {new_root_key}", new.id());
             println!("keep root key {} for backups from before", root.id());
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-fn root_of(config: &Config) -> anyhow::Result<(DataFolder, Arc<SecretRoot>)> {
-    let folder = DataFolder::open(config, IfAbsent::Refuse)?;
-    let root = Arc::new(FileRoot::open(&config.root_key, &folder.path)?);
-    Ok((folder, root))
+/// Opens the root key of this setting, or makes it.
+fn new_root(config: &Config, text: &str, folder: &DataFolder) -> anyhow::Result<Arc<dyn RootKey>> {
+    let place = RootPlace::parse(text).map_err(|why| anyhow::anyhow!("--new-root-key: {why}"))?;
+    root::open_at(&place, folder, true, || match &config.passphrase_file {
+        Some(file) => root::secret_in(file),
+        None => new_passphrase("New passphrase of the root key"),
+    })
+}
+
+/// Asks twice, since a slip would be found too late.
+fn new_passphrase(what: &str) -> anyhow::Result<SecretBytes> {
+    let first = root::ask(what)?;
+    let second = root::ask("The same again")?;
+    anyhow::ensure!(first.expose() == second.expose(), "the two are not the same; nothing was changed");
+    Ok(first)
+}
+
+fn code(success: bool) -> ExitCode {
+    if success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Has a command carried out by the running gateway, or else here.
 pub(super) fn admin(config: &Config, command: AdminCommand) -> anyhow::Result<ExitCode> {
     let mut terminal = Terminal::default();
-    let success = match socket::ask(&config.data, &command, |told| terminal.show(told))? {
-        Some(success) => success,
-        None => on_stopped(config, command, &mut terminal)?,
-    };
-    Ok(if success { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let asked = Asked::Command(command.clone());
+    match socket::ask(&config.data, &asked, |told| terminal.show(told))? {
+        Some(success) => Ok(code(success)),
+        None => on_stopped(config, command, &mut terminal).map(code),
+    }
 }
 
 fn on_stopped(config: &Config, command: AdminCommand, terminal: &mut Terminal) -> anyhow::Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let (folder, root) = root_of(config)?;
-        let root = root_text(config, &*root);
+        let folder = DataFolder::open(config, IfAbsent::Refuse)?;
+        let root = root::open(config, &folder)?;
+        let root_text = root_text(config, &*root);
         let (app, kms, folder) = match command.needs_objects() {
             true => {
-                let app = Arc::new(App::open(config, folder).await?.0);
+                let app = Arc::new(App::open_with(config, folder, root).await?.0);
                 (Some(app.clone()), app.kms.clone(), None)
             }
-            false => {
-                let key = Arc::new(FileRoot::open(&config.root_key, &folder.path)?);
-                (None, Arc::new(open_kms(config, &folder, key)?), Some(folder))
-            }
+            false => (None, Arc::new(open_kms(config, &folder, root)?), Some(folder)),
         };
-        let mut running = admin::start(Host { kms, app: app.clone(), root }, command);
+        let mut running = admin::start(Host { kms, app: app.clone(), root: root_text }, command);
         let mut success = false;
         while let Some(message) = running.told.recv().await {
             terminal.show(&message);
@@ -103,7 +180,7 @@ fn on_stopped(config: &Config, command: AdminCommand, terminal: &mut Terminal) -
 
 /// What `kms status` says of the root key.
 pub(super) fn root_text(config: &Config, root: &dyn RootKey) -> String {
-    format!("{} in {}", root.id(), config.root_key.display())
+    format!("{} in {}", root.id(), config.root_key)
 }
 
 /// Shows what a command tells.

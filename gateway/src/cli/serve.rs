@@ -4,20 +4,23 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use kms_core::kms::Kms;
+use kms_core::root::RootKey;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{Host, socket};
 use crate::api::{self, Door};
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, RootPlace};
 use crate::http::listener::{Limits, serve};
 use crate::http::tls;
 use crate::instance::{Credentials, DataFolder, IfAbsent};
 use crate::jobs::Jobs;
+use crate::root;
 
 /// Runs the gateway until it is told to stop.
 pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
@@ -46,23 +49,34 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
         None => None,
     };
 
+    let addresses = (address, kms_listener.as_ref().map(TcpListener::local_addr).transpose()?);
     let folder = DataFolder::open(&config, IfAbsent::Create)?;
-    let first_start = folder.is_new;
-    let (app, credentials) = App::open(&config, folder).await?;
-    let app = Arc::new(app);
-    let kms_address = kms_listener.as_ref().map(TcpListener::local_addr).transpose()?;
-    announce(&config, (address, kms_address), &app, &credentials, first_start)?;
+    let admin = socket::bind(&config.data)?;
+    let start = Start { config: &config, addresses, folder, app: Arc::new(OnceLock::new()) };
+    let app = start.app.clone();
+    // A gateway that waits for its passphrase answers already; any other opens its stores first.
+    let sealed = match config.root_key == RootPlace::Passphrase && config.passphrase_file.is_none() {
+        true => Some(start),
+        false => {
+            let root = root::open(&config, &start.folder)?;
+            start.open(root).await?;
+            None
+        }
+    };
 
-    let admin = tokio::spawn(socket::serve(socket::bind(&config.data)?, {
-        let (app, root) = (app.clone(), super::kms::root_text(&config, &*app.stores.root));
-        move || Host { kms: app.kms.clone(), app: Some(app.clone()), root: root.clone() }
-    }));
-    let jobs = Jobs::start(app.clone(), config.reclaim_interval);
     let limits =
         Limits { max_connections: config.max_connections, shutdown_timeout: config.shutdown_timeout };
     let handler = |door| {
         let app = app.clone();
-        move |request, peer| api::handle(app.clone(), door, request, peer)
+        move |request, peer| {
+            let app = app.get().cloned();
+            async move {
+                match app {
+                    Some(app) => api::handle(app, door, request, peer).await,
+                    None => api::sealed(door, request),
+                }
+            }
+        }
     };
     let (stopping, stopped) = tokio::sync::watch::channel(false);
     let until_stop = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
@@ -77,31 +91,100 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
             None => true,
         }
     };
-    let (all_finished, kms_finished, ()) = tokio::join!(
+    let jobs = OnceLock::new();
+    let inside = async {
+        let ended = tokio::select! {
+            ended = work(&config, admin, sealed, app.clone(), &jobs) => ended,
+            () = stop => Ok(()),
+        };
+        let _ = stopping.send(true);
+        ended
+    };
+    let (all_finished, kms_finished, ended) = tokio::join!(
         serve(listener, acceptor.clone(), limits, handler(Door::Every), until_stop(stopped.clone())),
         kms_door,
-        async {
-            stop.await;
-            let _ = stopping.send(true);
-        }
+        inside,
     );
+    let _ = std::fs::remove_file(socket::path(&config.data));
+    ended?;
     if !(all_finished && kms_finished) {
         tracing::warn!(
             limit_s = config.shutdown_timeout.as_secs(),
             "requests were still running when the limit for a stop was reached"
         );
     }
-    jobs.stop().await;
-    admin.abort();
-    let _ = admin.await;
-    let _ = std::fs::remove_file(socket::path(&config.data));
-    match Arc::into_inner(app) {
-        Some(app) => app.close().await?,
+    if let Some(jobs) = jobs.into_inner() {
+        jobs.stop().await;
+    }
+    let app = Arc::into_inner(app).and_then(OnceLock::into_inner);
+    match app.map(Arc::into_inner) {
+        Some(Some(app)) => app.close().await?,
         // A request that did not end in time still holds the stores; what it acknowledged is durable all the same.
-        None => tracing::warn!("the stores are left as after a crash"),
+        Some(None) => tracing::warn!("the stores are left as after a crash"),
+        None => {}
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a start needs besides its root key.
+struct Start<'c> {
+    config: &'c Config,
+    addresses: (SocketAddr, Option<SocketAddr>),
+    folder: DataFolder,
+    app: Arc<OnceLock<Arc<App>>>,
+}
+
+impl Start<'_> {
+    /// Opens the stores, and lets requests in.
+    async fn open(self, root: Arc<dyn RootKey>) -> anyhow::Result<()> {
+        let Self { config, addresses, folder, app } = self;
+        let first_start = folder.is_new;
+        let (opened, credentials) = App::open_with(config, folder, root).await?;
+        let opened = app.get_or_init(|| Arc::new(opened));
+        if let Err(error) = announce(config, addresses, opened, &credentials, first_start) {
+            // It serves all the same.
+            tracing::warn!(%error, "the greeting could not be written");
+        }
+        Ok(())
+    }
+}
+
+/// What runs beside the requests: first the wait for the passphrase of a sealed gateway, then jobs and the admin socket. Ends only
+/// when it fails; what runs in it may be cut off.
+async fn work(
+    config: &Config,
+    admin: UnixListener,
+    sealed: Option<Start<'_>>,
+    app: Arc<OnceLock<Arc<App>>>,
+    jobs: &OnceLock<Jobs>,
+) -> anyhow::Result<()> {
+    if let Some(start) = sealed {
+        let is_made = root::is_made(&start.folder.path);
+        anyhow::ensure!(is_made, "the first start sets the passphrase: give it with --passphrase-file");
+        let (address, _) = start.addresses;
+        println!("Sealgate {} is sealed, at {address}", env!("CARGO_PKG_VERSION"));
+        println!(
+            "  open it with: sealgate kms unseal --root-key passphrase: --data {}",
+            config.data.display()
+        );
+        std::io::stdout().flush()?;
+        let root = socket::unsealed(&admin, |passphrase| {
+            let place = &config.root_key;
+            let root = root::open_at(place, &start.folder, false, || Ok(passphrase.secret()))?;
+            // Seen here, so that a wrong one can be given again.
+            Kms::check_root(&start.folder.path.join("kms"), &*root)?;
+            Ok(root)
+        })
+        .await;
+        start.open(root).await?;
+    }
+    let Some(app) = app.get() else { return Ok(()) };
+    let _ = jobs.set(Jobs::start(app.clone(), config.reclaim_interval));
+    let root = super::kms::root_text(config, &*app.stores.root);
+    let host = || Host { kms: app.kms.clone(), app: Some(app.clone()), root: root.clone() };
+    socket::serve(admin, host).await;
+    Ok(())
 }
 
 async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
@@ -143,12 +226,15 @@ fn announce(
     }
     writeln!(out, "  account      {}", app.accounts.root().id)?;
     writeln!(out, "  data         {}", absolute(&config.data))?;
-    writeln!(out, "  root key     {}", absolute(&config.root_key))?;
+    match &config.root_key {
+        RootPlace::File(path) => writeln!(out, "  root key     {}", absolute(path))?,
+        place => writeln!(out, "  root key     {place}")?,
+    }
     match &credentials.file {
         Some(file) => writeln!(out, "  credentials  {}", absolute(file))?,
         None => writeln!(out, "  credentials  from the environment ({})", credentials.access_key_id)?,
     }
-    if first_start {
+    if first_start && matches!(config.root_key, RootPlace::File(_)) {
         writeln!(
             out,
             "\nKeep a copy of the root key in a safe place: without it, nothing in the data folder can be read."

@@ -1,11 +1,13 @@
 //! Typed configuration: flags over `SEALGATE_…` environment over a TOML file, unknown fields refused.
 
 mod file;
+mod root;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+pub use root::{RootPlace, TransitPlace};
 use serde::{Deserialize, Serialize};
 
 /// May SSE-C keys travel over plain HTTP?
@@ -39,9 +41,13 @@ pub struct RawConfig {
     /// Data folder
     #[arg(long, value_name = "DIR", env = "SEALGATE_DATA", global = true)]
     pub data: Option<PathBuf>,
-    /// Root key file; default: the data folder's name with `.root-key` behind it
-    #[arg(long, value_name = "FILE", env = "SEALGATE_ROOT_KEY", global = true)]
-    pub root_key: Option<PathBuf>,
+    /// Root key: a file, or `credential:NAME`, `passphrase:`, `pkcs11:…`, `transit:…`; default: the data folder's name with
+    /// `.root-key` behind it
+    #[arg(long, value_name = "FILE|PLACE", env = "SEALGATE_ROOT_KEY", global = true)]
+    pub root_key: Option<String>,
+    /// File of the passphrase of `--root-key passphrase:`; without it the gateway starts sealed
+    #[arg(long, value_name = "FILE", env = "SEALGATE_PASSPHRASE_FILE", global = true)]
+    pub passphrase_file: Option<PathBuf>,
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", env = "SEALGATE_LISTEN", global = true)]
     pub listen: Option<SocketAddr>,
@@ -112,8 +118,10 @@ pub struct RawConfig {
 pub struct Config {
     /// Data folder.
     pub data: PathBuf,
-    /// Root key file, never inside the data folder.
-    pub root_key: PathBuf,
+    /// Where the root key is, never inside the data folder.
+    pub root_key: RootPlace,
+    /// File of the root key's passphrase.
+    pub passphrase_file: Option<PathBuf>,
     /// Credentials file of the root user.
     pub credentials: PathBuf,
     /// Address to listen on.
@@ -225,9 +233,20 @@ impl Config {
         if managed_key_rotation_days == 0 {
             return invalid("managed_key_rotation_days", "must be at least 1");
         }
+        let root_key = match raw.root_key {
+            None => RootPlace::File(beside(&data, ".root-key")),
+            Some(text) => match RootPlace::parse(&text) {
+                Ok(place) => place,
+                Err(message) => return invalid("root_key", &message),
+            },
+        };
+        if raw.passphrase_file.is_some() && root_key != RootPlace::Passphrase {
+            return invalid("passphrase_file", "is for root_key = \"passphrase:\" alone");
+        }
         let mib = |value: Option<u64>, default| value.unwrap_or(default).saturating_mul(1 << 20);
         Ok(Self {
-            root_key: raw.root_key.unwrap_or_else(|| beside(&data, ".root-key")),
+            root_key,
+            passphrase_file: raw.passphrase_file,
             credentials: beside(&data, ".credentials"),
             data,
             listen: raw.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9000))),
@@ -261,6 +280,7 @@ impl RawConfig {
         merge!(
             data,
             root_key,
+            passphrase_file,
             listen,
             kms_listen,
             region,
@@ -305,7 +325,7 @@ mod tests {
         assert_eq!(config.region, "eu-north-1");
         assert_eq!(config.listen.port(), 9100);
         assert_eq!(config.data, PathBuf::from("sealgate-data"));
-        assert_eq!(config.root_key, PathBuf::from("sealgate-data.root-key"));
+        assert_eq!(config.root_key, RootPlace::File("sealgate-data.root-key".into()));
     }
 
     #[test]
@@ -318,6 +338,8 @@ mod tests {
             ("region = \"Not A Region\"", "region"),
             ("tls_cert = \"a.pem\"", "tls_key"),
             ("max_connections = 0", "max_connections"),
+            ("root_key = \"pkcs11:token=x\"", "root_key"),
+            ("passphrase_file = \"x\"", "passphrase_file"),
             ("sse_c_over_http = \"maybe\"", "maybe"),
         ] {
             std::fs::write(&path, text).unwrap();
@@ -347,6 +369,7 @@ mod tests {
             account_id: None,
             tls_cert: None,
             tls_key: None,
+            passphrase_file: None,
             audit_log: None,
             kms_listen: None,
             ..raw
@@ -354,7 +377,7 @@ mod tests {
         let example = Config::load(without_optional, None).unwrap();
         let same_place = |config: Config| Config {
             data: "sealgate-data".into(),
-            root_key: "sealgate-data.root-key".into(),
+            root_key: RootPlace::File("sealgate-data.root-key".into()),
             credentials: "sealgate-data.credentials".into(),
             ..config
         };

@@ -60,6 +60,16 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> Re
     response
 }
 
+/// `KeyUnavailableException`: the request can be sent again later.
+pub fn unavailable(message: &str) -> Response<ResponseBody> {
+    let answer = json!({"__type": "KeyUnavailableException", "message": message});
+    let mut response = Response::new(ResponseBody::full(answer.to_string()));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    let content_type = HeaderValue::from_static("application/x-amz-json-1.1");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, content_type);
+    response
+}
+
 async fn answer(
     app: &App,
     parts: &Parts,

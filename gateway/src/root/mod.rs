@@ -1,0 +1,90 @@
+//! The root key, from wherever it is kept.
+
+mod transit;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use kms_core::root::{FileRoot, PassphraseRoot, Pkcs11Root, RootKey};
+use kms_core::secret::SecretBytes;
+use zeroize::Zeroizing;
+
+use crate::config::{Config, RootPlace};
+use crate::instance::DataFolder;
+
+/// The longest passphrase, PIN or token, in bytes.
+const MAX_SECRET_LEN: u64 = 4096;
+
+/// Opens the root key of a data folder, and makes it where the key store was not made yet.
+pub fn open(config: &Config, folder: &DataFolder) -> anyhow::Result<Arc<dyn RootKey>> {
+    // A key store whose root key is gone must not be given a new one.
+    let create = !is_made(&folder.path);
+    open_at(&config.root_key, folder, create, || passphrase(config, "Passphrase of the root key"))
+}
+
+/// Was the key store of this data folder made?
+pub fn is_made(data: &Path) -> bool {
+    data.join("kms").join("db").is_dir()
+}
+
+/// Opens a root key for this data folder, or makes it.
+pub fn open_at(
+    place: &RootPlace,
+    folder: &DataFolder,
+    create: bool,
+    passphrase: impl FnOnce() -> anyhow::Result<SecretBytes>,
+) -> anyhow::Result<Arc<dyn RootKey>> {
+    Ok(match (place, create) {
+        (RootPlace::File(path), true) => Arc::new(FileRoot::open_or_create(path, &folder.path)?),
+        (RootPlace::File(path), false) => Arc::new(FileRoot::open(path, &folder.path)?),
+        (RootPlace::Credential(name), _) => {
+            let credentials = std::env::var_os("CREDENTIALS_DIRECTORY")
+                .context("there is no $CREDENTIALS_DIRECTORY: run it under systemd, with LoadCredential=")?;
+            Arc::new(FileRoot::open(&Path::new(&credentials).join(name), &folder.path)?)
+        }
+        (RootPlace::Passphrase, true) => {
+            Arc::new(PassphraseRoot::open_or_create(&folder.path.join("kms"), &passphrase()?)?)
+        }
+        (RootPlace::Passphrase, false) => {
+            Arc::new(PassphraseRoot::open(&folder.path.join("kms"), &passphrase()?)?)
+        }
+        (RootPlace::Pkcs11 { place, pin }, true) => {
+            Arc::new(Pkcs11Root::open_or_create(place, &secret_in(pin)?)?)
+        }
+        (RootPlace::Pkcs11 { place, pin }, false) => Arc::new(Pkcs11Root::open(place, &secret_in(pin)?)?),
+        (RootPlace::Transit(place), _) => Arc::new(transit::TransitRoot::open(place)?),
+    })
+}
+
+/// The passphrase of the settings' file, or else of the terminal.
+pub fn passphrase(config: &Config, what: &str) -> anyhow::Result<SecretBytes> {
+    match &config.passphrase_file {
+        Some(file) => secret_in(file),
+        None => ask(what),
+    }
+}
+
+/// Asks at the terminal, which does not show what is typed.
+pub fn ask(what: &str) -> anyhow::Result<SecretBytes> {
+    let typed = rpassword::prompt_password(format!("{what}: "));
+    let typed = typed.context("there is no terminal to ask at; give a file with --passphrase-file")?;
+    Ok(SecretBytes::new(typed.into_bytes()))
+}
+
+/// The first line of a file.
+pub fn secret_in(file: &Path) -> anyhow::Result<SecretBytes> {
+    use std::io::Read;
+    let unreadable = || format!("can't read {}", file.display());
+    let mut text = Zeroizing::new(Vec::with_capacity(MAX_SECRET_LEN as usize + 1));
+    let opened = std::fs::File::open(file).with_context(unreadable)?;
+    opened.take(MAX_SECRET_LEN + 1).read_to_end(&mut text).with_context(unreadable)?;
+    if text.len() as u64 > MAX_SECRET_LEN {
+        bail!("{} is longer than {MAX_SECRET_LEN} bytes", file.display());
+    }
+    let line = text.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    if line.is_empty() {
+        bail!("{} is empty", file.display());
+    }
+    Ok(SecretBytes::new(line.to_vec()))
+}

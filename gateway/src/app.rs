@@ -131,7 +131,7 @@ pub struct Stores {
     /// What the key store is rooted in.
     pub root: Arc<dyn RootKey>,
     /// Let go last.
-    folder: DataFolder,
+    pub folder: DataFolder,
 }
 
 impl Stores {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kms_core::secret::Secret32;
-use storage::kv::{Direction, Entry, Key, KeyRange, KeyValue, KvError, Transaction, Write};
+use storage::kv::{Direction, Entry, Frozen, Key, KeyRange, KeyValue, KvError, Transaction, Write};
 
 pub use crate::seal::xaes::Unsealable;
 use crate::seal::xaes::Xaes;
@@ -88,5 +88,9 @@ impl KeyValue for SealedKv {
             }
         }
         self.inner.commit(transaction).await
+    }
+
+    async fn freeze(&self) -> Result<Frozen, KvError> {
+        self.inner.freeze().await
     }
 }

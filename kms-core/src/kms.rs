@@ -25,7 +25,7 @@ mod gate;
 mod host;
 mod record;
 
-pub use host::StoreCounts;
+pub use host::{StoreCopy, StoreCounts};
 
 /// Who calls, as the gateway authenticated it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Keys, and who may use them: a key management service with AWS semantics. It knows no HTTP and no objects.
 
 pub mod audit;
+pub mod backup;
 pub mod clock;
 pub mod context;
 pub(crate) mod crypto;

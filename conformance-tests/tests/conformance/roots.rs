@@ -222,6 +222,81 @@ for call, code in [(lambda: boto3.client("s3", config=once).list_buckets(), "Ser
     assert_eq!(server.stop().unwrap(), Some(0));
 }
 
+/// A backup of a running gateway, which is written to meanwhile; restored elsewhere, and useless without its root.
+#[test]
+fn a_backup_of_a_running_gateway_is_restored_with_its_root_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut server = Server::start_on(&data, &[]).unwrap();
+    object(&server, "put");
+    let file = folder.path().join("backup");
+    let name = file.to_str().unwrap();
+    let writes = std::thread::spawn({
+        let script = r#"
+import boto3
+s3 = boto3.client("s3")
+for n in range(200):
+    s3.put_object(Bucket="rooted", Key=f"busy/{n % 20}", Body=b"x", ServerSideEncryption="aws:kms", BucketKeyEnabled=n % 2 == 0)
+"#;
+        let endpoint = server.endpoint.clone();
+        move || {
+            Command::new(python::programs().unwrap().join("python"))
+                .args(["-c", script])
+                .env("AWS_ENDPOINT_URL", endpoint)
+                .env("AWS_DEFAULT_REGION", "us-east-1")
+                .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+                .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
+                .output()
+                .unwrap()
+        }
+    });
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    let made = sealgate(&["backup", name], &data);
+    assert!(made.status.success(), "{}", text(&made));
+    let written = writes.join().unwrap();
+    assert!(written.status.success(), "{}", text(&written));
+    assert!(!sealgate(&["backup", name], &data).status.success(), "an existing file is not replaced");
+    assert_eq!(server.stop().unwrap(), Some(0));
+    let bytes = std::fs::read(&file).unwrap();
+    for told in [&b"rooted"[..], b"busy", b"alias/aws"] {
+        assert!(!bytes.windows(told.len()).any(|window| window == told), "a name lies in the clear");
+    }
+
+    let restored = folder.path().join("restored");
+    let other = folder.path().join("other.root-key");
+    std::fs::write(&other, [7; 32]).unwrap();
+    std::fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let root = folder.path().join("data.root-key");
+    let (root, other) = (root.to_str().unwrap(), other.to_str().unwrap());
+    let refused = sealgate(&["restore", name, "--root-key", other], &restored);
+    assert!(text(&refused).contains("needs root key"), "{}", text(&refused));
+    for (damage, says) in [(bytes.len() - 1, "cut off"), (bytes.len() / 2, "cut off")] {
+        let cut = folder.path().join("cut");
+        std::fs::write(&cut, &bytes[..damage]).unwrap();
+        let refused = sealgate(&["restore", cut.to_str().unwrap(), "--root-key", root], &restored);
+        assert!(text(&refused).contains(says), "{}", text(&refused));
+    }
+    let mut changed = bytes.clone();
+    let at = bytes.len() - 40;
+    changed[at] ^= 1;
+    std::fs::write(folder.path().join("changed"), &changed).unwrap();
+    let refused = sealgate(
+        &["restore", folder.path().join("changed").to_str().unwrap(), "--root-key", root],
+        &restored,
+    );
+    assert!(text(&refused).contains("does not open"), "{}", text(&refused));
+    assert!(!restored.exists());
+
+    let done = sealgate(&["restore", name, "--root-key", root], &restored);
+    assert!(done.status.success(), "{}", text(&done));
+    assert!(!sealgate(&["restore", name, "--root-key", root], &restored).status.success());
+    let copied = Command::new("cp").arg("-r").arg(data.join("blobs")).arg(&restored).status().unwrap();
+    assert!(copied.success());
+    let mut server = Server::start_on(&restored, &["--root-key", root]).unwrap();
+    object(&server, "get");
+    assert_eq!(server.stop().unwrap(), Some(0));
+}
+
 /// The day on which the root key is lost.
 #[test]
 fn the_recovery_drill() {

@@ -1,5 +1,6 @@
 //! What the host's administrator asks and does, on a running gateway through its admin socket, or on a stopped one.
 
+pub mod backup;
 mod keys;
 mod objects;
 pub mod socket;
@@ -54,6 +55,12 @@ pub enum AdminCommand {
     ResetKeyPolicy {
         /// Id, ARN, alias or alias ARN
         key: String,
+    },
+    /// Writes a backup of key store and catalog.
+    #[command(skip)]
+    Backup {
+        /// The file to make.
+        file: PathBuf,
     },
     /// Makes a recovery kit.
     #[command(skip)]
@@ -124,7 +131,8 @@ impl fmt::Debug for Passphrase {
 impl AdminCommand {
     /// Does it look at objects, or at keys alone?
     pub fn needs_objects(&self) -> bool {
-        matches!(self, Self::Dependents { .. } | Self::ScheduleDeletion { .. } | Self::Rewrap { .. })
+        use AdminCommand::{Backup, Dependents, Rewrap, ScheduleDeletion};
+        matches!(self, Backup { .. } | Dependents { .. } | Rewrap { .. } | ScheduleDeletion { .. })
     }
 }
 
@@ -207,6 +215,7 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
             keys::who_can(&host.kms, &key, asked, out).await
         }
         C::ResetKeyPolicy { key } => keys::reset_policy(host, key, out).await,
+        C::Backup { file } => backup::backup(objects()?, &file, out).await,
         C::RecoveryKitExport { file, passphrase } => {
             keys::recovery_kit(host, file, passphrase.secret(), out).await
         }

@@ -47,6 +47,16 @@ enum Command {
         /// The exported file
         file: PathBuf,
     },
+    /// Write key store and catalog, of a running gateway or a stopped one, to one sealed file
+    Backup {
+        /// The file to make
+        file: PathBuf,
+    },
+    /// Make a new data folder of a backup; put the copied blobs in it afterwards
+    Restore {
+        /// The backup
+        file: PathBuf,
+    },
     /// Prove something on this machine
     Doctor {
         #[command(subcommand)]
@@ -98,6 +108,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Rebuild => rebuild::run(config),
         Command::Export { file } => dump::export(config, &file),
         Command::Import { file } => dump::import(config, &file),
+        Command::Backup { file } => {
+            let file = std::path::absolute(file)?;
+            kms::admin(&config, crate::admin::AdminCommand::Backup { file })
+        }
+        Command::Restore { file } => restore(&config, &file),
         Command::Doctor { proof: Proof::Encryption { scratch } } => doctor::encryption(&scratch),
         Command::Kms { command } => kms::run(&config, command),
         Command::Health => health::run(&config),
@@ -106,6 +121,14 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn restore(config: &Config, file: &std::path::Path) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let header = runtime.block_on(crate::admin::backup::restore(config, file))?;
+    println!("restored account {} to {}", header.account_id, config.data.display());
+    println!("now put the copied folder `blobs` in it, and run `sealgate check`");
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Log lines go to standard error; standard output is for what was asked for.

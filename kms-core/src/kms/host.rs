@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use super::{Caller, Entry, KeyPolicy, Kms, OpenError, ROOT_ID_FILE, record};
 use crate::audit::AuditEvent;
+use crate::backup::BackupKey;
 use crate::context::EncryptionContext;
 use crate::crypto::{self, blob};
 use crate::error::KmsError;
 use crate::root::{RecoveryKit, RootKey, SecretRoot};
 use crate::secret::{Secret32, SecretBytes};
-use crate::store::{Change, KeyStore, SledStore, StoreError};
-use record::{Stored, WRAP_LABEL, WrappedDomain};
+use crate::store::{Change, Item, KeyStore, SledStore, StoreError};
+use record::{DOMAIN_NAME, Stored, WRAP_LABEL, WrappedDomain};
 
 /// How many of what a store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,6 +174,64 @@ impl Kms {
         write_root_ids(folder, &ids.iter().map(String::as_str).collect::<Vec<_>>())?;
         store.commit(vec![moved.for_root()])?;
         Ok(write_root_ids(folder, &[to.id()])?)
+    }
+}
+
+/// A key store's part of a backup.
+pub struct StoreCopy {
+    /// The entries, sealed as they lie in the store.
+    pub entries: Vec<Item>,
+    /// What the backup is sealed under.
+    pub key: BackupKey,
+    /// That key under the store's domain key.
+    pub wrapped_key: Vec<u8>,
+    /// The domain key under the root key; without it nothing of the backup opens.
+    pub wrapped_domain: Vec<u8>,
+}
+
+const BACKUP_PURPOSE: &[u8] = b"backup key";
+/// Changes of one commit of a restore.
+const RESTORED_AT_ONCE: usize = 500;
+
+impl Kms {
+    /// A copy of the store as of one moment.
+    pub fn copy(&self) -> Result<StoreCopy, OpenError> {
+        let entries = {
+            let _change = self.changing();
+            self.store.load()?
+        };
+        let domain = entries.iter().find(|(name, _)| name == DOMAIN_NAME);
+        let (_, wrapped_domain) = domain.ok_or(OpenError::Corrupt("the domain key is missing"))?.clone();
+        let secret = Secret32::random();
+        let wrapped_key = crypto::seal(&self.domain, WRAP_LABEL, secret.expose(), BACKUP_PURPOSE);
+        Ok(StoreCopy { entries, key: BackupKey::new(secret), wrapped_key, wrapped_domain })
+    }
+
+    /// The key of a backup, from what its copy told of the two.
+    pub fn open_backup(
+        root: &dyn RootKey,
+        wrapped_domain: &[u8],
+        wrapped_key: &[u8],
+    ) -> Result<BackupKey, OpenError> {
+        let stored = Stored::read(vec![(DOMAIN_NAME.to_vec(), wrapped_domain.to_vec())])?;
+        let domain = stored.domain.ok_or(OpenError::Corrupt("the domain key is missing"))?.open(root)?;
+        let secret = crypto::open_32(&domain, WRAP_LABEL, wrapped_key, BACKUP_PURPOSE);
+        Ok(BackupKey::new(secret.ok_or(OpenError::Corrupt("the backup's key does not open"))?))
+    }
+
+    /// Makes a key store of a copy's entries, in a folder that has none. It is one once this answers `Ok`.
+    pub fn restore(folder: &Path, entries: Vec<Item>) -> Result<(), OpenError> {
+        let store = SledStore::open(folder)?;
+        if !store.load()?.is_empty() {
+            return Err(OpenError::Corrupt("there is one already"));
+        }
+        // Without a domain key it does not open: so this comes last.
+        let (domain, others): (Vec<Item>, Vec<Item>) =
+            entries.into_iter().partition(|(name, _)| name == DOMAIN_NAME);
+        for some in others.chunks(RESTORED_AT_ONCE) {
+            store.commit(some.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect())?;
+        }
+        Ok(store.commit(domain.into_iter().map(|(name, value)| (name, Some(value))).collect())?)
     }
 }
 

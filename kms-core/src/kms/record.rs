@@ -38,6 +38,8 @@ pub(super) const WRAP_LABEL: &str = "sealgate kms v1 wrapped key";
 /// What the domain key seals records under.
 const RECORD_LABEL: &str = "sealgate kms v1 record";
 const VERSION: u8 = 1;
+/// The name of the domain key.
+pub(super) const DOMAIN_NAME: &[u8] = b"m";
 /// Values stay well below what sled keeps within a page.
 const POLICY_PIECE_LEN: usize = 4096;
 const CORRUPT: OpenError = OpenError::Corrupt("an entry is not of this format");
@@ -116,7 +118,7 @@ impl WrappedDomain {
 
     /// The change that makes it the one of the root key.
     pub(super) fn for_root(&self) -> Change {
-        self.change(b"m")
+        self.change(DOMAIN_NAME)
     }
 
     /// The change that makes it the one of the recovery root.
@@ -138,7 +140,7 @@ impl Stored {
         let mut stored = Self::default();
         for (name, value) in entries {
             match (&name[..], value.split_first()) {
-                (b"m", Some((&VERSION, value))) => stored.domain = Some(WrappedDomain::decode(value)?),
+                (DOMAIN_NAME, Some((&VERSION, value))) => stored.domain = Some(WrappedDomain::decode(value)?),
                 (b"r", Some((&VERSION, value))) => stored.recovery = Some(WrappedDomain::decode(value)?),
                 ([b'k' | b'b' | b'p' | b'g' | b'a' | b'i' | b's' | b'u', ..], Some((&VERSION, _))) => {
                     stored.entries.push((name, value));

@@ -19,6 +19,7 @@ pub async fn run(kv: Arc<dyn KeyValue>) {
     of_racing_writers_one_wins(&kv).await;
     racing_increments_lose_nothing(&kv).await;
     readers_see_commits_whole_per_key(&kv).await;
+    nothing_is_committed_while_it_is_frozen(&kv).await;
 }
 
 /// What an engine keeps when it is dropped and opened again by `open`.
@@ -263,6 +264,25 @@ async fn readers_see_commits_whole_per_key(kv: &Arc<dyn KeyValue>) {
         tokio::task::yield_now().await;
     }
     writer.await.expect("a task");
+}
+
+async fn nothing_is_committed_while_it_is_frozen(kv: &Arc<dyn KeyValue>) {
+    let key = Key::from_static(b"frozen");
+    put(&**kv, &key, b"before").await;
+    let frozen = kv.freeze().await.unwrap();
+    let writer = tokio::spawn({
+        let (kv, key) = (kv.clone(), key.clone());
+        async move { put(&*kv, &key, b"after").await }
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert_eq!(read(&**kv, &key).await.unwrap().value, &b"before"[..]);
+    assert!(!writer.is_finished());
+    drop(frozen);
+    writer.await.unwrap();
+    assert_eq!(read(&**kv, &key).await.unwrap().value, &b"after"[..]);
+    // One that nobody waits for any more holds nobody up.
+    drop(kv.freeze().await.unwrap());
+    put(&**kv, &key, b"later").await;
 }
 
 async fn commit(kv: &dyn KeyValue, conditions: Vec<Condition>, writes: Vec<Write>) -> Result<(), KvError> {

@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::{Condition, Direction, Entry, Key, KeyRange, KeyValue, KvError, Revision, Transaction, Write};
+use super::{
+    Condition, Direction, Entry, Frozen, Key, KeyRange, KeyValue, KvError, Revision, Transaction, Write,
+};
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct MemoryKv {
     state: RwLock<State>,
+    /// Held while something is committed, or while nothing may be.
+    commits: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +61,7 @@ impl KeyValue for MemoryKv {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+        let _turn = self.commits.lock().await;
         let mut state = self.state.write();
         for condition in &transaction.conditions {
             let (key, holds) = match condition {
@@ -83,6 +89,10 @@ impl KeyValue for MemoryKv {
             }
         }
         Ok(())
+    }
+
+    async fn freeze(&self) -> Result<Frozen, KvError> {
+        Ok(Frozen(Box::new(self.commits.clone().lock_owned().await)))
     }
 }
 

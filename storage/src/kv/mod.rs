@@ -121,4 +121,11 @@ pub trait KeyValue: Send + Sync + 'static {
 
     /// Every condition holds: every write is applied, atomically and durably. Else nothing is, and `Conflict` names the key.
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError>;
+
+    /// Holds commits back: what scans show until the answer is dropped is the state of one moment, with every commit that was
+    /// acknowledged before. For copies; writers wait meanwhile.
+    async fn freeze(&self) -> Result<Frozen, KvError>;
 }
+
+/// While this is kept, nothing is committed.
+pub struct Frozen(#[allow(dead_code)] Box<dyn std::any::Any + Send>);

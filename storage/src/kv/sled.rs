@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::commit::{Committer, Request};
 use self::entry::{Stored, tagged};
-use super::{Direction, Entry, Key, KeyRange, KeyValue, KvError, Transaction};
+use super::{Direction, Entry, Frozen, Key, KeyRange, KeyValue, KvError, Transaction};
 
 /// Transactions that wait to be committed; more wait for a place in the queue.
 const QUEUE_LEN: usize = 1024;
@@ -159,6 +159,12 @@ impl KeyValue for SledKv {
 
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
         self.request(|reply| Request::Commit { transaction, reply }).await
+    }
+
+    async fn freeze(&self) -> Result<Frozen, KvError> {
+        let (hold, held) = oneshot::channel();
+        self.request(|reply| Request::Freeze { held, reply }).await?;
+        Ok(Frozen(Box::new(hold)))
     }
 }
 

@@ -32,6 +32,8 @@ type Reply = oneshot::Sender<Result<(), KvError>>;
 pub(super) enum Request {
     /// Commits a transaction.
     Commit { transaction: Transaction, reply: Reply },
+    /// Commits nothing until the other end of `held` is dropped.
+    Freeze { held: oneshot::Receiver<()>, reply: Reply },
     /// Commits nothing from here on.
     Close { reply: Reply },
     /// Lets every sync fail from here on.
@@ -109,6 +111,7 @@ impl Committer {
         while let Some(request) = requests.blocking_recv() {
             let mut group = Group::default();
             let mut next = Some(request);
+            let mut freeze = None;
             while let Some(request) = next.take() {
                 match request {
                     Request::Commit { reply, .. } if self.refusal.is_some() => {
@@ -119,6 +122,11 @@ impl Committer {
                         Ok(()) => group.accepted.push(reply),
                         Err(error) => group.refused.push((reply, error)),
                     },
+                    Request::Freeze { held, reply } => {
+                        // What was taken before is committed first.
+                        freeze = Some((held, reply));
+                        break;
+                    }
                     Request::Close { reply } => match self.refusal.replace(CLOSED) {
                         None | Some(CLOSED) => group.accepted.push(reply),
                         Some(reason) => {
@@ -137,6 +145,12 @@ impl Committer {
                 }
             }
             self.finish(group);
+            if let Some((held, reply)) = freeze
+                && reply.send(Ok(())).is_ok()
+            {
+                // The sender sends nothing: it is dropped.
+                let _ = held.blocking_recv();
+            }
         }
     }
 

@@ -269,19 +269,19 @@ async fn readers_see_commits_whole_per_key(kv: &Arc<dyn KeyValue>) {
 async fn nothing_is_committed_while_it_is_frozen(kv: &Arc<dyn KeyValue>) {
     let key = Key::from_static(b"frozen");
     put(&**kv, &key, b"before").await;
-    let frozen = kv.freeze().await.unwrap();
+    let frozen = kv.freeze().await.expect("a freeze");
     let writer = tokio::spawn({
         let (kv, key) = (kv.clone(), key.clone());
         async move { put(&*kv, &key, b"after").await }
     });
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    assert_eq!(read(&**kv, &key).await.unwrap().value, &b"before"[..]);
+    assert_eq!(read(&**kv, &key).await.expect("an entry").value, &b"before"[..]);
     assert!(!writer.is_finished());
     drop(frozen);
-    writer.await.unwrap();
-    assert_eq!(read(&**kv, &key).await.unwrap().value, &b"after"[..]);
+    writer.await.expect("a writer");
+    assert_eq!(read(&**kv, &key).await.expect("an entry").value, &b"after"[..]);
     // One that nobody waits for any more holds nobody up.
-    drop(kv.freeze().await.unwrap());
+    drop(kv.freeze().await.expect("a freeze"));
     put(&**kv, &key, b"later").await;
 }
 

@@ -30,6 +30,8 @@ pub struct AuditEvent<'a> {
     pub encryption_context_names: Vec<&'a str>,
     /// Was it allowed?
     pub allowed: bool,
+    /// Was it not asked anew, because a use of the same bucket-level key was allowed a moment before?
+    pub remembered: bool,
     /// The grant that allowed it, where no policy did.
     pub grant: Option<String>,
     /// Why it was refused: the exception, and its message.

@@ -147,6 +147,8 @@ pub struct KeyPolicy {
     /// As it was put.
     pub text: String,
     document: Document,
+    /// Does it speak of `kms:ResourceAliases`? Only then are a key's aliases looked up.
+    names_aliases: bool,
 }
 
 /// The key management service. Every call is synchronous, takes microseconds, and is safe from any thread.
@@ -371,6 +373,12 @@ impl Kms {
         self.state.read().aliases.iter().map(|(name, id)| (name.clone(), *id)).collect()
     }
 
+    pub(crate) fn aliases_of(&self, id: KmsKeyId) -> Vec<String> {
+        let state = self.state.read();
+        let own = state.aliases.iter().filter(|(_, target)| **target == id);
+        own.map(|(name, _)| name.clone()).collect()
+    }
+
     pub(crate) fn changing(&self) -> MutexGuard<'_, ()> {
         self.change.lock()
     }
@@ -510,7 +518,8 @@ impl KeyPolicy {
     pub fn parse(text: String) -> Result<Self, KmsError> {
         let document =
             Document::parse_resource(&text).map_err(|error| KmsError::MalformedPolicyDocument(error.0))?;
-        Ok(Self { text, document })
+        let names_aliases = text.to_ascii_lowercase().contains("kms:resourcealiases");
+        Ok(Self { text, document, names_aliases })
     }
 
     /// The default policy of a key made by API: the account is allowed everything, and so its own policies decide.

@@ -70,6 +70,8 @@ key = kms.create_key()["KeyMetadata"]["Arn"]
 s3.create_bucket(Bucket="audited")
 s3.put_object(Bucket="audited", Key="k", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key)
 s3.get_object(Bucket="audited", Key="k")["Body"].read()
+for n in range(3):
+    s3.put_object(Bucket="audited", Key=f"b{n}", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key, BucketKeyEnabled=True)
 policy = kms.get_key_policy(KeyId=key)["Policy"].replace("kms:*", "kms:Describe*")
 kms.put_key_policy(KeyId=key, Policy=policy, BypassPolicyLockoutSafetyCheck=True)
 try:
@@ -96,6 +98,8 @@ print(key)
     assert_eq!(used["key_material_id"].as_str().unwrap().len(), 64);
     assert!(!used["request_id"].as_str().unwrap().is_empty());
     assert_eq!(find("kms:Decrypt")["key_material_id"], used["key_material_id"]);
+    let remembered = events.iter().filter(|e| e["remembered"] == true).count();
+    assert_eq!(remembered, 2, "uses of a bucket-level key are told too");
     let refused = find("kms:Encrypt");
     assert_eq!(refused["allowed"], false);
     assert!(refused["refusal"].as_str().unwrap().starts_with("AccessDeniedException: User: arn:aws:iam::"));
@@ -189,4 +193,55 @@ for n in range(30):
 assert s3.get_object(Bucket="other", Key="dsse")["ServerSideEncryption"] == "aws:kms:dsse"
 "#;
     run_python(&server, &script.replace("NEW", new));
+}
+
+/// A rewrap that is cut off with its gateway, again and again: every object is whole at each moment, and the job ends at last.
+#[test]
+fn a_rewrap_goes_on_after_kills() {
+    let mut server = Server::start().unwrap();
+    let key = run_python(
+        &server,
+        r#"
+import boto3
+kms, s3 = boto3.client("kms"), boto3.client("s3")
+key = kms.create_key()["KeyMetadata"]["Arn"]
+s3.create_bucket(Bucket="cut-off")
+for n in range(300):
+    s3.put_object(Bucket="cut-off", Key=f"{n}", Body=b"body" * n, ServerSideEncryption="aws:kms", SSEKMSKeyId=key, BucketKeyEnabled=n % 2 == 0)
+kms.rotate_key_on_demand(KeyId=key)
+print(key)
+"#,
+    );
+    let key = key.as_str();
+    let rewrap = |server: &Server, more: &[&str]| {
+        let output = server.command(&[&["kms", "rewrap", key], more].concat()).unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let mut left = Vec::new();
+    for round in 0..4 {
+        std::thread::scope(|scope| {
+            let data = server.data.clone();
+            scope.spawn(move || {
+                let mut command = Command::new(conformance_tests::server::binary().unwrap());
+                command.args(["kms", "rewrap", key, "--rate", "400", "--data"]).arg(data).output().unwrap()
+            });
+            std::thread::sleep(std::time::Duration::from_millis(100 + 60 * round));
+            server.kill_and_restart().unwrap();
+        });
+        left.push(rewrap(&server, &["--dry-run"]));
+        run_python(
+            &server,
+            r#"
+import boto3
+s3 = boto3.client("s3")
+for n in range(0, 300, 7):
+    assert s3.get_object(Bucket="cut-off", Key=f"{n}")["Body"].read() == b"body" * n
+"#,
+        );
+    }
+    let first = &left[0];
+    assert!(!first.contains(" 0 were there already") && !first.contains("objects  0 to be"), "{left:?}");
+    rewrap(&server, &[]);
+    let after = rewrap(&server, &["--dry-run"]);
+    assert!(after.contains("objects  0 to be rewrapped, 300 were there already, 0 failed"), "{after}");
 }

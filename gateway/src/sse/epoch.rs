@@ -129,6 +129,7 @@ impl BucketKeys {
             && since.elapsed() < self.window
             && epoch.use_once()
         {
+            kms.record_remembered(caller, "kms:GenerateDataKey", &epoch.stored.ciphertext, bound);
             return Ok(epoch);
         }
         let data_key = kms.generate_data_key(caller, key_id, bound)?;
@@ -155,6 +156,7 @@ impl BucketKeys {
             && since.elapsed() < self.window
             && epoch.stored == *stored
         {
+            kms.record_remembered(caller, "kms:Decrypt", &stored.ciphertext, bound);
             return Ok(epoch);
         }
         let opened = kms.decrypt(caller, Some(key_arn), &stored.ciphertext, bound)?;

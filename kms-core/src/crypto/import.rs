@@ -28,6 +28,18 @@ pub enum WrappingAlgorithm {
     AesKeyWrapSha256,
 }
 
+impl WrappingAlgorithm {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OaepSha1 => "RSAES_OAEP_SHA_1",
+            Self::OaepSha256 => "RSAES_OAEP_SHA_256",
+            Self::AesKeyWrapSha1 => "RSA_AES_KEY_WRAP_SHA_1",
+            Self::AesKeyWrapSha256 => "RSA_AES_KEY_WRAP_SHA_256",
+        }
+    }
+}
+
 /// An import that was begun: what the token holds.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ImportToken {

@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use super::{Caller, Entry, KeyPolicy, Kms};
 use crate::audit::AuditEvent;
 use crate::context::EncryptionContext;
+use crate::crypto::blob;
 use crate::error::KmsError;
 use crate::grant::Grant;
 use crate::key::state::{self, Needs};
@@ -76,6 +77,34 @@ impl Kms {
         }
     }
 
+    /// Records a use that its asker did not ask for anew, having been allowed the same a moment before.
+    pub fn record_remembered(
+        &self,
+        caller: &Caller,
+        action: &str,
+        ciphertext_blob: &[u8],
+        context: &EncryptionContext,
+    ) {
+        self.config.audit.record(|| {
+            let header = blob::parse(ciphertext_blob);
+            AuditEvent {
+                time_unix_ms: self.now_unix_ms(),
+                request_id: &caller.request_id,
+                principal: &caller.arn,
+                via_service: caller.via_service.as_deref(),
+                source_ip: caller.source_ip,
+                action,
+                key: header.map(|header| self.arn(header.key_id)),
+                key_material_id: header.map(|header| header.material.to_string()),
+                encryption_context_names: context.iter().map(|(name, _)| name).collect(),
+                allowed: true,
+                remembered: true,
+                grant: None,
+                refusal: None,
+            }
+        });
+    }
+
     fn audit(
         &self,
         caller: &Caller,
@@ -96,6 +125,7 @@ impl Kms {
             key_material_id: material.map(|id| id.to_string()),
             encryption_context_names: context.iter().map(|(name, _)| name).collect(),
             allowed: decision.is_ok(),
+            remembered: false,
             grant: decision.as_ref().ok().and_then(|grant| Some(grant.as_ref()?.id.to_string())),
             refusal: decision.as_ref().err().map(|error| format!("{}: {error}", error.name())),
         });
@@ -146,7 +176,10 @@ impl Kms {
         of_operation: &[(&str, Vec<String>)],
     ) -> Verdict {
         let arn = self.arn(key.id);
-        let conditions = self.conditions(caller, key, context, of_operation);
+        let mut conditions = self.conditions(caller, key, context, of_operation);
+        if policy.names_aliases {
+            conditions.insert("kms:resourcealiases".to_owned(), self.aliases_of(key.id));
+        }
         let principals = caller.principals();
         let principals: Vec<&str> = principals.iter().map(String::as_str).collect();
         let request = Request {

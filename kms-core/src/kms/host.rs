@@ -101,6 +101,7 @@ impl Kms {
             key_material_id: None,
             encryption_context_names: Vec::new(),
             allowed: true,
+            remembered: false,
             grant: None,
             refusal: None,
         });

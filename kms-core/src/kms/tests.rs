@@ -266,3 +266,49 @@ fn names_of_a_context_that_differ_by_case_are_one_condition_with_both_values() {
     assert!(!encrypt(&[("dept", "secret")]));
     assert!(!encrypt(&[("Dept", "secret"), ("dept", "open")]));
 }
+
+#[test]
+fn conditions_of_aliases_and_imports_are_judged() {
+    let kms = kms();
+    let policy = |effect: &str, operator: &str, key: &str, value: &str, action: &str| {
+        format!(
+            r#"{{"Statement":[{{"Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::111122223333:root"}},"Action":"kms:*","Resource":"*"}},
+            {{"Effect":"{effect}","Principal":"*","Action":"{action}","Resource":"*","Condition":{{"{operator}":{{"{key}":"{value}"}}}}}}]}}"#
+        )
+    };
+    let id = new_key(&kms);
+    let deny =
+        policy("Deny", "ForAnyValue:StringEquals", "kms:ResourceAliases", "alias/closed", "kms:Encrypt");
+    kms.put_key_policy(&root_user(), &id, None, deny, false).unwrap();
+    let encrypt = || kms.encrypt(&root_user(), &id, b"x", &context("a")).map(drop);
+    encrypt().unwrap();
+    kms.create_alias(&root_user(), "alias/closed", &id).unwrap();
+    assert_eq!(encrypt().unwrap_err().name(), "AccessDeniedException");
+
+    let request = CreateKey { origin: Some(crate::key::Origin::External), ..CreateKey::default() };
+    let id = kms.create_key(&root_user(), request).unwrap().key.id.to_string();
+    let action = "kms:GetParametersForImport";
+    let begin = |bits| {
+        let algorithm = crate::ops::WrappingAlgorithm::OaepSha1;
+        kms.get_parameters_for_import(&root_user(), &id, algorithm, bits).map(drop)
+    };
+    for (key, value, refused, allowed) in [
+        ("kms:WrappingKeySpec", "RSA_2048", Some(2048), Some(3072)),
+        ("kms:WrappingAlgorithm", "RSAES_OAEP_SHA_1", Some(2048), None),
+    ] {
+        let deny = policy("Deny", "StringEquals", key, value, action);
+        kms.put_key_policy(&root_user(), &id, None, deny, false).unwrap();
+        refused.map(|bits| assert_eq!(begin(bits).unwrap_err().name(), "AccessDeniedException"));
+        allowed.map(|bits| begin(bits).unwrap());
+    }
+    let deny = policy("Deny", "NumericGreaterThan", "kms:ValidTo", "1", "kms:ImportKeyMaterial");
+    kms.put_key_policy(&root_user(), &id, None, deny, false).unwrap();
+    let now = kms.now_unix_ms();
+    let import = |expires_unix_ms| {
+        let request =
+            crate::ops::ImportKeyMaterial { key_id: id.clone(), expires_unix_ms, ..Default::default() };
+        kms.import_key_material(&root_user(), request).map(drop).unwrap_err().name()
+    };
+    assert_eq!(import(Some(now + DAY_MS)), "AccessDeniedException");
+    assert_eq!(import(None), "InvalidImportTokenException");
+}

@@ -56,7 +56,11 @@ impl Kms {
     ) -> Result<ImportParameters, KmsError> {
         let action = "kms:GetParametersForImport";
         let needs = Needs::NotPendingDeletion;
-        let entry = self.changeable_of(Origin::External, caller, action, key_id, needs, &[])?;
+        let conditions = [
+            ("kms:wrappingalgorithm", vec![algorithm.name().to_owned()]),
+            ("kms:wrappingkeyspec", vec![format!("RSA_{bits}")]),
+        ];
+        let entry = self.changeable_of(Origin::External, caller, action, key_id, needs, &conditions)?;
         let valid_to_unix_ms = self.now_unix_ms() + DAY_MS;
         let (public_key, token) =
             import::begin(self.domain(), entry.key.id, algorithm, bits, valid_to_unix_ms)?;
@@ -76,8 +80,9 @@ impl Kms {
             ));
         }
         let _change = self.changing();
-        let conditions =
-            [("kms:expirationmodel", vec![expiration_model(request.expires_unix_ms).to_owned()])];
+        let mut conditions =
+            vec![("kms:expirationmodel", vec![expiration_model(request.expires_unix_ms).to_owned()])];
+        conditions.extend(request.expires_unix_ms.map(|at| ("kms:validto", vec![(at / 1000).to_string()])));
         let (action, needs) = ("kms:ImportKeyMaterial", Needs::NotPendingDeletion);
         let entry =
             self.changeable_of(Origin::External, caller, action, &request.key_id, needs, &conditions)?;

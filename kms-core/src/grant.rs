@@ -93,6 +93,11 @@ impl Constraints {
             && self.equals.as_ref().is_none_or(|all| has(all) && context.iter().count() == all.len())
     }
 
+    /// A pair that every context which satisfies them has.
+    fn first_pair(&self) -> Option<(&String, &String)> {
+        self.equals.iter().chain(&self.subset).flatten().next()
+    }
+
     /// Are these as strict as those of the grant that allows making the new one, or stricter?
     fn within(&self, parent: &Self) -> bool {
         let covers = |pairs: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>| {
@@ -156,7 +161,7 @@ impl Grant {
     /// Does it allow this operation in this context? Constraints don't speak of DescribeKey and RetireGrant.
     fn allows(&self, operation: &str, context: &EncryptionContext) -> bool {
         self.terms.operations.iter().any(|allowed| allowed == operation)
-            && (["DescribeKey", "RetireGrant"].contains(&operation) || self.terms.constraints.hold(context))
+            && (is_unconstrained(operation) || self.terms.constraints.hold(context))
     }
 
     /// May its grantee make a grant of these terms?
@@ -202,21 +207,76 @@ pub(crate) fn check_terms(terms: &Terms, spec: KeySpec, usage: KeyUsage) -> Resu
     }
 }
 
-/// The grants of all keys, found by key and grantee, by key and name, and by id.
+/// The grants of all keys, found by key and grantee (and then by operation, or by a pair of the encryption context), by key and
+/// name, and by id.
 #[derive(Debug, Default)]
 pub(crate) struct Grants(HashMap<KmsKeyId, OfKey>);
 
 #[derive(Debug, Default)]
 struct OfKey {
     by_id: BTreeMap<GrantId, Arc<Grant>>,
-    by_grantee: HashMap<String, Vec<Arc<Grant>>>,
+    by_grantee: HashMap<String, OfGrantee>,
     by_name: HashMap<String, Vec<Arc<Grant>>>,
+}
+
+/// The grants of one grantee on one key: a request looks at those that could allow it, not at all.
+#[derive(Debug, Default)]
+struct OfGrantee {
+    /// By operation: those that allow it in every context.
+    free: HashMap<String, Vec<Arc<Grant>>>,
+    /// By name and value of a pair that their constraints ask for.
+    by_pair: HashMap<String, HashMap<String, Vec<Arc<Grant>>>>,
+}
+
+impl OfGrantee {
+    /// Every list that a grant stands in.
+    fn lists(&mut self, grant: &Grant, mut each: impl FnMut(&mut Vec<Arc<Grant>>)) {
+        let pair = grant.terms.constraints.first_pair();
+        for operation in &grant.terms.operations {
+            if pair.is_none() || is_unconstrained(operation) {
+                each(self.free.entry(operation.clone()).or_default());
+            }
+        }
+        if let Some((name, value)) = pair {
+            each(self.by_pair.entry(name.clone()).or_default().entry(value.clone()).or_default());
+        }
+    }
+
+    fn insert(&mut self, grant: &Arc<Grant>) {
+        self.lists(grant, |list| list.push(grant.clone()));
+    }
+
+    /// Answers whether nothing is left.
+    fn remove(&mut self, grant: &Grant) -> bool {
+        self.lists(grant, |list| list.retain(|other| other.id != grant.id));
+        self.free.retain(|_, list| !list.is_empty());
+        if let Some((name, _)) = grant.terms.constraints.first_pair()
+            && let Some(values) = self.by_pair.get_mut(name)
+        {
+            values.retain(|_, list| !list.is_empty());
+            if values.is_empty() {
+                self.by_pair.remove(name);
+            }
+        }
+        self.free.is_empty() && self.by_pair.is_empty()
+    }
+
+    fn allowing(&self, operation: &str, context: &EncryptionContext) -> Option<&Arc<Grant>> {
+        let by_pair = context.iter().filter_map(|(name, value)| self.by_pair.get(name)?.get(value));
+        let mut lists = self.free.get(operation).into_iter().chain(by_pair);
+        lists.find_map(|list| list.iter().find(|grant| grant.allows(operation, context)))
+    }
+}
+
+/// Constraints don't speak of these.
+fn is_unconstrained(operation: &str) -> bool {
+    ["DescribeKey", "RetireGrant"].contains(&operation)
 }
 
 impl Grants {
     pub(crate) fn insert(&mut self, grant: Arc<Grant>) {
         let of_key = self.0.entry(grant.key_id).or_default();
-        of_key.by_grantee.entry(grant.terms.grantee.clone()).or_default().push(grant.clone());
+        of_key.by_grantee.entry(grant.terms.grantee.clone()).or_default().insert(&grant);
         if !grant.terms.name.is_empty() {
             of_key.by_name.entry(grant.terms.name.clone()).or_default().push(grant.clone());
         }
@@ -227,12 +287,13 @@ impl Grants {
         let Some(of_key) = self.0.get_mut(&grant.key_id) else { return };
         of_key.by_id.remove(&grant.id);
         let Terms { grantee, name, .. } = &grant.terms;
-        for (index, name) in [(&mut of_key.by_grantee, grantee), (&mut of_key.by_name, name)] {
-            if let Some(list) = index.get_mut(name) {
-                list.retain(|other| other.id != grant.id);
-                if list.is_empty() {
-                    index.remove(name);
-                }
+        if of_key.by_grantee.get_mut(grantee).is_some_and(|own| own.remove(grant)) {
+            of_key.by_grantee.remove(grantee);
+        }
+        if let Some(list) = of_key.by_name.get_mut(name) {
+            list.retain(|other| other.id != grant.id);
+            if list.is_empty() {
+                of_key.by_name.remove(name);
             }
         }
     }
@@ -258,8 +319,8 @@ impl Grants {
         context: &EncryptionContext,
     ) -> Option<Arc<Grant>> {
         let of_key = self.0.get(&key_id)?;
-        let mut lists = principals.iter().filter_map(|principal| of_key.by_grantee.get(*principal));
-        lists.find_map(|list| list.iter().find(|grant| grant.allows(operation, context))).cloned()
+        let mut own = principals.iter().filter_map(|principal| of_key.by_grantee.get(*principal));
+        own.find_map(|own| own.allowing(operation, context)).cloned()
     }
 
     /// A grant of this name and of the very same terms.

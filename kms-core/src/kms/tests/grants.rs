@@ -219,3 +219,36 @@ fn what_cannot_be_granted_is_refused() {
     let constraints = Constraints { equals, subset: None };
     assert_eq!(refused(CreateGrant { constraints, ..grant(&id, "a", &["Encrypt"]) }), "ValidationException");
 }
+
+#[test]
+fn grants_of_one_grantee_are_found_by_what_they_ask_for() {
+    let kms = kms();
+    let id = new_key(&kms);
+    let grant = |operations: &[&str], subset: &[(&str, &str)]| {
+        let subset: std::collections::BTreeMap<String, String> =
+            subset.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let request = CreateGrant {
+            key_id: id.clone(),
+            grantee: user("a").arn,
+            operations: operations.iter().map(|operation| (*operation).to_owned()).collect(),
+            constraints: Constraints { equals: None, subset: (!subset.is_empty()).then_some(subset) },
+            ..CreateGrant::default()
+        };
+        kms.create_grant(&root_user(), request).unwrap().0.id.to_string()
+    };
+    let may = |value: &str| kms.encrypt(&user("a"), &id, b"x", &context(value)).is_ok();
+    let all: Vec<String> =
+        (0..100).map(|n| grant(&["Encrypt", "DescribeKey"], &[("purpose", &n.to_string())])).collect();
+    assert!(may("0") && may("99") && !may("100"));
+    kms.describe_key(&user("a"), &id).unwrap();
+    kms.revoke_grant(&root_user(), &id, &all[99]).unwrap();
+    assert!(may("98") && !may("99"));
+    let free = grant(&["Encrypt"], &[]);
+    assert!(may("99"));
+    kms.revoke_grant(&root_user(), &id, &free).unwrap();
+    assert!(!may("99"));
+    for id_of_grant in &all[..99] {
+        kms.revoke_grant(&root_user(), &id, id_of_grant).unwrap();
+    }
+    assert!(!may("0") && kms.describe_key(&user("a"), &id).is_err());
+}

@@ -2,6 +2,7 @@
 keys of the caller."""
 
 import io
+import json
 import os
 
 import aws_encryption_sdk
@@ -123,6 +124,27 @@ def objects_with_keys_of_the_caller():
     fails(lambda: read(client(CallersKey(os.urandom(32)), v2=True), "callers"))
 
 
+def instruction_files():
+    """An object whose key lies in a file beside it, as other clients write it."""
+    body = os.urandom(5_000)
+    client().put_object(Bucket="cse", Key="instructed", Body=body)
+    stored = plain_s3.get_object(Bucket="cse", Key="instructed")
+    metadata = stored["Metadata"]
+    instructions = {name: metadata.pop(name) for name in ["x-amz-3", "x-amz-w", "x-amz-t"] if name in metadata}
+    assert "x-amz-3" in instructions, metadata
+    plain_s3.put_object(Bucket="cse", Key="instructed", Body=stored["Body"].read(), Metadata=metadata)
+    fails(lambda: read(client(), "instructed"), "nstruction")
+    plain_s3.put_object(
+        Bucket="cse",
+        Key="instructed.instruction",
+        Body=json.dumps(instructions).encode(),
+        Metadata={"x-amz-crypto-instr-file": ""},
+    )
+    assert read(client(), "instructed") == body
+    client().delete_object(Bucket="cse", Key="instructed")
+    fails(lambda: plain_s3.head_object(Bucket="cse", Key="instructed.instruction"), "404")
+
+
 def messages():
     sdk = aws_encryption_sdk.EncryptionSDKClient(commitment_policy=CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT)
     arn = kms.describe_key(KeyId=key)["KeyMetadata"]["Arn"]
@@ -147,6 +169,6 @@ def messages():
         fails(lambda: sdk.decrypt(source=stored[:-1] + b"\0", key_provider=provider))
 
 
-for test in [objects_with_keys_of_kms, multipart, what_must_fail, after_a_rotation, objects_with_keys_of_the_caller, messages]:
+for test in [objects_with_keys_of_kms, multipart, what_must_fail, after_a_rotation, objects_with_keys_of_the_caller, instruction_files, messages]:
     test()
     print(test.__name__)

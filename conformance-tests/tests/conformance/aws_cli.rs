@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use conformance_tests::python;
+use conformance_tests::installed;
 use conformance_tests::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server};
 
 fn environment(command: &mut Command, server: &Server) {
@@ -25,7 +25,7 @@ struct Shell<'a> {
 impl Shell<'_> {
     fn output(&self, line: &str) -> Output {
         let mut command = Command::new("bash");
-        let path = format!("{}:{}", python::programs().unwrap().display(), std::env::var("PATH").unwrap());
+        let path = format!("{}:{}", installed::python().unwrap().display(), std::env::var("PATH").unwrap());
         command.args(["-euo", "pipefail", "-c", line]).current_dir(self.folder).env("PATH", path);
         environment(&mut command, self.server);
         // Version 1 of the CLI presigns with Signature Version 2 unless it is told otherwise; version 2 does not.

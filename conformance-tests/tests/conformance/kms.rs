@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 
-use conformance_tests::python;
+use conformance_tests::installed;
 use conformance_tests::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server};
 
 fn run(script: &str, endpoint_of: fn(&Server) -> String) {
     let server = Server::start_with(&["--kms-listen", "127.0.0.1:0"]).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let output = Command::new(python::programs().unwrap().join("python"))
+    let output = Command::new(installed::python().unwrap().join("python"))
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script))
         .current_dir(folder.path())
         .env("AWS_ENDPOINT_URL", &server.endpoint)
@@ -26,7 +26,7 @@ fn run(script: &str, endpoint_of: fn(&Server) -> String) {
 
 /// What a script prints that must succeed.
 fn run_python(server: &Server, script: &str) -> String {
-    let output = Command::new(python::programs().unwrap().join("python"))
+    let output = Command::new(installed::python().unwrap().join("python"))
         .args(["-c", script])
         .env("AWS_ENDPOINT_URL", &server.endpoint)
         .env("AWS_DEFAULT_REGION", "us-east-1")
@@ -49,6 +49,72 @@ fn every_operation_at_its_own_door() {
         let line = server.greeting.iter().find_map(|line| line.trim().strip_prefix("KMS"));
         line.unwrap().trim().to_owned()
     });
+}
+
+#[test]
+fn operations_with_the_sdk_for_javascript() {
+    let server = Server::start().unwrap();
+    let output = Command::new("node")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/kms.mjs"))
+        .env("CLIENTS_FOLDER", installed::node().unwrap())
+        .env("AWS_ENDPOINT_URL", &server.endpoint)
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operations_with_the_sdk_for_rust() {
+    use aws_sdk_kms::primitives::Blob;
+    use aws_sdk_kms::types::{DataKeySpec, KeySpec, KeyUsageType, MacAlgorithmSpec};
+    let server = Server::start().unwrap();
+    let config = aws_sdk_kms::Config::builder()
+        .behavior_version(aws_sdk_kms::config::BehaviorVersion::latest())
+        .region(aws_sdk_kms::config::Region::new("us-east-1"))
+        .endpoint_url(&server.endpoint)
+        .credentials_provider(aws_sdk_kms::config::Credentials::new(
+            ACCESS_KEY_ID,
+            SECRET_ACCESS_KEY,
+            None,
+            None,
+            "test",
+        ))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build();
+    let kms = aws_sdk_kms::Client::from_conf(config);
+    let made = kms.create_key().description("rust").send().await.unwrap().key_metadata.unwrap();
+    let (id, arn) = (made.key_id(), made.arn().unwrap());
+    kms.create_alias().alias_name("alias/rust").target_key_id(id).send().await.unwrap();
+    let sealed = kms.encrypt().key_id("alias/rust").plaintext(Blob::new("secret"));
+    let sealed = sealed.encryption_context("purpose", "test").send().await.unwrap().ciphertext_blob.unwrap();
+    let decrypt = || kms.decrypt().ciphertext_blob(sealed.clone());
+    let opened = decrypt().encryption_context("purpose", "test").send().await.unwrap();
+    assert_eq!((opened.key_id(), opened.plaintext().unwrap().as_ref()), (Some(arn), &b"secret"[..]));
+    let refused = decrypt().send().await.unwrap_err().into_service_error();
+    assert!(refused.is_invalid_ciphertext_exception(), "{refused}");
+    let data_key = kms.generate_data_key().key_id(arn).key_spec(DataKeySpec::Aes256).send().await.unwrap();
+    assert_eq!(data_key.plaintext().unwrap().as_ref().len(), 32);
+    let mac_key = kms.create_key().key_spec(KeySpec::Hmac256).key_usage(KeyUsageType::GenerateVerifyMac);
+    let mac_key = mac_key.send().await.unwrap().key_metadata.unwrap();
+    let mac = kms.generate_mac().key_id(mac_key.key_id()).mac_algorithm(MacAlgorithmSpec::HmacSha256);
+    let mac = mac.message(Blob::new("message")).send().await.unwrap().mac.unwrap();
+    let verify = kms.verify_mac().key_id(mac_key.key_id()).mac_algorithm(MacAlgorithmSpec::HmacSha256);
+    let refused =
+        verify.message(Blob::new("massage")).mac(mac).send().await.unwrap_err().into_service_error();
+    assert!(refused.is_kms_invalid_mac_exception(), "{refused}");
+    kms.disable_key().key_id(id).send().await.unwrap();
+    let refused = kms.generate_data_key().key_id(id).number_of_bytes(16).send().await.unwrap_err();
+    let refused = refused.into_service_error();
+    assert!(refused.is_disabled_exception(), "{refused}");
+    let mut pages = kms.list_keys().into_paginator().page_size(1).send();
+    let mut listed = 0;
+    while let Some(page) = pages.next().await {
+        listed += page.unwrap().keys().len();
+    }
+    assert_eq!(listed, 2);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use conformance_tests::python;
+use conformance_tests::installed;
 use conformance_tests::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server, binary};
 
 fn text(output: &Output) -> String {
@@ -29,7 +29,7 @@ def get():
 {how}()
 "#
     );
-    let output = Command::new(python::programs().unwrap().join("python"))
+    let output = Command::new(installed::python().unwrap().join("python"))
         .args(["-c", &script])
         .env("AWS_ENDPOINT_URL", &server.endpoint)
         .env("AWS_DEFAULT_REGION", "us-east-1")
@@ -105,7 +105,7 @@ impl Drop for Engine {
 fn a_key_of_a_transit_engine() {
     let folder = tempfile::tempdir().unwrap();
     let mut engine = Engine(
-        Command::new(python::programs().unwrap().join("python"))
+        Command::new(installed::python().unwrap().join("python"))
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/transit.py"))
             .stdout(Stdio::piped())
             .spawn()
@@ -192,7 +192,7 @@ for call, code in [(lambda: boto3.client("s3", config=once).list_buckets(), "Ser
     except botocore.exceptions.ClientError as error:
         assert error.response["Error"]["Code"] == code, error
 "#;
-    let output = Command::new(python::programs().unwrap().join("python"))
+    let output = Command::new(installed::python().unwrap().join("python"))
         .args(["-c", script])
         .env("AWS_ENDPOINT_URL", format!("http://{address}"))
         .env("AWS_DEFAULT_REGION", "us-east-1")
@@ -240,7 +240,7 @@ for n in range(200):
 "#;
         let endpoint = server.endpoint.clone();
         move || {
-            Command::new(python::programs().unwrap().join("python"))
+            Command::new(installed::python().unwrap().join("python"))
                 .args(["-c", script])
                 .env("AWS_ENDPOINT_URL", endpoint)
                 .env("AWS_DEFAULT_REGION", "us-east-1")

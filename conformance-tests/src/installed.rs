@@ -1,0 +1,74 @@
+//! The Python and JavaScript clients that tests run, installed once below the build folder.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context, ensure};
+
+use crate::server::binary;
+
+/// The Python packages, with versions.
+const REQUIREMENTS: &str = include_str!("../requirements.txt");
+/// The JavaScript packages, with versions.
+const PACKAGES: &str = include_str!("../clients/package.json");
+
+/// The folder that holds `python` and `aws`.
+///
+/// # Errors
+/// When there is no `python3` with `venv`, or a package cannot be installed.
+pub fn python() -> anyhow::Result<PathBuf> {
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let folder = once(&FOLDER, "python-clients", REQUIREMENTS, |folder, wanted| {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))?;
+        run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "--requirement"]).arg(wanted))
+    });
+    Ok(folder?.join("bin"))
+}
+
+/// The folder that holds `node_modules`.
+///
+/// # Errors
+/// When there is no `npm`, or a package cannot be installed.
+pub fn node() -> anyhow::Result<PathBuf> {
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    once(&FOLDER, "node-clients", PACKAGES, |folder, wanted| {
+        std::fs::create_dir_all(folder)?;
+        std::fs::copy(wanted, folder.join("package.json"))?;
+        run(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--silent"]).current_dir(folder))
+    })
+}
+
+type Installed = OnceLock<Result<PathBuf, String>>;
+
+/// Installs what is not there yet. A file with what was wanted is written last: what has been interrupted starts anew, and two
+/// test programs at a time wait for each other.
+fn once(
+    installed: &Installed,
+    name: &str,
+    wanted: &str,
+    install: impl FnOnce(&Path, &Path) -> anyhow::Result<()>,
+) -> anyhow::Result<PathBuf> {
+    let make = || {
+        let build = binary()?.ancestors().nth(2).context("the binary is in a build folder")?.to_owned();
+        let lock = std::fs::File::create(build.join(format!("{name}.lock")))?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
+        let (folder, marker) = (build.join(name), build.join(format!("{name}.txt")));
+        if std::fs::read_to_string(&marker).is_ok_and(|there| there == wanted) {
+            return Ok(folder);
+        }
+        let file = build.join(format!("{name}.wanted"));
+        std::fs::write(&file, wanted)?;
+        install(&folder, &file)?;
+        std::fs::rename(&file, &marker)?;
+        Ok::<_, anyhow::Error>(folder)
+    };
+    let folder = installed.get_or_init(|| make().map_err(|error| format!("{error:#}")));
+    folder.clone().map_err(anyhow::Error::msg)
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let output = command.output().with_context(|| format!("{command:?} does not start: is it installed?"))?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}

@@ -63,6 +63,7 @@ enum Command {
         proof: Proof,
     },
     /// Ask and change the key store, of a running gateway or a stopped one
+    #[command(visible_alias = "admin")]
     Kms {
         #[command(subcommand)]
         command: kms::KmsCommand,

@@ -257,6 +257,20 @@ def signatures_and_macs():
     refused("UnsupportedOperationException", kms.enable_key_rotation, KeyId=made["KeyId"])
 
 
+def permissions_alone():
+    """A dry run without a ciphertext judges what the caller may."""
+    ours, closed = (kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
+    policy = kms.get_key_policy(KeyId=closed)["Policy"].replace("kms:*", "kms:Describe*")
+    kms.put_key_policy(KeyId=closed, Policy=policy, BypassPolicyLockoutSafetyCheck=True)
+    dry = {"DryRun": True, "DryRunModifiers": ["IGNORE_CIPHERTEXT"]}
+    refused("DryRunOperationException", kms.decrypt, KeyId=ours, **dry)
+    refused("AccessDeniedException", kms.decrypt, KeyId=closed, **dry)
+    refused("DryRunOperationException", kms.re_encrypt, SourceKeyId=ours, DestinationKeyId=ours, **dry)
+    refused("AccessDeniedException", kms.re_encrypt, SourceKeyId=ours, DestinationKeyId=closed, **dry)
+    refused("ValidationException", kms.decrypt, **dry)
+    refused("ValidationException", kms.decrypt, KeyId=ours, DryRunModifiers=["IGNORE_CIPHERTEXT"])
+
+
 def public_keys_of_others():
     rsa = kms.create_key(KeySpec="RSA_3072", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]
     public = serialization.load_der_public_key(kms.get_public_key(KeyId=rsa["KeyId"])["PublicKey"])
@@ -296,6 +310,6 @@ def not_here():
         refused("UnsupportedOperationException", operation)
 
 
-for test in [keys_and_aliases, data, policies, rotation, imports, grants, objects_move_to_other_keys, signatures_and_macs, public_keys_of_others, not_here]:
+for test in [keys_and_aliases, data, policies, rotation, imports, grants, objects_move_to_other_keys, signatures_and_macs, permissions_alone, public_keys_of_others, not_here]:
     test()
     print(test.__name__)

@@ -5,9 +5,11 @@
 use std::sync::Arc;
 
 use kms_core::context::EncryptionContext;
+use kms_core::key::{KeySpec, KeyUsage};
 use kms_core::kms::{Caller, Kms, KmsConfig};
-use kms_core::ops::{CreateGrant, CreateKey};
+use kms_core::ops::{CreateGrant, CreateKey, ToSign};
 use kms_core::root::FileRoot;
+use kms_core::secret::SecretBytes;
 use kms_core::store::{KeyStore, SledStore};
 
 const ACCOUNT: &str = "111122223333";
@@ -38,11 +40,25 @@ fn main() {
     let context: EncryptionContext = [("purpose".to_owned(), "a".to_owned())].into_iter().collect();
     let blob = kms.encrypt(&caller, &key_id, b"secret", &context).unwrap().ciphertext_blob;
     kms.rotate_key_on_demand(&caller, &key_id).unwrap();
+    let of_kind = |spec, usage| {
+        let request = CreateKey { spec: Some(spec), usage: Some(usage), ..CreateKey::default() };
+        kms.create_key(&caller, request).unwrap().key.id.to_string()
+    };
+    let pair = of_kind(KeySpec::EccNistP256, KeyUsage::SignVerify);
+    kms.create_alias(&caller, "alias/pair", &pair).unwrap();
+    let asked = ToSign { message: b"message", is_digest: false, algorithm: "ECDSA_SHA_256" };
+    let (signature, _) = kms.sign(&caller, &pair, asked).unwrap();
+    let mac_key = of_kind(KeySpec::Hmac384, KeyUsage::GenerateVerifyMac);
+    kms.create_alias(&caller, "alias/mac", &mac_key).unwrap();
+    let (mac, _) = kms.generate_mac(&caller, &mac_key, "HMAC_SHA_384", b"message").unwrap();
+    let kit = kms.recovery_kit(&SecretBytes::new(b"a golden passphrase".to_vec())).unwrap();
+    kms.write_last_uses().unwrap();
     drop(kms);
     let entries = SledStore::open(&store).unwrap().load().unwrap();
     let entries: Vec<_> =
         entries.iter().map(|(name, value)| (hex::encode(name), hex::encode(value))).collect();
     let root = hex::encode(std::fs::read(path).unwrap());
-    let golden = serde_json::json!({ "root": root, "blob": hex::encode(blob), "entries": entries });
+    let golden = serde_json::json!({ "root": root, "blob": hex::encode(blob), "signature": hex::encode(signature),
+        "mac": hex::encode(mac), "kit": kit, "entries": entries });
     println!("{}", serde_json::to_string_pretty(&golden).unwrap());
 }

@@ -143,6 +143,11 @@ impl Kms {
         Ok(opened)
     }
 
+    /// `Decrypt` or the source of `ReEncrypt` (as `action` says), judged without a ciphertext: `DryRunModifiers` IGNORE_CIPHERTEXT.
+    pub fn try_decrypt(&self, caller: &Caller, action: &str, side: Side<'_>) -> Result<(), KmsError> {
+        self.usable_by(caller, action, side, &[]).map(drop)
+    }
+
     /// `ReEncrypt`.
     pub fn re_encrypt(
         &self,

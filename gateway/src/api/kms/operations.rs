@@ -36,7 +36,7 @@ const NOT_HERE: &[&str] = &[
 ];
 
 /// Parameters that change what an operation means and are not honoured yet.
-const REFUSED_PARAMETERS: &[&str] = &["Recipient", "CustomKeyStoreId", "XksKeyId", "DryRunModifiers"];
+const REFUSED_PARAMETERS: &[&str] = &["Recipient", "CustomKeyStoreId", "XksKeyId"];
 
 /// Operations that take `DryRun`.
 const DRY_RUNS: &[&str] = &[
@@ -247,13 +247,17 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
             })
         }
         "Decrypt" => {
-            let blob = bytes(request, "CiphertextBlob")?;
             let context = context(request, "EncryptionContext")?;
             let side = Side {
                 key_id: optional(request, "KeyId")?,
                 context: &context,
                 algorithm: algorithm(request, "EncryptionAlgorithm")?,
             };
+            if ignores_ciphertext(caller, request)? {
+                kms.try_decrypt(caller, "kms:Decrypt", side)?;
+                return Err(KmsError::DryRun.into());
+            }
+            let blob = bytes(request, "CiphertextBlob")?;
             let decrypted = kms.decrypt_by(caller, side, &blob)?;
             without_nulls(json!({
                 "Plaintext": base64(decrypted.plaintext.expose()),
@@ -277,6 +281,11 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
                 context: &contexts.1,
                 algorithm: algorithm(request, "DestinationEncryptionAlgorithm")?,
             };
+            if ignores_ciphertext(caller, request)? {
+                kms.try_decrypt(caller, "kms:ReEncryptFrom", source)?;
+                kms.try_decrypt(caller, "kms:ReEncryptTo", destination)?;
+                return Err(KmsError::DryRun.into());
+            }
             let moved = kms.re_encrypt(caller, source, &bytes(request, "CiphertextBlob")?, destination)?;
             without_nulls(json!({
                 "CiphertextBlob": base64(&moved.ciphertext_blob),
@@ -363,6 +372,19 @@ fn data_key(kms: &Kms, caller: &Caller, request: &Value, with_plaintext: bool) -
         answer["Plaintext"] = json!(base64(key.plaintext.expose()));
     }
     Ok(answer)
+}
+
+/// Is a dry run to judge permissions alone? `DryRunModifiers` means nothing else, and nothing without `DryRun`.
+fn ignores_ciphertext(caller: &Caller, request: &Value) -> Result<bool, KmsError> {
+    const IGNORE_CIPHERTEXT: &str = "IGNORE_CIPHERTEXT";
+    let modifiers = texts(request, "DryRunModifiers")?;
+    match modifiers.iter().find(|modifier| *modifier != IGNORE_CIPHERTEXT) {
+        Some(other) => Err(not_one_of(other, "dryRunModifiers", IGNORE_CIPHERTEXT)),
+        None if !modifiers.is_empty() && !caller.dry_run => {
+            Err(KmsError::Validation("DryRunModifiers can be given with DryRun only.".to_owned()))
+        }
+        None => Ok(!modifiers.is_empty()),
+    }
 }
 
 /// An algorithm of encryption; the symmetric one where none is named.

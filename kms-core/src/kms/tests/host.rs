@@ -87,11 +87,12 @@ fn the_host_breaks_the_glass() {
     assert_eq!(explain(&root_user()).unwrap(), None);
 }
 
-/// A store of this format, written once by `cargo run -p kms-core --example golden`: it opens for good.
-#[test]
-fn the_golden_store_opens() {
-    let golden: serde_json::Value = serde_json::from_str(include_str!("golden/store-1.json")).unwrap();
-    let bytes = |value: &serde_json::Value| hex::decode(value.as_str().unwrap()).unwrap();
+fn bytes(value: &serde_json::Value) -> Vec<u8> {
+    hex::decode(value.as_str().unwrap()).unwrap()
+}
+
+/// Opens a golden store, in memory.
+fn open_golden(golden: &serde_json::Value) -> Kms {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("root");
     std::fs::write(&path, bytes(&golden["root"])).unwrap();
@@ -106,8 +107,29 @@ fn the_golden_store_opens() {
     let blob = bytes(&golden["blob"]);
     let opened = kms.decrypt(&root_user(), Some("alias/mine"), &blob, &context("a")).unwrap();
     assert_eq!(opened.plaintext.expose(), b"secret");
+    kms
+}
+
+/// Stores of this format, each written once by `cargo run -p kms-core --example golden`: they open for good.
+#[test]
+fn the_golden_stores_open() {
+    // The first: symmetric keys only, domain keys not counted.
+    let kms = open_golden(&serde_json::from_str(include_str!("golden/store-1.json")).unwrap());
     let counts = kms.counts();
     assert_eq!((counts.keys, counts.backing_keys, counts.grants, counts.aliases), (1, 2, 1, 1));
+    // The second: with a key pair, an HMAC key, a recovery root and last uses.
+    let golden: serde_json::Value = serde_json::from_str(include_str!("golden/store-2.json")).unwrap();
+    let kms = open_golden(&golden);
+    let counts = kms.counts();
+    assert_eq!((counts.keys, counts.backing_keys, counts.grants, counts.aliases), (3, 4, 1, 3));
+    assert!(counts.has_recovery_kit && counts.domain_generation == 1);
+    let asked = crate::ops::ToSign { message: b"message", is_digest: false, algorithm: "ECDSA_SHA_256" };
+    kms.verify(&root_user(), "alias/pair", asked, &bytes(&golden["signature"])).unwrap();
+    kms.verify_mac(&root_user(), "alias/mac", "HMAC_SHA_384", b"message", &bytes(&golden["mac"])).unwrap();
+    let pair = kms.resolve("alias/pair").unwrap().key.id.to_string();
+    assert_eq!(kms.get_key_last_usage(&root_user(), &pair).unwrap().1.unwrap().operation, "Verify");
+    let kit: crate::root::RecoveryKit = serde_json::from_value(golden["kit"].clone()).unwrap();
+    kit.open(&SecretBytes::new(b"a golden passphrase".to_vec())).unwrap();
 }
 
 #[test]

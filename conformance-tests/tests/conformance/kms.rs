@@ -66,11 +66,7 @@ fn operations_with_the_sdk_for_javascript() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn operations_with_the_sdk_for_rust() {
-    use aws_sdk_kms::primitives::Blob;
-    use aws_sdk_kms::types::{DataKeySpec, KeySpec, KeyUsageType, MacAlgorithmSpec};
-    let server = Server::start().unwrap();
+fn kms_client(server: &Server) -> aws_sdk_kms::Client {
     let config = aws_sdk_kms::Config::builder()
         .behavior_version(aws_sdk_kms::config::BehaviorVersion::latest())
         .region(aws_sdk_kms::config::Region::new("us-east-1"))
@@ -84,7 +80,53 @@ async fn operations_with_the_sdk_for_rust() {
         ))
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .build();
-    let kms = aws_sdk_kms::Client::from_conf(config);
+    aws_sdk_kms::Client::from_conf(config)
+}
+
+/// Messages of the AWS Encryption SDK, under a key of KMS and under the caller's own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_the_encryption_sdk_for_rust() {
+    use aws_esdk::material_providers::types::AesWrappingAlg;
+    use aws_esdk::material_providers::types::material_providers_config::MaterialProvidersConfig;
+    use aws_esdk::types::aws_encryption_sdk_config::AwsEncryptionSdkConfig;
+    use aws_sdk_kms::primitives::Blob;
+    let server = Server::start().unwrap();
+    let kms = kms_client(&server);
+    let s3 = super::client::client(&server);
+    s3.create_bucket().bucket("messages").send().await.unwrap();
+    let made = kms.create_key().send().await.unwrap().key_metadata.unwrap();
+    let sdk = AwsEncryptionSdkConfig::builder().build().unwrap();
+    let sdk = aws_esdk::client::Client::from_conf(sdk).unwrap();
+    let providers = MaterialProvidersConfig::builder().build().unwrap();
+    let providers = aws_esdk::material_providers::client::Client::from_conf(providers).unwrap();
+    let of_kms = providers.create_aws_kms_keyring().kms_key_id(made.arn().unwrap()).kms_client(kms.clone());
+    let callers = providers.create_raw_aes_keyring().key_namespace("caller").key_name("one");
+    let callers =
+        callers.wrapping_key(Blob::new([7; 32])).wrapping_alg(AesWrappingAlg::AlgAes256GcmIv12Tag16);
+    for keyring in [of_kms.send().await.unwrap(), callers.send().await.unwrap()] {
+        let body = super::client::content(200_000, 3);
+        let context = std::collections::HashMap::from([("purpose".to_owned(), "test".to_owned())]);
+        let sealed = sdk.encrypt().plaintext(Blob::new(body.clone())).keyring(keyring.clone());
+        let sealed = sealed.encryption_context(context.clone()).send().await.unwrap().ciphertext.unwrap();
+        let put = s3.put_object().bucket("messages").key("message").body(sealed.into_inner().into());
+        put.send().await.unwrap();
+        let got = s3.get_object().bucket("messages").key("message").send().await.unwrap();
+        let mut stored = got.body.collect().await.unwrap().to_vec();
+        let opened = sdk.decrypt().ciphertext(Blob::new(stored.clone())).keyring(keyring.clone());
+        let opened = opened.encryption_context(context).send().await.unwrap();
+        assert!(opened.plaintext.unwrap().as_ref() == body);
+        let at = stored.len() / 2;
+        stored[at] ^= 1;
+        assert!(sdk.decrypt().ciphertext(Blob::new(stored)).keyring(keyring).send().await.is_err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operations_with_the_sdk_for_rust() {
+    use aws_sdk_kms::primitives::Blob;
+    use aws_sdk_kms::types::{DataKeySpec, KeySpec, KeyUsageType, MacAlgorithmSpec};
+    let server = Server::start().unwrap();
+    let kms = kms_client(&server);
     let made = kms.create_key().description("rust").send().await.unwrap().key_metadata.unwrap();
     let (id, arn) = (made.key_id(), made.arn().unwrap());
     kms.create_alias().alias_name("alias/rust").target_key_id(id).send().await.unwrap();

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
 
-use crate::server::binary;
+use crate::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, binary};
 
 /// The Python packages, with versions.
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
@@ -24,6 +24,23 @@ pub fn python() -> anyhow::Result<PathBuf> {
         run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "--requirement"]).arg(wanted))
     });
     Ok(folder?.join("bin"))
+}
+
+/// Runs a Python script against an endpoint, with the credentials of started gateways; answers what it printed.
+///
+/// # Errors
+/// When it does not succeed, with what it wrote to standard error.
+pub fn run_python(endpoint: &str, script: &str) -> anyhow::Result<String> {
+    let mut command = Command::new(python()?.join("python"));
+    let environment = [
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID),
+        ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
+    ];
+    let output = command.args(["-c", script]).envs(environment).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
 
 /// The folder that holds `node_modules`.

@@ -19,15 +19,7 @@ fn main() {
     let (path, store) = (folder.path().join("root"), folder.path().join("kms"));
     let root = Arc::new(FileRoot::open_or_create(&path, &store).unwrap());
     let kms = Kms::open(&store, root, KmsConfig::new("us-east-1", ACCOUNT)).unwrap();
-    let caller = Caller {
-        arn: format!("arn:aws:iam::{ACCOUNT}:root"),
-        account: ACCOUNT.to_owned(),
-        via_service: None,
-        source_ip: None,
-        secure_transport: false,
-        request_id: String::new(),
-        dry_run: false,
-    };
+    let caller = Caller::root_user(ACCOUNT);
     let key_id = kms.create_key(&caller, CreateKey::default()).unwrap().key.id.to_string();
     kms.create_alias(&caller, "alias/mine", &key_id).unwrap();
     let grant = CreateGrant {

@@ -16,15 +16,7 @@ const GRANTS: usize = 50_000;
 const CALLS: usize = 200_000;
 
 fn caller(name: &str) -> Caller {
-    Caller {
-        arn: format!("arn:aws:iam::111122223333:{name}"),
-        account: "111122223333".to_owned(),
-        via_service: None,
-        source_ip: None,
-        secure_transport: true,
-        request_id: String::new(),
-        dry_run: false,
-    }
+    Caller { arn: format!("arn:aws:iam::111122223333:{name}"), ..Caller::root_user("111122223333") }
 }
 
 fn context(value: usize) -> EncryptionContext {

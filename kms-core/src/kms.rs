@@ -47,6 +47,19 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The root user of an account, from this host.
+    pub fn root_user(account: &str) -> Self {
+        Self {
+            arn: format!("arn:aws:iam::{account}:root"),
+            account: account.to_owned(),
+            via_service: None,
+            source_ip: None,
+            secure_transport: true,
+            request_id: String::new(),
+            dry_run: false,
+        }
+    }
+
     /// What it is known as: its ARN, and the role of a session. <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html>
     fn principals(&self) -> Vec<String> {
         let session =

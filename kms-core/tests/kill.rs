@@ -41,15 +41,7 @@ fn open(dir: &Path, clock: &Arc<AtomicU64>) -> (Kms, [Arc<SecretRoot>; 2], usize
 }
 
 fn caller() -> Caller {
-    Caller {
-        arn: "arn:aws:iam::111122223333:root".to_owned(),
-        account: "111122223333".to_owned(),
-        via_service: None,
-        source_ip: None,
-        secure_transport: true,
-        request_id: String::new(),
-        dry_run: false,
-    }
+    Caller::root_user("111122223333")
 }
 
 fn context() -> EncryptionContext {

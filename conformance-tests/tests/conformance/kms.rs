@@ -26,16 +26,7 @@ fn run(script: &str, endpoint_of: fn(&Server) -> String) {
 
 /// What a script prints that must succeed.
 fn run_python(server: &Server, script: &str) -> String {
-    let output = Command::new(installed::python().unwrap().join("python"))
-        .args(["-c", script])
-        .env("AWS_ENDPOINT_URL", &server.endpoint)
-        .env("AWS_DEFAULT_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
-        .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    installed::run_python(&server.endpoint, script).unwrap()
 }
 
 #[test]

@@ -232,14 +232,5 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
 
 /// The account's root user, as whom the host asks what policies decide.
 fn root_user(kms: &Kms, request_id: &str) -> Caller {
-    let account = kms.account().to_owned();
-    Caller {
-        arn: format!("arn:aws:iam::{account}:root"),
-        account,
-        via_service: None,
-        source_ip: None,
-        secure_transport: true,
-        request_id: request_id.to_owned(),
-        dry_run: false,
-    }
+    Caller { request_id: request_id.to_owned(), ..Caller::root_user(kms.account()) }
 }

@@ -119,15 +119,7 @@ async fn read(
     record: &ObjectRecord,
 ) -> anyhow::Result<u64> {
     let place = EnvelopePlace { bucket: bucket.id, version, bucket_name: &bucket.name, object };
-    let root = Caller {
-        arn: format!("arn:aws:iam::{}:root", bucket.owner),
-        account: bucket.owner.clone(),
-        via_service: None,
-        source_ip: None,
-        secure_transport: true,
-        request_id: String::new(),
-        dry_run: false,
-    };
+    let root = Caller::root_user(&bucket.owner);
     let keys = app.sse.open(&record.envelope, place, None, &root).context("its envelope")?;
     let whole = PlainRange { offset: 0, len: record.plain_len };
     let mut stream =

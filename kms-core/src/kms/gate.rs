@@ -13,7 +13,7 @@ use crate::crypto::blob;
 use crate::error::KmsError;
 use crate::grant::Grant;
 use crate::key::state::{self, Needs};
-use crate::key::{KeyMaterialId, KmsKey};
+use crate::key::{KeyMaterialId, KmsKey, KmsKeyId};
 use crate::policy::{self, Outcome, Policies, Request, Which};
 
 /// What a policy says of a request.
@@ -87,21 +87,8 @@ impl Kms {
     ) {
         self.config.audit.record(|| {
             let header = blob::parse(ciphertext_blob);
-            AuditEvent {
-                time_unix_ms: self.now_unix_ms(),
-                request_id: &caller.request_id,
-                principal: &caller.arn,
-                via_service: caller.via_service.as_deref(),
-                source_ip: caller.source_ip,
-                action,
-                key: header.map(|header| self.arn(header.key_id)),
-                key_material_id: header.map(|header| header.material.to_string()),
-                encryption_context_names: context.iter().map(|(name, _)| name).collect(),
-                allowed: true,
-                remembered: true,
-                grant: None,
-                refusal: None,
-            }
+            let (key, material) = (header.map(|h| h.key_id), header.map(|h| h.material));
+            AuditEvent { remembered: true, ..self.event(caller, action, key, context, material) }
         });
     }
 
@@ -115,20 +102,37 @@ impl Kms {
         decision: &Result<Option<Arc<Grant>>, KmsError>,
     ) {
         self.config.audit.record(|| AuditEvent {
+            allowed: decision.is_ok(),
+            grant: decision.as_ref().ok().and_then(|grant| Some(grant.as_ref()?.id.to_string())),
+            refusal: decision.as_ref().err().map(|error| format!("{}: {error}", error.name())),
+            ..self.event(caller, action, entry.map(|entry| entry.key.id), context, material)
+        });
+    }
+
+    /// The record of an allowed use.
+    fn event<'a>(
+        &self,
+        caller: &'a Caller,
+        action: &'a str,
+        key: Option<KmsKeyId>,
+        context: &'a EncryptionContext,
+        material: Option<KeyMaterialId>,
+    ) -> AuditEvent<'a> {
+        AuditEvent {
             time_unix_ms: self.now_unix_ms(),
             request_id: &caller.request_id,
             principal: &caller.arn,
             via_service: caller.via_service.as_deref(),
             source_ip: caller.source_ip,
             action,
-            key: entry.map(|entry| self.arn(entry.key.id)),
+            key: key.map(|id| self.arn(id)),
             key_material_id: material.map(|id| id.to_string()),
             encryption_context_names: context.iter().map(|(name, _)| name).collect(),
-            allowed: decision.is_ok(),
+            allowed: true,
             remembered: false,
-            grant: decision.as_ref().ok().and_then(|grant| Some(grant.as_ref()?.id.to_string())),
-            refusal: decision.as_ref().err().map(|error| format!("{}: {error}", error.name())),
-        });
+            grant: None,
+            refusal: None,
+        }
     }
 
     /// What [`Kms::authorize_with`] answers, without a record of it.

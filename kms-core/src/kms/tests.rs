@@ -56,15 +56,7 @@ fn kms() -> Kms {
 }
 
 fn root_user() -> Caller {
-    Caller {
-        arn: "arn:aws:iam::111122223333:root".to_owned(),
-        account: "111122223333".to_owned(),
-        via_service: None,
-        source_ip: None,
-        secure_transport: false,
-        request_id: String::new(),
-        dry_run: false,
-    }
+    Caller::root_user("111122223333")
 }
 
 fn context(value: &str) -> EncryptionContext {

@@ -257,6 +257,16 @@ def signatures_and_macs():
     refused("UnsupportedOperationException", kms.enable_key_rotation, KeyId=made["KeyId"])
 
 
+def strangers():
+    """A key policy can't name a user who does not exist."""
+    key = kms.create_key()["KeyMetadata"]["KeyId"]
+    policy = kms.get_key_policy(KeyId=key)["Policy"].replace(f"arn:aws:iam::{account}:root", user)
+    named = {"Policy": policy, "BypassPolicyLockoutSafetyCheck": True}
+    message = refused("MalformedPolicyDocumentException", kms.put_key_policy, KeyId=key, **named)
+    assert message == "Policy contains a statement with one or more invalid principals.", message
+    refused("MalformedPolicyDocumentException", kms.create_key, **named)
+
+
 def permissions_alone():
     """A dry run without a ciphertext judges what the caller may."""
     ours, closed = (kms.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
@@ -310,6 +320,6 @@ def not_here():
         refused("UnsupportedOperationException", operation)
 
 
-for test in [keys_and_aliases, data, policies, rotation, imports, grants, objects_move_to_other_keys, signatures_and_macs, permissions_alone, public_keys_of_others, not_here]:
+for test in [keys_and_aliases, data, policies, rotation, imports, grants, objects_move_to_other_keys, signatures_and_macs, strangers, permissions_alone, public_keys_of_others, not_here]:
     test()
     print(test.__name__)

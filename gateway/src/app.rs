@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use kms_core::directory::Directory;
 use kms_core::kms::{Kms, KmsConfig};
 use kms_core::root::RootKey;
 use sha2::{Digest, Sha256};
@@ -191,6 +192,10 @@ fn refuse_lost_catalog(folder: &DataFolder) -> anyhow::Result<()> {
 pub fn open_kms(config: &Config, folder: &DataFolder, root: Arc<dyn RootKey>) -> anyhow::Result<Kms> {
     let mut kms_config = KmsConfig::new(folder.instance.region.clone(), folder.instance.account_id.clone());
     kms_config.managed_key_rotation_days = config.managed_key_rotation_days;
+    if !config.accept_unknown_principals {
+        // There are no users and roles yet: of this account only the root user exists, whom the KMS knows by itself.
+        kms_config.directory = Directory::new(|_| false);
+    }
     if let Some(path) = &config.audit_log {
         kms_config.audit = observe::open_audit(path)
             .with_context(|| format!("can't open the audit log {}", path.display()))?;

@@ -10,12 +10,13 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::context::EncryptionContext;
 use crate::crypto::{self, blob};
+use crate::directory::Directory;
 use crate::error::KmsError;
 use crate::grant::{Grant, Grants};
 use crate::key::backing::{BackingKey, Made};
 use crate::key::usage::LastUse;
 use crate::key::{KeyManager, KmsKey, KmsKeyId};
-use crate::policy::Document;
+use crate::policy::{self, Document};
 use crate::root::{RootError, RootKey};
 use crate::secret::{Secret32, SecretBytes};
 use crate::store::{Change, KeyStore, SledStore, StoreError};
@@ -113,6 +114,8 @@ pub struct KmsConfig {
     pub managed_key_rotation_days: u16,
     /// Who is told of every decision.
     pub audit: Audit,
+    /// Whom a key policy may name.
+    pub directory: Directory,
 }
 
 impl KmsConfig {
@@ -120,7 +123,8 @@ impl KmsConfig {
     pub fn new(region: impl Into<String>, account: impl Into<String>) -> Self {
         let (region, account) = (region.into(), account.into());
         let (clock, audit) = (Clock::default(), Audit::default());
-        Self { region, account, clock, managed_key_rotation_days: 365, audit }
+        let directory = Directory::default();
+        Self { region, account, clock, managed_key_rotation_days: 365, audit, directory }
     }
 }
 
@@ -533,6 +537,14 @@ impl KeyPolicy {
             Document::parse_resource(&text).map_err(|error| KmsError::MalformedPolicyDocument(error.0))?;
         let names_aliases = text.to_ascii_lowercase().contains("kms:resourcealiases");
         Ok(Self { text, document, names_aliases })
+    }
+
+    /// Refuses a policy that names somebody of this account who does not exist.
+    pub(crate) fn check_principals(&self, config: &KmsConfig) -> Result<(), KmsError> {
+        match self.document.named().all(|name| config.directory.has(name, &config.account)) {
+            true => Ok(()),
+            false => Err(KmsError::MalformedPolicyDocument(policy::invalid_principal().0)),
+        }
     }
 
     /// The default policy of a key made by API: the account is allowed everything, and so its own policies decide.

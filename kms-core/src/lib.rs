@@ -5,6 +5,7 @@ pub mod backup;
 pub mod clock;
 pub mod context;
 pub(crate) mod crypto;
+pub mod directory;
 pub mod error;
 pub mod grant;
 pub mod key;

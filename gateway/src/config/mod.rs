@@ -84,6 +84,9 @@ pub struct RawConfig {
     /// Days between two rotations of an AWS managed key
     #[arg(long, value_name = "DAYS", env = "SEALGATE_MANAGED_KEY_ROTATION_DAYS", global = true)]
     pub managed_key_rotation_days: Option<u16>,
+    /// May key policies name users and roles of this account that do not exist (yet)?
+    #[arg(long, value_name = "BOOL", env = "SEALGATE_ACCEPT_UNKNOWN_PRINCIPALS", global = true)]
+    pub accept_unknown_principals: Option<bool>,
     /// File for a JSON line per decision about a key; `-` is standard output; default: none
     #[arg(long, value_name = "FILE", env = "SEALGATE_AUDIT_LOG", global = true)]
     pub audit_log: Option<PathBuf>,
@@ -142,6 +145,8 @@ pub struct Config {
     pub bucket_key_window: std::time::Duration,
     /// Days between two rotations of an AWS managed key.
     pub managed_key_rotation_days: u16,
+    /// May key policies name principals that do not exist?
+    pub accept_unknown_principals: bool,
     /// Where decisions about keys are recorded; `-` is standard output.
     pub audit_log: Option<PathBuf>,
     /// Memory for the catalog's page cache, in bytes.
@@ -258,6 +263,7 @@ impl Config {
             sse_c_over_http: raw.sse_c_over_http.unwrap_or_default(),
             bucket_key_window: seconds(raw.bucket_key_window_s, 60),
             managed_key_rotation_days,
+            accept_unknown_principals: raw.accept_unknown_principals.unwrap_or(false),
             audit_log: raw.audit_log,
             catalog_cache_len: mib(raw.catalog_cache_mib, 64),
             min_free_len: mib(raw.min_free_mib, 256),
@@ -291,6 +297,7 @@ impl RawConfig {
             sse_c_over_http,
             bucket_key_window_s,
             managed_key_rotation_days,
+            accept_unknown_principals,
             audit_log,
             catalog_cache_mib,
             min_free_mib,

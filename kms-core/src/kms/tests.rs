@@ -304,3 +304,38 @@ fn conditions_of_aliases_and_imports_are_judged() {
     assert_eq!(import(Some(now + DAY_MS)), "AccessDeniedException");
     assert_eq!(import(None), "InvalidImportTokenException");
 }
+
+#[test]
+fn a_policy_names_only_principals_that_exist() {
+    let exists = |arn: &str| arn.ends_with(":user/alice");
+    let config = KmsConfig { directory: crate::directory::Directory::new(exists), ..config() };
+    let kms = Kms::over(Box::new(MemoryStore::default()), &root().0, config).unwrap();
+    let id = new_key(&kms);
+    let put = |principal: &str, element: &str| {
+        let text = format!(
+            r#"{{"Statement":[{{"Effect":"Allow","Principal":{{"AWS":"111122223333"}},"Action":"kms:*","Resource":"*"}},
+            {{"Effect":"Deny","{element}":{{"AWS":["arn:aws:iam::111122223333:root","{principal}"]}},"Action":"kms:Encrypt","Resource":"*"}}]}}"#
+        );
+        kms.put_key_policy(&root_user(), &id, None, text, true)
+    };
+    for there in [
+        "arn:aws:iam::111122223333:user/alice",
+        "arn:aws:iam::444455556666:user/bob",
+        "arn:aws:iam::444455556666:root",
+        "444455556666",
+    ] {
+        put(there, "NotPrincipal").unwrap();
+    }
+    for absent in ["arn:aws:iam::111122223333:user/bob", "arn:aws:iam::111122223333:role/r", "AIDAEXAMPLE"] {
+        for element in ["Principal", "NotPrincipal"] {
+            let refused = put(absent, element).unwrap_err();
+            assert_eq!(
+                (refused.name(), refused.to_string().as_str()),
+                (
+                    "MalformedPolicyDocumentException",
+                    "Policy contains a statement with one or more invalid principals."
+                )
+            );
+        }
+    }
+}

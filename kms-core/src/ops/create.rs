@@ -43,6 +43,7 @@ impl Kms {
             None => KeyPolicy::default_of(&self.config.account),
             Some(text) => {
                 let policy = KeyPolicy::parse(text)?;
+                policy.check_principals(&self.config)?;
                 if !request.bypass_policy_lockout_safety_check {
                     self.refuse_lockout(caller, &self.new_key(id), &policy)?;
                 }

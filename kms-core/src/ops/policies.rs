@@ -48,6 +48,7 @@ impl Kms {
             ],
         )?;
         let policy = KeyPolicy::parse(text)?;
+        policy.check_principals(&self.config)?;
         if !bypass_policy_lockout_safety_check {
             self.refuse_lockout(caller, &entry.key, &policy)?;
         }

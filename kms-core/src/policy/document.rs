@@ -224,7 +224,21 @@ fn is_principal(name: &str) -> bool {
     is_account || is_id || is_arn && !name.contains(['*', '?'])
 }
 
-fn invalid_principal() -> MalformedPolicy {
+impl Document {
+    /// Every user, role, session and account that it names.
+    pub(crate) fn named(&self) -> impl Iterator<Item = &str> {
+        let lists = self.statements.iter().filter_map(|statement| match &statement.principals {
+            Some(Principals::These(list) | Principals::AllBut(list)) => Some(list),
+            Some(Principals::Everybody) | None => None,
+        });
+        lists.flatten().filter_map(|principal| match principal {
+            Principal::Aws(name) => Some(name.as_str()),
+            Principal::Service(_) | Principal::Other(_) => None,
+        })
+    }
+}
+
+pub(crate) fn invalid_principal() -> MalformedPolicy {
     MalformedPolicy("Policy contains a statement with one or more invalid principals.".to_owned())
 }
 

@@ -8,6 +8,7 @@ mod evaluate;
 mod pattern;
 
 pub use condition::Conditions;
+pub(crate) use document::invalid_principal;
 pub use document::{Document, Effect, MalformedPolicy, Principal, Principals, Statement};
 pub use evaluate::{Decision, Outcome, Policies, Request, Which, decide, evaluate, evaluate_identity};
 

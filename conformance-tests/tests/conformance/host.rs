@@ -111,6 +111,16 @@ fn what_cannot_start_says_why_in_a_line_and_touches_nothing() {
 }
 
 #[test]
+fn a_path_too_long_for_a_socket_is_no_hindrance() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("d".repeat(120)).join("data");
+    let mut server = Server::start_on(&data, &[]).unwrap();
+    assert!(!data.join("admin.sock").exists());
+    assert_eq!(server.stop().unwrap(), Some(0));
+    assert!(server.command(&["kms", "status"]).unwrap().status.success());
+}
+
+#[test]
 fn the_proof_of_encryption_holds() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(binary().unwrap());

@@ -51,11 +51,20 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
 
     let addresses = (address, kms_listener.as_ref().map(TcpListener::local_addr).transpose()?);
     let folder = DataFolder::open(&config, IfAbsent::Create)?;
-    let admin = socket::bind(&config.data)?;
+    let sealed = config.root_key == RootPlace::Passphrase && config.passphrase_file.is_none();
+    let admin = match socket::bind(&config.data) {
+        Ok(admin) => Some(admin),
+        // A path that is too long for a socket, or a file system that has none: all else works.
+        Err(error) if !sealed => {
+            tracing::warn!("there is no admin socket, so `sealgate kms` needs a stopped gateway: {error:#}");
+            None
+        }
+        Err(error) => return Err(error),
+    };
     let start = Start { config: &config, addresses, folder, app: Arc::new(OnceLock::new()) };
     let app = start.app.clone();
     // A gateway that waits for its passphrase answers already; any other opens its stores first.
-    let sealed = match config.root_key == RootPlace::Passphrase && config.passphrase_file.is_none() {
+    let sealed = match sealed {
         true => Some(start),
         false => {
             let root = root::open(&config, &start.folder)?;
@@ -154,12 +163,12 @@ impl Start<'_> {
 /// when it fails; what runs in it may be cut off.
 async fn work(
     config: &Config,
-    admin: UnixListener,
+    admin: Option<UnixListener>,
     sealed: Option<Start<'_>>,
     app: Arc<OnceLock<Arc<App>>>,
     jobs: &OnceLock<Jobs>,
 ) -> anyhow::Result<()> {
-    if let Some(start) = sealed {
+    if let (Some(start), Some(admin)) = (sealed, &admin) {
         let is_made = root::is_made(&start.folder.path);
         anyhow::ensure!(is_made, "the first start sets the passphrase: give it with --passphrase-file");
         let (address, _) = start.addresses;
@@ -169,7 +178,7 @@ async fn work(
             config.data.display()
         );
         std::io::stdout().flush()?;
-        let root = socket::unsealed(&admin, |passphrase| {
+        let root = socket::unsealed(admin, |passphrase| {
             let place = &config.root_key;
             let root = root::open_at(place, &start.folder, false, || Ok(passphrase.secret()))?;
             // Seen here, so that a wrong one can be given again.
@@ -181,6 +190,7 @@ async fn work(
     }
     let Some(app) = app.get() else { return Ok(()) };
     let _ = jobs.set(Jobs::start(app.clone(), config.reclaim_interval));
+    let Some(admin) = admin else { return std::future::pending().await };
     let root = super::kms::root_text(config, &*app.stores.root);
     let host = || Host { kms: app.kms.clone(), app: Some(app.clone()), root: root.clone() };
     socket::serve(admin, host).await;

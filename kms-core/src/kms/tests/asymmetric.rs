@@ -192,3 +192,43 @@ fn kinds_and_usages_that_do_not_fit_are_refused() {
     kms.generate_mac(&user("a"), &id, "HMAC_SHA_256", b"m").unwrap();
     assert_eq!(grant("Encrypt").unwrap_err().name(), "ValidationException");
 }
+
+#[test]
+fn imported_key_pairs_and_hmac_keys_are_those_of_their_kind() {
+    use super::life::import;
+    use crate::ops::ImportKeyMaterial;
+    let (kms, caller, once) = (kms(), root_user(), ImportKeyMaterial::default);
+    let external = |spec, usage| {
+        let origin = Some(crate::key::Origin::External);
+        let request = CreateKey { spec: Some(spec), usage: Some(usage), origin, ..CreateKey::default() };
+        kms.create_key(&caller, request).unwrap().key.id.to_string()
+    };
+    let mac_key = external(KeySpec::Hmac256, KeyUsage::GenerateVerifyMac);
+    assert!(kms.generate_mac(&caller, &mac_key, "HMAC_SHA_256", b"m").is_err(), "it waits for its material");
+    assert_eq!(import(&kms, &mac_key, &[7; 31], once()).unwrap_err().name(), "IncorrectKeyMaterialException");
+    import(&kms, &mac_key, &[7; 32], once()).unwrap();
+    let (mac, _) = kms.generate_mac(&caller, &mac_key, "HMAC_SHA_256", b"m").unwrap();
+    assert_eq!(mac, crate::crypto::hmac_sha256(&[7; 32], &[b"m"]));
+
+    let private_key = crate::crypto::pair::generate(KeySpec::EccNistP256).unwrap();
+    let pair = external(KeySpec::EccNistP256, KeyUsage::SignVerify);
+    assert_eq!(import(&kms, &pair, &[7; 32], once()).unwrap_err().name(), "IncorrectKeyMaterialException");
+    let other = external(KeySpec::EccSecgP256k1, KeyUsage::SignVerify);
+    let refused = import(&kms, &other, private_key.expose(), once()).unwrap_err();
+    assert_eq!(refused.name(), "IncorrectKeyMaterialException", "a key of another curve");
+    import(&kms, &pair, private_key.expose(), once()).unwrap();
+    let asked = ToSign { message: b"m", is_digest: false, algorithm: "ECDSA_SHA_256" };
+    let (signature, _) = kms.sign(&caller, &pair, asked).unwrap();
+    kms.verify(&caller, &pair, asked, &signature).unwrap();
+    // Other material is not taken, the same is.
+    let second = crate::crypto::pair::generate(KeySpec::EccNistP256).unwrap();
+    let new = ImportKeyMaterial { is_new: Some(true), ..once() };
+    assert_eq!(
+        import(&kms, &pair, second.expose(), new).unwrap_err().name(),
+        "IncorrectKeyMaterialException"
+    );
+    kms.delete_imported_key_material(&caller, &pair, None).unwrap();
+    assert!(kms.verify(&caller, &pair, asked, &signature).is_err());
+    import(&kms, &pair, private_key.expose(), once()).unwrap();
+    kms.verify(&caller, &pair, asked, &signature).unwrap();
+}

@@ -56,10 +56,20 @@ impl Server {
 
     /// Starts a gateway on this folder.
     pub fn start_on(data: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::start_in(data, arguments, None)
+    }
+
+    /// As [`Server::start_on`], with one more variable in its environment.
+    pub fn start_in(
+        data: &Path,
+        arguments: &[&str],
+        variable: Option<(&str, &Path)>,
+    ) -> anyhow::Result<Self> {
         let mut child = Command::new(binary()?)
             .args(["--listen", "127.0.0.1:0", "--log", "warn", "--min-free-mib", "16", "--data"])
             .arg(data)
             .args(arguments)
+            .envs(variable)
             .env("SEALGATE_ROOT_ACCESS_KEY_ID", ACCESS_KEY_ID)
             .env("SEALGATE_ROOT_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
             .stdin(Stdio::null())

@@ -12,8 +12,16 @@ fn text(output: &Output) -> String {
 }
 
 fn sealgate(arguments: &[&str], data: &Path) -> Output {
-    Command::new(binary().unwrap()).args(arguments).arg("--data").arg(data).output().unwrap()
+    sealgate_in(arguments, data, None)
 }
+
+fn sealgate_in(arguments: &[&str], data: &Path, variable: Variable) -> Output {
+    let mut command = Command::new(binary().unwrap());
+    command.args(arguments).arg("--data").arg(data).envs(variable).output().unwrap()
+}
+
+/// A variable of the environment that a provider reads.
+type Variable<'v> = Option<(&'v str, &'v Path)>;
 
 /// Puts an object under SSE-KMS, or reads it.
 fn object(server: &Server, how: &str) {
@@ -33,19 +41,21 @@ def get():
 }
 
 /// A start on this root, an object put; a stop; the store moves to a file's root and back, and the object is read.
-fn round_trip(data: &Path, root: &str) {
-    let mut server = Server::start_on(data, &["--root-key", root]).unwrap();
+fn round_trip(data: &Path, root: &str, variable: Variable) {
+    let mut server = Server::start_in(data, &["--root-key", root], variable).unwrap();
     object(&server, "put");
     assert_eq!(server.stop().unwrap(), Some(0));
     let file = data.with_file_name("moved.root-key");
     let file = file.to_str().unwrap();
-    let output = sealgate(&["kms", "rekey-root", "--root-key", root, "--new-root-key", file], data);
+    let output =
+        sealgate_in(&["kms", "rekey-root", "--root-key", root, "--new-root-key", file], data, variable);
     assert!(output.status.success(), "{}", text(&output));
-    let refused = sealgate(&["kms", "status", "--root-key", root], data);
+    let refused = sealgate_in(&["kms", "status", "--root-key", root], data, variable);
     assert!(!refused.status.success() && text(&refused).contains("needs root key"), "{}", text(&refused));
-    let output = sealgate(&["kms", "rekey-root", "--root-key", file, "--new-root-key", root], data);
+    let output =
+        sealgate_in(&["kms", "rekey-root", "--root-key", file, "--new-root-key", root], data, variable);
     assert!(output.status.success(), "{}", text(&output));
-    let mut server = Server::start_on(data, &["--root-key", root]).unwrap();
+    let mut server = Server::start_in(data, &["--root-key", root], variable).unwrap();
     object(&server, "get");
     assert_eq!(server.stop().unwrap(), Some(0));
 }
@@ -59,13 +69,9 @@ fn a_key_in_a_pkcs11_token() {
     std::fs::create_dir(folder.path().join("tokens")).unwrap();
     let tokens = folder.path().join("tokens");
     std::fs::write(&config, format!("directories.tokendir = {}\n", tokens.display())).unwrap();
-    // The token's library reads it from the environment, which every child of this test inherits.
-    // SAFETY: no other test reads or writes this variable.
-    #[allow(unsafe_code)]
-    unsafe {
-        std::env::set_var("SOFTHSM2_CONF", &config)
-    };
+    let variable = Some(("SOFTHSM2_CONF", config.as_path()));
     let made = Command::new("softhsm2-util")
+        .envs(variable)
         .args(["--init-token", "--free", "--label", "sealgate", "--so-pin", "12345678", "--pin", "1234"])
         .output()
         .unwrap();
@@ -74,13 +80,13 @@ fn a_key_in_a_pkcs11_token() {
     std::fs::write(&pin, "1234\n").unwrap();
     let root = format!("pkcs11:token=sealgate;object=root?module-path={MODULE}&pin-source={}", pin.display());
     let data = folder.path().join("data");
-    round_trip(&data, &root);
+    round_trip(&data, &root, variable);
     std::fs::write(&pin, "4321\n").unwrap();
-    let refused = sealgate(&["kms", "status", "--root-key", &root], &data);
+    let refused = sealgate_in(&["kms", "status", "--root-key", &root], &data, variable);
     assert!(text(&refused).contains("refuses the login"), "{}", text(&refused));
     std::fs::write(&pin, "1234\n").unwrap();
     let other = root.replace("object=root", "object=other");
-    let refused = sealgate(&["kms", "status", "--root-key", &other], &data);
+    let refused = sealgate_in(&["kms", "status", "--root-key", &other], &data, variable);
     assert!(text(&refused).contains("holds 0 AES keys of the label other"), "{}", text(&refused));
 }
 
@@ -109,7 +115,7 @@ fn a_key_of_a_transit_engine() {
     std::fs::write(&token, "token").unwrap();
     let root = format!("transit:http://127.0.0.1:{}?key=root&token-source={}", port.trim(), token.display());
     let data = folder.path().join("data");
-    round_trip(&data, &root);
+    round_trip(&data, &root, None);
     std::fs::write(&token, "stale").unwrap();
     let refused = sealgate(&["kms", "status", "--root-key", &root], &data);
     assert!(text(&refused).contains("permission denied"), "{}", text(&refused));

@@ -92,7 +92,7 @@ impl KeyValue for MemoryKv {
     }
 
     async fn freeze(&self) -> Result<Frozen, KvError> {
-        Ok(Frozen(Box::new(self.commits.clone().lock_owned().await)))
+        Ok(Frozen::new(self.commits.clone().lock_owned().await))
     }
 }
 

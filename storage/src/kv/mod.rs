@@ -128,4 +128,13 @@ pub trait KeyValue: Send + Sync + 'static {
 }
 
 /// While this is kept, nothing is committed.
-pub struct Frozen(#[allow(dead_code)] Box<dyn std::any::Any + Send>);
+pub struct Frozen {
+    _hold: Box<dyn std::any::Any + Send>,
+}
+
+impl Frozen {
+    /// Commits wait until `hold` is dropped.
+    pub(crate) fn new(hold: impl Send + 'static) -> Self {
+        Self { _hold: Box::new(hold) }
+    }
+}

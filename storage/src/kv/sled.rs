@@ -164,7 +164,7 @@ impl KeyValue for SledKv {
     async fn freeze(&self) -> Result<Frozen, KvError> {
         let (hold, held) = oneshot::channel();
         self.request(|reply| Request::Freeze { held, reply }).await?;
-        Ok(Frozen(Box::new(hold)))
+        Ok(Frozen::new(hold))
     }
 }
 

@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/kms/latest/APIReference/Welcome.html>
 
 mod asymmetric;
+mod grants;
 mod operations;
 mod wire;
 

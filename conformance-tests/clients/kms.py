@@ -67,7 +67,7 @@ def data():
         opened = kms.decrypt(CiphertextBlob=blob, EncryptionContext=context)
         assert (opened["Plaintext"], opened["KeyId"]) == (plain, key)
         refused("InvalidCiphertextException", kms.decrypt, CiphertextBlob=blob)
-        refused("InvalidCiphertextException", kms.decrypt, CiphertextBlob=blob[:-1] + b"\0", EncryptionContext=context)
+        refused("InvalidCiphertextException", kms.decrypt, CiphertextBlob=blob[:-1] + bytes([blob[-1] ^ 1]), EncryptionContext=context)
     for parameters, length in [({"KeySpec": "AES_256"}, 32), ({"KeySpec": "AES_128"}, 16), ({"NumberOfBytes": 64}, 64)]:
         made = kms.generate_data_key(KeyId=key, EncryptionContext=context, **parameters)
         assert len(made["Plaintext"]) == length

@@ -211,6 +211,15 @@ impl VersionId {
         Self(bytes)
     }
 
+    /// A new id that is newer than `former`, whatever the clock says.
+    pub fn after(former: Self) -> Self {
+        let mut inverted = [0; 8];
+        inverted.copy_from_slice(&former.0[..8]);
+        let former_us = !u64::from_be_bytes(inverted);
+        let now = Self::now();
+        if now < former && now.0[..8] != former.0[..8] { now } else { Self::new(former_us.saturating_add(1)) }
+    }
+
     /// A new id made now.
     pub fn now() -> Self {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

@@ -6,7 +6,9 @@
 
 use super::displaced::displaced_blob;
 use super::record::{BucketFront, BucketRecord, DisplacedRecord, DisplacedWhat, Record, stamp_us};
-use super::{Bucket, Catalog, CatalogError, ListPage, ListRequest, ListRow, SCAN_LEN, layout, unchanged};
+use super::{
+    Bucket, Catalog, CatalogError, ListPage, ListRequest, ListRow, SCAN_LEN, Versioning, layout, unchanged,
+};
 use crate::kv::{Condition, Direction, Entry, Key, KeyRange, Transaction, Write};
 use crate::name::BucketName;
 
@@ -89,6 +91,10 @@ impl Catalog {
             if former != *expected {
                 return Err(CatalogError::Contended);
             }
+            let kept = former.versioning != Versioning::Unversioned;
+            if kept && bucket.versioning == Versioning::Unversioned {
+                return Err(CatalogError::Corrupt("a bucket that forgets its versions"));
+            }
             let record = BucketRecord::of(bucket, stamp_us()).encode();
             let mut writes = vec![Write::Put(key.clone(), record)];
             if former.journal != bucket.journal {
@@ -146,7 +152,7 @@ pub(super) fn in_bucket(
     bucket: &Bucket,
     key: &Key,
     found: &Option<Entry>,
-) -> Result<Transaction, CatalogError> {
+) -> Result<(Transaction, BucketFront), CatalogError> {
     let entry = found.as_ref().ok_or(CatalogError::NoSuchBucket)?;
     let front = BucketFront::decode(&entry.value)?;
     if front.id != bucket.id {
@@ -159,5 +165,5 @@ pub(super) fn in_bucket(
         record.deleting = false;
         transaction.writes.push(Write::Put(key.clone(), record.encode()));
     }
-    Ok(transaction)
+    Ok((transaction, front))
 }

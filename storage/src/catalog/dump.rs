@@ -7,8 +7,9 @@ use super::{Catalog, CatalogError, SCAN_LEN, layout};
 use crate::kv::{Direction, Key, KeyRange, Transaction, Write};
 use crate::name::{BucketId, BucketName, ObjectKey, PartNumber, UploadId, VersionId};
 
-/// The form's number, in its first line.
-const FORM: u32 = 1;
+/// The form's number, in its first line. A line of form 1 lacks what form 2 takes for unset.
+const FORM: u32 = 2;
+const FORMER_FORM: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -16,6 +17,7 @@ enum Line {
     SealgateCatalog(u32),
     Bucket { name: BucketName, record: BucketRecord },
     Version { bucket: BucketId, object: ObjectKey, record: Box<VersionRecord> },
+    Noncurrent { bucket: BucketId, object: ObjectKey, record: Box<VersionRecord> },
     Upload { bucket: BucketId, object: ObjectKey, id: UploadId, record: Box<UploadRecord> },
     Part { version: VersionId, number: PartNumber, record: PartRecord },
 }
@@ -83,6 +85,10 @@ impl Line {
                 let (bucket, object) = bucket_and_object()?;
                 Self::Version { bucket, object, record: Box::new(VersionRecord::decode(value)?) }
             }
+            layout::VERSION => {
+                let (bucket, object) = bucket_and_object()?;
+                Self::Noncurrent { bucket, object, record: Box::new(VersionRecord::decode(value)?) }
+            }
             layout::UPLOAD => {
                 let (bucket, object) = bucket_and_object()?;
                 let id = layout::upload_id_in(key)?;
@@ -97,26 +103,27 @@ impl Line {
                     record: PartRecord::decode(value)?,
                 }
             }
-            layout::DISPLACED | layout::COMPLETED => return Ok(None),
+            layout::DISPLACED | layout::COMPLETED | layout::CONTENT => return Ok(None),
             _ => return Err(CatalogError::Corrupt("a key of unknown kind")),
         }))
     }
 
-    fn write(self) -> Result<Option<Write>, CatalogError> {
-        Ok(Some(match self {
-            Self::SealgateCatalog(FORM) => return Ok(None),
+    fn write(self) -> Result<Vec<Write>, CatalogError> {
+        Ok(vec![match self {
+            Self::SealgateCatalog(FORM | FORMER_FORM) => return Ok(Vec::new()),
             Self::SealgateCatalog(_) => return Err(CatalogError::Corrupt("a dump of a newer form")),
             Self::Bucket { name, record } => Write::Put(layout::bucket(&name), record.encode()),
             Self::Version { bucket, object, record } => {
                 Write::Put(layout::head(bucket, &object), record.encode())
             }
+            Self::Noncurrent { bucket, object, record } => return Ok(record.as_noncurrent(bucket, &object)),
             Self::Upload { bucket, object, id, record } => {
                 Write::Put(layout::upload(bucket, &object, id), record.encode())
             }
             Self::Part { version, number, record } => {
                 Write::Put(layout::part(version, number.get()), record.encode())
             }
-        }))
+        }])
     }
 
     fn append_to(&self, lines: &mut String) {

@@ -21,6 +21,8 @@ pub(super) const UPLOAD: u8 = b'U';
 pub(super) const PART: u8 = b'P';
 /// Displaced content by the time of its displacement.
 pub(super) const DISPLACED: u8 = b'D';
+/// Where content is that its own name does not tell, by bucket and content.
+pub(super) const CONTENT: u8 = b'C';
 /// Completed uploads, kept while a catalog is rebuilt.
 pub(super) const COMPLETED: u8 = b'R';
 
@@ -44,6 +46,39 @@ pub(super) fn within(kind: u8, bucket: BucketId) -> Key {
 /// The key of an object's current version.
 pub(super) fn head(bucket: BucketId, object: &ObjectKey) -> Key {
     of_name(&within(HEAD, bucket), object.as_str())
+}
+
+/// The key of a version that is not the current one.
+pub(super) fn version(bucket: BucketId, object: &ObjectKey, id: VersionId) -> Key {
+    let mut key = BytesMut::from(&versions(bucket, object)[..]);
+    key.put_slice(id.as_bytes());
+    key.freeze()
+}
+
+/// The beginning of the keys of all versions of an object but the current one.
+pub(super) fn versions(bucket: BucketId, object: &ObjectKey) -> Key {
+    of_name(&within(VERSION, bucket), object.as_str())
+}
+
+/// The key of what tells where content is.
+pub(super) fn content(bucket: BucketId, content: VersionId) -> Key {
+    [&[CONTENT], &bucket.as_bytes()[..], &content.as_bytes()[..]].concat().into()
+}
+
+/// The bucket, the object and (of a version that is not current) the id, in a version's key.
+pub(super) fn version_in(key: &Key) -> Result<(BucketId, ObjectKey, Option<VersionId>), CatalogError> {
+    let corrupt = CatalogError::Corrupt("a version's key");
+    let bucket = key.get(1..17).and_then(|id| id.try_into().ok()).map(BucketId::from_bytes);
+    let object =
+        ObjectKey::parse(&name_in(key, 17)?).map_err(|_| CatalogError::Corrupt("a version's key"))?;
+    let id = match key.first() {
+        Some(&HEAD) => None,
+        Some(&VERSION) => {
+            Some(VersionId::from_bytes(*key.last_chunk().ok_or(CatalogError::Corrupt("a version's key"))?))
+        }
+        _ => return Err(corrupt),
+    };
+    Ok((bucket.ok_or(corrupt)?, object, id))
 }
 
 /// The key of an upload: uploads of one object lie in order of their initiation.

@@ -4,30 +4,34 @@
 use bytes::Bytes;
 
 use super::{Catalog, CatalogError, ListPage, ListRequest, ListRow, SCAN_LEN, layout};
-use crate::kv::{Direction, Key, KeyRange};
+use crate::kv::{Direction, Entry, Key, KeyRange};
+use crate::name::BucketId;
 
 /// Entries per scan behind a common prefix: the next row is likely to be one, too.
 const SEEK_LEN: usize = 3;
 
 impl Catalog {
-    /// A page of what lies below `base`. `decode` makes an item of a name, its entry's key and its value; `None` hides it.
-    /// `behind` is where to begin if that is not simply behind the name `request.after`.
+    /// A page of a bucket's records of these kinds, in order of what follows the kind in their keys. `decode` makes an item of a
+    /// name, its entry's key and its value; `None` hides it. `behind` is where to begin (of whatever kind) if that is not simply behind
+    /// the name `request.after`.
     pub(super) async fn list<T>(
         &self,
-        base: &[u8],
+        kinds: &[u8],
+        bucket: BucketId,
         request: &ListRequest,
         behind: Option<Key>,
         decode: impl Fn(String, &Bytes, &Bytes) -> Result<Option<T>, CatalogError>,
     ) -> Result<ListPage<T>, CatalogError> {
         let mut page = ListPage { rows: Vec::new(), truncated: false };
         let delimiter = request.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
+        let base = &layout::within(kinds[0], bucket)[..];
         let mut range = KeyRange::prefix(layout::of_name_prefix(base, &request.prefix));
         if let Some(after) = &request.after {
             let names_common_prefix =
                 delimiter.is_some_and(|d| common_prefix(after, &request.prefix, d) == Some(after));
             let start = match behind {
                 _ if names_common_prefix => layout::behind(&layout::of_name_prefix(base, after)),
-                Some(behind) => behind,
+                Some(behind) => of_kind(kinds[0], &behind),
                 None => layout::behind(&layout::of_name(base, after)),
             };
             range.start = range.start.max(start);
@@ -35,11 +39,11 @@ impl Catalog {
         let mut scan_len = SCAN_LEN;
         while request.limit > 0 && range.end.as_ref().is_none_or(|end| range.start < *end) {
             let len = scan_len.min(request.limit - page.rows.len() + 1);
-            let found = self.kv.scan(range.clone(), Direction::Forward, len).await?;
+            let found = self.scan_kinds(kinds, &range, len).await?;
             // Behind the common prefix that was seen last.
             let mut skip_to: Option<Key> = None;
             for (key, entry) in &found {
-                if skip_to.as_ref().is_some_and(|to| key < to) {
+                if skip_to.as_ref().is_some_and(|to| key[1..] < to[1..]) {
                     continue;
                 }
                 let name = layout::name_in(key, base.len())?;
@@ -64,10 +68,39 @@ impl Catalog {
                 break;
             };
             scan_len = if skip_to.is_some() { SEEK_LEN } else { SCAN_LEN.min(scan_len * 4) };
-            range.start = layout::successor(last).max(skip_to.unwrap_or_default());
+            range.start = of_kind(kinds[0], &layout::successor(last)).max(skip_to.unwrap_or_default());
         }
         Ok(page)
     }
+
+    /// The first entries of a range of the first kind, and of the same range of the others, in order of what follows the kind.
+    async fn scan_kinds(
+        &self,
+        kinds: &[u8],
+        range: &KeyRange,
+        limit: usize,
+    ) -> Result<Vec<(Key, Entry)>, CatalogError> {
+        let mut found = self.kv.scan(range.clone(), Direction::Forward, limit).await?;
+        for &kind in &kinds[1..] {
+            // An end that is the next kind is the end of this one, too.
+            let end = range.end.as_ref().map(|end| match end.first() {
+                Some(&first) if first == kinds[0] => of_kind(kind, end),
+                _ => vec![kind + 1].into(),
+            });
+            let range = KeyRange { start: of_kind(kind, &range.start), end };
+            found.extend(self.kv.scan(range, Direction::Forward, limit).await?);
+        }
+        if kinds.len() > 1 {
+            found.sort_by(|(one, _), (other, _)| one[1..].cmp(&other[1..]));
+            found.truncate(limit);
+        }
+        Ok(found)
+    }
+}
+
+/// The same place among the keys of another kind.
+fn of_kind(kind: u8, key: &[u8]) -> Key {
+    [&[kind], &key[1..]].concat().into()
 }
 
 /// The common prefix that a name is rolled up into: all up to and with the first delimiter behind `prefix`.

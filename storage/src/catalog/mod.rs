@@ -8,6 +8,7 @@ mod displaced;
 mod dump;
 mod layout;
 mod listing;
+mod lock;
 mod model;
 mod owner;
 mod parts;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::displaced::{Displaced, ReadPin};
+pub use self::lock::{Authority, EventHold, Lock, Period, Retention, RetentionMode};
 pub use self::model::*;
 pub use self::owner::OwnerState;
 pub use self::restore::Restored;
@@ -46,6 +48,12 @@ pub enum CatalogError {
     /// `If-Match` on an object that does not exist: AWS answers NoSuchKey.
     #[error("the object does not exist")]
     NoSuchKey,
+    /// The object has no such version.
+    #[error("the version does not exist")]
+    NoSuchVersion,
+    /// Object lock protects the version: AWS answers AccessDenied.
+    #[error("object lock protects the version")]
+    Locked,
     /// No such upload of this object (any more).
     #[error("the upload does not exist")]
     NoSuchUpload,

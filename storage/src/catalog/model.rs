@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::lock::Lock;
 use crate::blob::{BlobRef, StoredLen};
 use crate::name::{BlobId, BucketId, BucketName, ObjectKey, PartNumber, Timestamp, UploadId, VersionId};
 
@@ -24,10 +25,26 @@ pub struct Bucket {
     pub created: Timestamp,
     /// The region of its LocationConstraint.
     pub region: String,
+    /// Does it keep versions?
+    pub versioning: Versioning,
     /// Configurations by name (`"encryption"`, …), each the gateway's own encoding.
     pub configs: BTreeMap<String, Bytes>,
     /// The blob that records it for a rebuild.
     pub journal: Option<BlobRef>,
+}
+
+/// Does a bucket keep versions?
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html>
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Versioning {
+    /// It never did.
+    #[default]
+    Unversioned,
+    /// Each write makes a version.
+    Enabled,
+    /// A write replaces the version `null`; other versions stay.
+    Suspended,
 }
 
 /// Headers of an object that are stored and returned as they came.
@@ -133,6 +150,10 @@ pub struct ObjectRecord {
     pub tags: Vec<(String, String)>,
     /// The gateway's envelope: how the ContentKey is wrapped. Opaque here.
     pub envelope: Bytes,
+    /// What protects it.
+    pub lock: Lock,
+    /// Further attributes by name (`"acl"`, …), each the gateway's own encoding.
+    pub attributes: BTreeMap<String, Bytes>,
     /// Where the bytes are.
     pub content: Content,
 }
@@ -177,6 +198,10 @@ pub struct Upload {
     pub storage_class: String,
     /// The checksum algorithm named at creation, and whether it is composite.
     pub checksum: Option<(String, bool)>,
+    /// What will protect the object to be.
+    pub lock: Lock,
+    /// Further attributes of the object to be.
+    pub attributes: BTreeMap<String, Bytes>,
     /// The envelope of the version to be.
     pub envelope: Bytes,
     /// The blob that records it for a rebuild; its parts' trailers do so too.
@@ -193,6 +218,26 @@ pub enum Precondition {
     Absent,
     /// `If-Match: etag`: the current object has this ETag (without quotes; `*`: any object).
     Etag(String),
+    /// DeleteObject's further conditions: where there is a current object, it has all of these.
+    Like {
+        /// The ETag, without quotes; `*`: any. The object must exist.
+        etag: Option<String>,
+        /// Plain bytes.
+        plain_len: Option<u64>,
+        /// `Last-Modified` in whole seconds since the Unix epoch.
+        last_modified_s: Option<u64>,
+    },
+}
+
+/// One of an object's versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionRef {
+    /// The current one.
+    Current,
+    /// The one that was written while versioning was not enabled.
+    Null,
+    /// The one of this id.
+    Id(VersionId),
 }
 
 /// A page of objects, uploads or buckets to ask for.
@@ -243,6 +288,21 @@ pub struct ObjectSummary {
     pub checksum: Option<(String, bool)>,
 }
 
+/// A row of a listing of versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionSummary {
+    /// Its id.
+    pub version: VersionId,
+    /// It is version `null`.
+    pub is_null: bool,
+    /// It is the current one.
+    pub is_latest: bool,
+    /// It is a delete marker; the summary has no size, tag and class then.
+    pub delete_marker: bool,
+    /// The rest.
+    pub summary: ObjectSummary,
+}
+
 /// A part named by CompleteMultipartUpload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompletedPart {
@@ -252,6 +312,24 @@ pub struct CompletedPart {
     pub etag: String,
     /// Its checksum, if one was given: algorithm and value.
     pub checksum: Option<(String, String)>,
+}
+
+impl ObjectVersion {
+    /// The object, unless it is a delete marker.
+    pub fn object(&self) -> Option<&ObjectRecord> {
+        match &self.kind {
+            VersionKind::Object(record) => Some(record),
+            VersionKind::DeleteMarker => None,
+        }
+    }
+
+    /// As [`ObjectVersion::object`], to be changed.
+    pub fn object_mut(&mut self) -> Option<&mut ObjectRecord> {
+        match &mut self.kind {
+            VersionKind::Object(record) => Some(record),
+            VersionKind::DeleteMarker => None,
+        }
+    }
 }
 
 impl PartDirectory {

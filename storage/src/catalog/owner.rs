@@ -1,9 +1,9 @@
 //! Which record a blob belongs to, asked from the blob's side: for the sweep of orphans and for moving blobs.
 
 use super::record::{BucketRecord, LayoutRecord, PartRecord, Record, UploadRecord, VersionRecord};
-use super::{Catalog, CatalogError, layout};
+use super::{Catalog, CatalogError, VersionRef, layout};
 use crate::blob::{BlobOwner, BlobRef};
-use crate::kv::{Condition, Key, Transaction, Write};
+use crate::kv::{Condition, Entry, Key, Transaction, Write};
 use crate::name::{BlobId, UploadId};
 
 /// What the records say of a blob.
@@ -34,10 +34,8 @@ impl Catalog {
                     }
                     None => false,
                 };
-                let [head] = self.get([layout::head(*bucket, object)]).await?;
-                let content = head.map(|head| VersionRecord::decode(&head.value)).transpose()?;
-                let content =
-                    content.and_then(|head| head.content).filter(|content| content.version == *version);
+                let content = self.locate_content(*bucket, object, *version).await?;
+                let content = content.and_then(|found| found.record.content);
                 let (stored, settled) = match (part, content.map(|content| content.layout)) {
                     (None, Some(LayoutRecord::Single(stored))) => (Some(stored), true),
                     (None, _) => (None, false),
@@ -55,10 +53,12 @@ impl Catalog {
                 })
             }
             BlobOwner::Journal { subject } => {
-                let [found] = self.get([subject.clone()]).await?;
-                let journal = found.map(|found| Journalled::decode(subject, &found.value)).transpose()?;
-                let alive = referred(journal.and_then(|mut record| *record.journal()));
-                Ok(if alive { OwnerState::Alive } else { OwnerState::Unknown })
+                for (key, entry) in self.subjects(subject).await? {
+                    if referred(*Journalled::decode(&key, &entry.value)?.journal()) {
+                        return Ok(OwnerState::Alive);
+                    }
+                }
+                Ok(OwnerState::Unknown)
             }
         }
     }
@@ -70,15 +70,33 @@ impl Catalog {
         from: BlobRef,
         to: BlobRef,
     ) -> Result<bool, CatalogError> {
-        let key = match owner {
-            BlobOwner::Content { bucket, object, part: None, .. } => layout::head(*bucket, object),
-            BlobOwner::Content { version, part: Some(part), .. } => layout::part(*version, part.get()),
+        let turn = match owner {
+            BlobOwner::Content { bucket, object, .. } => layout::head(*bucket, object),
             BlobOwner::Journal { subject } => subject.clone(),
         };
-        let mut attempts = self.attempts(&key);
+        let mut attempts = self.attempts(&turn);
         loop {
-            let [found] = self.get([key.clone()]).await?;
-            let Some(found) = found else { return Ok(false) };
+            let found = match owner {
+                BlobOwner::Content { bucket, object, version, part: None } => {
+                    let found = self.locate_content(*bucket, object, *version).await?;
+                    found.map(|found| (found.key, found.entry))
+                }
+                BlobOwner::Content { version, part: Some(part), .. } => {
+                    let key = layout::part(*version, part.get());
+                    let [found] = self.get([key.clone()]).await?;
+                    found.map(|found| (key, found))
+                }
+                BlobOwner::Journal { subject } => {
+                    let mut found = None;
+                    for (key, entry) in self.subjects(subject).await? {
+                        if *Journalled::decode(&key, &entry.value)?.journal() == Some(from) {
+                            found = Some((key, entry));
+                        }
+                    }
+                    found
+                }
+            };
+            let Some((key, found)) = found else { return Ok(false) };
             let repointed = match owner {
                 BlobOwner::Content { version, part: None, .. } => {
                     let mut record = VersionRecord::decode(&found.value)?;
@@ -120,6 +138,26 @@ impl Catalog {
         }
     }
 
+    /// The records that a journal of this subject may be of: a version moves when it becomes current, or is so no more.
+    async fn subjects(&self, subject: &Key) -> Result<Vec<(Key, Entry)>, CatalogError> {
+        let mut keys = vec![subject.clone()];
+        match subject.first() {
+            Some(&layout::VERSION) => {
+                let (bucket, object, _) = layout::version_in(subject)?;
+                keys.push(layout::head(bucket, &object));
+            }
+            // Until there were versions, every one was `null`, and journals spoke of the current one.
+            Some(&layout::HEAD) => {
+                let (bucket, object, _) = layout::version_in(subject)?;
+                let null = self.locate(bucket, &object, VersionRef::Null).await?;
+                keys.extend(null.map(|null| null.key).filter(|key| key != subject));
+            }
+            _ => {}
+        }
+        let found = self.kv.get(&keys).await?;
+        Ok(keys.into_iter().zip(found).filter_map(|(key, entry)| Some((key, entry?))).collect())
+    }
+
     async fn part_blob(&self, owner: &BlobOwner) -> Result<Option<BlobRef>, CatalogError> {
         let BlobOwner::Content { version, part: Some(part), .. } = owner else { return Ok(None) };
         let [found] = self.get([layout::part(*version, part.get())]).await?;
@@ -138,7 +176,7 @@ impl Journalled {
     fn decode(key: &Key, stored: &[u8]) -> Result<Self, CatalogError> {
         match key.first() {
             Some(&layout::BUCKET) => Ok(Self::Bucket(BucketRecord::decode(stored)?)),
-            Some(&layout::HEAD) => Ok(Self::Version(VersionRecord::decode(stored)?)),
+            Some(&(layout::HEAD | layout::VERSION)) => Ok(Self::Version(VersionRecord::decode(stored)?)),
             Some(&layout::UPLOAD) => Ok(Self::Upload(UploadRecord::decode(stored)?)),
             _ => Err(CatalogError::Corrupt("a journal's subject")),
         }

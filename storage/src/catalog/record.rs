@@ -1,5 +1,7 @@
 //! What is stored under each key: a format byte, then the record in postcard. Records are not the domain's types:
-//! a new format gets a new struct here and a migration into the newest, and nothing above notices.
+//! a new format gets a new struct here and a migration into the newest, and nothing above notices. Former formats are in [`former`].
+
+mod former;
 
 use std::collections::BTreeMap;
 
@@ -7,20 +9,26 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub(super) use self::former::Trailer as FormerTrailer;
+use super::lock::Lock;
 use super::{
     Bucket, CatalogError, Content, Layout, ObjectRecord, ObjectSummary, ObjectVersion, Part, PartDirectory,
-    StoredChecksum, SystemHeaders, Upload, VersionKind,
+    StoredChecksum, SystemHeaders, Upload, VersionKind, VersionSummary, Versioning,
 };
 use crate::blob::BlobRef;
 use crate::name::{BucketId, BucketName, ObjectKey, PartNumber, Timestamp, UploadId, VersionId};
 
 /// The newest format of every record.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// The format before it.
+const FORMER: u8 = 1;
 
 /// A record that has a format byte in front.
 pub(super) trait Record: Serialize + DeserializeOwned {
     /// What to call it when it's corrupt.
     const NAME: &'static str;
+    /// What it was in the format before.
+    type Former: DeserializeOwned + Into<Self>;
 
     /// The bytes to store.
     fn encode(&self) -> Bytes {
@@ -30,19 +38,24 @@ pub(super) trait Record: Serialize + DeserializeOwned {
     /// What was stored.
     fn decode(stored: &[u8]) -> Result<Self, CatalogError> {
         match stored.split_first() {
-            Some((&FORMAT, body)) => match postcard::take_from_bytes(body) {
-                Ok((record, [])) => Ok(record),
-                _ => Err(CatalogError::Corrupt(Self::NAME)),
-            },
+            Some((&FORMAT, body)) => whole(body, Self::NAME),
+            Some((&FORMER, body)) => whole::<Self::Former>(body, Self::NAME).map(Into::into),
             _ => Err(CatalogError::Corrupt(Self::NAME)),
         }
     }
 }
 
-/// Decodes only the leading fields of a record.
+fn whole<T: DeserializeOwned>(body: &[u8], name: &'static str) -> Result<T, CatalogError> {
+    match postcard::take_from_bytes(body) {
+        Ok((record, [])) => Ok(record),
+        _ => Err(CatalogError::Corrupt(name)),
+    }
+}
+
+/// Decodes only the leading fields of a record, which are the same in both formats.
 fn decode_front<'a, T: Deserialize<'a>>(stored: &'a [u8], name: &'static str) -> Result<T, CatalogError> {
     match stored.split_first() {
-        Some((&FORMAT, body)) => match postcard::take_from_bytes(body) {
+        Some((&(FORMAT | FORMER), body)) => match postcard::take_from_bytes(body) {
             Ok((front, _)) => Ok(front),
             Err(_) => Err(CatalogError::Corrupt(name)),
         },
@@ -85,6 +98,14 @@ impl<'de> Deserialize<'de> for Octets {
     }
 }
 
+fn octets(named: &BTreeMap<String, Bytes>) -> BTreeMap<String, Octets> {
+    named.iter().map(|(name, value)| (name.clone(), Octets(value.clone()))).collect()
+}
+
+fn bytes_of(named: BTreeMap<String, Octets>) -> BTreeMap<String, Bytes> {
+    named.into_iter().map(|(name, value)| (name, value.0)).collect()
+}
+
 /// A bucket. `id` and `deleting` come first: see [`BucketFront`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +113,8 @@ pub(super) struct BucketRecord {
     pub(super) id: BucketId,
     /// Set while a DeleteBucket looks whether the bucket is empty; a writer takes it away.
     pub(super) deleting: bool,
+    #[serde(default)]
+    pub(super) versioning: Versioning,
     pub(super) owner: String,
     pub(super) created: Timestamp,
     pub(super) region: String,
@@ -102,6 +125,7 @@ pub(super) struct BucketRecord {
 
 impl Record for BucketRecord {
     const NAME: &'static str = "a bucket";
+    type Former = former::Bucket;
 }
 
 /// What each write to a bucket's objects needs to know of it.
@@ -109,10 +133,15 @@ impl Record for BucketRecord {
 pub(super) struct BucketFront {
     pub(super) id: BucketId,
     pub(super) deleting: bool,
+    pub(super) versioning: Versioning,
 }
 
 impl BucketFront {
     pub(super) fn decode(stored: &[u8]) -> Result<Self, CatalogError> {
+        if stored.first() == Some(&FORMER) {
+            let (id, deleting) = decode_front(stored, BucketRecord::NAME)?;
+            return Ok(Self { id, deleting, versioning: Versioning::Unversioned });
+        }
         decode_front(stored, BucketRecord::NAME)
     }
 }
@@ -122,10 +151,11 @@ impl BucketRecord {
         Self {
             id: bucket.id,
             deleting: false,
+            versioning: bucket.versioning,
             owner: bucket.owner.clone(),
             created: bucket.created,
             region: bucket.region.clone(),
-            configs: bucket.configs.iter().map(|(n, v)| (n.clone(), Octets(v.clone()))).collect(),
+            configs: octets(&bucket.configs),
             journal: bucket.journal,
             stamp_us,
         }
@@ -138,7 +168,8 @@ impl BucketRecord {
             owner: self.owner,
             created: self.created,
             region: self.region,
-            configs: self.configs.into_iter().map(|(n, v)| (n, v.0)).collect(),
+            versioning: self.versioning,
+            configs: bytes_of(self.configs),
             journal: self.journal,
         }
     }
@@ -159,6 +190,16 @@ pub(super) struct VersionRecord {
     pub(super) headers: SystemHeaders,
     pub(super) user_metadata: Vec<(String, String)>,
     pub(super) tags: Vec<(String, String)>,
+    /// Of a current record: the id of the version `null` if that is another.
+    #[serde(default)]
+    pub(super) null_elsewhere: Option<VersionId>,
+    /// It was written under another name: see [`ContentPlace`].
+    #[serde(default)]
+    pub(super) renamed: bool,
+    #[serde(default)]
+    pub(super) lock: Lock,
+    #[serde(default)]
+    pub(super) attributes: BTreeMap<String, Octets>,
     pub(super) envelope: Octets,
     /// `None` for a delete marker.
     pub(super) content: Option<ContentRecord>,
@@ -183,6 +224,7 @@ pub(super) enum LayoutRecord {
 
 impl Record for VersionRecord {
     const NAME: &'static str = "a version";
+    type Former = former::Version;
 }
 
 #[derive(Deserialize)]
@@ -193,6 +235,8 @@ struct SummaryFront<'a> {
     etag: &'a str,
     storage_class: &'a str,
     checksum: Option<ChecksumFront<'a>>,
+    version: VersionId,
+    is_null: bool,
 }
 
 #[derive(Deserialize)]
@@ -203,17 +247,23 @@ struct ChecksumFront<'a> {
     _value: &'a str,
 }
 
-/// The listing's row of a stored version, without decoding the rest; `None` for a delete marker.
-pub(super) fn summary(stored: &[u8], object: ObjectKey) -> Result<Option<ObjectSummary>, CatalogError> {
+/// The listing's row of a stored version, without decoding the rest. `is_latest` is for the caller to tell.
+pub(super) fn summary(stored: &[u8], object: ObjectKey) -> Result<VersionSummary, CatalogError> {
     let front: SummaryFront<'_> = decode_front(stored, VersionRecord::NAME)?;
-    Ok((!front.delete_marker).then(|| ObjectSummary {
-        object,
-        last_modified: front.last_modified,
-        plain_len: front.plain_len,
-        etag: front.etag.to_owned(),
-        storage_class: front.storage_class.to_owned(),
-        checksum: front.checksum.map(|c| (c.algorithm.to_owned(), c.composite)),
-    }))
+    Ok(VersionSummary {
+        version: front.version,
+        is_null: front.is_null,
+        is_latest: false,
+        delete_marker: front.delete_marker,
+        summary: ObjectSummary {
+            object,
+            last_modified: front.last_modified,
+            plain_len: front.plain_len,
+            etag: front.etag.to_owned(),
+            storage_class: front.storage_class.to_owned(),
+            checksum: front.checksum.map(|c| (c.algorithm.to_owned(), c.composite)),
+        },
+    })
 }
 
 impl VersionRecord {
@@ -233,6 +283,10 @@ impl VersionRecord {
                 headers: object.headers.clone(),
                 user_metadata: object.user_metadata.clone(),
                 tags: object.tags.clone(),
+                null_elsewhere: None,
+                renamed: false,
+                lock: object.lock,
+                attributes: octets(&object.attributes),
                 envelope: Octets(object.envelope.clone()),
                 content: Some(ContentRecord {
                     version: object.content.version,
@@ -256,6 +310,10 @@ impl VersionRecord {
                 headers: SystemHeaders::default(),
                 user_metadata: Vec::new(),
                 tags: Vec::new(),
+                null_elsewhere: None,
+                renamed: false,
+                lock: Lock::default(),
+                attributes: BTreeMap::new(),
                 envelope: Octets(Bytes::new()),
                 content: None,
                 journal,
@@ -275,6 +333,8 @@ impl VersionRecord {
                 checksum: self.checksum,
                 storage_class: self.storage_class,
                 tags: self.tags,
+                lock: self.lock,
+                attributes: bytes_of(self.attributes),
                 envelope: self.envelope.0,
                 content: Content {
                     version: content.version,
@@ -295,6 +355,18 @@ impl VersionRecord {
     }
 }
 
+/// Where the record of a content is, if not where the names on its blobs say: under another id and not current, or renamed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ContentPlace {
+    pub(super) object: ObjectKey,
+    pub(super) version: VersionId,
+}
+
+impl Record for ContentPlace {
+    const NAME: &'static str = "a content's place";
+    type Former = Self;
+}
+
 /// An upload; its object and id are in its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -306,6 +378,10 @@ pub(super) struct UploadRecord {
     pub(super) tags: Vec<(String, String)>,
     pub(super) storage_class: String,
     pub(super) checksum: Option<(String, bool)>,
+    #[serde(default)]
+    pub(super) lock: Lock,
+    #[serde(default)]
+    pub(super) attributes: BTreeMap<String, Octets>,
     pub(super) envelope: Octets,
     /// How often a part was replaced: moves the record's revision, so that a Complete that read the parts before fails.
     pub(super) replacements: u32,
@@ -315,6 +391,7 @@ pub(super) struct UploadRecord {
 
 impl Record for UploadRecord {
     const NAME: &'static str = "an upload";
+    type Former = former::Upload;
 }
 
 impl UploadRecord {
@@ -327,6 +404,8 @@ impl UploadRecord {
             tags: upload.tags.clone(),
             storage_class: upload.storage_class.clone(),
             checksum: upload.checksum.clone(),
+            lock: upload.lock,
+            attributes: octets(&upload.attributes),
             envelope: Octets(upload.envelope.clone()),
             replacements: 0,
             journal: upload.journal,
@@ -345,6 +424,8 @@ impl UploadRecord {
             tags: self.tags,
             storage_class: self.storage_class,
             checksum: self.checksum,
+            lock: self.lock,
+            attributes: bytes_of(self.attributes),
             envelope: self.envelope.0,
             journal: self.journal,
         }
@@ -366,6 +447,7 @@ pub(super) struct PartRecord {
 
 impl Record for PartRecord {
     const NAME: &'static str = "a part";
+    type Former = Self;
 }
 
 impl PartRecord {
@@ -422,4 +504,5 @@ pub(super) enum DisplacedWhat {
 
 impl Record for DisplacedRecord {
     const NAME: &'static str = "a displaced content";
+    type Former = Self;
 }

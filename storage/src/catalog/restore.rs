@@ -42,13 +42,13 @@ impl Catalog {
     /// Ends a rebuild, once every blob's trailer was applied.
     pub async fn finish_restore(&self) -> Result<Restored, CatalogError> {
         let mut restored = Restored::default();
-        for kind in [layout::COMPLETED, layout::HEAD] {
+        for kind in [layout::COMPLETED, layout::HEAD, layout::VERSION] {
             let mut range = KeyRange::prefix(vec![kind]);
             loop {
                 let found = self.kv.scan(range.clone(), Direction::Forward, SCAN_LEN).await?;
                 let mut transaction = Transaction::default();
                 for (key, entry) in &found {
-                    if kind == layout::HEAD {
+                    if kind != layout::COMPLETED {
                         let record = VersionRecord::decode(&entry.value)?;
                         if !record.awaits_content() {
                             continue;
@@ -67,7 +67,43 @@ impl Catalog {
                 }
             }
         }
+        self.assemble_versions().await?;
         Ok(restored)
+    }
+
+    /// Makes the newest version of every object its current one. Until then every version but `null` lies among those that are not.
+    async fn assemble_versions(&self) -> Result<(), CatalogError> {
+        let mut range = KeyRange::prefix(vec![layout::VERSION]);
+        let mut object_before = None;
+        loop {
+            let found = self.kv.scan(range.clone(), Direction::Forward, SCAN_LEN).await?;
+            for (key, entry) in &found {
+                let mut record = VersionRecord::decode(&entry.value)?;
+                let (bucket, object, _) = layout::version_in(key)?;
+                let mut writes = Vec::new();
+                if object_before.as_ref() == Some(&(bucket, object.clone())) {
+                    writes.extend(record.as_noncurrent(bucket, &object));
+                } else {
+                    let head_key = layout::head(bucket, &object);
+                    let [head] = self.get([head_key.clone()]).await?;
+                    let null = head.map(|head| VersionRecord::decode(&head.value)).transpose()?;
+                    if null.as_ref().is_some_and(|null| null.version < record.version) {
+                        writes.extend(record.as_noncurrent(bucket, &object));
+                    } else {
+                        record.null_elsewhere = null.as_ref().map(|null| null.version);
+                        writes.push(Write::Delete(key.clone()));
+                        writes.push(Write::Put(head_key, record.encode()));
+                        writes.extend(null.iter().flat_map(|null| null.as_noncurrent(bucket, &object)));
+                    }
+                }
+                object_before = Some((bucket, object));
+                self.kv.commit(Transaction { conditions: Vec::new(), writes }).await?;
+            }
+            match found.last() {
+                Some((last, _)) if found.len() == SCAN_LEN => range.start = layout::successor(last),
+                _ => return Ok(()),
+            }
+        }
     }
 
     async fn restore_bucket(
@@ -120,7 +156,11 @@ impl Catalog {
             }
         }
         let ended_id = UploadId(ended.as_ref().map_or(version.version, |(id, _)| *id));
-        let keys = [layout::head(bucket, object), layout::upload(bucket, object, ended_id)];
+        let own_key = match version.is_null {
+            true => layout::head(bucket, object),
+            false => layout::version(bucket, object, version.version),
+        };
+        let keys = [own_key, layout::upload(bucket, object, ended_id)];
         let mut attempts = self.attempts(&keys[0]);
         loop {
             let [found, found_upload] = self.get(keys.clone()).await?;

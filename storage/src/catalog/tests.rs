@@ -4,6 +4,7 @@ mod golden;
 mod listing;
 mod multipart;
 mod rebuild;
+mod versions;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ fn bucket_named(name: &str) -> Bucket {
         owner: "111122223333".into(),
         created: Timestamp(5),
         region: "us-east-1".into(),
+        versioning: Versioning::Unversioned,
         configs: [("encryption".to_owned(), b"c".to_vec().into())].into(),
         journal: None,
     }
@@ -57,6 +59,8 @@ fn version_in(blob: BlobRef) -> ObjectVersion {
         }),
         storage_class: "STANDARD".into(),
         tags: vec![("t".into(), "é".into())],
+        lock: Lock::default(),
+        attributes: Default::default(),
         envelope: b"wrapped".to_vec().into(),
         content: Content { version: id, layout: Layout::Single(blob) },
     };
@@ -101,11 +105,16 @@ async fn a_version_reads_back_whole_and_displaces_what_it_replaces() {
     assert_eq!(catalog.current(&bucket, &object("o")).await.expect("a read"), Some(first));
     let second = put(&catalog, &bucket, "o", blob(2)).await;
     assert_eq!(drain(&catalog).await, [blob(1)]);
-    let deleted =
-        catalog.delete_current(&bucket, &object("o"), &Precondition::None).await.expect("a deletion");
+    let deleted = catalog
+        .delete_version(&bucket, &object("o"), VersionRef::Current, &Precondition::None, Authority::usual())
+        .await
+        .expect("a deletion");
     assert_eq!(deleted, Some(second));
     assert_eq!(drain(&catalog).await, [blob(2)]);
-    let again = catalog.delete_current(&bucket, &object("o"), &Precondition::None).await.expect("a deletion");
+    let again = catalog
+        .delete_version(&bucket, &object("o"), VersionRef::Current, &Precondition::None, Authority::usual())
+        .await
+        .expect("a deletion");
     assert_eq!(again, None);
     assert_eq!(drain(&catalog).await, []);
 }
@@ -124,7 +133,15 @@ async fn preconditions_judge_the_current_object() {
     assert!(matches!(commit(&Precondition::Etag("x".into())).await, Err(CatalogError::PreconditionFailed)));
     commit(&etag).await.expect("the ETag fits");
     commit(&Precondition::Etag("*".into())).await.expect("there is one");
-    let wrong = catalog.delete_current(&bucket, &name, &Precondition::Etag("x".into())).await;
+    let wrong = catalog
+        .delete_version(
+            &bucket,
+            &name,
+            VersionRef::Current,
+            &Precondition::Etag("x".into()),
+            Authority::usual(),
+        )
+        .await;
     assert!(matches!(wrong, Err(CatalogError::PreconditionFailed)));
 }
 
@@ -171,24 +188,27 @@ async fn a_pinned_content_is_not_handed_out() {
 async fn a_change_in_place_keeps_the_content_and_displaces_the_former_journal() {
     let (catalog, bucket) = with_bucket().await;
     let first = put(&catalog, &bucket, "o", blob(1)).await;
-    let mut second = ObjectVersion { version: VersionId::now(), journal: Some(blob(7)), ..first.clone() };
+    let mut second = ObjectVersion { journal: Some(blob(7)), ..first.clone() };
     record_of(&mut second).tags = vec![];
-    let replace = async |expected: VersionId, version: &ObjectVersion| {
-        catalog.replace_version(&bucket, &object("o"), expected, version, &Precondition::None).await
+    let replace = async |expected: &ObjectVersion, version: &ObjectVersion| {
+        catalog.replace_version(&bucket, &object("o"), expected, version, Authority::usual()).await
     };
-    assert!(matches!(replace(VersionId::now(), &second).await, Err(CatalogError::Contended)));
+    assert!(matches!(replace(&second, &second).await, Err(CatalogError::Contended)));
     // The blob moves between the read and the change: the record's place for it holds.
     let owner =
         BlobOwner::Content { bucket: bucket.id, object: object("o"), version: first.version, part: None };
     assert!(catalog.relocate(&owner, blob(1), blob(3)).await.expect("a move"));
     assert!(!catalog.relocate(&owner, blob(1), blob(4)).await.expect("a move"));
-    replace(first.version, &second).await.expect("it is expected");
+    replace(&first, &second).await.expect("it is expected");
     let mut third = ObjectVersion { journal: Some(blob(8)), ..second.clone() };
-    replace(second.version, &third).await.expect("it is expected");
+    replace(&second, &third).await.expect("it is expected");
     assert_eq!(drain(&catalog).await, [blob(7)]);
     record_of(&mut third).content.layout = Layout::Single(blob(3));
     assert_eq!(catalog.current(&bucket, &object("o")).await.expect("a read"), Some(third));
-    catalog.delete_current(&bucket, &object("o"), &Precondition::None).await.expect("a deletion");
+    catalog
+        .delete_version(&bucket, &object("o"), VersionRef::Current, &Precondition::None, Authority::usual())
+        .await
+        .expect("a deletion");
     assert_eq!(drain(&catalog).await, [blob(3), blob(8)]);
 }
 
@@ -253,7 +273,10 @@ async fn buckets_are_made_changed_listed_and_deleted() {
 
     put(&catalog, &changed, "o", blob(1)).await;
     assert!(matches!(catalog.delete_bucket(&bucket).await, Err(CatalogError::BucketNotEmpty)));
-    catalog.delete_current(&bucket, &object("o"), &Precondition::None).await.expect("a deletion");
+    catalog
+        .delete_version(&bucket, &object("o"), VersionRef::Current, &Precondition::None, Authority::usual())
+        .await
+        .expect("a deletion");
     catalog.delete_bucket(&bucket).await.expect("it is empty");
     assert!(matches!(catalog.delete_bucket(&bucket).await, Err(CatalogError::NoSuchBucket)));
     // Made anew under its old name it is another bucket.

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::record::{BucketRecord, PartRecord, Record, UploadRecord, VersionRecord, stamp_us};
+use super::record::{BucketRecord, FormerTrailer, PartRecord, Record, UploadRecord, VersionRecord, stamp_us};
 use super::{
     Bucket, CatalogError, Content, Layout, OWN_BLOB, ObjectVersion, Part, Upload, VersionKind, layout,
 };
@@ -67,7 +67,7 @@ impl Trailer {
                     version: content.version,
                     part: None,
                 },
-                None => BlobOwner::Journal { subject: layout::head(*bucket, object) },
+                None => BlobOwner::Journal { subject: layout::version(*bucket, object, version.version) },
             },
             Self::Upload { bucket, upload } => {
                 BlobOwner::Journal { subject: layout::upload(*bucket, &upload.object, upload.id) }
@@ -139,7 +139,7 @@ pub(super) fn own_content(version: &ObjectVersion) -> Option<&Content> {
 }
 
 #[derive(Serialize, Deserialize)]
-enum TrailerRecord {
+pub(super) enum TrailerRecord {
     Bucket(BucketName, BucketRecord),
     Object(BucketId, ObjectKey, Box<VersionRecord>),
     Upload(BucketId, ObjectKey, UploadId, UploadRecord),
@@ -148,4 +148,5 @@ enum TrailerRecord {
 
 impl Record for TrailerRecord {
     const NAME: &'static str = "a trailer";
+    type Former = FormerTrailer;
 }

@@ -19,7 +19,7 @@ impl Catalog {
         let mut attempts = self.attempts(&keys[1]);
         loop {
             let [found_bucket] = self.get([keys[0].clone()]).await?;
-            let mut transaction = in_bucket(bucket, &keys[0], &found_bucket)?;
+            let (mut transaction, _) = in_bucket(bucket, &keys[0], &found_bucket)?;
             transaction.conditions.push(Condition::Absent(keys[1].clone()));
             transaction.writes.push(Write::Put(keys[1].clone(), record.clone()));
             if attempts.commit(transaction).await? {
@@ -51,7 +51,7 @@ impl Catalog {
         let mut attempts = self.attempts(&keys[1]);
         loop {
             let [found_bucket, found_upload, former] = self.get(keys.clone()).await?;
-            let mut transaction = in_bucket(bucket, &keys[0], &found_bucket)?;
+            let (mut transaction, _) = in_bucket(bucket, &keys[0], &found_bucket)?;
             let found = found_upload.as_ref().ok_or(CatalogError::NoSuchUpload)?;
             transaction.conditions.push(Condition::At(keys[1].clone(), found.revision));
             transaction.conditions.push(unchanged(&keys[2], &former));
@@ -102,7 +102,7 @@ impl Catalog {
         let mut attempts = self.attempts(&keys[1]);
         loop {
             let [found_bucket, found_head, found_upload] = self.get(keys.clone()).await?;
-            let mut transaction = in_bucket(bucket, &keys[0], &found_bucket)?;
+            let (mut transaction, front) = in_bucket(bucket, &keys[0], &found_bucket)?;
             let found = found_upload.as_ref().ok_or(CatalogError::NoSuchUpload)?;
             let former = found_head.as_ref().map(|found| VersionRecord::decode(&found.value)).transpose()?;
             precondition.check(former.as_ref())?;
@@ -115,13 +115,14 @@ impl Catalog {
             }
             transaction.conditions.push(unchanged(&keys[1], &found_head));
             transaction.conditions.push(Condition::At(keys[2].clone(), found.revision));
-            transaction.writes.push(Write::Put(keys[1].clone(), record.encode()));
             transaction.writes.push(Write::Delete(keys[2].clone()));
             // Also where all parts are named: another may commit until this does.
             transaction.writes.push(displaced_parts(upload.id.0, runs.clone()));
             let journal = UploadRecord::decode(&found.value)?.journal;
             transaction.writes.extend(journal.map(|blob| displaced_blob(None, blob)));
-            transaction.writes.extend(former.iter().flat_map(|former| former.left_behind(Some(&record))));
+            let ordered = *precondition == Precondition::None;
+            self.push_version(&mut transaction, &front, &upload.object, former, record.clone(), ordered)
+                .await?;
             if attempts.commit(transaction).await? {
                 return Ok(());
             }
@@ -159,7 +160,6 @@ impl Catalog {
         request: &ListRequest,
         after_upload: Option<UploadId>,
     ) -> Result<ListPage<Upload>, CatalogError> {
-        let base = layout::within(layout::UPLOAD, bucket.id);
         let behind = match (&request.after, after_upload) {
             (Some(after), Some(id)) => {
                 let object = ObjectKey::parse(after).ok();
@@ -167,7 +167,7 @@ impl Catalog {
             }
             _ => None,
         };
-        self.list(&base, request, behind, |name, key, value| {
+        self.list(&[layout::UPLOAD], bucket.id, request, behind, |name, key, value| {
             let object = ObjectKey::parse(&name).map_err(|_| CatalogError::Corrupt("an object's name"))?;
             Ok(Some(UploadRecord::decode(value)?.into_upload(object, layout::upload_id_in(key)?)))
         })

@@ -30,6 +30,7 @@ async fn world() -> World {
         owner: "111122223333".to_owned(),
         created: Timestamp::now(),
         region: "us-east-1".to_owned(),
+        versioning: Default::default(),
         configs: Default::default(),
         journal: None,
     };
@@ -55,6 +56,8 @@ impl World {
                 checksum: None,
                 storage_class: "STANDARD".to_owned(),
                 tags: Vec::new(),
+                lock: Default::default(),
+                attributes: Default::default(),
                 envelope: Bytes::new(),
                 content: Content { version, layout },
             })),

@@ -1,13 +1,24 @@
-//! What was written by format 1 still reads, and means the same. The files are made once, by
-//! `GOLDEN_WRITE=1 cargo test -p storage golden`, and never again for this format.
+//! What was written by every format still reads, and means the same. The files are made once, by
+//! `GOLDEN_WRITE=1 cargo test -p storage golden`, and never again for a format.
 
 use super::*;
 use crate::kv::{Direction, KeyRange, Transaction, Write};
 
-const ENTRIES: &str = include_str!("golden/entries-1.hex");
-const LINES: &str = include_str!("golden/dump-1.jsonl");
-const TRAILERS: &str = include_str!("golden/trailers-1.hex");
-const RESTORED: &str = include_str!("golden/restored-1.jsonl");
+/// What each format wrote: entries, their dump, trailers, and the dump of what those restore to.
+const FORMATS: [[&str; 4]; 2] = [
+    [
+        include_str!("golden/entries-1.hex"),
+        include_str!("golden/dump-1.jsonl"),
+        include_str!("golden/trailers-1.hex"),
+        include_str!("golden/restored-1.jsonl"),
+    ],
+    [
+        include_str!("golden/entries-2.hex"),
+        include_str!("golden/dump-2.jsonl"),
+        include_str!("golden/trailers-2.hex"),
+        include_str!("golden/restored-2.jsonl"),
+    ],
+];
 
 fn pairs(text: &str) -> Vec<(Bytes, Bytes)> {
     let bytes = |hex_digits: &str| Bytes::from(hex::decode(hex_digits).expect("hexadecimal"));
@@ -36,24 +47,37 @@ async fn restored(trailers: &[(Bytes, Bytes)]) -> String {
     lines(&catalog).await
 }
 
-#[tokio::test]
-async fn entries_of_format_1_read_as_ever() {
-    let kv = Arc::new(MemoryKv::new());
-    let writes = pairs(ENTRIES).into_iter().map(|(key, value)| Write::Put(key, value)).collect();
-    kv.commit(Transaction { conditions: vec![], writes }).await.expect("a commit");
-    let catalog = Catalog::new(kv.clone());
-    let displaced = drain(&catalog).await;
-    assert_eq!(displaced, [blob(2), blob(20), blob(22)], "the queue's records, too");
-    assert!(lines(&catalog).await == LINES);
-    // And lines make the very entries again.
-    let copy = Arc::new(MemoryKv::new());
-    Catalog::new(copy.clone()).load(LINES.lines()).await.expect("it loads");
-    assert!(entries(&copy).await == entries(&kv).await);
+/// A dump as it is written now.
+async fn as_of_now(dump: &str) -> String {
+    let catalog = Catalog::new(Arc::new(MemoryKv::new()));
+    catalog.load(dump.lines()).await.expect("it loads");
+    lines(&catalog).await
 }
 
 #[tokio::test]
-async fn trailers_of_format_1_restore_as_ever() {
-    assert!(restored(&pairs(TRAILERS)).await == RESTORED);
+async fn entries_of_every_format_read_as_ever() {
+    for (format, [stored, dump, ..]) in (1..).zip(FORMATS) {
+        let kv = Arc::new(MemoryKv::new());
+        let writes = pairs(stored).into_iter().map(|(key, value)| Write::Put(key, value)).collect();
+        kv.commit(Transaction { conditions: vec![], writes }).await.expect("a commit");
+        let catalog = Catalog::new(kv.clone());
+        let displaced = drain(&catalog).await;
+        assert_eq!(displaced[..3], [blob(2), blob(20), blob(22)], "the queue's records, too");
+        assert_eq!(lines(&catalog).await, as_of_now(dump).await);
+        if format == FORMATS.len() {
+            // And the newest lines make the very entries again.
+            let copy = Arc::new(MemoryKv::new());
+            Catalog::new(copy.clone()).load(dump.lines()).await.expect("it loads");
+            assert!(entries(&copy).await == entries(&kv).await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn trailers_of_every_format_restore_as_ever() {
+    for [.., trailers, dump] in FORMATS {
+        assert_eq!(restored(&pairs(trailers)).await, as_of_now(dump).await);
+    }
 }
 
 /// Makes the files.
@@ -79,9 +103,11 @@ async fn write_golden_files() {
     put(&catalog, &bucket, "a\u{0}é/", blob(1)).await;
     put(&catalog, &bucket, "b", blob(2)).await;
     let mut b = put(&catalog, &bucket, "b", blob(3)).await;
-    let former = std::mem::replace(&mut b.version, VersionId::now());
+    let former = b.clone();
     b.journal = Some(blob(4));
-    let replaced = catalog.replace_version(&bucket, &object("b"), former, &b, &Precondition::None).await;
+    record_of(&mut b).lock.legal_hold = true;
+    record_of(&mut b).attributes = [("acl".to_owned(), b"a".to_vec().into())].into();
+    let replaced = catalog.replace_version(&bucket, &object("b"), &former, &b, Authority::usual()).await;
     replaced.expect("a change");
     let marker = ObjectVersion { kind: VersionKind::DeleteMarker, ..version_in(blob(5)) };
     catalog.commit_version(&bucket, &object("c"), &marker, &Precondition::None).await.expect("a commit");
@@ -113,13 +139,29 @@ async fn write_golden_files() {
             trailers.push((blob(25), trailer.encode()));
         }
     }
+    // Versions: the null one, one whose id is not its content's, a delete marker.
+    put(&catalog, &bucket, "v", blob(40)).await;
+    let enabled = Bucket { versioning: Versioning::Enabled, journal: Some(blob(101)), ..bucket.clone() };
+    catalog.replace_bucket(&bucket, &enabled).await.expect("a change");
+    for number in [41, 42] {
+        let mut version = ObjectVersion { is_null: false, ..version_in(blob(number)) };
+        version.version = catalog.next_version_id(&enabled, &object("v")).await.expect("an id");
+        catalog
+            .commit_version(&enabled, &object("v"), &version, &Precondition::None)
+            .await
+            .expect("a commit");
+        let mut own = version;
+        record_of(&mut own).content.layout = Layout::Single(OWN_BLOB);
+        let trailer = Trailer::Object { bucket: bucket.id, object: object("v"), version: own };
+        trailers.push((blob(number), trailer.encode()));
+    }
     let trailers: Vec<(Bytes, Bytes)> = trailers
         .into_iter()
         .map(|(blob, trailer)| (Bytes::copy_from_slice(blob.id.as_bytes()), trailer))
         .collect();
-    write("entries-1.hex", hex_lines(&entries(&kv).await));
+    write("entries-2.hex", hex_lines(&entries(&kv).await));
     drain(&catalog).await;
-    write("dump-1.jsonl", lines(&catalog).await);
-    write("trailers-1.hex", hex_lines(&trailers));
-    write("restored-1.jsonl", restored(&trailers).await);
+    write("dump-2.jsonl", lines(&catalog).await);
+    write("trailers-2.hex", hex_lines(&trailers));
+    write("restored-2.jsonl", restored(&trailers).await);
 }

@@ -12,6 +12,8 @@ pub(super) fn upload_of(name: &str) -> Upload {
         tags: vec![],
         storage_class: "STANDARD".into(),
         checksum: Some(("CRC64NVME".into(), false)),
+        lock: Lock::default(),
+        attributes: Default::default(),
         envelope: b"wrapped".to_vec().into(),
         journal: None,
     }
@@ -106,7 +108,10 @@ async fn complete_keeps_named_parts_and_displaces_the_rest() {
     let displaced = drain(&catalog).await;
     assert_eq!(displaced, [parts[1].blob, blob(99)]);
     assert_eq!(read().await, expected, "without it");
-    catalog.delete_current(&bucket, &upload.object, &Precondition::None).await.expect("a deletion");
+    catalog
+        .delete_version(&bucket, &upload.object, VersionRef::Current, &Precondition::None, Authority::usual())
+        .await
+        .expect("a deletion");
     assert_eq!(drain(&catalog).await.len(), 3);
     assert_eq!(catalog.list_parts(upload.id, 0, 10).await.expect("parts"), (vec![], false));
 }

@@ -48,7 +48,7 @@ async fn a_dump_loads_into_the_same_catalog() {
     let copy = Catalog::new(Arc::new(MemoryKv::new()));
     copy.load(lines.iter().map(String::as_str)).await.expect("it loads");
     assert_eq!(dumped(&copy).await, lines);
-    assert!(copy.load(["{\"sealgate_catalog\":2}"]).await.is_err());
+    assert!(copy.load(["{\"sealgate_catalog\":3}"]).await.is_err());
 }
 
 /// A store's life as the trailers of its blobs; what the catalog holds after it; which blobs it has no use for.
@@ -85,13 +85,12 @@ async fn life() -> (Catalog, Vec<(Bytes, BlobRef)>, Vec<BlobRef>) {
     journal(Trailer::Object { bucket: id, object: object("p"), version: own(&version) }, blob(3));
     catalog.commit_version(&bucket, &object("p"), &version, &Precondition::None).await.expect("a commit");
     for number in [4, 5] {
-        let former = version.version;
-        version.version = VersionId::now();
+        let former = version.clone();
         record_of(&mut version).tags = vec![("n".into(), number.to_string())];
         version.journal = Some(blob(number));
         journal(Trailer::Object { bucket: id, object: object("p"), version: version.clone() }, blob(number));
         catalog
-            .replace_version(&bucket, &object("p"), former, &version, &Precondition::None)
+            .replace_version(&bucket, &object("p"), &former, &version, Authority::usual())
             .await
             .expect("a change");
     }
@@ -186,5 +185,62 @@ fn a_trailer_names_its_owner() {
     let cut = journal.encode();
     for len in 0..cut.len() {
         assert!(Trailer::decode(&cut[..len]).is_err());
+    }
+}
+
+#[tokio::test]
+async fn versions_come_back_in_order_whatever_the_order_of_blobs() {
+    let (catalog, bucket) = with_bucket().await;
+    let enabled = Bucket { versioning: Versioning::Enabled, ..bucket.clone() };
+    let mut trailers = vec![(Trailer::Bucket(enabled.clone()), blob(100))];
+    let mut written = Vec::new();
+    for (number, is_null, is_marker) in
+        [(1, true, false), (2, false, false), (3, false, true), (4, false, false)]
+    {
+        let mut version = ObjectVersion { is_null, ..version_in(blob(number)) };
+        version.version = written
+            .last()
+            .map_or_else(VersionId::now, |former: &ObjectVersion| VersionId::after(former.version));
+        let mut own = version.clone();
+        if is_marker {
+            version.kind = VersionKind::DeleteMarker;
+            own.kind = VersionKind::DeleteMarker;
+            version.journal = Some(blob(number));
+        } else {
+            record_of(&mut own).content.layout = Layout::Single(OWN_BLOB);
+        }
+        trailers
+            .push((Trailer::Object { bucket: bucket.id, object: object("o"), version: own }, blob(number)));
+        written.push(version);
+    }
+    // A change in place of one that is not current.
+    record_of(&mut written[1]).tags = vec![("late".into(), "1".into())];
+    written[1].journal = Some(blob(5));
+    let changed = Trailer::Object { bucket: bucket.id, object: object("o"), version: written[1].clone() };
+    trailers.push((changed, blob(5)));
+    drop(catalog);
+    let trailers: Vec<_> =
+        trailers.iter().map(|(t, at)| (Trailer::decode(&t.encode()).expect("it decodes"), *at)).collect();
+    written.reverse();
+    for turn in 0..trailers.len() {
+        let rebuilt = Catalog::new(Arc::new(MemoryKv::new()));
+        for at in 0..trailers.len() {
+            let (stamped, blob) = &trailers[(at + turn) % trailers.len()];
+            rebuilt.restore(stamped, *blob).await.expect("it's applied");
+        }
+        assert_eq!(rebuilt.finish_restore().await.expect("an end"), Restored::default());
+        let bucket = rebuilt.bucket(&bucket.name).await.expect("a bucket");
+        let request = ListRequest { prefix: String::new(), delimiter: None, after: None, limit: 1000 };
+        let page = rebuilt.list_versions(&bucket, &request, None).await.expect("a page");
+        let ids = page.rows.iter().filter_map(|row| match row {
+            ListRow::Item(row) => Some(row.version),
+            ListRow::CommonPrefix(_) => None,
+        });
+        assert_eq!(ids.collect::<Vec<_>>(), written.iter().map(|v| v.version).collect::<Vec<_>>());
+        for expected in &written {
+            let which = if expected.is_null { VersionRef::Null } else { VersionRef::Id(expected.version) };
+            let found = rebuilt.version(&bucket, &object("o"), which).await.expect("a read");
+            assert_eq!(found.as_ref(), Some(expected));
+        }
     }
 }

@@ -14,7 +14,7 @@ use storage::catalog::Catalog;
 use storage::open::{Storage, StorageConfig};
 use storage::reclaim::{ReclaimOptions, Reclaimer};
 
-use crate::config::{Config, SseCOverHttp};
+use crate::config::{Config, SseCNewBuckets, SseCOverHttp};
 use crate::iam::{Account, Accounts};
 use crate::instance::{Credentials, DataFolder};
 use crate::observe;
@@ -30,6 +30,10 @@ pub struct App {
     pub domains: Vec<String>,
     /// May SSE-C keys travel over plain HTTP?
     pub sse_c_over_http: SseCOverHttp,
+    /// May objects of new buckets be written with SSE-C?
+    pub sse_c_new_buckets: SseCNewBuckets,
+    /// How long a day of lifecycle rules is.
+    pub lifecycle_day_ms: u64,
     /// The smallest part, but for the last, in bytes: AWS's 5 MiB.
     pub min_part_len: u64,
     /// Wait without a byte after which a request's body is given up.
@@ -95,6 +99,8 @@ impl App {
             region: config.region.clone(),
             domains: config.domains.clone(),
             sse_c_over_http: config.sse_c_over_http,
+            sse_c_new_buckets: config.sse_c_new_buckets,
+            lifecycle_day_ms: config.lifecycle_day.as_millis() as u64,
             min_part_len: MIN_PART_LEN,
             body_idle_timeout: config.body_idle_timeout,
             accounts,

@@ -8,6 +8,7 @@ pub mod api;
 pub mod app;
 pub mod auth;
 pub mod authz;
+pub mod bucket;
 pub mod cli;
 pub mod config;
 pub mod http;

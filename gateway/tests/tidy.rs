@@ -122,7 +122,7 @@ fn modules_of_the_gateway_point_downward() {
         &["app"],
         &["root"],
         &["auth", "authz", "sse", "transfer", "sealed_kv", "instance"],
-        &["iam", "seal", "http", "observe"],
+        &["bucket", "iam", "seal", "http", "observe"],
         &["config"],
     ];
     let layer_of = |module: &str| LAYERS.iter().position(|layer| layer.contains(&module));

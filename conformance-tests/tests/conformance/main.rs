@@ -12,4 +12,5 @@ mod raw;
 mod rebuild;
 mod refusals;
 mod roots;
+mod s3;
 mod wire;

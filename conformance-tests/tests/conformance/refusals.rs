@@ -2,7 +2,9 @@
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ServerSideEncryption, Tag, Tagging};
+use aws_sdk_s3::types::{
+    CompletedMultipartUpload, CompletedPart, ServerSideEncryption, WebsiteConfiguration,
+};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use conformance_tests::server::Server;
@@ -140,15 +142,16 @@ async fn what_is_not_there_is_named_and_never_a_success() {
     let server = Server::start().unwrap();
     let client = client(&server);
     client.create_bucket().bucket("refuse").send().await.unwrap();
-    let tagging =
-        Tagging::builder().tag_set(Tag::builder().key("a").value("b").build().unwrap()).build().unwrap();
-    let refused = client.put_bucket_tagging().bucket("refuse").tagging(tagging).send().await.unwrap_err();
+    let website = WebsiteConfiguration::builder().build();
+    let website = client.put_bucket_website().bucket("refuse").website_configuration(website);
+    let refused = website.send().await.unwrap_err();
     assert_eq!(code(&refused), "NotImplemented");
-    assert!(refused.message().unwrap().contains("PutBucketTagging"), "{refused:?}");
-    let tagged = client.put_object().bucket("refuse").key("k").tagging("a=b").send().await.unwrap_err();
-    assert_eq!(code(&tagged), "NotImplemented");
+    assert!(refused.message().unwrap().contains("PutBucketWebsite"), "{refused:?}");
+    let appended =
+        client.put_object().bucket("refuse").key("k").write_offset_bytes(0).send().await.unwrap_err();
+    assert_eq!(code(&appended), "NotImplemented");
     // Reading what can't be set yet answers what AWS answers where nothing was set.
-    assert!(client.get_bucket_versioning().bucket("refuse").send().await.unwrap().status.is_none());
-    let lifecycle = client.get_bucket_lifecycle_configuration().bucket("refuse").send().await.unwrap_err();
-    assert_eq!(code(&lifecycle), "NoSuchLifecycleConfiguration");
+    assert!(client.get_bucket_logging().bucket("refuse").send().await.unwrap().logging_enabled.is_none());
+    let website = client.get_bucket_website().bucket("refuse").send().await.unwrap_err();
+    assert_eq!(code(&website), "NoSuchWebsiteConfiguration");
 }

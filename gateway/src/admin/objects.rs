@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use storage::catalog::{Bucket, ListPage, ListRequest, ListRow, VersionKind};
+use storage::catalog::{Bucket, ListPage, ListRequest, ListRow, VersionKind, VersionRef};
 use storage::name::ObjectKey;
 
 use super::{Out, root_user};
@@ -41,13 +41,12 @@ pub(super) async fn dependents(app: &Arc<App>, key: &str, out: &Out) -> anyhow::
                 out.line(format!("bucket s3://{} has it as its default", bucket.name)).await?;
             }
             let before = count.objects;
-            let mut objects = Pages::default();
-            while let Some(page) = objects.next(async |r| app.catalog.list_objects(&bucket, &r).await).await?
-            {
-                for summary in page {
-                    pace.step(out, "objects looked at").await?;
-                    let current = app.catalog.current(&bucket, &summary.object).await?;
-                    let Some(VersionKind::Object(record)) = current.map(|v| v.kind) else { continue };
+            let mut versions = Versions::default();
+            while let Some(page) = versions.next(app, &bucket).await? {
+                for (object, which) in page {
+                    pace.step(out, "versions looked at").await?;
+                    let version = app.catalog.version(&bucket, &object, which).await?;
+                    let Some(VersionKind::Object(record)) = version.map(|v| v.kind) else { continue };
                     if app.sse.dependence(&record.envelope)?.is_some_and(|d| d.key_arn == arn) {
                         count.objects += 1;
                         count.bytes += record.plain_len;
@@ -148,14 +147,12 @@ pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::
             if asked.bucket.as_ref().is_some_and(|only| only != bucket.name.as_str()) {
                 continue;
             }
-            let mut objects = Pages::default();
-            while let Some(page) = objects.next(async |r| app.catalog.list_objects(&bucket, &r).await).await?
-            {
-                for summary in page {
-                    pace.step(out, "objects looked at").await?;
-                    let object: &ObjectKey = &summary.object;
+            let mut versions = Versions::default();
+            while let Some(page) = versions.next(app, &bucket).await? {
+                for (object, which) in page {
+                    pace.step(out, "versions looked at").await?;
                     let way = (from.as_str(), to.as_deref());
-                    match rewrap_object(app, &bucket, object, way, &caller, asked.dry_run).await {
+                    match rewrap_object(app, &bucket, (&object, which), way, &caller, asked.dry_run).await {
                         Ok(Rewrapped::NotOfThisKey) => {}
                         Ok(Rewrapped::Already) => already += 1,
                         Ok(Rewrapped::Moved) => {
@@ -206,6 +203,38 @@ impl Pages {
             .collect();
         self.after = rows.last().map(|last| last.name().to_owned());
         Ok(Some(rows))
+    }
+}
+
+/// Walks every version of every object of a bucket, delete markers left out.
+#[derive(Default)]
+struct Versions {
+    after: Option<(String, VersionRef)>,
+    ended: bool,
+}
+
+impl Versions {
+    async fn next(
+        &mut self,
+        app: &App,
+        bucket: &Bucket,
+    ) -> anyhow::Result<Option<Vec<(ObjectKey, VersionRef)>>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let (after, after_version) = self.after.take().unzip();
+        let page = app.catalog.list_versions(bucket, &page_after(after), after_version).await?;
+        self.ended = !page.truncated;
+        let mut found = Vec::with_capacity(page.rows.len());
+        for row in page.rows {
+            let ListRow::Item(row) = row else { continue };
+            let which = if row.is_null { VersionRef::Null } else { VersionRef::Id(row.version) };
+            self.after = Some((row.summary.object.to_string(), which));
+            if !row.delete_marker {
+                found.push((row.summary.object, which));
+            }
+        }
+        Ok(Some(found))
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use futures_util::StreamExt;
 use kms_core::kms::Caller;
-use storage::catalog::{Bucket, ListRequest, ListRow, ObjectRecord, OwnerState, VersionKind};
+use storage::catalog::{Bucket, ListRequest, ListRow, ObjectRecord, OwnerState, VersionKind, VersionRef};
 use storage::name::{ObjectKey, VersionId};
 
 use super::progress::Progress;
@@ -68,18 +68,23 @@ async fn objects(app: &App, report: &mut Report) -> anyhow::Result<()> {
         for row in &buckets.rows {
             let ListRow::Item(bucket) = row else { continue };
             report.buckets += 1;
-            let mut after = None;
+            let (mut after, mut after_version) = (None, None);
             loop {
-                let listed = app.catalog.list_objects(bucket, &page(after)).await?;
+                let listed = app.catalog.list_versions(bucket, &page(after.take()), after_version).await?;
                 for row in &listed.rows {
-                    let ListRow::Item(summary) = row else { continue };
+                    let ListRow::Item(row) = row else { continue };
+                    let name = &row.summary.object;
+                    let which = if row.is_null { VersionRef::Null } else { VersionRef::Id(row.version) };
+                    (after, after_version) = (Some(name.to_string()), Some(which));
+                    if row.delete_marker {
+                        continue;
+                    }
                     report.objects += 1;
                     progress.step();
-                    if let Err(error) = object(app, bucket, &summary.object, report).await {
-                        report.faults.push(format!("s3://{}/{}: {error:#}", bucket.name, summary.object));
+                    if let Err(error) = object(app, bucket, name, which, report).await {
+                        report.faults.push(format!("s3://{}/{name}: {error:#}", bucket.name));
                     }
                 }
-                after = last_name(&listed.rows, |summary| summary.object.as_str().to_owned());
                 if !listed.truncated {
                     break;
                 }
@@ -100,8 +105,14 @@ fn last_name<T>(rows: &[ListRow<T>], name: impl Fn(&T) -> String) -> Option<Stri
 }
 
 /// Reads one object to its end.
-async fn object(app: &App, bucket: &Bucket, object: &ObjectKey, report: &mut Report) -> anyhow::Result<()> {
-    let Some(version) = app.catalog.current(bucket, object).await? else { return Ok(()) };
+async fn object(
+    app: &App,
+    bucket: &Bucket,
+    object: &ObjectKey,
+    which: VersionRef,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let Some(version) = app.catalog.version(bucket, object, which).await? else { return Ok(()) };
     let VersionKind::Object(record) = version.kind else { return Ok(()) };
     if Sse::info(&record.envelope)? == SseInfo::Customer {
         report.unopened += 1;

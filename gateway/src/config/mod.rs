@@ -23,6 +23,17 @@ pub enum SseCOverHttp {
     Allow,
 }
 
+/// May objects be written with SSE-C to buckets that are made from now on?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum SseCNewBuckets {
+    /// They may.
+    #[default]
+    Allow,
+    /// They may not, until PutBucketEncryption allows it.
+    Block,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -78,6 +89,18 @@ pub struct RawConfig {
     /// May SSE-C keys travel over plain HTTP?
     #[arg(long, value_name = "WHEN", env = "SEALGATE_SSE_C_OVER_HTTP", global = true)]
     pub sse_c_over_http: Option<SseCOverHttp>,
+    /// May objects of new buckets be written with SSE-C?
+    #[arg(long, value_name = "WHEN", env = "SEALGATE_SSE_C_NEW_BUCKETS", global = true)]
+    pub sse_c_new_buckets: Option<SseCNewBuckets>,
+    /// Seconds between two looks for what lifecycle rules make expire
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_LIFECYCLE_INTERVAL_S", global = true)]
+    pub lifecycle_interval_s: Option<u64>,
+    /// Seconds that a day of lifecycle rules has; other than 86400 for tests of rules alone
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_LIFECYCLE_DAY_S", global = true)]
+    pub lifecycle_day_s: Option<u64>,
+    /// Most expirations by lifecycle rules per second
+    #[arg(long, value_name = "COUNT", env = "SEALGATE_LIFECYCLE_RATE", global = true)]
+    pub lifecycle_rate: Option<u32>,
     /// Seconds that an allowed use of a bucket-level KMS key is remembered; 0 asks KMS each time
     #[arg(long, value_name = "SECONDS", env = "SEALGATE_BUCKET_KEY_WINDOW_S", global = true)]
     pub bucket_key_window_s: Option<u64>,
@@ -141,6 +164,14 @@ pub struct Config {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// May SSE-C keys travel over plain HTTP?
     pub sse_c_over_http: SseCOverHttp,
+    /// May objects of new buckets be written with SSE-C?
+    pub sse_c_new_buckets: SseCNewBuckets,
+    /// Pause between two looks for what lifecycle rules make expire.
+    pub lifecycle_interval: std::time::Duration,
+    /// How long a day of lifecycle rules is.
+    pub lifecycle_day: std::time::Duration,
+    /// Most expirations by lifecycle rules per second.
+    pub lifecycle_rate: u32,
     /// How long an allowed use of a bucket-level KMS key is remembered.
     pub bucket_key_window: std::time::Duration,
     /// Days between two rotations of an AWS managed key.
@@ -238,6 +269,16 @@ impl Config {
         if managed_key_rotation_days == 0 {
             return invalid("managed_key_rotation_days", "must be at least 1");
         }
+        let lifecycle_rate = raw.lifecycle_rate.unwrap_or(1000);
+        for (setting, value) in [
+            ("lifecycle_interval_s", raw.lifecycle_interval_s.unwrap_or(1)),
+            ("lifecycle_day_s", raw.lifecycle_day_s.unwrap_or(1)),
+            ("lifecycle_rate", lifecycle_rate.into()),
+        ] {
+            if value == 0 {
+                return invalid(setting, "must be at least 1");
+            }
+        }
         let root_key = match raw.root_key {
             None => RootPlace::File(beside(&data, ".root-key")),
             Some(text) => match RootPlace::parse(&text) {
@@ -261,6 +302,10 @@ impl Config {
             account_id: raw.account_id,
             tls,
             sse_c_over_http: raw.sse_c_over_http.unwrap_or_default(),
+            sse_c_new_buckets: raw.sse_c_new_buckets.unwrap_or_default(),
+            lifecycle_interval: seconds(raw.lifecycle_interval_s, 3600),
+            lifecycle_day: seconds(raw.lifecycle_day_s, 86_400),
+            lifecycle_rate,
             bucket_key_window: seconds(raw.bucket_key_window_s, 60),
             managed_key_rotation_days,
             accept_unknown_principals: raw.accept_unknown_principals.unwrap_or(false),
@@ -295,6 +340,10 @@ impl RawConfig {
             tls_cert,
             tls_key,
             sse_c_over_http,
+            sse_c_new_buckets,
+            lifecycle_interval_s,
+            lifecycle_day_s,
+            lifecycle_rate,
             bucket_key_window_s,
             managed_key_rotation_days,
             accept_unknown_principals,

@@ -154,6 +154,24 @@ names! {
     OBJECT_LOCK_RETAIN_UNTIL_DATE = "x-amz-object-lock-retain-until-date";
     /// Legal hold.
     OBJECT_LOCK_LEGAL_HOLD = "x-amz-object-lock-legal-hold";
+    /// Hold until an event.
+    OBJECT_LOCK_EVENT_HOLD = "x-amz-object-lock-event-hold";
+    /// The token that once was needed to turn object lock on.
+    OBJECT_LOCK_TOKEN = "x-amz-bucket-object-lock-token";
+    /// When the object expires, and by which rule.
+    EXPIRATION = "x-amz-expiration";
+    /// When a lifecycle rule aborts an upload: by which rule.
+    ABORT_RULE_ID = "x-amz-abort-rule-id";
+    /// Is an archived object restored, and until when?
+    RESTORE = "x-amz-restore";
+    /// The version of the object that an annotation is of.
+    OBJECT_VERSION_ID = "x-amz-object-version-id";
+    /// Only if the object has this tag.
+    OBJECT_IF_MATCH = "x-amz-object-if-match";
+    /// The object's size, after an append.
+    OBJECT_SIZE = "x-amz-object-size";
+    /// A request may take rights from the bucket policy away from its own account.
+    CONFIRM_REMOVE_SELF_BUCKET_ACCESS = "x-amz-confirm-remove-self-bucket-access";
     /// Make a bucket with object lock.
     BUCKET_OBJECT_LOCK_ENABLED = "x-amz-bucket-object-lock-enabled";
     /// Who owns the objects of a new bucket.
@@ -218,4 +236,14 @@ names! {
     CF_ID = "x-amz-cf-id";
     /// The source of a rename.
     RENAME_SOURCE = "x-amz-rename-source";
+    /// `If-Match` on the source of a rename.
+    RENAME_SOURCE_IF_MATCH = "x-amz-rename-source-if-match";
+    /// `If-None-Match` on the source of a rename.
+    RENAME_SOURCE_IF_NONE_MATCH = "x-amz-rename-source-if-none-match";
+    /// `If-Modified-Since` on the source of a rename.
+    RENAME_SOURCE_IF_MODIFIED_SINCE = "x-amz-rename-source-if-modified-since";
+    /// `If-Unmodified-Since` on the source of a rename.
+    RENAME_SOURCE_IF_UNMODIFIED_SINCE = "x-amz-rename-source-if-unmodified-since";
+    /// Makes a rename that is sent again one rename.
+    CLIENT_TOKEN = "x-amz-client-token";
 }

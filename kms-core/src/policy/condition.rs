@@ -73,6 +73,17 @@ impl Conditions {
         Ok(Self(conditions))
     }
 
+    /// Is there one that holds for fixed values of one of these (lower-case) keys alone, and for no wide range of addresses?
+    pub fn narrow(&self, names: &[&str]) -> bool {
+        self.0.iter().any(|condition| {
+            names.contains(&condition.name.as_str())
+                && !condition.negated
+                && !condition.if_exists
+                && condition.set != Set::ForAllValues
+                && condition.test.is_narrow()
+        })
+    }
+
     /// Do all hold? `context`: values by the lower-case names of condition keys.
     pub fn hold(&self, context: &BTreeMap<String, Vec<String>>) -> bool {
         self.0.iter().all(|condition| condition.holds(context))
@@ -161,6 +172,19 @@ impl Condition {
 }
 
 impl Test {
+    /// Fixed texts, or addresses of no more than an eighth of IPv4's space or a 32nd of IPv6's, counted in bits.
+    fn is_narrow(&self) -> bool {
+        match self {
+            Self::Equal(all) | Self::EqualIgnoringCase(all) | Self::Like(all) | Self::Arn(all) => {
+                all.iter().all(Template::is_fixed)
+            }
+            Self::Ip(all) => {
+                all.iter().all(|Network(first, bits)| *bits >= if first.is_ipv4() { 8 } else { 32 })
+            }
+            Self::Number { .. } | Self::Bool(_) | Self::Binary(_) | Self::Absent(_) => false,
+        }
+    }
+
     /// Does any value of the policy match this value of the request?
     fn any(&self, given: &str, context: &BTreeMap<String, Vec<String>>) -> bool {
         match self {

@@ -47,6 +47,11 @@ impl Template {
         Some(Self(pieces))
     }
 
+    /// Has it neither wildcards nor variables?
+    pub(super) fn is_fixed(&self) -> bool {
+        self.0.iter().all(|piece| matches!(piece, Piece::Token(Token::Char(_))))
+    }
+
     /// With the values of its variables, in which no character is a wildcard. `None`: one has neither a single value nor a default.
     pub(super) fn resolve(&self, context: &BTreeMap<String, Vec<String>>) -> Option<Vec<Token>> {
         let mut tokens = Vec::with_capacity(self.0.len());

@@ -177,6 +177,7 @@ mod tests {
             body: RequestBody::new(StreamBody::new(stream::iter(frames)), Duration::from_secs(5), false),
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
             secure: false,
+            version: storage::catalog::VersionRef::Current,
         }
     }
 

@@ -1,9 +1,12 @@
 //! S3.
 
-pub mod document;
+mod cors;
+mod document;
 pub mod error;
+mod facts;
 pub mod operation;
 pub mod ops;
+mod permissions;
 pub mod request;
 pub mod response;
 pub mod route;

@@ -4,11 +4,14 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, Method};
 use kms_core::kms::Caller;
+use storage::catalog::{Authority, Bucket, VersionRef};
 use storage::name::{BucketName, ObjectKey};
 
 use super::error::{Code, S3Error};
+use super::facts;
 use crate::app::App;
 use crate::auth::PayloadAuth;
+use crate::authz::{self, Question};
 use crate::config::SseCOverHttp;
 use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::header;
@@ -57,9 +60,42 @@ pub struct S3Request {
     pub peer: IpAddr,
     /// Did it come over TLS?
     pub secure: bool,
+    /// The version it names.
+    pub version: VersionRef,
 }
 
 impl S3Request {
+    /// Refuses unless the caller may do this as well, on an object of this bucket.
+    pub async fn authorize(
+        &self,
+        app: &App,
+        action: &str,
+        bucket: &Bucket,
+        object: Option<&ObjectKey>,
+        version: VersionRef,
+    ) -> Result<(), S3Error> {
+        let context = || facts::of(self);
+        let question = Question { identity: &self.identity, action, object, version, context: &context };
+        Ok(authz::check(&app.catalog, &question, bucket).await?)
+    }
+
+    /// Whose request it is, as far as object lock goes: governance is bypassed by whoever asks for it and may.
+    pub async fn authority(
+        &self,
+        app: &App,
+        bucket: &Bucket,
+        object: &ObjectKey,
+        version: VersionRef,
+    ) -> Result<Authority, S3Error> {
+        let mut authority = Authority::usual();
+        let asked = self.headers.get(header::BYPASS_GOVERNANCE_RETENTION);
+        if asked.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true")) {
+            self.authorize(app, "s3:BypassGovernanceRetention", bucket, Some(object), version).await?;
+            authority.bypasses_governance = true;
+        }
+        Ok(authority)
+    }
+
     /// The object it names; the route gives an operation on objects to nothing else.
     pub fn object(&self) -> Result<&ObjectKey, S3Error> {
         self.object.as_ref().ok_or_else(|| Code::MethodNotAllowed.into())

@@ -138,10 +138,6 @@ fn is_no_parameter_of_operations(name: &str) -> bool {
 fn refuse_parameter(row: &Row, name: &str, value: &str) -> Result<(), S3Error> {
     let own = |marker: &&str| marker.split('=').next() == Some(name);
     if row.query.iter().any(own) || row.accepts.contains(&name) {
-        if name == "versionId" && value != "null" {
-            // Every object is its bucket's null version: no other id was ever given out.
-            return Err(S3Error::invalid_argument("Invalid version id specified", "versionId", value));
-        }
         return Ok(());
     }
     if is_no_parameter_of_operations(name) {
@@ -168,26 +164,20 @@ fn refuse_header(operation: Operation, name: &HeaderName, value: &[u8]) -> Resul
     let value = value.trim_ascii();
     let writes = matches!(operation, Op::PutObject | Op::CopyObject | Op::CreateMultipartUpload);
     let honoured = match name {
-        _ if *name == header::ACL => {
-            value.is_empty() || value == b"private" || value == b"bucket-owner-full-control"
+        _ if *name == header::ACL || text.starts_with(header::GRANT_PREFIX) => {
+            writes
+                || matches!(operation, Op::CreateBucket | Op::PutBucketAcl | Op::PutObjectAcl)
+                || value.is_empty()
         }
-        _ if text.starts_with(header::GRANT_PREFIX) => false,
-        _ if text.starts_with(header::OBJECT_LOCK_PREFIX) => false,
-        _ if *name == header::BUCKET_OBJECT_LOCK_ENABLED => value.eq_ignore_ascii_case(b"false"),
-        _ if *name == header::OBJECT_OWNERSHIP => value == b"BucketOwnerEnforced",
+        _ if text.starts_with(header::OBJECT_LOCK_PREFIX) => writes,
         _ if *name == header::BUCKET_NAMESPACE => value == b"global",
-        _ if *name == header::TAGGING => value.is_empty(),
-        // No object has tags or annotations, so either directive comes to the same.
-        _ if *name == header::TAGGING_DIRECTIVE => [&b"COPY"[..], b"REPLACE"].contains(&value),
+        _ if *name == header::TAGGING => writes || value.is_empty(),
         _ if *name == header::ANNOTATION_DIRECTIVE => [&b"COPY"[..], b"EXCLUDE"].contains(&value),
-        _ if [
-            header::WRITE_OFFSET_BYTES,
-            header::IF_MATCH_LAST_MODIFIED_TIME,
-            header::IF_MATCH_SIZE,
-            header::IF_MATCH_INITIATED_TIME,
-            header::RENAME_SOURCE,
-        ]
-        .contains(name) =>
+        _ if [header::IF_MATCH_LAST_MODIFIED_TIME, header::IF_MATCH_SIZE].contains(name) => {
+            operation == Op::DeleteObject
+        }
+        _ if [header::WRITE_OFFSET_BYTES, header::IF_MATCH_INITIATED_TIME, header::RENAME_SOURCE]
+            .contains(name) =>
         {
             false
         }
@@ -282,7 +272,7 @@ mod tests {
         assert_eq!(hoisted.len(), 2);
         assert_eq!(hoisted[header::ACL], "private");
         assert_eq!(hoisted[header::TAGGING], "a=b");
-        let error = refuse_unsupported(Operation::PutObject, &hoisted, &query(&pairs[..3])).unwrap_err();
+        let error = refuse_unsupported(Operation::GetObject, &hoisted, &query(&pairs[..3])).unwrap_err();
         assert_eq!(error.code, Code::NotImplemented);
         assert_eq!(super::hoisted(&headers, &query(&pairs[..1])).unwrap(), None);
         assert!(super::hoisted(&headers, &query(&[("x-amz- bad", "")])).is_err());
@@ -300,22 +290,27 @@ mod tests {
     #[test]
     fn what_changes_meaning_is_refused_by_name() {
         use Operation as Op;
-        let message = refused(Op::PutObject, &[], &[(header::TAGGING, "a=b")]).unwrap();
-        assert!(message.contains("tagging") && message.contains("PutObject"), "{message}");
+        let message = refused(Op::UploadPart, &[], &[(header::TAGGING, "a=b")]).unwrap();
+        assert!(message.contains("tagging") && message.contains("UploadPart"), "{message}");
         for (name, value) in [
-            (header::ACL, "public-read"),
-            (header::GRANT_READ, "id=1"),
-            (header::OBJECT_LOCK_MODE, "GOVERNANCE"),
             (header::WRITE_OFFSET_BYTES, "0"),
+            (header::RENAME_SOURCE, "a"),
+            (header::IF_MATCH_SIZE, "1"),
             (HeaderName::from_static("x-amz-future"), "1"),
         ] {
             assert!(refused(Op::PutObject, &[], &[(name.clone(), value)]).is_some(), "{name}");
         }
-        assert!(refused(Op::GetObject, &[("versionId", "abc")], &[]).is_some());
+        for (name, value) in [
+            (header::ACL, "public-read"),
+            (header::GRANT_READ, "id=1"),
+            (header::OBJECT_LOCK_MODE, "GOVERNANCE"),
+        ] {
+            assert!(refused(Op::GetObject, &[], &[(name, value)]).is_some());
+        }
         assert!(refused(Op::PutObject, &[("partNumber", "1")], &[]).is_some());
         assert!(refused(Op::GetObject, &[("unheardOf", "")], &[]).is_some());
         assert!(refused(Op::ListObjects, &[("list-type", "3")], &[]).is_some());
-        assert!(refused(Op::PutBucketAcl, &[("acl", "")], &[]).unwrap().contains("PutBucketAcl"));
+        assert!(refused(Op::PutBucketWebsite, &[("website", "")], &[]).unwrap().contains("PutBucketWebsite"));
     }
 
     #[test]

@@ -4,18 +4,19 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderValue, Method};
-use storage::catalog::CatalogError;
+use storage::catalog::{Bucket, CatalogError, VersionRef};
 use storage::name::Timestamp;
 
 use super::error::{Code, S3Error};
 use super::operation::{Operation, Status};
 use super::ops::{bucket, multipart, object};
 use super::request::{Query, S3Request, S3Response};
-use super::route;
 use super::target::Target;
+use super::wire::version;
+use super::{cors, facts, permissions, route};
 use crate::app::App;
 use crate::auth::{self, Expected};
-use crate::authz::{self, Permit};
+use crate::authz::{self, Permit, Question};
 use crate::http::body::RequestBody;
 use crate::http::header;
 use crate::http::listener::Peer;
@@ -59,7 +60,7 @@ async fn answer(
     let headers = hoisted.as_ref().unwrap_or(&parts.headers);
     let operation = route::route(&parts.method, &target, &query, headers)?;
     if operation == Operation::Preflight {
-        return Err(bucket::preflight(headers));
+        return bucket::preflight(app, &target, headers).await;
     }
     let expected = Expected { region: &app.region, service: "s3", now_unix_ms: Timestamp::now().unix_ms() };
     let authenticated = auth::authenticate(&parts, &app.accounts, expected)?;
@@ -79,7 +80,7 @@ async fn answer(
         }
         _ => None,
     };
-    let permit = authz::authorize(&authenticated.identity, operation.action(), bucket)?;
+    let version = version::parse(target.object.as_ref().and_then(|_| query.get("versionId")))?;
     let request = S3Request {
         request_id: request_id.to_owned(),
         method: parts.method,
@@ -92,8 +93,59 @@ async fn answer(
         body,
         peer: peer.address.ip(),
         secure: peer.secure,
+        version,
     };
-    operate(app, operation, permit, request).await
+    let Some(bucket) = bucket else {
+        let permit = authz::authorize_service(&request.identity)?;
+        return operate(app, operation, permit, request).await;
+    };
+    let origin = request.headers.get(http::header::ORIGIN).cloned();
+    let cors = origin.and_then(|origin| cors::Asked::of(&bucket, &origin, &request.method));
+    let mut answer = authorized(app, operation, bucket, request).await;
+    if let Some(cors) = &cors {
+        match &mut answer {
+            Ok(response) => cors.write(response.headers_mut()),
+            Err(error) => cors.add_to(error),
+        }
+    }
+    answer
+}
+
+/// Asks for every permission that a request needs, and does what it asks for.
+async fn authorized(
+    app: &App,
+    operation: Operation,
+    bucket: Bucket,
+    request: S3Request,
+) -> Result<S3Response, S3Error> {
+    let (object, version) = (request.object.as_ref(), request.version);
+    // DeleteObjects and a form ask for each object by itself.
+    let asks_later = matches!(operation, Operation::DeleteObjects | Operation::PostObject);
+    let is_owner = request.identity.account().is_some_and(|account| account.id == bucket.owner);
+    if !asks_later {
+        for action in permissions::of(operation, &request) {
+            request.authorize(app, action, &bucket, object, version).await?;
+        }
+    }
+    let action = permissions::versioned(operation.action(), version);
+    let permit = if asks_later {
+        authz::authorize_each(bucket)
+    } else {
+        let context = || facts::of(&request);
+        let identity = &request.identity;
+        let question = Question { identity, action, object, version, context: &context };
+        authz::authorize(&app.catalog, &question, bucket).await?
+    };
+    if is_owner || !matches!(operation, Operation::GetObject | Operation::HeadObject) {
+        return operate(app, operation, permit, request).await;
+    }
+    // Who may not list is not told whether an object exists.
+    let bucket = permit.bucket().clone();
+    let may_list = request.authorize(app, "s3:ListBucket", &bucket, None, VersionRef::Current).await.is_ok();
+    match operate(app, operation, permit, request).await {
+        Err(error) if error.code == Code::NoSuchKey && !may_list => Err(Code::AccessDenied.into()),
+        answer => answer,
+    }
 }
 
 /// The host that the client speaks to: `:authority` of h2, else `Host`.
@@ -138,6 +190,53 @@ fn operate(
         Op::AbortMultipartUpload => multipart::abort_multipart_upload(app, permit, request).boxed(),
         Op::ListParts => multipart::list_parts(app, permit, request).boxed(),
         Op::ListMultipartUploads => multipart::list_multipart_uploads(app, permit, request).boxed(),
+        Op::PutBucketVersioning => bucket::put_bucket_versioning(app, permit, request).boxed(),
+        Op::GetBucketVersioning => bucket::get_bucket_versioning(app, permit, request).boxed(),
+        Op::PutObjectLockConfiguration => bucket::put_object_lock_configuration(app, permit, request).boxed(),
+        Op::GetObjectLockConfiguration => bucket::get_object_lock_configuration(app, permit, request).boxed(),
+        Op::PutBucketTagging => bucket::put_bucket_tagging(app, permit, request).boxed(),
+        Op::GetBucketTagging => bucket::get_bucket_tagging(app, permit, request).boxed(),
+        Op::DeleteBucketTagging => bucket::delete_bucket_tagging(app, permit, request).boxed(),
+        Op::PutBucketAcl => bucket::put_bucket_acl(app, permit, request).boxed(),
+        Op::GetBucketAcl => bucket::get_bucket_acl(app, permit, request).boxed(),
+        Op::PutBucketOwnershipControls => bucket::put_bucket_ownership_controls(app, permit, request).boxed(),
+        Op::GetBucketOwnershipControls => bucket::get_bucket_ownership_controls(app, permit, request).boxed(),
+        Op::DeleteBucketOwnershipControls => {
+            bucket::delete_bucket_ownership_controls(app, permit, request).boxed()
+        }
+        Op::PutBucketPolicy => bucket::put_bucket_policy(app, permit, request).boxed(),
+        Op::GetBucketPolicy => bucket::get_bucket_policy(app, permit, request).boxed(),
+        Op::DeleteBucketPolicy => bucket::delete_bucket_policy(app, permit, request).boxed(),
+        Op::GetBucketPolicyStatus => bucket::get_bucket_policy_status(app, permit, request).boxed(),
+        Op::PutPublicAccessBlock => bucket::put_public_access_block(app, permit, request).boxed(),
+        Op::GetPublicAccessBlock => bucket::get_public_access_block(app, permit, request).boxed(),
+        Op::DeletePublicAccessBlock => bucket::delete_public_access_block(app, permit, request).boxed(),
+        Op::PutBucketAbac => bucket::put_bucket_abac(app, permit, request).boxed(),
+        Op::GetBucketAbac => bucket::get_bucket_abac(app, permit, request).boxed(),
+        Op::PutBucketCors => bucket::put_bucket_cors(app, permit, request).boxed(),
+        Op::GetBucketCors => bucket::get_bucket_cors(app, permit, request).boxed(),
+        Op::DeleteBucketCors => bucket::delete_bucket_cors(app, permit, request).boxed(),
+        Op::PutBucketLifecycleConfiguration | Op::PutBucketLifecycle => {
+            bucket::put_bucket_lifecycle(app, permit, request).boxed()
+        }
+        Op::GetBucketLifecycleConfiguration | Op::GetBucketLifecycle => {
+            bucket::get_bucket_lifecycle(app, permit, request).boxed()
+        }
+        Op::DeleteBucketLifecycle => bucket::delete_bucket_lifecycle(app, permit, request).boxed(),
+        Op::PutBucketRequestPayment => bucket::put_bucket_request_payment(app, permit, request).boxed(),
+        Op::GetBucketRequestPayment => bucket::get_bucket_request_payment(app, permit, request).boxed(),
+        Op::PutBucketAccelerateConfiguration => bucket::put_bucket_accelerate(app, permit, request).boxed(),
+        Op::GetBucketAccelerateConfiguration => bucket::get_bucket_accelerate(app, permit, request).boxed(),
+        Op::PutObjectTagging => object::put_object_tagging(app, permit, request).boxed(),
+        Op::GetObjectTagging => object::get_object_tagging(app, permit, request).boxed(),
+        Op::DeleteObjectTagging => object::delete_object_tagging(app, permit, request).boxed(),
+        Op::PutObjectRetention => object::put_object_retention(app, permit, request).boxed(),
+        Op::GetObjectRetention => object::get_object_retention(app, permit, request).boxed(),
+        Op::PutObjectLegalHold => object::put_object_legal_hold(app, permit, request).boxed(),
+        Op::GetObjectLegalHold => object::get_object_legal_hold(app, permit, request).boxed(),
+        Op::PutObjectAcl => object::put_object_acl(app, permit, request).boxed(),
+        Op::GetObjectAcl => object::get_object_acl(app, permit, request).boxed(),
+        Op::RestoreObject => object::restore_object(app, permit, request).boxed(),
         other => match other.status() {
             Status::ReadsAsUnset => bucket::read_as_unset(app, other, permit, request).boxed(),
             Status::Implemented | Status::NotImplemented => {

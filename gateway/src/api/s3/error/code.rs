@@ -47,11 +47,15 @@ macro_rules! codes {
 codes! {
     AccessDenied = "AccessDenied", 403, "Access Denied";
     AccessForbidden = "AccessForbidden", 403, "CORSResponse: CORS is not enabled for this bucket.";
+    AccessControlListNotSupported = "AccessControlListNotSupported", 400, "The bucket does not allow ACLs";
     AccountProblem = "AccountProblem", 403, "There is a problem with your account that prevents the operation from completing successfully.";
     AllAccessDisabled = "AllAccessDisabled", 403, "All access to this resource has been disabled.";
+    AnnotationLimitExceeded = "AnnotationLimitExceeded", 400, "The object has as many annotations as it can have.";
+    AnnotationNameTooLong = "AnnotationNameTooLong", 400, "The annotation name is too long.";
     AuthorizationHeaderMalformed = "AuthorizationHeaderMalformed", 400, "The authorization header that you provided is not valid.";
     AuthorizationQueryParametersError = "AuthorizationQueryParametersError", 400, "The authorization query parameters that you provided are not valid.";
     BadDigest = "BadDigest", 400, "The Content-MD5 you specified did not match what we received.";
+    BadRequest = "BadRequest", 400, "Bad Request";
     BucketAlreadyExists = "BucketAlreadyExists", 409, "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.";
     BucketAlreadyOwnedByYou = "BucketAlreadyOwnedByYou", 409, "Your previous request to create the named bucket succeeded and you already own it.";
     BucketNotEmpty = "BucketNotEmpty", 409, "The bucket you tried to delete is not empty";
@@ -61,11 +65,15 @@ codes! {
     EntityTooSmall = "EntityTooSmall", 400, "Your proposed upload is smaller than the minimum allowed size";
     ExpiredToken = "ExpiredToken", 400, "The provided token has expired.";
     IllegalLocationConstraintException = "IllegalLocationConstraintException", 400, "The specified location-constraint is not valid";
+    IllegalVersioningConfigurationException = "IllegalVersioningConfigurationException", 400, "The Versioning element must be specified";
     IncompleteBody = "IncompleteBody", 400, "You did not provide the number of bytes specified by the Content-Length HTTP header";
     IncorrectNumberOfFilesInPostRequest = "IncorrectNumberOfFilesInPostRequest", 400, "POST requires exactly one file upload per request.";
     InternalError = "InternalError", 500, "We encountered an internal error. Please try again.";
     InvalidAccessKeyId = "InvalidAccessKeyId", 403, "The AWS Access Key Id you provided does not exist in our records.";
+    InvalidAnnotationName = "InvalidAnnotationName", 400, "The annotation name is not valid.";
     InvalidArgument = "InvalidArgument", 400, "Invalid Argument";
+    InvalidBucketAclWithBlockPublicAccessError = "InvalidBucketAclWithBlockPublicAccessError", 400, "Bucket cannot have public ACLs set with BlockPublicAccess enabled";
+    InvalidBucketAclWithObjectOwnership = "InvalidBucketAclWithObjectOwnership", 400, "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting";
     InvalidBucketName = "InvalidBucketName", 400, "The specified bucket is not valid.";
     InvalidBucketState = "InvalidBucketState", 409, "The request is not valid with the current state of the bucket.";
     InvalidDigest = "InvalidDigest", 400, "The Content-MD5 you specified was invalid.";
@@ -86,6 +94,7 @@ codes! {
     InvalidTargetBucketForLogging = "InvalidTargetBucketForLogging", 400, "The target bucket for logging does not exist, is not owned by you, or does not have the appropriate grants for the log-delivery group.";
     InvalidToken = "InvalidToken", 400, "The provided token is malformed or otherwise invalid.";
     InvalidUri = "InvalidURI", 400, "Couldn't parse the specified URI.";
+    InvalidWriteOffset = "InvalidWriteOffset", 400, "The write offset value that you specified does not match the current object size.";
     KeyTooLongError = "KeyTooLongError", 400, "Your key is too long";
     MalformedAclError = "MalformedACLError", 400, "The XML you provided was not well-formed or did not validate against our published schema";
     MalformedPolicy = "MalformedPolicy", 400, "Policies must be valid JSON and the first byte must be '{'";
@@ -101,6 +110,7 @@ codes! {
     MissingRequestBodyError = "MissingRequestBodyError", 400, "Request Body is empty";
     MissingSecurityHeader = "MissingSecurityHeader", 400, "Your request was missing a required header";
     NoSuchConfiguration = "NoSuchConfiguration", 404, "The specified configuration does not exist.";
+    NoSuchAnnotation = "NoSuchAnnotation", 404, "The specified annotation does not exist.";
     NoSuchBucket = "NoSuchBucket", 404, "The specified bucket does not exist";
     NoSuchBucketPolicy = "NoSuchBucketPolicy", 404, "The bucket policy does not exist";
     NoSuchCorsConfiguration = "NoSuchCORSConfiguration", 404, "The CORS configuration does not exist";
@@ -115,6 +125,7 @@ codes! {
     NotImplemented = "NotImplemented", 501, "A header you provided implies functionality that is not implemented";
     NotModified = "NotModified", 304, "Not Modified";
     NotSignedUp = "NotSignedUp", 403, "Your account is not signed up for the Amazon S3 service.";
+    ObjectAlreadyInActiveTierError = "ObjectAlreadyInActiveTierError", 403, "Restore is not allowed for the object's current storage class";
     ObjectLockConfigurationNotFoundError = "ObjectLockConfigurationNotFoundError", 404, "Object Lock configuration does not exist for this bucket";
     OperationAborted = "OperationAborted", 409, "A conflicting conditional operation is currently in progress against this resource. Please try again.";
     OwnershipControlsNotFoundError = "OwnershipControlsNotFoundError", 404, "The bucket ownership controls were not found";
@@ -126,12 +137,14 @@ codes! {
     RequestIsNotMultiPartContent = "RequestIsNotMultiPartContent", 412, "Bucket POST must be of the enclosure-type multipart/form-data.";
     RequestTimeTooSkewed = "RequestTimeTooSkewed", 403, "The difference between the request time and the current time is too large.";
     RequestTimeout = "RequestTimeout", 400, "Your socket connection to the server was not read from or written to within the timeout period. Idle connections will be closed.";
+    RestoreAlreadyInProgress = "RestoreAlreadyInProgress", 409, "Object restore is already in progress";
     ServerSideEncryptionConfigurationNotFoundError = "ServerSideEncryptionConfigurationNotFoundError", 404, "The server side encryption configuration was not found";
     ServiceUnavailable = "ServiceUnavailable", 503, "Service is unable to handle request.";
     SignatureDoesNotMatch = "SignatureDoesNotMatch", 403, "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
     SlowDown = "SlowDown", 503, "Please reduce your request rate.";
     TooManyBuckets = "TooManyBuckets", 400, "You have attempted to create more buckets than allowed";
     UnexpectedContent = "UnexpectedContent", 400, "This request contains unsupported content.";
+    UnresolvableGrantByEmailAddress = "UnresolvableGrantByEmailAddress", 400, "The email address you provided does not match any account on record.";
     UserKeyMustBeSpecified = "UserKeyMustBeSpecified", 400, "The bucket POST must contain the specified field name. If it is specified, please check the order of the fields.";
     XAmzContentSha256Mismatch = "XAmzContentSHA256Mismatch", 400, CONTENT_SHA256_MISMATCH_TEXT;
 

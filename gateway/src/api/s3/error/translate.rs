@@ -9,7 +9,8 @@ use storage::name::{NameError, ObjectKey};
 use super::{Code, S3Error};
 use crate::api::s3::wire::checksum;
 use crate::auth::AuthError;
-use crate::authz::Denied;
+use crate::authz::{Denied, Refusal};
+use crate::bucket::CorruptSetting;
 use crate::http::body::BodyError;
 use crate::seal::OpenError;
 use crate::sealed_kv::Unsealable;
@@ -25,6 +26,9 @@ impl From<CatalogError> for S3Error {
             CatalogError::BucketExists { .. } => Code::BucketAlreadyExists.into(),
             CatalogError::BucketNotEmpty => Code::BucketNotEmpty.into(),
             CatalogError::NoSuchKey => Code::NoSuchKey.into(),
+            CatalogError::NoSuchVersion => Code::NoSuchVersion.into(),
+            CatalogError::Locked => Self::new(Code::AccessDenied)
+                .message("Access Denied because object protected by object lock."),
             CatalogError::NoSuchUpload => Code::NoSuchUpload.into(),
             CatalogError::InvalidPart(number) => {
                 Self::new(Code::InvalidPart).field("PartNumber", number.to_string())
@@ -38,6 +42,12 @@ impl From<CatalogError> for S3Error {
             CatalogError::Corrupt(_) => Self::new(Code::InternalError).source(error),
             CatalogError::Kv(error) => error.into(),
         }
+    }
+}
+
+impl From<CorruptSetting> for S3Error {
+    fn from(error: CorruptSetting) -> Self {
+        Self::new(Code::InternalError).source(error)
     }
 }
 
@@ -76,6 +86,16 @@ impl From<OpenError> for S3Error {
             OpenError::WrongKey | OpenError::Tampered { .. } | OpenError::Truncated => {
                 Self::new(Code::InternalError).source(error)
             }
+        }
+    }
+}
+
+impl From<Refusal> for S3Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Denied(denied) => denied.into(),
+            Refusal::Catalog(error) => error.into(),
+            Refusal::Corrupt(error) => error.into(),
         }
     }
 }

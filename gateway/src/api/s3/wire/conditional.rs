@@ -140,6 +140,36 @@ pub fn write_precondition(headers: &HeaderMap) -> Result<Precondition, S3Error> 
     }
 }
 
+/// What a deletion demands of the current object: its tag, its size, its time.
+pub fn delete_precondition(headers: &HeaderMap) -> Result<Precondition, S3Error> {
+    let etag = match write_precondition(headers)? {
+        Precondition::Etag(etag) => Some(etag),
+        Precondition::Absent => {
+            return Err(S3Error::not_implemented(format_args!(
+                "The header {} with DeleteObject",
+                header::IF_NONE_MATCH
+            )));
+        }
+        Precondition::None | Precondition::Like { .. } => None,
+    };
+    let text = |name: &HeaderName| {
+        headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let invalid =
+        |name: &HeaderName, value: &str| S3Error::invalid_argument("Invalid Argument", name.as_str(), value);
+    let plain_len = text(&amz::IF_MATCH_SIZE);
+    let plain_len =
+        plain_len.map(|text| text.parse().map_err(|_| invalid(&amz::IF_MATCH_SIZE, &text))).transpose()?;
+    let modified = text(&amz::IF_MATCH_LAST_MODIFIED_TIME);
+    let last_modified_s = modified
+        .map(|text| parse_http_date(&text).ok_or_else(|| invalid(&amz::IF_MATCH_LAST_MODIFIED_TIME, &text)))
+        .transpose()?;
+    Ok(match (etag, plain_len, last_modified_s) {
+        (None, None, None) => Precondition::None,
+        (etag, plain_len, last_modified_s) => Precondition::Like { etag, plain_len, last_modified_s },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;

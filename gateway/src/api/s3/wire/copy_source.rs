@@ -1,7 +1,9 @@
 //! The source of a copy.
 
+use storage::catalog::VersionRef;
 use storage::name::{BucketName, ObjectKey};
 
+use super::version;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::target::{decode, parse_key};
 use crate::http::header;
@@ -13,10 +15,12 @@ pub struct CopySource {
     pub bucket: BucketName,
     /// Its key.
     pub object: ObjectKey,
+    /// Its version.
+    pub version: VersionRef,
 }
 
 impl CopySource {
-    /// Reads the header: `bucket/key` or `/bucket/key`, percent-encoded, with `?versionId=null` at most.
+    /// Reads the header: `bucket/key` or `/bucket/key`, percent-encoded, with `?versionId=…` at most.
     pub fn parse(value: &str) -> Result<Self, S3Error> {
         let name = header::COPY_SOURCE;
         let malformed = || {
@@ -30,12 +34,9 @@ impl CopySource {
             Some((path, query)) => (path, Some(query)),
             None => (value, None),
         };
-        match version.map(|query| query.strip_prefix("versionId=")) {
-            // Every object is its bucket's null version: no other id was ever given out.
-            None | Some(Some("null")) => {}
-            Some(Some(version)) => {
-                return Err(S3Error::invalid_argument("Invalid version id specified", "versionId", version));
-            }
+        let version = match version.map(|query| query.strip_prefix("versionId=")) {
+            None => VersionRef::Current,
+            Some(Some(id)) => version::parse(Some(id))?,
             Some(None) => {
                 return Err(S3Error::invalid_argument(
                     "Unsupported copy source parameter.",
@@ -43,7 +44,7 @@ impl CopySource {
                     value,
                 ));
             }
-        }
+        };
         // Some clients encode the slash between bucket and key too.
         let path = decode(path).map_err(|_| malformed())?;
         let path = path.strip_prefix('/').unwrap_or(&path);
@@ -57,7 +58,7 @@ impl CopySource {
         }
         let bucket = BucketName::parse(bucket)
             .map_err(|_| S3Error::new(Code::InvalidBucketName).field("BucketName", bucket))?;
-        Ok(Self { bucket, object: parse_key(key)? })
+        Ok(Self { bucket, object: parse_key(key)?, version })
     }
 }
 

@@ -79,14 +79,18 @@ impl DeleteResult {
         Self { xml, quiet }
     }
 
-    /// This object is gone.
-    pub fn deleted(&mut self, object: &ObjectToDelete) {
+    /// This object is gone; `marker` is the version of the delete marker that was written, or that is gone.
+    pub fn deleted(&mut self, object: &ObjectToDelete, marker: Option<&str>) {
         if self.quiet {
             return;
         }
         self.xml.open("Deleted");
         self.xml.text("Key", &object.key);
         self.xml.optional("VersionId", object.version_id.as_deref());
+        if let Some(marker) = marker {
+            self.xml.boolean("DeleteMarker", true);
+            self.xml.text("DeleteMarkerVersionId", marker);
+        }
         self.xml.close("Deleted");
     }
 
@@ -146,13 +150,16 @@ mod tests {
     fn answers() {
         let object = |key: &str| ObjectToDelete { key: key.to_owned(), ..ObjectToDelete::default() };
         let mut result = DeleteResult::new(false);
-        result.deleted(&object("a<"));
+        result.deleted(&object("a<"), None);
+        result.deleted(&object("m"), Some("v1"));
         result.error(&object("b"), &S3Error::new(Code::AccessDenied));
         let text = String::from_utf8(result.finish()).unwrap();
         assert!(text.contains("<Deleted><Key>a&lt;</Key></Deleted>"), "{text}");
+        let marker = "<Deleted><Key>m</Key><DeleteMarker>true</DeleteMarker><DeleteMarkerVersionId>v1</DeleteMarkerVersionId>";
+        assert!(text.contains(marker), "{text}");
         assert!(text.contains("<Error><Key>b</Key><Code>AccessDenied</Code>"), "{text}");
         let mut result = DeleteResult::new(true);
-        result.deleted(&object("a"));
+        result.deleted(&object("a"), None);
         assert!(!String::from_utf8(result.finish()).unwrap().contains("Deleted"));
     }
 }

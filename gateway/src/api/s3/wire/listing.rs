@@ -2,11 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use storage::catalog::{Bucket, ListPage, ListRequest, ListRow, ObjectSummary};
+use storage::catalog::{Bucket, ListPage, ListRequest, ListRow, ObjectSummary, VersionSummary};
 use storage::name::BucketName;
 
-use super::checksum;
 use super::xml::XmlWriter;
+use super::{checksum, version};
 use crate::api::s3::error::S3Error;
 use crate::api::s3::request::Query;
 use crate::iam::Account;
@@ -202,12 +202,12 @@ pub fn write_objects_v2(
     xml.finish()
 }
 
-/// Writes the answer of ListObjectVersions for a bucket without versioning: every object is its null version.
-pub fn write_null_versions(
+/// Writes the answer of ListObjectVersions.
+pub fn write_versions(
     page: Page<'_>,
     owner: &Account,
     version_id_marker: &str,
-    objects: &ListPage<ObjectSummary>,
+    objects: &ListPage<VersionSummary>,
 ) -> Vec<u8> {
     let mut xml = page.document(objects.rows.len());
     xml.root("ListVersionsResult");
@@ -215,20 +215,29 @@ pub fn write_null_versions(
     xml.object_name("KeyMarker", page.marker.unwrap_or_default(), page.url_encoded);
     xml.text("VersionIdMarker", version_id_marker);
     if let (true, Some(last)) = (objects.truncated, objects.rows.last()) {
-        xml.object_name("NextKeyMarker", row_name(last), page.url_encoded);
-        if let ListRow::Item(_) = last {
-            xml.text("NextVersionIdMarker", "null");
-        }
+        let (name, version) = match last {
+            ListRow::Item(row) => {
+                (row.summary.object.as_str(), Some(version::text(row.version, row.is_null)))
+            }
+            ListRow::CommonPrefix(prefix) => (prefix.as_str(), None),
+        };
+        xml.object_name("NextKeyMarker", name, page.url_encoded);
+        xml.optional("NextVersionIdMarker", version.as_deref());
     }
     for row in &objects.rows {
-        let ListRow::Item(object) = row else { continue };
-        xml.open("Version");
-        xml.object_name("Key", object.object.as_str(), page.url_encoded);
-        xml.text("VersionId", "null");
-        xml.boolean("IsLatest", true);
-        write_summary(&mut xml, object);
+        let ListRow::Item(row) = row else { continue };
+        let element = if row.delete_marker { "DeleteMarker" } else { "Version" };
+        xml.open(element);
+        xml.object_name("Key", row.summary.object.as_str(), page.url_encoded);
+        xml.text("VersionId", &version::text(row.version, row.is_null));
+        xml.boolean("IsLatest", row.is_latest);
+        if row.delete_marker {
+            xml.time("LastModified", row.summary.last_modified);
+        } else {
+            write_summary(&mut xml, &row.summary);
+        }
         write_owner(&mut xml, owner);
-        xml.close("Version");
+        xml.close(element);
     }
     page.write_common_prefixes(&mut xml, &objects.rows);
     xml.close("ListVersionsResult");

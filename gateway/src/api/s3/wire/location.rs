@@ -1,35 +1,40 @@
 //! `CreateBucketConfiguration` and `LocationConstraint`: where a bucket is.
 
-use super::xml::{MalformedXml, XmlParser, XmlWriter};
+use super::tagging;
+use super::tree::Element;
+use super::xml::XmlWriter;
 use crate::api::s3::error::S3Error;
 
 /// The region whose buckets have no location constraint.
 pub const NO_CONSTRAINT: &str = "us-east-1";
 
-/// The location constraint in the body of CreateBucket; an empty body has none.
-pub fn parse(document: &[u8]) -> Result<Option<String>, S3Error> {
+/// What the body of CreateBucket asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// The location constraint.
+    pub constraint: Option<String>,
+    /// Tags of the bucket to be.
+    pub tags: Vec<(String, String)>,
+}
+
+/// Reads the body of CreateBucket; an empty one asks for nothing.
+pub fn parse(document: &[u8]) -> Result<Asked, S3Error> {
     if document.is_empty() {
-        return Ok(None);
+        return Ok(Asked::default());
     }
-    let mut xml = XmlParser::root(document, "CreateBucketConfiguration")?;
-    let mut constraint = None;
-    while let Some(name) = xml.child()? {
-        match &*name {
-            "LocationConstraint" => constraint = Some(xml.token()?).filter(|region| !region.is_empty()),
-            // An empty tag set changes nothing.
-            "Tags" => {
-                if xml.child()?.is_some() {
-                    return Err(S3Error::not_implemented("Tags in CreateBucketConfiguration"));
-                }
-            }
-            "Location" | "Bucket" => {
-                return Err(S3Error::not_implemented(format_args!("{name} in CreateBucketConfiguration")));
-            }
-            _ => return Err(MalformedXml.into()),
-        }
+    let root = Element::parse(document, "CreateBucketConfiguration")?;
+    if let Some(name) = ["Location", "Bucket"].iter().find(|name| root.all(name).next().is_some()) {
+        return Err(S3Error::not_implemented(format_args!("{name} in CreateBucketConfiguration")));
     }
-    xml.end()?;
-    Ok(constraint)
+    root.only(&["LocationConstraint", "Tags"])?;
+    let tags = root.child("Tags")?.map(|tags| tags.children.iter().map(tagging::pair).collect());
+    Ok(Asked {
+        constraint: root
+            .text_of("LocationConstraint")?
+            .filter(|region| !region.is_empty())
+            .map(str::to_owned),
+        tags: tagging::check(tags.transpose()?.unwrap_or_default(), tagging::BUCKET_MAX)?,
+    })
 }
 
 /// Writes the body of GetBucketLocation.
@@ -52,16 +57,18 @@ mod tests {
     fn constraints() {
         let of = |inner: &str| {
             let document = format!("<CreateBucketConfiguration>{inner}</CreateBucketConfiguration>");
-            parse(document.as_bytes()).map_err(|error| error.code)
+            parse(document.as_bytes()).map(|asked| asked.constraint).map_err(|error| error.code)
         };
-        assert_eq!(parse(b"").unwrap(), None);
+        assert_eq!(parse(b"").unwrap(), Asked::default());
         assert_eq!(of(""), Ok(None));
         assert_eq!(
             of("<LocationConstraint>eu-west-1</LocationConstraint>"),
             Ok(Some("eu-west-1".to_owned()))
         );
         assert_eq!(of("<Tags/>"), Ok(None));
-        assert_eq!(of("<Tags><Tag/></Tags>"), Err(Code::NotImplemented));
+        assert_eq!(of("<Tags><Tag/></Tags>"), Err(Code::MalformedXml));
+        let tagged = b"<CreateBucketConfiguration><Tags><Tag><Key>k</Key><Value>v</Value></Tag></Tags></CreateBucketConfiguration>";
+        assert_eq!(parse(tagged).unwrap().tags, [("k".to_owned(), "v".to_owned())]);
         assert_eq!(of("<Location/>"), Err(Code::NotImplemented));
         assert_eq!(of("<Else/>"), Err(Code::MalformedXml));
     }

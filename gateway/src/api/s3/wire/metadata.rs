@@ -94,15 +94,16 @@ pub fn storage_class(headers: &HeaderMap) -> Result<String, S3Error> {
     let Some(class) = text(headers, &amz::STORAGE_CLASS).filter(|class| !class.is_empty()) else {
         return Ok(STANDARD_CLASS.to_owned());
     };
-    if ARCHIVE_CLASSES.contains(&class.as_str()) {
-        return Err(S3Error::not_implemented(format_args!("The storage class {class}"))
-            .field("Header", amz::STORAGE_CLASS.as_str()));
-    }
-    if STORAGE_CLASSES.contains(&class.as_str()) {
+    if is_archived(&class) || STORAGE_CLASSES.contains(&class.as_str()) {
         Ok(class)
     } else {
         Err(S3Error::new(Code::InvalidStorageClass).field("StorageClassRequested", class))
     }
+}
+
+/// Must objects of this class be restored before they can be read?
+pub fn is_archived(class: &str) -> bool {
+    ARCHIVE_CLASSES.contains(&class)
 }
 
 /// Puts an object's stored headers into an answer, those that the query overrides (`response-…`) as it says.
@@ -311,7 +312,7 @@ mod tests {
         };
         assert_eq!(storage_class(&HeaderMap::new()).unwrap(), "STANDARD");
         assert_eq!(of("STANDARD_IA"), Ok("STANDARD_IA".to_owned()));
-        assert_eq!(of("GLACIER"), Err(Code::NotImplemented));
+        assert_eq!(of("GLACIER"), Ok("GLACIER".to_owned()));
         assert_eq!(of("GOLD"), Err(Code::InvalidStorageClass));
     }
 

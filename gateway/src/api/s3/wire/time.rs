@@ -50,6 +50,16 @@ pub fn parse_http_date(text: &str) -> Option<u64> {
     time.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
+/// The time of an ISO 8601 form (`2026-11-24`, `2026-11-24T03:25:16Z`, with a fraction, or with an offset).
+pub fn parse_iso8601(text: &str) -> Option<Timestamp> {
+    use time::OffsetDateTime;
+    use time::format_description::well_known::Iso8601;
+    let text = text.trim();
+    let whole = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
+    let parsed = OffsetDateTime::parse(&whole, &Iso8601::DEFAULT).ok()?;
+    u64::try_from(parsed.unix_timestamp_nanos() / 1_000_000).ok().map(Timestamp)
+}
+
 /// Year, month and day of a day counted from the Unix epoch (proleptic Gregorian calendar, by 400-year eras that begin in March).
 fn civil(days: u32) -> (u32, u32, u32) {
     let shifted = days + 719_468;

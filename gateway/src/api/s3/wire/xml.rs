@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 
 use quick_xml::Reader;
-use quick_xml::events::Event;
+use quick_xml::events::{BytesRef, Event};
 use storage::name::Timestamp;
+
+use super::tree::Element;
 
 /// The namespace of S3's documents.
 pub const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
@@ -48,11 +50,13 @@ impl XmlWriter {
         self.raw("\">");
     }
 
-    /// `<Grantee xmlns:xsi="…" xsi:type="CanonicalUser">`.
-    pub fn open_canonical_grantee(&mut self) {
+    /// `<Grantee xmlns:xsi="…" xsi:type="kind">`.
+    pub fn open_grantee(&mut self, kind: &str) {
         self.raw("<Grantee xmlns:xsi=\"");
         self.raw(SCHEMA_INSTANCE);
-        self.raw("\" xsi:type=\"CanonicalUser\">");
+        self.raw("\" xsi:type=\"");
+        self.raw(kind);
+        self.raw("\">");
     }
 
     /// `</name>`.
@@ -285,18 +289,7 @@ impl<'a> XmlParser<'a> {
             match self.event()? {
                 Event::Text(piece) => text.push_str(&piece.xml10_content()),
                 Event::CData(piece) => text.push_str(&piece.xml10_content()),
-                Event::GeneralRef(reference) => match reference.resolve_char_ref() {
-                    Ok(Some(character)) => text.push(character),
-                    Ok(None) => text.push(match &*reference.into_inner() {
-                        "amp" => '&',
-                        "lt" => '<',
-                        "gt" => '>',
-                        "quot" => '"',
-                        "apos" => '\'',
-                        _ => return Err(MalformedXml),
-                    }),
-                    Err(_) => return Err(MalformedXml),
-                },
+                Event::GeneralRef(reference) => text.push(character(&reference)?),
                 Event::Comment(_) | Event::PI(_) => {}
                 Event::End(_) => {
                     self.depth -= 1;
@@ -305,6 +298,51 @@ impl<'a> XmlParser<'a> {
                 _ => return Err(MalformedXml),
             }
         }
+    }
+
+    /// The rest of the document, whose root was just entered, as a tree of at most this many elements.
+    pub fn tree(mut self, max_elements: usize) -> Result<Element, MalformedXml> {
+        // The elements that we are in, the root first.
+        let mut path = vec![Element::default()];
+        let mut count = 0;
+        while let Some(inner) = path.last_mut() {
+            match self.event()? {
+                Event::Start(start) => {
+                    self.enter()?;
+                    count += 1;
+                    if count > max_elements {
+                        return Err(MalformedXml);
+                    }
+                    let kind =
+                        start.attributes().flatten().find(|a| a.key.local_name().into_inner() == "type");
+                    path.push(Element {
+                        name: start.local_name().into_inner().to_owned(),
+                        kind: kind.map(|kind| kind.value.to_string()),
+                        ..Element::default()
+                    });
+                }
+                Event::End(_) => {
+                    self.depth -= 1;
+                    let Some(ended) = path.pop() else { break };
+                    if !ended.children.is_empty() && !ended.text.trim().is_empty() {
+                        return Err(MalformedXml);
+                    }
+                    match path.last_mut() {
+                        Some(outer) => outer.children.push(ended),
+                        None => {
+                            self.end()?;
+                            return Ok(ended);
+                        }
+                    }
+                }
+                Event::Text(piece) => inner.text.push_str(&piece.xml10_content()),
+                Event::CData(piece) => inner.text.push_str(&piece.xml10_content()),
+                Event::GeneralRef(reference) => inner.text.push(character(&reference)?),
+                Event::Comment(_) | Event::PI(_) => {}
+                _ => return Err(MalformedXml),
+            }
+        }
+        Err(MalformedXml)
     }
 
     /// The text of the element just entered, without blanks around it.
@@ -361,6 +399,22 @@ impl<'a> XmlParser<'a> {
     fn enter(&mut self) -> Result<(), MalformedXml> {
         self.depth += 1;
         if self.depth > MAX_DEPTH { Err(MalformedXml) } else { Ok(()) }
+    }
+}
+
+/// The character that a reference stands for.
+fn character(reference: &BytesRef<'_>) -> Result<char, MalformedXml> {
+    match reference.resolve_char_ref() {
+        Ok(Some(character)) => Ok(character),
+        Ok(None) => Ok(match &**reference {
+            "amp" => '&',
+            "lt" => '<',
+            "gt" => '>',
+            "quot" => '"',
+            "apos" => '\'',
+            _ => return Err(MalformedXml),
+        }),
+        Err(_) => Err(MalformedXml),
     }
 }
 

@@ -1,7 +1,7 @@
 //! CreateBucket.
 
-use http::{HeaderValue, header};
-use storage::catalog::{Bucket, CatalogError};
+use http::{HeaderMap, HeaderValue, header};
+use storage::catalog::{Bucket, CatalogError, Versioning};
 use storage::name::{BucketId, Timestamp};
 
 use super::with_journal;
@@ -9,10 +9,13 @@ use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
-use crate::api::s3::wire::location;
+use crate::api::s3::wire::{acl, location};
 use crate::app::App;
 use crate::authz::Permit;
-use crate::http::header::BUCKET_ARN;
+use crate::bucket::{Acl, ObjectLock, Ownership, OwnershipControls, Setting, Tags};
+use crate::config::SseCNewBuckets;
+use crate::http::header::{BUCKET_ARN, BUCKET_OBJECT_LOCK_ENABLED, OBJECT_OWNERSHIP};
+use crate::sse::BucketEncryption;
 
 /// Makes a bucket in this gateway's region.
 pub async fn create_bucket(
@@ -23,12 +26,14 @@ pub async fn create_bucket(
     let name = request.bucket.clone().ok_or(Code::InvalidBucketName)?;
     let owner = request.identity.account().ok_or(Code::AccessDenied)?.id.clone();
     let body = document::read(&mut request, document::CONFIG_MAX_LEN).await?;
-    check_constraint(&app.region, location::parse(&body)?.as_deref())?;
+    let asked = location::parse(&body)?;
+    check_constraint(&app.region, asked.constraint.as_deref())?;
+    let settings = settings(app, &request.headers, asked.tags)?;
 
     // A bucket that exists is found before anything is written.
     let found = match app.catalog.bucket(&name).await {
         Ok(bucket) => Some(bucket.owner),
-        Err(CatalogError::NoSuchBucket) => create(app, &name, &owner).await?,
+        Err(CatalogError::NoSuchBucket) => create(app, &name, &owner, settings).await?,
         Err(error) => return Err(error.into()),
     };
     match found {
@@ -51,17 +56,76 @@ pub async fn create_bucket(
     Ok(response)
 }
 
+/// What the request sets on the bucket from the beginning.
+fn settings(
+    app: &App,
+    headers: &HeaderMap,
+    tags: Vec<(String, String)>,
+) -> Result<impl FnOnce(&mut Bucket) + use<>, S3Error> {
+    let text = |name| {
+        headers.get(name).map(|value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let ownership = match text(OBJECT_OWNERSHIP) {
+        None => None,
+        Some(name) => Some(Ownership::parse(&name).ok_or_else(|| {
+            S3Error::invalid_argument(
+                "Invalid x-amz-object-ownership header.",
+                OBJECT_OWNERSHIP.as_str(),
+                name,
+            )
+        })?),
+    };
+    let locked = text(BUCKET_OBJECT_LOCK_ENABLED).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let owner = app.accounts.root();
+    let acl = acl::of_headers(headers, owner)?.filter(|acl| *acl != Acl::private(&acl::grantee(owner)));
+    let enforced = ownership.unwrap_or(Ownership::BucketOwnerEnforced) == Ownership::BucketOwnerEnforced;
+    if acl.is_some() && enforced {
+        return Err(Code::InvalidBucketAclWithObjectOwnership.into());
+    }
+    if acl.as_ref().is_some_and(Acl::is_public) {
+        // What a new bucket has blocks it.
+        return Err(Code::InvalidBucketAclWithBlockPublicAccessError.into());
+    }
+    let block_sse_c = app.sse_c_new_buckets == SseCNewBuckets::Block;
+    Ok(move |bucket: &mut Bucket| {
+        if let Some(ownership) = ownership {
+            OwnershipControls(Some(ownership)).set(bucket);
+        }
+        if let Some(acl) = acl {
+            acl.set(bucket);
+        }
+        if locked {
+            bucket.versioning = Versioning::Enabled;
+            ObjectLock::default().set(bucket);
+        }
+        if !tags.is_empty() {
+            Tags(tags).set(bucket);
+        }
+        if block_sse_c {
+            let encryption = BucketEncryption { sse_c_blocked: true, ..BucketEncryption::default() };
+            bucket.configs.insert(BucketEncryption::CONFIG.to_owned(), encryption.encode().into());
+        }
+    })
+}
+
 /// Makes it; tells the owner of the bucket that was there first, if one was.
-async fn create(app: &App, name: &storage::name::BucketName, owner: &str) -> Result<Option<String>, S3Error> {
-    let bucket = Bucket {
+async fn create(
+    app: &App,
+    name: &storage::name::BucketName,
+    owner: &str,
+    settings: impl FnOnce(&mut Bucket),
+) -> Result<Option<String>, S3Error> {
+    let mut bucket = Bucket {
         name: name.clone(),
         id: BucketId::random(),
         owner: owner.to_owned(),
         created: Timestamp::now(),
         region: app.region.clone(),
+        versioning: Versioning::Unversioned,
         configs: Default::default(),
         journal: None,
     };
+    settings(&mut bucket);
     let bucket = with_journal(app, bucket).await?;
     let created = app.catalog.create_bucket(&bucket).await;
     if let (Err(_), Some(unused)) = (&created, bucket.journal) {

@@ -6,6 +6,7 @@ use crate::api::s3::error::S3Error;
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
 use crate::api::s3::wire::listing::{self, Page};
+use crate::api::s3::wire::version;
 use crate::app::App;
 use crate::authz::Permit;
 use crate::http::header::OPTIONAL_OBJECT_ATTRIBUTES;
@@ -36,7 +37,7 @@ pub async fn list_objects_v2(app: &App, permit: Permit, request: S3Request) -> R
     Ok(response::xml(listing::write_objects_v2(page, owner, token, &objects)))
 }
 
-/// Lists versions: of a bucket without versioning, the null version of every object.
+/// Lists versions and delete markers.
 pub async fn list_object_versions(
     app: &App,
     permit: Permit,
@@ -46,8 +47,11 @@ pub async fn list_object_versions(
     let bucket = permit.bucket();
     let page = Page::parse(&bucket.name, &request.query, "max-keys", "key-marker")?;
     let version_id_marker = request.query.get("version-id-marker").unwrap_or_default();
-    match (version_id_marker, page.marker) {
-        ("", _) | ("null", Some(_)) => {}
+    let after_version = match (version_id_marker, page.marker) {
+        ("", _) => None,
+        (marker, Some(_)) => Some(version::parse(Some(marker)).map_err(|_| {
+            S3Error::invalid_argument("Invalid version id specified", "version-id-marker", marker)
+        })?),
         (marker, None) => {
             return Err(S3Error::invalid_argument(
                 "A version-id marker cannot be specified without a key marker.",
@@ -55,16 +59,10 @@ pub async fn list_object_versions(
                 marker,
             ));
         }
-        (marker, Some(_)) => {
-            return Err(S3Error::invalid_argument(
-                "Invalid version id specified",
-                "version-id-marker",
-                marker,
-            ));
-        }
-    }
-    let objects = list(app, bucket, page, page.marker.map(str::to_owned)).await?;
-    Ok(response::xml(listing::write_null_versions(page, app.accounts.root(), version_id_marker, &objects)))
+    };
+    let after = page.marker.map(str::to_owned);
+    let versions = app.catalog.list_versions(bucket, &page.request(after), after_version).await?;
+    Ok(response::xml(listing::write_versions(page, app.accounts.root(), version_id_marker, &versions)))
 }
 
 async fn list(

@@ -1,8 +1,8 @@
 //! Operations on the service and on buckets.
 
+mod config;
 mod create;
 mod delete;
-mod encryption;
 mod head;
 mod list_buckets;
 mod list_objects;
@@ -11,14 +11,14 @@ mod unset;
 
 use storage::catalog::{Bucket, CatalogError, Trailer};
 
+pub use config::*;
 pub use create::create_bucket;
 pub use delete::delete_bucket;
-pub use encryption::{delete_bucket_encryption, get_bucket_encryption, put_bucket_encryption};
 pub use head::head_bucket;
 pub use list_buckets::list_buckets;
 pub use list_objects::{list_object_versions, list_objects, list_objects_v2};
 pub use location::get_bucket_location;
-pub use unset::{preflight, read_as_unset};
+pub use unset::read_as_unset;
 
 use crate::api::s3::error::S3Error;
 use crate::app::App;
@@ -32,12 +32,16 @@ async fn with_journal(app: &App, mut bucket: Bucket) -> Result<Bucket, S3Error> 
 }
 
 /// Changes a bucket's record and its journal together; again and again where others change it meanwhile.
-async fn change_bucket(app: &App, expected: &Bucket, change: impl Fn(&mut Bucket)) -> Result<(), S3Error> {
+async fn change_bucket(
+    app: &App,
+    expected: &Bucket,
+    change: impl Fn(&mut Bucket) -> Result<(), S3Error>,
+) -> Result<(), S3Error> {
     const MAX_ATTEMPTS: usize = 8;
     let mut expected = expected.clone();
     for _ in 0..MAX_ATTEMPTS {
         let mut bucket = expected.clone();
-        change(&mut bucket);
+        change(&mut bucket)?;
         if bucket == expected {
             return Ok(());
         }

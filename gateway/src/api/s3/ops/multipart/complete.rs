@@ -4,16 +4,18 @@ use http::HeaderMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use storage::catalog::{
     Bucket, CatalogError, CompletedPart, Content, Layout, ObjectRecord, ObjectVersion, Part, PartDirectory,
-    Precondition, StoredChecksum, Trailer, Upload, VersionKind,
+    Precondition, StoredChecksum, Trailer, Upload, VersionKind, Versioning,
 };
 use storage::name::{ObjectKey, PartNumber, UploadId};
 
 use super::{part, total};
 use crate::api::s3::error::{Code, S3Error};
+use crate::api::s3::ops::object::extras;
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::wire::checksum;
 use crate::api::s3::wire::conditional::write_precondition;
 use crate::api::s3::wire::multipart::{COMPLETE_MAX_LEN, parse_complete, write_completed};
+use crate::api::s3::wire::version::write_header;
 use crate::api::s3::wire::xml::XmlWriter;
 use crate::api::s3::{document, response};
 use crate::app::App;
@@ -43,17 +45,21 @@ pub async fn complete_multipart_upload(
         Ok(upload) => complete(app, bucket, &upload, &named, &demands).await,
         Err(error) => Err(error.into()),
     };
-    let record = match done {
+    let version = match done {
         Err(error) if error.code == Code::NoSuchUpload => {
             completed_before(app, bucket, object, id, &named).await?.ok_or(error)?
         }
         done => done?,
     };
+    let record = version.object().ok_or(Code::InternalError)?;
     let mut xml = XmlWriter::document(1024);
     let location = location(&request, bucket, object);
     write_completed(&mut xml, &location, &bucket.name, object, &record.etag, record.checksum.as_ref());
     let mut response = response::xml(xml.finish());
-    response.headers_mut().extend(response_headers(&Sse::info(&record.envelope)?, None));
+    let headers = response.headers_mut();
+    headers.extend(response_headers(&Sse::info(&record.envelope)?, None));
+    write_header(bucket, version.version, version.is_null, headers);
+    extras::write_expiration(app, bucket, object, record, version.last_modified, headers);
     Ok(response)
 }
 
@@ -131,7 +137,7 @@ async fn complete(
     upload: &Upload,
     named: &[CompletedPart],
     demands: &Demands,
-) -> Result<ObjectRecord, S3Error> {
+) -> Result<ObjectVersion, S3Error> {
     total::require_checksums(upload.checksum.as_ref(), named)?;
     let refuse = |error| refusal(error, upload.id, named, app.min_part_len, &demands.precondition);
     let parts = app.catalog.select_parts(upload.id, named, app.min_part_len).await.map_err(refuse)?;
@@ -146,15 +152,20 @@ async fn complete(
         checksum: sum,
         storage_class: upload.storage_class.clone(),
         tags: upload.tags.clone(),
+        lock: upload.lock,
+        attributes: upload.attributes.clone(),
         envelope: upload.envelope.clone(),
         content: Content { version: upload.id.0, layout: Layout::Parts(PartDirectory::of(&parts)) },
     };
     let mut version = ObjectVersion {
-        version: upload.id.0,
-        is_null: true,
+        version: match bucket.versioning {
+            Versioning::Unversioned => upload.id.0,
+            _ => app.catalog.next_version_id(bucket, &upload.object).await?,
+        },
+        is_null: bucket.versioning != Versioning::Enabled,
         // As on AWS an object is as old as its upload.
         last_modified: upload.initiated,
-        kind: VersionKind::Object(Box::new(record.clone())),
+        kind: VersionKind::Object(Box::new(record)),
         journal: None,
     };
     let trailer =
@@ -162,7 +173,7 @@ async fn complete(
     version.journal = Some(journal::write(&app.blobs, &app.metadata_key, &trailer).await?);
     let precondition = &demands.precondition;
     app.catalog.complete_upload(bucket, upload, &parts, &version, precondition).await.map_err(refuse)?;
-    Ok(record)
+    Ok(version)
 }
 
 /// The answer to a refusal of the catalog's, with what AWS tells beside.
@@ -198,12 +209,9 @@ async fn completed_before(
     object: &ObjectKey,
     id: UploadId,
     named: &[CompletedPart],
-) -> Result<Option<ObjectRecord>, S3Error> {
-    let Some(ObjectVersion { kind: VersionKind::Object(record), .. }) =
-        app.catalog.current(bucket, object).await?
-    else {
-        return Ok(None);
-    };
+) -> Result<Option<ObjectVersion>, S3Error> {
+    let Some(version) = app.catalog.current(bucket, object).await? else { return Ok(None) };
+    let Some(record) = version.object() else { return Ok(None) };
     if record.content.version != id.0 {
         return Ok(None);
     }
@@ -211,7 +219,7 @@ async fn completed_before(
     let same =
         |(part, named): (&Part, &CompletedPart)| part.number == named.number && part.etag == named.etag;
     let all = parts.len() == named.len() && parts.iter().zip(named).all(same);
-    Ok(all.then_some(*record))
+    Ok(all.then_some(version))
 }
 
 /// Where the object is: the host that the client spoke to, in the style that it spoke in.

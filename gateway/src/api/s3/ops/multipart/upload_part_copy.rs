@@ -4,8 +4,8 @@ use storage::catalog::ObjectRecord;
 
 use super::part::{self, Incoming};
 use crate::api::s3::error::{Code, S3Error};
-use crate::api::s3::ops::object::copy::readable_bucket;
-use crate::api::s3::ops::object::found;
+use crate::api::s3::ops::object::copy::{readable_bucket, write_source_version};
+use crate::api::s3::ops::object::{archive, found};
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
 use crate::api::s3::wire::conditional::Conditions;
@@ -38,7 +38,8 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
     let upload = super::upload(app, bucket, request).await?;
     let opened = part::open(app, bucket, &upload, request)?;
 
-    let found = found::find(app, &source_bucket, &source.object).await?;
+    let found = found::find(app, &source_bucket, &source.object, source.version).await?;
+    archive::expect_readable(&found.record)?;
     let customer = found::customer_key(app, request, CustomerHeaders::CopySource, &found.sse)?;
     Conditions::of_copy_source(&request.headers)
         .check_copy_source(&found.record.etag, found.last_modified)?;
@@ -62,6 +63,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
     let mut response = response::xml(write_copied("CopyPartResult", &stored.etag, stored.last_modified, sum));
     let customer_md5 = opened.customer.as_ref().map(|customer| customer.md5_base64.as_str());
     response.headers_mut().extend(response_headers(&opened.info, customer_md5));
+    write_source_version(&source_bucket, &found, response.headers_mut());
     Ok(Some(response))
 }
 

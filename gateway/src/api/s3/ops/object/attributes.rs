@@ -10,8 +10,8 @@ use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
 use crate::api::s3::wire::checksum::type_name;
 use crate::api::s3::wire::multipart::write_checksum;
-use crate::api::s3::wire::time;
 use crate::api::s3::wire::xml::XmlWriter;
+use crate::api::s3::wire::{time, version};
 use crate::app::App;
 use crate::authz::Permit;
 use crate::http::header;
@@ -28,7 +28,7 @@ pub async fn get_object_attributes(
     let asked = Asked::of(&request.headers)?;
     let bucket = permit.bucket();
     let object = request.object()?;
-    let found = found::find(app, bucket, object).await?;
+    let found = found::find(app, bucket, object, request.version).await?;
     let customer = found::customer_key(app, &request, CustomerHeaders::Object, &found.sse)?;
     if found.sse == SseInfo::Customer {
         found.open(app, &request, bucket, object, customer.as_ref())?;
@@ -59,6 +59,7 @@ pub async fn get_object_attributes(
     xml.close("GetObjectAttributesResponse");
     let mut response = response::xml(xml.finish());
     insert(response.headers_mut(), http::header::LAST_MODIFIED, &time::http_date(found.last_modified));
+    version::write_header(bucket, found.version, found.is_null, response.headers_mut());
     Ok(response)
 }
 
@@ -82,7 +83,7 @@ async fn write_parts(
     let max_parts = number(&header::MAX_PARTS, MAX_PARTS)?.min(MAX_PARTS);
     let marker = number(&header::PART_NUMBER_MARKER, 0)?.min(u64::from(u16::MAX)) as u16;
     xml.open("ObjectParts");
-    xml.number("TotalPartsCount", u64::from(directory.part_count));
+    xml.number("PartsCount", u64::from(directory.part_count));
     let has_checksums = found.record.checksum.as_ref().is_some_and(|c| c.composite);
     let upload = UploadId(found.record.content.version);
     let (mut parts, truncated) = app.catalog.list_parts(upload, marker, max_parts as usize).await?;

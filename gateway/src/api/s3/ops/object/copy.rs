@@ -1,25 +1,30 @@
 //! CopyObject.
 
-use storage::catalog::{Bucket, Layout, ObjectVersion, StoredChecksum, Trailer, VersionKind};
+use http::HeaderMap;
+use storage::catalog::{
+    Authority, Bucket, Layout, ObjectVersion, StoredChecksum, VersionKind, VersionRef, Versioning,
+};
 use storage::name::{ObjectKey, Timestamp, VersionId};
 
-use super::found::{self, Found};
+use super::extras::Extras;
+use super::found::{self, Found, insert};
 use super::write::{self, MAX_WRITE_LEN, NewVersion};
+use super::{archive, change};
 use crate::api::s3::error::{Code, S3Error};
+use crate::api::s3::permissions::versioned;
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
 use crate::api::s3::route::check_expected_owner;
 use crate::api::s3::wire::conditional::{self, Conditions};
 use crate::api::s3::wire::copy_source::CopySource;
 use crate::api::s3::wire::multipart::write_copied;
-use crate::api::s3::wire::{checksum, metadata};
+use crate::api::s3::wire::{checksum, metadata, version};
 use crate::app::App;
-use crate::authz::{self, Permit};
+use crate::authz::Permit;
 use crate::http::header;
 use crate::sse::{self, BucketEncryption, CustomerHeaders, EnvelopePlace, Sse, SsePlan};
 use crate::transfer::digest::ChecksumAlgorithm;
 use crate::transfer::ingest::{Expected, Source};
-use crate::transfer::journal;
 
 /// `CopyObject`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>.
 pub async fn copy_object(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
@@ -45,7 +50,8 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
 
     let source = CopySource::of(request)?;
     let source_bucket = readable_bucket(app, request, &source).await?;
-    let found = found::find(app, &source_bucket, &source.object).await?;
+    let found = found::find(app, &source_bucket, &source.object, source.version).await?;
+    archive::expect_readable(&found.record)?;
     let source_customer = found::customer_key(app, request, CustomerHeaders::CopySource, &found.sse)?;
     Conditions::of_copy_source(headers).check_copy_source(&found.record.etag, found.last_modified)?;
     if found.record.plain_len > MAX_WRITE_LEN {
@@ -53,7 +59,9 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
             "The specified copy source is larger than the maximum allowable size for a copy source: 5368709120",
         ));
     }
-    let is_onto_itself = source_bucket.id == bucket.id && source.object == *object;
+    let names_itself = source_bucket.id == bucket.id && source.object == *object;
+    // An older version that is copied over the current one is brought back, not copied onto itself.
+    let is_onto_itself = names_itself && source.version == VersionRef::Current;
     let changes = replaces
         || storage_class.is_some()
         || wanted_algorithm.is_some()
@@ -79,6 +87,10 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
         record.headers.website_redirect_location =
             metadata::system_headers(headers)?.website_redirect_location;
     }
+    let extras = Extras::of_copy(app, bucket, request, &found.record)?;
+    record.tags = extras.tags.clone();
+    record.lock = extras.lock;
+    record.attributes = extras.attributes.clone();
     record.storage_class = storage_class.unwrap_or_else(|| metadata::STANDARD_CLASS.to_owned());
 
     let stored_algorithm =
@@ -93,14 +105,15 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
         && (keeps_etag_kind || !matches!(plan, SsePlan::S3))
         && found.sse.layers() == plan.layers()
         && stays_whole
+        && bucket.versioning == Versioning::Unversioned
     {
         let place = found.place(bucket, object);
         record.envelope = app.sse.rewrap(&keys, &plan, place, &request.kms_caller())?;
         if !keeps_etag_kind {
             record.etag = write::opaque_etag();
         }
-        let replaced = replace(app, bucket, object, &found, record, Timestamp::now(), &precondition).await?;
-        return respond(&plan, &replaced).map(Some);
+        let replaced = replace(app, bucket, object, &found, record, Timestamp::now()).await?;
+        return respond((&source_bucket, &found), bucket, &plan, &replaced).map(Some);
     }
 
     let algorithm = wanted_algorithm.or(stored_algorithm).unwrap_or(ChecksumAlgorithm::Crc64Nvme);
@@ -116,6 +129,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
         headers: record.headers,
         user_metadata: record.user_metadata,
         storage_class: record.storage_class,
+        extras,
         envelope: envelope.clone(),
         keys,
         sse: info,
@@ -130,8 +144,10 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
         last_modified: written.last_modified,
         checksum: written.checksum,
         envelope,
+        version: written.version,
+        is_null: written.is_null,
     };
-    respond(&plan, &copied).map(Some)
+    respond((&source_bucket, &found), bucket, &plan, &copied).map(Some)
 }
 
 /// An object as a copy left it.
@@ -140,6 +156,8 @@ pub(super) struct Copied {
     last_modified: Timestamp,
     checksum: Option<StoredChecksum>,
     envelope: bytes::Bytes,
+    version: VersionId,
+    is_null: bool,
 }
 
 /// Another record over the same content: no byte moves.
@@ -150,40 +168,37 @@ pub(super) async fn replace(
     found: &Found,
     record: storage::catalog::ObjectRecord,
     last_modified: Timestamp,
-    precondition: &storage::catalog::Precondition,
 ) -> Result<Copied, S3Error> {
     let copied = Copied {
         etag: record.etag.clone(),
         last_modified,
         checksum: record.checksum.clone(),
         envelope: record.envelope.clone(),
+        version: found.version,
+        is_null: found.is_null,
     };
-    let mut version = ObjectVersion {
-        version: VersionId::now(),
-        is_null: true,
-        last_modified: copied.last_modified,
-        kind: VersionKind::Object(Box::new(record)),
-        journal: None,
-    };
-    let trailer = Trailer::Object { bucket: bucket.id, object: object.clone(), version: version.clone() };
-    let blob = journal::write(&app.blobs, &app.metadata_key, &trailer).await?;
-    version.journal = Some(blob);
-    let replaced = app.catalog.replace_version(bucket, object, found.version, &version, precondition).await;
-    if let Err(error) = replaced {
-        app.blobs.delete(&blob.id).await?;
-        return Err(write::write_error(error, precondition));
-    }
+    let former = found.as_version();
+    let next = ObjectVersion { last_modified, kind: VersionKind::Object(Box::new(record)), ..former.clone() };
+    change::replace(app, bucket, object, &former, next, Authority::usual()).await?;
     Ok(copied)
 }
 
-fn respond(plan: &SsePlan, copied: &Copied) -> Result<S3Response, S3Error> {
+fn respond(
+    (source_bucket, found): (&Bucket, &Found),
+    bucket: &Bucket,
+    plan: &SsePlan,
+    copied: &Copied,
+) -> Result<S3Response, S3Error> {
     let body = write_copied("CopyObjectResult", &copied.etag, copied.last_modified, copied.checksum.as_ref());
     let mut response = response::xml(body);
     let customer_md5 = match plan {
         SsePlan::Customer(customer) => Some(customer.md5_base64.as_str()),
         _ => None,
     };
-    response.headers_mut().extend(sse::response_headers(&Sse::info(&copied.envelope)?, customer_md5));
+    let headers = response.headers_mut();
+    headers.extend(sse::response_headers(&Sse::info(&copied.envelope)?, customer_md5));
+    version::write_header(bucket, copied.version, copied.is_null, headers);
+    write_source_version(source_bucket, found, headers);
     Ok(response)
 }
 
@@ -213,8 +228,16 @@ pub(in crate::api::s3::ops) async fn readable_bucket(
         error => error.into(),
     })?;
     check_expected_owner(&request.headers, &header::SOURCE_EXPECTED_BUCKET_OWNER, &bucket.owner)?;
-    authz::authorize(&request.identity, "s3:GetObject", Some(bucket.clone()))?;
+    let action = versioned("s3:GetObject", source.version);
+    request.authorize(app, action, &bucket, Some(&source.object), source.version).await?;
     Ok(bucket)
+}
+
+/// Tells which version was copied, where the source's bucket keeps them.
+pub(in crate::api::s3::ops) fn write_source_version(bucket: &Bucket, found: &Found, headers: &mut HeaderMap) {
+    if bucket.versioning != Versioning::Unversioned {
+        insert(headers, header::COPY_SOURCE_VERSION_ID, &version::text(found.version, found.is_null));
+    }
 }
 
 impl CopySource {

@@ -1,23 +1,102 @@
 //! DeleteObject.
 
-use http::StatusCode;
+use http::HeaderMap;
+use storage::catalog::{
+    Authority, Bucket, CatalogError, ObjectVersion, Precondition, Trailer, VersionKind, VersionRef,
+    Versioning,
+};
+use storage::name::{ObjectKey, Timestamp};
 
+use super::found::insert;
 use super::write::write_error;
 use crate::api::s3::error::S3Error;
 use crate::api::s3::request::{S3Request, S3Response};
-use crate::api::s3::wire::conditional;
+use crate::api::s3::response;
+use crate::api::s3::wire::{conditional, version};
 use crate::app::App;
 use crate::authz::Permit;
-use crate::http::body::ResponseBody;
+use crate::http::header;
+use crate::transfer::journal;
 
 /// `DeleteObject`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html>. What does not exist is deleted.
 pub async fn delete_object(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
-    let precondition = conditional::write_precondition(&request.headers)?;
-    app.catalog
-        .delete_current(permit.bucket(), request.object()?, &precondition)
-        .await
-        .map_err(|error| write_error(error, &precondition))?;
-    let mut response = S3Response::new(ResponseBody::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    let precondition = conditional::delete_precondition(&request.headers)?;
+    let (bucket, object) = (permit.bucket(), request.object()?);
+    let authority = request.authority(app, bucket, object, request.version).await?;
+    let deleted = delete(app, bucket, object, request.version, &precondition, authority).await?;
+    let mut response = response::no_content();
+    deleted.write_headers(response.headers_mut());
     Ok(response)
+}
+
+/// What a deletion did.
+pub(super) struct Deleted {
+    /// The version that is gone, or the delete marker that was written.
+    pub(super) version: Option<String>,
+    /// It is about a delete marker.
+    pub(super) is_marker: bool,
+}
+
+impl Deleted {
+    fn write_headers(&self, headers: &mut HeaderMap) {
+        if let Some(version) = &self.version {
+            insert(headers, header::VERSION_ID, version);
+        }
+        if self.is_marker {
+            insert(headers, header::DELETE_MARKER, "true");
+        }
+    }
+}
+
+/// Deletes a version for good, or marks an object as deleted where its bucket keeps versions.
+pub(super) async fn delete(
+    app: &App,
+    bucket: &Bucket,
+    object: &ObjectKey,
+    which: VersionRef,
+    precondition: &Precondition,
+    authority: Authority,
+) -> Result<Deleted, S3Error> {
+    let refuse = |error| write_error(error, precondition);
+    if which == VersionRef::Current && bucket.versioning != Versioning::Unversioned {
+        let marker = mark(app, bucket, object, precondition).await?;
+        let text = version::text(marker.version, marker.is_null);
+        return Ok(Deleted { version: Some(text), is_marker: true });
+    }
+    // Conditions are on the current version alone.
+    let current = if which == VersionRef::Current { precondition } else { &Precondition::None };
+    let gone = app.catalog.delete_version(bucket, object, which, current, authority).await.map_err(refuse)?;
+    let version = match which {
+        VersionRef::Current => None,
+        VersionRef::Null => Some(version::NULL.to_owned()),
+        VersionRef::Id(id) => Some(id.to_string()),
+    };
+    let is_marker = version.is_some() && gone.is_some_and(|gone| gone.kind == VersionKind::DeleteMarker);
+    Ok(Deleted { version, is_marker })
+}
+
+/// Writes a delete marker.
+pub(in crate::api::s3) async fn mark(
+    app: &App,
+    bucket: &Bucket,
+    object: &ObjectKey,
+    precondition: &Precondition,
+) -> Result<ObjectVersion, S3Error> {
+    let mut marker = ObjectVersion {
+        version: app.catalog.next_version_id(bucket, object).await?,
+        is_null: bucket.versioning != Versioning::Enabled,
+        last_modified: Timestamp::now(),
+        kind: VersionKind::DeleteMarker,
+        journal: None,
+    };
+    let trailer = Trailer::Object { bucket: bucket.id, object: object.clone(), version: marker.clone() };
+    let blob = journal::write(&app.blobs, &app.metadata_key, &trailer).await?;
+    marker.journal = Some(blob);
+    if let Err(error) = app.catalog.commit_version(bucket, object, &marker, precondition).await {
+        if !matches!(error, CatalogError::Kv(storage::kv::KvError::Unavailable(_))) {
+            app.blobs.delete(&blob.id).await?;
+        }
+        return Err(write_error(error, precondition));
+    }
+    Ok(marker)
 }

@@ -3,14 +3,16 @@
 use futures_util::StreamExt;
 use storage::catalog::{Bucket, Precondition};
 
-use super::write::write_error;
+use super::delete::{Deleted, delete};
 use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
+use crate::api::s3::permissions::versioned;
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
 use crate::api::s3::target::parse_key;
 use crate::api::s3::wire::delete::{DeleteResult, ObjectToDelete, parse};
-use crate::api::s3::wire::etag;
+use crate::api::s3::wire::time::{parse_http_date, parse_iso8601};
+use crate::api::s3::wire::version;
 use crate::app::App;
 use crate::authz::Permit;
 
@@ -28,34 +30,43 @@ pub async fn delete_objects(
     let document = document::read(&mut request, DOCUMENT_MAX_LEN).await?;
     let asked = parse(&document)?;
     let bucket = permit.bucket();
-    let deletions: Vec<_> = asked.objects.iter().map(|object| delete_one(app, bucket, object)).collect();
-    let outcomes: Vec<Result<(), S3Error>> =
+    let request = &request;
+    let deletions: Vec<_> =
+        asked.objects.iter().map(|object| delete_one(app, request, bucket, object)).collect();
+    let outcomes: Vec<Result<Deleted, S3Error>> =
         futures_util::stream::iter(deletions).buffered(AT_A_TIME).collect().await;
     let mut result = DeleteResult::new(asked.quiet);
     for (object, outcome) in asked.objects.iter().zip(outcomes) {
         match outcome {
-            Ok(()) => result.deleted(object),
+            Ok(deleted) => result.deleted(object, deleted.version.as_deref().filter(|_| deleted.is_marker)),
             Err(error) => result.error(object, &error),
         }
     }
     Ok(response::xml(result.finish()))
 }
 
-async fn delete_one(app: &App, bucket: &Bucket, asked: &ObjectToDelete) -> Result<(), S3Error> {
+async fn delete_one(
+    app: &App,
+    request: &S3Request,
+    bucket: &Bucket,
+    asked: &ObjectToDelete,
+) -> Result<Deleted, S3Error> {
     let object = parse_key(&asked.key)?;
-    if asked.version_id.as_deref().is_some_and(|version| version != "null") {
-        return Err(S3Error::new(Code::NoSuchVersion));
-    }
-    if asked.last_modified_time.is_some() || asked.size.is_some() {
-        return Err(S3Error::not_implemented("A condition on size or time in DeleteObjects"));
-    }
-    let precondition = match &asked.etag {
-        None => Precondition::None,
-        Some(tag) => Precondition::Etag(etag::bare(tag).to_owned()),
+    let which = version::parse(asked.version_id.as_deref()).map_err(|_| S3Error::new(Code::NoSuchVersion))?;
+    let action = versioned("s3:DeleteObject", which);
+    request.authorize(app, action, bucket, Some(&object), which).await?;
+    let authority = request.authority(app, bucket, &object, which).await?;
+    let modified = |text: &str| {
+        let at = parse_http_date(text).or_else(|| parse_iso8601(text).map(|at| at.unix_ms() / 1000));
+        at.ok_or_else(|| S3Error::invalid_argument("Invalid LastModifiedTime", "LastModifiedTime", text))
     };
-    app.catalog
-        .delete_current(bucket, &object, &precondition)
-        .await
-        .map(drop)
-        .map_err(|error| write_error(error, &precondition))
+    let precondition = match (&asked.etag, asked.size, &asked.last_modified_time) {
+        (None, None, None) => Precondition::None,
+        (etag, plain_len, time) => Precondition::Like {
+            etag: etag.clone(),
+            plain_len,
+            last_modified_s: time.as_deref().map(modified).transpose()?,
+        },
+    };
+    delete(app, bucket, &object, which, &precondition, authority).await
 }

@@ -2,12 +2,13 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use storage::blob::BlobError;
-use storage::catalog::{Bucket, ObjectRecord, VersionKind};
+use storage::catalog::{Bucket, ObjectRecord, ObjectVersion, VersionKind, VersionRef};
 use storage::name::{ObjectKey, Timestamp, VersionId};
 
+use super::{archive, extras};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{Query, S3Request};
-use crate::api::s3::wire::{etag, metadata, time};
+use crate::api::s3::wire::{etag, lock, metadata, time, version};
 use crate::app::App;
 use crate::http::body::ByteStream;
 use crate::http::header;
@@ -15,28 +16,55 @@ use crate::seal::{ContentKeys, PlainRange};
 use crate::sse::{self, CustomerHeaders, CustomerKey, EnvelopePlace, Sse, SseError, SseInfo};
 use crate::transfer::egress::{self, EgressError};
 
-/// The current version of an object.
+/// A version of an object.
 pub(in crate::api::s3::ops) struct Found {
     pub(in crate::api::s3::ops) version: VersionId,
+    pub(in crate::api::s3::ops) is_null: bool,
     pub(in crate::api::s3::ops) last_modified: Timestamp,
     pub(in crate::api::s3::ops) record: ObjectRecord,
     pub(in crate::api::s3::ops) sse: SseInfo,
 }
 
-/// Finds an object: `NoSuchKey` if there is none.
+/// Finds a version of an object: `NoSuchKey` or `NoSuchVersion` if there is none, and `MethodNotAllowed` if a delete marker is named.
 pub(in crate::api::s3::ops) async fn find(
     app: &App,
     bucket: &Bucket,
     object: &ObjectKey,
+    which: VersionRef,
 ) -> Result<Found, S3Error> {
-    let current = app.catalog.current(bucket, object).await?;
-    let Some((version, VersionKind::Object(record))) =
-        current.map(|v| ((v.version, v.last_modified), v.kind))
-    else {
-        return Err(S3Error::new(Code::NoSuchKey).field("Key", object.as_str()));
+    let found = app.catalog.version(bucket, object, which).await?;
+    let Some(ObjectVersion { version, is_null, last_modified, kind, .. }) = found else {
+        return Err(absent(object, which));
     };
-    let sse = Sse::info(&record.envelope)?;
-    Ok(Found { version: version.0, last_modified: version.1, record: *record, sse })
+    match kind {
+        VersionKind::Object(record) => {
+            let sse = Sse::info(&record.envelope)?;
+            Ok(Found { version, is_null, last_modified, record: *record, sse })
+        }
+        VersionKind::DeleteMarker => {
+            let error = match which {
+                VersionRef::Current => absent(object, which),
+                VersionRef::Null | VersionRef::Id(_) => S3Error::new(Code::MethodNotAllowed)
+                    .field("Method", "GET")
+                    .field("ResourceType", "DeleteMarker")
+                    .header(http::header::ALLOW, "DELETE")
+                    .header(http::header::LAST_MODIFIED, time::http_date(last_modified)),
+            };
+            Err(error
+                .header(header::DELETE_MARKER, "true")
+                .header(header::VERSION_ID, version::text(version, is_null)))
+        }
+    }
+}
+
+/// The refusal of what is not there.
+pub(in crate::api::s3::ops) fn absent(object: &ObjectKey, which: VersionRef) -> S3Error {
+    let id = match which {
+        VersionRef::Current => return S3Error::new(Code::NoSuchKey).field("Key", object.as_str()),
+        VersionRef::Null => version::NULL.to_owned(),
+        VersionRef::Id(id) => id.to_string(),
+    };
+    S3Error::new(Code::NoSuchVersion).field("Key", object.as_str()).field("VersionId", id)
 }
 
 /// The caller's key of a request for this object, which must be there for SSE-C and for nothing else.
@@ -106,9 +134,22 @@ impl Found {
         PlainRange { offset: 0, len: self.record.plain_len }
     }
 
+    /// The version as it was read.
+    pub(in crate::api::s3::ops) fn as_version(&self) -> ObjectVersion {
+        ObjectVersion {
+            version: self.version,
+            is_null: self.is_null,
+            last_modified: self.last_modified,
+            kind: VersionKind::Object(Box::new(self.record.clone())),
+            journal: None,
+        }
+    }
+
     /// The headers that every answer about it has.
     pub(in crate::api::s3::ops) fn write_headers(
         &self,
+        app: &App,
+        (bucket, object): (&Bucket, &ObjectKey),
         query: &Query,
         customer: Option<&CustomerKey>,
         headers: &mut HeaderMap,
@@ -120,6 +161,13 @@ impl Found {
         if self.record.storage_class != metadata::STANDARD_CLASS {
             insert(headers, header::STORAGE_CLASS, &self.record.storage_class);
         }
+        version::write_header(bucket, self.version, self.is_null, headers);
+        if !self.record.tags.is_empty() {
+            headers.insert(header::TAGGING_COUNT, self.record.tags.len().into());
+        }
+        lock::write_headers(&self.record.lock, headers);
+        archive::write_header(&self.record, headers);
+        extras::write_expiration(app, bucket, object, &self.record, self.last_modified, headers);
         headers.extend(sse::response_headers(&self.sse, customer.map(|c| c.md5_base64.as_str())));
     }
 }

@@ -4,6 +4,7 @@ use http::{HeaderValue, StatusCode};
 use storage::catalog::Layout;
 use storage::name::PartNumber;
 
+use super::archive;
 use super::found::{self, Found, insert};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
@@ -32,14 +33,15 @@ pub async fn get_object(app: &App, permit: Permit, request: S3Request) -> Result
 async fn get_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Option<S3Response>, S3Error> {
     let bucket = permit.bucket();
     let object = request.object()?;
-    let found = found::find(app, bucket, object).await?;
+    let found = found::find(app, bucket, object, request.version).await?;
+    archive::expect_readable(&found.record)?;
     let customer = found::customer_key(app, request, CustomerHeaders::Object, &found.sse)?;
     let selected = select(app, request, &found).await?;
     let keys = found.open(app, request, bucket, object, customer.as_ref())?;
     let Some(stream) = found.read(app, keys, selected.range).await? else { return Ok(None) };
     let body = ResponseBody::stream(stream, selected.range.len);
     let mut response = selected.respond(request, &found, body);
-    found.write_headers(&request.query, customer.as_ref(), response.headers_mut());
+    found.write_headers(app, (bucket, object), &request.query, customer.as_ref(), response.headers_mut());
     Ok(Some(response))
 }
 
@@ -47,7 +49,7 @@ async fn get_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Opt
 pub async fn head_object(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
     let bucket = permit.bucket();
     let object = request.object()?;
-    let found = found::find(app, bucket, object).await?;
+    let found = found::find(app, bucket, object, request.version).await?;
     let customer = found::customer_key(app, &request, CustomerHeaders::Object, &found.sse)?;
     if found.sse == SseInfo::Customer {
         found.open(app, &request, bucket, object, customer.as_ref())?;
@@ -55,7 +57,7 @@ pub async fn head_object(app: &App, permit: Permit, request: S3Request) -> Resul
     let selected = select(app, &request, &found).await?;
     let mut response = selected.respond(&request, &found, ResponseBody::empty());
     let headers = response.headers_mut();
-    found.write_headers(&request.query, customer.as_ref(), headers);
+    found.write_headers(app, (bucket, object), &request.query, customer.as_ref(), headers);
     headers.insert(http::header::CONTENT_LENGTH, selected.range.len.into());
     Ok(response)
 }

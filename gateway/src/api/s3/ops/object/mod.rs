@@ -1,20 +1,30 @@
 //! Operations on objects.
 
+mod acl;
+pub(super) mod archive;
 mod attributes;
+pub(super) mod change;
 pub(super) mod copy;
-mod delete;
+pub(in crate::api::s3) mod delete;
 mod delete_many;
+pub(super) mod extras;
 pub(super) mod found;
 mod get;
+mod lock;
 mod put;
 pub mod rewrap;
+mod tagging;
 mod update_encryption;
 mod write;
 
+pub use acl::{get_object_acl, put_object_acl};
+pub use archive::restore_object;
 pub use attributes::get_object_attributes;
 pub use copy::copy_object;
 pub use delete::delete_object;
 pub use delete_many::delete_objects;
 pub use get::{get_object, head_object};
+pub use lock::{get_object_legal_hold, get_object_retention, put_object_legal_hold, put_object_retention};
 pub use put::put_object;
+pub use tagging::{delete_object_tagging, get_object_tagging, put_object_tagging};
 pub use update_encryption::update_object_encryption;

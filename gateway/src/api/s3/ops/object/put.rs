@@ -2,11 +2,12 @@
 
 use storage::name::VersionId;
 
+use super::extras::{self, Extras};
 use super::found::insert;
 use super::write::{self, MAX_WRITE_LEN, NewVersion};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
-use crate::api::s3::wire::{checksum, conditional, etag, metadata};
+use crate::api::s3::wire::{checksum, conditional, etag, metadata, version};
 use crate::app::App;
 use crate::authz::Permit;
 use crate::http::body::ResponseBody;
@@ -31,6 +32,7 @@ pub async fn put_object(app: &App, permit: Permit, request: S3Request) -> Result
     let system_headers = metadata::system_headers(headers)?;
     let user_metadata = metadata::user_metadata(headers)?;
     let storage_class = metadata::storage_class(headers)?;
+    let extras = Extras::of_request(app, bucket, &request)?;
     let default = BucketEncryption::of(bucket);
     let plan = sse::plan(headers, default.as_ref(), &request.object_arn(), request.channel(app))?;
     write::check_precondition(app, bucket, object, &precondition).await?;
@@ -46,6 +48,7 @@ pub async fn put_object(app: &App, permit: Permit, request: S3Request) -> Result
         headers: system_headers,
         user_metadata,
         storage_class,
+        extras,
         envelope,
         keys,
         sse: info.clone(),
@@ -68,5 +71,7 @@ pub async fn put_object(app: &App, permit: Permit, request: S3Request) -> Result
         _ => None,
     };
     headers.extend(sse::response_headers(&info, customer_md5));
+    version::write_header(bucket, written.version, written.is_null, headers);
+    extras::write_expiration(app, bucket, object, &written.record, written.last_modified, headers);
     Ok(response)
 }

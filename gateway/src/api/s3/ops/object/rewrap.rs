@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kms_core::kms::Caller;
-use storage::catalog::{Bucket, Precondition};
+use storage::catalog::{Bucket, VersionRef};
 use storage::name::ObjectKey;
 
 use super::copy::replace;
@@ -32,7 +32,7 @@ pub enum Rewrapped {
 pub async fn rewrap_object(
     app: &App,
     bucket: &Bucket,
-    object: &ObjectKey,
+    (object, which): (&ObjectKey, VersionRef),
     (from, to): (&str, Option<&str>),
     caller: &Caller,
     dry_run: bool,
@@ -40,8 +40,10 @@ pub async fn rewrap_object(
     let mut attempts = 0..ATTEMPTS;
     loop {
         attempts.next();
-        let found = match found::find(app, bucket, object).await {
-            Err(error) if error.code == Code::NoSuchKey => return Ok(Rewrapped::NotOfThisKey),
+        let found = match found::find(app, bucket, object, which).await {
+            Err(error) if [Code::NoSuchKey, Code::NoSuchVersion].contains(&error.code) => {
+                return Ok(Rewrapped::NotOfThisKey);
+            }
             found => found?,
         };
         let dependence = app.sse.dependence(&found.record.envelope)?;
@@ -82,8 +84,7 @@ pub(super) async fn put(
     let keys = app.sse.open(&found.record.envelope, place, None, caller)?;
     let mut record = found.record.clone();
     record.envelope = app.sse.rewrap(&keys, plan, place, caller)?;
-    let none = Precondition::default();
-    replace(app, bucket, object, found, record, found.last_modified, &none).await.map(drop)
+    replace(app, bucket, object, found, record, found.last_modified).await.map(drop)
 }
 
 /// The caller's encryption context as it was given when the object was written; it stays.

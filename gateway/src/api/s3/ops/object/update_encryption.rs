@@ -20,7 +20,7 @@ pub async fn update_object_encryption(
     let body = document::read_config(&mut request).await?;
     let wanted = encryption::parse_object(&body)?;
     let (bucket, object) = (permit.bucket(), request.object()?);
-    let found = found::find(app, bucket, object).await?;
+    let found = found::find(app, bucket, object, request.version).await?;
     let context = match &found.sse {
         SseInfo::S3 | SseInfo::Kms { dsse: false, .. } => rewrap::given_context(&found.sse)?,
         SseInfo::Kms { .. } | SseInfo::Customer => {

@@ -3,11 +3,12 @@
 use http::HeaderMap;
 use storage::catalog::{
     Bucket, CatalogError, Content, Layout, OWN_BLOB, ObjectRecord, ObjectVersion, Precondition,
-    StoredChecksum, SystemHeaders, Trailer, VersionKind,
+    StoredChecksum, SystemHeaders, Trailer, VersionKind, Versioning,
 };
 use storage::kv::KvError;
 use storage::name::{ObjectKey, Timestamp, VersionId};
 
+use super::extras::Extras;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::wire::{checksum, conditional};
 use crate::app::App;
@@ -28,6 +29,7 @@ pub(super) struct NewVersion<'a> {
     pub(super) headers: SystemHeaders,
     pub(super) user_metadata: Vec<(String, String)>,
     pub(super) storage_class: String,
+    pub(super) extras: Extras,
     pub(super) envelope: bytes::Bytes,
     pub(super) keys: ContentKeys,
     pub(super) sse: SseInfo,
@@ -42,6 +44,9 @@ pub(super) struct Written {
     pub(super) etag: String,
     pub(super) last_modified: Timestamp,
     pub(super) checksum: Option<StoredChecksum>,
+    pub(super) version: VersionId,
+    pub(super) is_null: bool,
+    pub(super) record: Box<ObjectRecord>,
 }
 
 /// Receives, seals, stores and commits.
@@ -51,7 +56,7 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
     let _pin = app.catalog.pin(version);
     let mut record = ObjectVersion {
         version,
-        is_null: true,
+        is_null: bucket.versioning != Versioning::Enabled,
         last_modified: Timestamp::now(),
         kind: VersionKind::DeleteMarker,
         journal: None,
@@ -78,6 +83,9 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
         Some(md5) => hex::encode(md5),
         None => opaque_etag(),
     };
+    if bucket.versioning != Versioning::Unversioned {
+        record.version = app.catalog.next_version_id(bucket, object).await?;
+    }
     record.last_modified = Timestamp::now();
     let mut object_record = Box::new(ObjectRecord {
         plain_len: received.plain_len,
@@ -86,7 +94,9 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
         user_metadata: new.user_metadata,
         checksum: stored_checksum.clone(),
         storage_class: new.storage_class,
-        tags: Vec::new(),
+        tags: new.extras.tags,
+        lock: new.extras.lock,
+        attributes: new.extras.attributes,
         envelope: new.envelope,
         content: Content { version, layout: Layout::Single(OWN_BLOB) },
     });
@@ -95,7 +105,7 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
     let blob = received.finish(journal::seal(&app.metadata_key, &trailer)).await?;
 
     object_record.content.layout = Layout::Single(blob);
-    record.kind = VersionKind::Object(object_record);
+    record.kind = VersionKind::Object(object_record.clone());
     if let Err(error) = app.catalog.commit_version(bucket, object, &record, &new.precondition).await {
         // Unless it may have been committed after all, the blob is nobody's.
         if !matches!(error, CatalogError::Kv(KvError::Unavailable(_))) {
@@ -103,7 +113,14 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
         }
         return Err(write_error(error, &new.precondition));
     }
-    Ok(Written { etag, last_modified: record.last_modified, checksum: stored_checksum })
+    Ok(Written {
+        etag,
+        last_modified: record.last_modified,
+        checksum: stored_checksum,
+        version: record.version,
+        is_null: record.is_null,
+        record: object_record,
+    })
 }
 
 /// Refuses a conditional write whose condition does not hold now, before its body is read; the commit decides.
@@ -128,6 +145,8 @@ pub(in crate::api::s3::ops) async fn check_precondition(
         (Precondition::Etag(_), None) => Err(CatalogError::NoSuchKey),
         (Precondition::Etag(wanted), Some(etag)) if wanted == "*" || wanted == etag => Ok(()),
         (Precondition::Etag(_), Some(_)) => Err(CatalogError::PreconditionFailed),
+        // Of deletions alone: the commit tells.
+        (Precondition::Like { .. }, _) => Ok(()),
     };
     holds.map_err(|error| write_error(error, precondition))
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::change_bucket;
+use super::super::change_bucket;
 use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
@@ -22,6 +22,7 @@ pub async fn put_bucket_encryption(
     let config = Bytes::from(encryption::parse(&body)?.encode());
     change_bucket(app, permit.bucket(), |bucket| {
         bucket.configs.insert(BucketEncryption::CONFIG.to_owned(), config.clone());
+        Ok(())
     })
     .await?;
     Ok(response::empty())
@@ -47,6 +48,7 @@ pub async fn delete_bucket_encryption(
 ) -> Result<S3Response, S3Error> {
     change_bucket(app, permit.bucket(), |bucket| {
         bucket.configs.remove(BucketEncryption::CONFIG);
+        Ok(())
     })
     .await?;
     Ok(response::no_content())

@@ -1,0 +1,10 @@
+//! Versions, locks, tags, access and rules, asked with boto3.
+
+use conformance_tests::installed;
+use conformance_tests::server::Server;
+
+#[test]
+fn s3_answers_as_its_documentation_says() {
+    let server = Server::start().unwrap();
+    installed::run_python(&server.endpoint, include_str!("../../clients/s3.py")).unwrap();
+}

@@ -1,0 +1,200 @@
+//! PutBucketPolicy, GetBucketPolicy, DeleteBucketPolicy, GetBucketPolicyStatus.
+
+use http::{HeaderValue, header};
+use kms_core::policy::Document;
+use serde_json::Value;
+use storage::name::BucketName;
+
+use super::{get, set, unset};
+use crate::api::s3::document;
+use crate::api::s3::error::{Code, S3Error};
+use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::response;
+use crate::api::s3::wire::settings::word;
+use crate::app::App;
+use crate::authz::{self, Permit};
+use crate::bucket::{Policy, PublicAccessBlock, Setting};
+
+/// The longest policy, in bytes: AWS's quota.
+const MAX_LEN: usize = 20 << 10;
+
+/// `PutBucketPolicy`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketPolicy.html>.
+pub async fn put_bucket_policy(
+    app: &App,
+    permit: Permit,
+    mut request: S3Request,
+) -> Result<S3Response, S3Error> {
+    let body = document::read_config(&mut request).await?;
+    let bucket = permit.bucket();
+    let text = String::from_utf8(body.to_vec())
+        .map_err(|_| malformed("Policies must be valid JSON and the first byte must be '{'"))?;
+    let document = check(&text, &bucket.name)?;
+    let block = PublicAccessBlock::of(bucket)?.unwrap_or(PublicAccessBlock::ALL);
+    if block.block_public_policy && authz::is_public(&document) {
+        return Err(S3Error::new(Code::AccessDenied).message(
+            "public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.",
+        ));
+    }
+    set(app, bucket, &Policy(text)).await?;
+    Ok(response::no_content())
+}
+
+/// Reads a policy as AWS does when it is set: of this bucket, for actions of S3.
+fn check(text: &str, bucket: &BucketName) -> Result<Document, S3Error> {
+    if text.len() > MAX_LEN {
+        return Err(malformed("Policy exceeds the maximum allowed document size."));
+    }
+    let root: Value = match text.starts_with('{').then(|| serde_json::from_str(text)) {
+        Some(Ok(root)) => root,
+        _ => return Err(malformed("Policies must be valid JSON and the first byte must be '{'")),
+    };
+    let document = Document::parse_resource(text).map_err(|error| malformed(error.0))?;
+    let statements = match root.get("Statement") {
+        Some(Value::Array(list)) => list.as_slice(),
+        Some(single) => std::slice::from_ref(single),
+        None => &[],
+    };
+    if statements.is_empty() {
+        return Err(malformed("Missing required field Statement"));
+    }
+    for statement in statements {
+        let strings = |names: [&str; 2]| {
+            let value = names.iter().find_map(|name| statement.get(name));
+            match value {
+                Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+                Some(Value::String(single)) => vec![single.as_str()],
+                _ => Vec::new(),
+            }
+        };
+        let (actions, resources) = (strings(["Action", "NotAction"]), strings(["Resource", "NotResource"]));
+        if actions.is_empty() {
+            return Err(malformed("Missing required field Action"));
+        }
+        if resources.is_empty() {
+            return Err(malformed("Missing required field Resource"));
+        }
+        let is_action = |action: &&str| {
+            let lower = action.to_ascii_lowercase();
+            lower == "*"
+                || lower.strip_prefix("s3:").is_some_and(|rest| {
+                    !rest.is_empty()
+                        && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'*' || b == b'?')
+                })
+        };
+        if !actions.iter().all(is_action) {
+            return Err(malformed("Policy has invalid action"));
+        }
+        if !resources.iter().all(|resource| is_of(resource, bucket)) {
+            return Err(malformed("Policy has invalid resource"));
+        }
+        let all_buckets =
+            resources.iter().all(|resource| !resource.contains('/') && !resource.ends_with('*'));
+        let all_objects = resources.iter().all(|resource| resource.contains('/'));
+        let of_objects = |action: &&str| is_of_objects(&action.to_ascii_lowercase());
+        let of_buckets = |action: &&str| is_of_buckets(&action.to_ascii_lowercase());
+        if all_buckets && actions.iter().all(of_objects) || all_objects && actions.iter().all(of_buckets) {
+            return Err(malformed("Action does not apply to any resource(s) in statement"));
+        }
+    }
+    Ok(document)
+}
+
+/// Is it this bucket, its objects, or a pattern of them?
+fn is_of(resource: &str, bucket: &BucketName) -> bool {
+    let Some(rest) = resource.strip_prefix("arn:aws:s3:::") else { return resource == "*" };
+    let name = rest.split('/').next().unwrap_or_default();
+    let fits = match name.find(['*', '?', '$']) {
+        None => name == bucket.as_str(),
+        Some(at) => bucket.as_str().starts_with(&name[..at]),
+    };
+    fits && !name.is_empty()
+}
+
+/// Actions on objects alone, in lower case.
+fn is_of_objects(action: &str) -> bool {
+    let Some(name) = action.strip_prefix("s3:") else { return false };
+    !name.contains(['*', '?'])
+        && (name.contains("object") || name == "abortmultipartupload" || name == "listmultipartuploadparts")
+        && !name.contains("bucketobjectlock")
+}
+
+/// Actions on buckets alone, in lower case.
+fn is_of_buckets(action: &str) -> bool {
+    let Some(name) = action.strip_prefix("s3:") else { return false };
+    !name.contains(['*', '?']) && (name.contains("bucket") || name.ends_with("configuration"))
+}
+
+fn malformed(message: impl Into<std::borrow::Cow<'static, str>>) -> S3Error {
+    S3Error::new(Code::MalformedPolicy).message(message)
+}
+
+/// `GetBucketPolicy`: the text as it was given.
+pub async fn get_bucket_policy(
+    _app: &App,
+    permit: Permit,
+    _request: S3Request,
+) -> Result<S3Response, S3Error> {
+    let Policy(text) = get(permit.bucket(), Code::NoSuchBucketPolicy)?;
+    let mut response = response::xml(text.into_bytes());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// `DeleteBucketPolicy`.
+pub async fn delete_bucket_policy(
+    app: &App,
+    permit: Permit,
+    _request: S3Request,
+) -> Result<S3Response, S3Error> {
+    unset::<Policy>(app, permit.bucket()).await?;
+    Ok(response::no_content())
+}
+
+/// `GetBucketPolicyStatus`: is the policy public?
+pub async fn get_bucket_policy_status(
+    _app: &App,
+    permit: Permit,
+    _request: S3Request,
+) -> Result<S3Response, S3Error> {
+    let Policy(text) = get(permit.bucket(), Code::NoSuchBucketPolicy)?;
+    let document =
+        Document::parse_resource(&text).map_err(|_| crate::bucket::CorruptSetting(Policy::NAME))?;
+    let is_public = if authz::is_public(&document) { "true" } else { "false" };
+    Ok(response::xml(word("PolicyStatus", Some(("IsPublic", is_public)))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_checked_when_they_are_set() {
+        let bucket = BucketName::parse("bucket").unwrap();
+        let policy = |action: &str, resource: &str| {
+            let text = format!(
+                r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":"*","Action":{action},"Resource":{resource}}}]}}"#
+            );
+            super::check(&text, &bucket).map(drop).map_err(|error| error.client_message().to_owned())
+        };
+        assert_eq!(policy(r#""s3:GetObject""#, r#""arn:aws:s3:::bucket/*""#), Ok(()));
+        assert_eq!(
+            policy(
+                r#"["s3:ListBucket","s3:GetObject"]"#,
+                r#"["arn:aws:s3:::bucket","arn:aws:s3:::bucket/*"]"#
+            ),
+            Ok(())
+        );
+        assert_eq!(policy(r#""s3:*""#, r#""arn:aws:s3:::bucket*""#), Ok(()));
+        let invalid = |what: &str| Err(format!("Policy has invalid {what}"));
+        assert_eq!(policy(r#""s3:GetObject""#, r#""arn:aws:s3:::other/*""#), invalid("resource"));
+        assert_eq!(policy(r#""kms:Decrypt""#, r#""arn:aws:s3:::bucket/*""#), invalid("action"));
+        let none = Err("Action does not apply to any resource(s) in statement".to_owned());
+        assert_eq!(policy(r#""s3:GetObject""#, r#""arn:aws:s3:::bucket""#), none);
+        assert_eq!(policy(r#""s3:ListBucket""#, r#""arn:aws:s3:::bucket/*""#), none);
+        for bad in
+            ["", "[]", "{", r#"{"Version":"2012-10-17"}"#, r#"{"Version":"2012-10-17","Statement":[]}"#]
+        {
+            assert_eq!(super::check(bad, &bucket).unwrap_err().code, Code::MalformedPolicy, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! PutObjectAcl, GetObjectAcl.
+
+use storage::catalog::Authority;
+
+use super::change::change;
+use super::extras::{check_public, encode};
+use super::found;
+use crate::api::s3::document;
+use crate::api::s3::error::{Code, S3Error};
+use crate::api::s3::ops::bucket::expect_acls;
+use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::response;
+use crate::api::s3::wire::{acl, version};
+use crate::app::App;
+use crate::authz::{ACL_ATTRIBUTE, Permit};
+use crate::bucket::{Acl, CorruptSetting};
+
+/// `PutObjectAcl`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObjectAcl.html>.
+pub async fn put_object_acl(
+    app: &App,
+    permit: Permit,
+    mut request: S3Request,
+) -> Result<S3Response, S3Error> {
+    let bucket = permit.bucket();
+    expect_acls(bucket)?;
+    let owner = app.accounts.root();
+    let body = document::read(&mut request, document::CONFIG_MAX_LEN).await?;
+    let acl = match (acl::of_headers(&request.headers, owner)?, body.is_empty()) {
+        (Some(acl), true) => acl,
+        (None, false) => acl::parse(&body, owner)?,
+        (Some(_), false) => return Err(Code::UnexpectedContent.into()),
+        (None, true) => return Err(Code::MissingSecurityHeader.into()),
+    };
+    check_public(bucket, &acl)?;
+    let changed = change(app, bucket, request.object()?, request.version, Authority::usual(), |record| {
+        record.attributes.insert(ACL_ATTRIBUTE.to_owned(), encode(&acl));
+        Ok(())
+    });
+    let changed = changed.await?;
+    let mut response = response::empty();
+    version::write_header(bucket, changed.version, changed.is_null, response.headers_mut());
+    Ok(response)
+}
+
+/// `GetObjectAcl`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAcl.html>.
+pub async fn get_object_acl(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
+    let bucket = permit.bucket();
+    let owner = app.accounts.root();
+    let found = found::find(app, bucket, request.object()?, request.version).await?;
+    let stored = found.record.attributes.get(ACL_ATTRIBUTE);
+    let acl: Acl = match stored {
+        Some(stored) => serde_json::from_slice(stored).map_err(|_| CorruptSetting(ACL_ATTRIBUTE))?,
+        None => Acl::private(&acl::grantee(owner)),
+    };
+    let mut response = response::xml(acl::write(&acl, owner));
+    version::write_header(bucket, found.version, found.is_null, response.headers_mut());
+    Ok(response)
+}

@@ -1,0 +1,154 @@
+//! What a write sets beside the content: tags, protection, ACL. And what answers tell of the bucket's rules.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use storage::catalog::{Bucket, Lock, ObjectRecord, Upload};
+use storage::name::{ObjectKey, Timestamp};
+
+use super::found::insert;
+use crate::api::s3::error::{Code, S3Error};
+use crate::api::s3::request::S3Request;
+use crate::api::s3::wire::{acl, checksum, lock, tagging, time};
+use crate::app::App;
+use crate::authz::ACL_ATTRIBUTE;
+use crate::bucket::{
+    Acl, Lifecycle, ObjectLock, Ownership, OwnershipControls, PublicAccessBlock, Setting, When, is_due,
+};
+use crate::http::header;
+
+/// What a write sets beside the content.
+#[derive(Default)]
+pub(in crate::api::s3::ops) struct Extras {
+    pub(in crate::api::s3::ops) tags: Vec<(String, String)>,
+    pub(in crate::api::s3::ops) lock: Lock,
+    pub(in crate::api::s3::ops) attributes: BTreeMap<String, Bytes>,
+}
+
+impl Extras {
+    /// As the headers of a write ask for it.
+    pub(in crate::api::s3::ops) fn of_request(
+        app: &App,
+        bucket: &Bucket,
+        request: &S3Request,
+    ) -> Result<Self, S3Error> {
+        let headers = &request.headers;
+        let asks_for_lock = headers.keys().any(|name| name.as_str().starts_with(header::OBJECT_LOCK_PREFIX));
+        let is_checked =
+            headers.contains_key(checksum::CONTENT_MD5) || checksum::request_checksum(headers)?.is_some();
+        if asks_for_lock
+            && !is_checked
+            && request.object.is_some()
+            && request.method == http::Method::PUT
+            && !headers.contains_key(header::COPY_SOURCE)
+        {
+            return Err(S3Error::invalid_request(format!(
+                "Content-MD5 OR {} HTTP header is required for Put Object requests with Object Lock parameters",
+                header::CHECKSUM_PREFIX
+            )));
+        }
+        let mut attributes = BTreeMap::new();
+        if let Some(acl) = object_acl(app, bucket, headers)? {
+            attributes.insert(ACL_ATTRIBUTE.to_owned(), encode(&acl));
+        }
+        Ok(Self {
+            tags: tagging::of_headers(headers)?,
+            lock: lock::of_headers(headers, ObjectLock::of(bucket)?.as_ref(), Timestamp::now())?,
+            attributes,
+        })
+    }
+
+    /// As the headers of a copy ask for it: tags are copied unless they are replaced, everything else is new.
+    pub(in crate::api::s3::ops) fn of_copy(
+        app: &App,
+        bucket: &Bucket,
+        request: &S3Request,
+        source: &ObjectRecord,
+    ) -> Result<Self, S3Error> {
+        let mut extras = Self::of_request(app, bucket, request)?;
+        match request.headers.get(header::TAGGING_DIRECTIVE).map(|value| value.as_bytes()) {
+            None | Some(b"COPY") => extras.tags.clone_from(&source.tags),
+            Some(b"REPLACE") => {}
+            Some(other) => {
+                return Err(S3Error::invalid_argument(
+                    "Unknown tagging directive.",
+                    header::TAGGING_DIRECTIVE.as_str(),
+                    String::from_utf8_lossy(other),
+                ));
+            }
+        }
+        Ok(extras)
+    }
+}
+
+/// The ACL that headers ask for, as far as the bucket lets them.
+pub(in crate::api::s3::ops) fn object_acl(
+    app: &App,
+    bucket: &Bucket,
+    headers: &HeaderMap,
+) -> Result<Option<Acl>, S3Error> {
+    let owner = app.accounts.root();
+    let Some(acl) = acl::of_headers(headers, owner)? else { return Ok(None) };
+    let ownership =
+        OwnershipControls::of(bucket)?.map_or(Ownership::BucketOwnerEnforced, OwnershipControls::ownership);
+    if ownership == Ownership::BucketOwnerEnforced {
+        // The owner's own control is what there is in any case.
+        return match acl == Acl::private(&acl::grantee(owner)) {
+            true => Ok(None),
+            false => Err(Code::AccessControlListNotSupported.into()),
+        };
+    }
+    check_public(bucket, &acl)?;
+    Ok(Some(acl))
+}
+
+/// Refuses an ACL that grants to everybody, where public ones are blocked.
+pub(in crate::api::s3::ops) fn check_public(bucket: &Bucket, acl: &Acl) -> Result<(), S3Error> {
+    let block = PublicAccessBlock::of(bucket)?.unwrap_or(PublicAccessBlock::ALL);
+    if block.block_public_acls && acl.is_public() { Err(Code::AccessDenied.into()) } else { Ok(()) }
+}
+
+/// The stored form of an ACL.
+pub(in crate::api::s3::ops) fn encode(acl: &Acl) -> Bytes {
+    serde_json::to_vec(acl).expect("an ACL has only text keys").into()
+}
+
+/// Tells when the object expires by the bucket's lifecycle, if it does.
+pub(in crate::api::s3::ops) fn write_expiration(
+    app: &App,
+    bucket: &Bucket,
+    object: &ObjectKey,
+    record: &ObjectRecord,
+    last_modified: Timestamp,
+    headers: &mut HeaderMap,
+) {
+    let Ok(Some(lifecycle)) = Lifecycle::of(bucket) else { return };
+    let of = (object.as_str(), record.plain_len, &record.tags[..]);
+    if let Some(due) = lifecycle.expiration(of, last_modified, app.lifecycle_day_ms) {
+        let id = utf8_percent_encode(due.rule_id, NON_ALPHANUMERIC);
+        let value = format!("expiry-date=\"{}\", rule-id=\"{id}\"", time::http_date(due.at));
+        insert(headers, header::EXPIRATION, &value);
+    }
+}
+
+/// Tells when an upload is ended by the bucket's lifecycle, if it is.
+pub(in crate::api::s3::ops) fn write_abort_date(
+    app: &App,
+    bucket: &Bucket,
+    upload: &Upload,
+    headers: &mut HeaderMap,
+) {
+    let Ok(Some(lifecycle)) = Lifecycle::of(bucket) else { return };
+    let day_ms = app.lifecycle_day_ms;
+    let rules = lifecycle.rules.iter().filter(|rule| rule.enabled);
+    let of_rule = rules.filter(|rule| rule.filter.matches(upload.object.as_str(), 0, &[]));
+    let due =
+        of_rule.filter_map(|rule| Some((rule.abort_uploads_after_days?, rule))).min_by_key(|(days, _)| *days);
+    let Some((days, rule)) = due else { return };
+    let at = Timestamp((upload.initiated.unix_ms() + u64::from(days) * day_ms).div_ceil(day_ms) * day_ms);
+    debug_assert!(is_due(When::Days(days), upload.initiated, at, day_ms));
+    insert(headers, header::ABORT_DATE, &time::http_date(at));
+    insert(headers, header::ABORT_RULE_ID, &rule.id);
+}

@@ -1,0 +1,243 @@
+//! Access control lists: XML, canned ones and grants in headers; ownership controls and the block of public access.
+
+use http::HeaderMap;
+
+use super::tree::Element;
+use super::xml::{MalformedXml, XmlWriter};
+use crate::api::s3::error::{Code, S3Error};
+use crate::bucket::{Acl, Grant, Grantee, Ownership, Permission, PublicAccessBlock};
+use crate::http::header;
+use crate::iam::Account;
+
+/// The most grants of an ACL.
+const MAX_GRANTS: usize = 100;
+
+/// An account as a grantee.
+pub fn grantee(account: &Account) -> Grantee {
+    Grantee::Canonical { id: account.canonical_id.clone(), display_name: Some(account.display_name.clone()) }
+}
+
+/// The ACL that a request's headers ask for; `None` where they ask for none. `owner` is whose bucket or object it is, the
+/// only account that there is to grant something to.
+pub fn of_headers(headers: &HeaderMap, owner: &Account) -> Result<Option<Acl>, S3Error> {
+    let canned = headers.get(header::ACL).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let canned = canned.filter(|name| !name.is_empty());
+    let mut grants = Vec::new();
+    for (name, permission) in [
+        (header::GRANT_FULL_CONTROL, Permission::FullControl),
+        (header::GRANT_READ, Permission::Read),
+        (header::GRANT_WRITE, Permission::Write),
+        (header::GRANT_READ_ACP, Permission::ReadAcp),
+        (header::GRANT_WRITE_ACP, Permission::WriteAcp),
+    ] {
+        for value in headers.get_all(&name) {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            for one in value.split(',').map(str::trim).filter(|one| !one.is_empty()) {
+                grants.push(Grant { grantee: named_grantee(one, owner)?, permission });
+            }
+        }
+    }
+    match (canned, grants.is_empty()) {
+        (None, true) => Ok(None),
+        (None, false) => checked(grants).map(Some),
+        (Some(_), false) => {
+            Err(S3Error::invalid_request("Specifying both Canned ACLs and Header Grants is not allowed"))
+        }
+        (Some(name), true) => match Acl::canned(&name, &grantee(owner)) {
+            Some(acl) => Ok(Some(acl)),
+            None => Err(S3Error::invalid_argument("", header::ACL.as_str(), name)),
+        },
+    }
+}
+
+/// `id="…"`, `uri="…"` or `emailAddress="…"`.
+fn named_grantee(text: &str, owner: &Account) -> Result<Grantee, S3Error> {
+    let malformed =
+        || S3Error::invalid_argument("Argument format not recognized", header::GRANT_PREFIX, text);
+    let (kind, value) = text.split_once('=').ok_or_else(malformed)?;
+    let value = value.trim().trim_matches('"');
+    match kind.trim() {
+        "id" => canonical(value, owner),
+        "uri" => group(value),
+        "emailAddress" => Err(unresolvable(value)),
+        _ => Err(malformed()),
+    }
+}
+
+fn canonical(id: &str, owner: &Account) -> Result<Grantee, S3Error> {
+    if id == owner.canonical_id {
+        Ok(grantee(owner))
+    } else {
+        Err(S3Error::invalid_argument("Invalid id", "CanonicalUser/ID", id))
+    }
+}
+
+fn group(uri: &str) -> Result<Grantee, S3Error> {
+    let found = Grantee::GROUPS.into_iter().find(|(_, known)| *known == uri);
+    found.map(|(group, _)| group).ok_or_else(|| S3Error::invalid_argument("Invalid group uri", "uri", uri))
+}
+
+fn unresolvable(email: &str) -> S3Error {
+    S3Error::new(Code::UnresolvableGrantByEmailAddress).field("Email", email)
+}
+
+fn checked(grants: Vec<Grant>) -> Result<Acl, S3Error> {
+    if grants.len() > MAX_GRANTS { Err(Code::MalformedAclError.into()) } else { Ok(Acl { grants }) }
+}
+
+/// Reads `AccessControlPolicy`.
+pub fn parse(document: &[u8], owner: &Account) -> Result<Acl, S3Error> {
+    let malformed = |_: MalformedXml| S3Error::from(Code::MalformedAclError);
+    let root = Element::parse(document, "AccessControlPolicy").map_err(malformed)?;
+    root.only(&["Owner", "AccessControlList"]).map_err(malformed)?;
+    let named = root.required("Owner").and_then(|owner| owner.required("ID")).map_err(malformed)?;
+    if named.text.trim() != owner.canonical_id {
+        return Err(Code::AccessDenied.into());
+    }
+    let mut grants = Vec::new();
+    for grant in &root.required("AccessControlList").map_err(malformed)?.children {
+        let permission = grant.text_of("Permission").map_err(malformed)?.and_then(Permission::parse);
+        let to = grant.required("Grantee").map_err(malformed)?;
+        let text = |name| to.text_of(name).map_err(malformed);
+        let kind = match to.kind.as_deref() {
+            Some(kind) => kind.to_owned(),
+            None if to.child("ID").map_err(malformed)?.is_some() => "CanonicalUser".to_owned(),
+            None => "Group".to_owned(),
+        };
+        let grantee = match kind.as_str() {
+            "CanonicalUser" => canonical(text("ID")?.ok_or(Code::MalformedAclError)?, owner)?,
+            "Group" => group(text("URI")?.ok_or(Code::MalformedAclError)?)?,
+            "AmazonCustomerByEmail" => return Err(unresolvable(text("EmailAddress")?.unwrap_or_default())),
+            _ => return Err(Code::MalformedAclError.into()),
+        };
+        grants.push(Grant { grantee, permission: permission.ok_or(Code::MalformedAclError)? });
+    }
+    checked(grants)
+}
+
+/// Writes `AccessControlPolicy`.
+pub fn write(acl: &Acl, owner: &Account) -> Vec<u8> {
+    let mut xml = XmlWriter::document(768);
+    xml.root("AccessControlPolicy");
+    super::listing::write_owner(&mut xml, owner);
+    xml.open("AccessControlList");
+    for grant in &acl.grants {
+        xml.open("Grant");
+        match &grant.grantee {
+            Grantee::Canonical { id, display_name } => {
+                xml.open_grantee("CanonicalUser");
+                xml.text("ID", id);
+                xml.optional("DisplayName", display_name.as_deref());
+            }
+            group => {
+                xml.open_grantee("Group");
+                let uri = Grantee::GROUPS.into_iter().find(|(known, _)| known == group).map(|(_, uri)| uri);
+                xml.optional("URI", uri);
+            }
+        }
+        xml.close("Grantee");
+        xml.text("Permission", grant.permission.name());
+        xml.close("Grant");
+    }
+    xml.close("AccessControlList");
+    xml.close("AccessControlPolicy");
+    xml.finish()
+}
+
+/// Reads `OwnershipControls`.
+pub fn parse_ownership(document: &[u8]) -> Result<Ownership, MalformedXml> {
+    let root = Element::parse(document, "OwnershipControls")?;
+    let rule = root.only(&["Rule"])?.required("Rule")?;
+    rule.text_of("ObjectOwnership")?.and_then(Ownership::parse).ok_or(MalformedXml)
+}
+
+/// Writes `OwnershipControls`.
+pub fn write_ownership(ownership: Ownership) -> Vec<u8> {
+    let mut xml = XmlWriter::document(192);
+    xml.root("OwnershipControls");
+    xml.open("Rule");
+    xml.text("ObjectOwnership", ownership.name());
+    xml.close("Rule");
+    xml.close("OwnershipControls");
+    xml.finish()
+}
+
+/// Reads `PublicAccessBlockConfiguration`: what is not named is not blocked.
+pub fn parse_public_access_block(document: &[u8]) -> Result<PublicAccessBlock, MalformedXml> {
+    let root = Element::parse(document, "PublicAccessBlockConfiguration")?;
+    root.only(&["BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"])?;
+    let flag = |name| match root.text_of(name)?.map(str::to_ascii_lowercase).as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(MalformedXml),
+    };
+    Ok(PublicAccessBlock {
+        block_public_acls: flag("BlockPublicAcls")?,
+        ignore_public_acls: flag("IgnorePublicAcls")?,
+        block_public_policy: flag("BlockPublicPolicy")?,
+        restrict_public_buckets: flag("RestrictPublicBuckets")?,
+        removed: false,
+    })
+}
+
+/// Writes `PublicAccessBlockConfiguration`.
+pub fn write_public_access_block(block: &PublicAccessBlock) -> Vec<u8> {
+    let mut xml = XmlWriter::document(384);
+    xml.root("PublicAccessBlockConfiguration");
+    xml.boolean("BlockPublicAcls", block.block_public_acls);
+    xml.boolean("IgnorePublicAcls", block.ignore_public_acls);
+    xml.boolean("BlockPublicPolicy", block.block_public_policy);
+    xml.boolean("RestrictPublicBuckets", block.restrict_public_buckets);
+    xml.close("PublicAccessBlockConfiguration");
+    xml.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner() -> Account {
+        Account { id: "1".repeat(12), canonical_id: "c0".to_owned(), display_name: "root".to_owned() }
+    }
+
+    #[test]
+    fn documents_come_back() {
+        let acl = Acl {
+            grants: vec![
+                Grant { grantee: grantee(&owner()), permission: Permission::FullControl },
+                Grant { grantee: Grantee::AllUsers, permission: Permission::Read },
+            ],
+        };
+        assert_eq!(parse(&write(&acl, &owner()), &owner()).unwrap(), acl);
+        let stranger = Account { canonical_id: "c1".to_owned(), ..owner() };
+        assert_eq!(parse(&write(&acl, &stranger), &owner()).unwrap_err().code, Code::AccessDenied);
+        assert_eq!(parse(b"<AccessControlPolicy/>", &owner()).unwrap_err().code, Code::MalformedAclError);
+        assert_eq!(parse_ownership(&write_ownership(Ownership::ObjectWriter)), Ok(Ownership::ObjectWriter));
+        let block = PublicAccessBlock { ignore_public_acls: true, ..PublicAccessBlock::default() };
+        assert_eq!(parse_public_access_block(&write_public_access_block(&block)), Ok(block));
+    }
+
+    #[test]
+    fn headers() {
+        let of = |pairs: &[(http::HeaderName, &str)]| {
+            let headers = pairs.iter().map(|(n, v)| (n.clone(), v.parse().unwrap())).collect();
+            of_headers(&headers, &owner()).map_err(|error| error.code)
+        };
+        assert_eq!(of(&[]), Ok(None));
+        let canned = of(&[(header::ACL, "public-read-write")]).unwrap().unwrap();
+        assert!(canned.is_public() && canned.grants(Permission::Write, None, false));
+        assert!(!canned.grants(Permission::Write, None, true));
+        assert!(canned.grants(Permission::ReadAcp, Some("c0"), true));
+        assert_eq!(of(&[(header::ACL, "public")]), Err(Code::InvalidArgument));
+        let granted =
+            of(&[(header::GRANT_READ, "uri=\"http://acs.amazonaws.com/groups/global/AllUsers\", id=c0")]);
+        assert_eq!(granted.unwrap().unwrap().grants.len(), 2);
+        assert_eq!(of(&[(header::GRANT_READ, "id=\"nobody\"")]), Err(Code::InvalidArgument));
+        assert_eq!(
+            of(&[(header::GRANT_READ, "emailAddress=\"a@b\"")]),
+            Err(Code::UnresolvableGrantByEmailAddress)
+        );
+        let both = [(header::ACL, "private"), (header::GRANT_READ, "id=c0")];
+        assert_eq!(of(&both), Err(Code::InvalidRequest));
+    }
+}

@@ -1,0 +1,245 @@
+//! Who may: ACLs, ownership, the block of public access, and the policy's text.
+
+use serde::{Deserialize, Serialize};
+
+use super::Setting;
+
+/// The bucket's policy, as it was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy(pub String);
+
+impl Setting for Policy {
+    const NAME: &'static str = "policy";
+}
+
+/// The block of public access. A bucket has all four from the beginning, as on AWS since April 2023, until they are set or taken away.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html>
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicAccessBlock {
+    /// Refuse ACLs that grant to everybody.
+    pub block_public_acls: bool,
+    /// Ignore such ACLs.
+    pub ignore_public_acls: bool,
+    /// Refuse policies that allow everybody.
+    pub block_public_policy: bool,
+    /// Let only the owner's account use a bucket whose policy allows everybody.
+    pub restrict_public_buckets: bool,
+    /// It was taken away: nothing is blocked, and none is there to be read.
+    #[serde(default)]
+    pub removed: bool,
+}
+
+impl Setting for PublicAccessBlock {
+    const NAME: &'static str = "public-access-block";
+}
+
+impl PublicAccessBlock {
+    /// What a new bucket has.
+    pub const ALL: Self = Self {
+        block_public_acls: true,
+        ignore_public_acls: true,
+        block_public_policy: true,
+        restrict_public_buckets: true,
+        removed: false,
+    };
+    /// What stands in its place once it was taken away.
+    pub const REMOVED: Self = Self {
+        block_public_acls: false,
+        ignore_public_acls: false,
+        block_public_policy: false,
+        restrict_public_buckets: false,
+        removed: true,
+    };
+}
+
+/// Who owns what others write into a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ownership {
+    /// The bucket's owner; ACLs mean nothing. What a new bucket has.
+    BucketOwnerEnforced,
+    /// The bucket's owner where the writer says so.
+    BucketOwnerPreferred,
+    /// Whoever writes.
+    ObjectWriter,
+}
+
+impl Ownership {
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BucketOwnerEnforced => "BucketOwnerEnforced",
+            Self::BucketOwnerPreferred => "BucketOwnerPreferred",
+            Self::ObjectWriter => "ObjectWriter",
+        }
+    }
+
+    /// The ownership of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::BucketOwnerEnforced, Self::BucketOwnerPreferred, Self::ObjectWriter]
+            .into_iter()
+            .find(|ownership| ownership.name() == name)
+    }
+}
+
+/// The ownership controls; `None`: they were taken away, which leaves what buckets had before there were any: ObjectWriter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnershipControls(pub Option<Ownership>);
+
+impl Setting for OwnershipControls {
+    const NAME: &'static str = "ownership";
+}
+
+impl OwnershipControls {
+    /// Who owns.
+    pub fn ownership(self) -> Ownership {
+        self.0.unwrap_or(Ownership::ObjectWriter)
+    }
+}
+
+/// What a grant permits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Permission {
+    /// All of the others.
+    FullControl,
+    /// To read an object, or to list a bucket.
+    Read,
+    /// To write into a bucket.
+    Write,
+    /// To read the ACL.
+    ReadAcp,
+    /// To write the ACL.
+    WriteAcp,
+}
+
+impl Permission {
+    /// All.
+    pub const ALL: [Self; 5] = [Self::FullControl, Self::Read, Self::Write, Self::ReadAcp, Self::WriteAcp];
+
+    /// Its name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FullControl => "FULL_CONTROL",
+            Self::Read => "READ",
+            Self::Write => "WRITE",
+            Self::ReadAcp => "READ_ACP",
+            Self::WriteAcp => "WRITE_ACP",
+        }
+    }
+
+    /// The permission of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|permission| permission.name() == name)
+    }
+}
+
+/// Whom a grant is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Grantee {
+    /// An account, by its canonical user id.
+    Canonical {
+        /// The id.
+        id: String,
+        /// Its name, to be shown.
+        display_name: Option<String>,
+    },
+    /// Everybody.
+    AllUsers,
+    /// Everybody who has an account.
+    AuthenticatedUsers,
+    /// Who delivers access logs.
+    LogDelivery,
+}
+
+impl Grantee {
+    /// The groups, by their URI.
+    pub const GROUPS: [(Self, &'static str); 3] = [
+        (Self::AllUsers, "http://acs.amazonaws.com/groups/global/AllUsers"),
+        (Self::AuthenticatedUsers, "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"),
+        (Self::LogDelivery, "http://acs.amazonaws.com/groups/s3/LogDelivery"),
+    ];
+
+    /// Is it everybody, or everybody with an account?
+    pub fn is_public(&self) -> bool {
+        matches!(self, Self::AllUsers | Self::AuthenticatedUsers)
+    }
+}
+
+/// One grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// To whom.
+    pub grantee: Grantee,
+    /// What.
+    pub permission: Permission,
+}
+
+/// An access control list: of a bucket, or as an attribute of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acl {
+    /// Its grants; the owner is the bucket's.
+    pub grants: Vec<Grant>,
+}
+
+impl Setting for Acl {
+    const NAME: &'static str = "acl";
+}
+
+/// The canned ACLs, by name.
+pub const CANNED: [&str; 8] = [
+    "private",
+    "public-read",
+    "public-read-write",
+    "authenticated-read",
+    "aws-exec-read",
+    "bucket-owner-read",
+    "bucket-owner-full-control",
+    "log-delivery-write",
+];
+
+impl Acl {
+    /// Full control for the owner.
+    pub fn private(owner: &Grantee) -> Self {
+        Self { grants: vec![Grant { grantee: owner.clone(), permission: Permission::FullControl }] }
+    }
+
+    /// The canned ACL of this name. Whoever writes an object is its bucket's owner here, so what is for that owner adds nothing.
+    pub fn canned(name: &str, owner: &Grantee) -> Option<Self> {
+        let mut acl = Self::private(owner);
+        let further: &[(Grantee, Permission)] = match name {
+            "public-read" => &[(Grantee::AllUsers, Permission::Read)],
+            "public-read-write" => {
+                &[(Grantee::AllUsers, Permission::Read), (Grantee::AllUsers, Permission::Write)]
+            }
+            "authenticated-read" => &[(Grantee::AuthenticatedUsers, Permission::Read)],
+            "log-delivery-write" => {
+                &[(Grantee::LogDelivery, Permission::Write), (Grantee::LogDelivery, Permission::ReadAcp)]
+            }
+            name if CANNED.contains(&name) => &[],
+            _ => return None,
+        };
+        let grant = |(grantee, permission): &(Grantee, Permission)| Grant {
+            grantee: grantee.clone(),
+            permission: *permission,
+        };
+        acl.grants.extend(further.iter().map(grant));
+        Some(acl)
+    }
+
+    /// Does it grant something to everybody?
+    pub fn is_public(&self) -> bool {
+        self.grants.iter().any(|grant| grant.grantee.is_public())
+    }
+
+    /// Does it grant this to an account (by its canonical id; `None`: nobody in particular)?
+    pub fn grants(&self, permission: Permission, canonical_id: Option<&str>, ignore_public: bool) -> bool {
+        self.grants.iter().any(|grant| {
+            let is_for = match &grant.grantee {
+                Grantee::Canonical { id, .. } => Some(id.as_str()) == canonical_id,
+                Grantee::AllUsers => !ignore_public,
+                Grantee::AuthenticatedUsers => !ignore_public && canonical_id.is_some(),
+                Grantee::LogDelivery => false,
+            };
+            is_for && [permission, Permission::FullControl].contains(&grant.permission)
+        })
+    }
+}

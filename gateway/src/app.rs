@@ -21,6 +21,7 @@ use crate::observe;
 use crate::root;
 use crate::sealed_kv::{MetadataKey, SealedKv};
 use crate::sse::Sse;
+use crate::transfer::journal::Records;
 
 /// The parts that operations are made of; one per process, shared by all requests.
 pub struct App {
@@ -117,6 +118,11 @@ impl App {
             stores,
         };
         Ok((app, credentials))
+    }
+
+    /// Where records and their journals are written.
+    pub fn records(&self) -> Records<'_> {
+        Records { catalog: &self.catalog, blobs: &self.blobs, metadata_key: &self.metadata_key }
     }
 
     /// Closes the stores, once no request runs any more.

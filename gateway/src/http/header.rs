@@ -12,6 +12,8 @@ pub const OBJECT_LOCK_PREFIX: &str = "x-amz-object-lock-";
 pub const CHECKSUM_PREFIX: &str = "x-amz-checksum-";
 /// What all of these names begin with.
 pub const AMZ_PREFIX: &str = "x-amz-";
+/// The parameter of a presigned URL that has its signature.
+pub const SIGNATURE_PARAMETER: &str = "x-amz-signature";
 /// AWS's text for a body whose SHA-256 is another than [`CONTENT_SHA256`] says.
 pub const CONTENT_SHA256_MISMATCH_TEXT: &str =
     "The provided 'x-amz-content-sha256' header does not match what was computed.";

@@ -1,4 +1,6 @@
-//! Work that no request waits for: space reclaim, and what is due in the life of keys.
+//! Work that no request waits for: space reclaim, what is due in the life of keys, and lifecycle rules.
+
+pub mod lifecycle;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,21 +26,27 @@ pub struct Jobs {
     stop: watch::Sender<bool>,
     reclaim: JoinHandle<()>,
     keys: JoinHandle<()>,
+    lifecycle: JoinHandle<()>,
 }
 
 impl Jobs {
     /// Starts them: displaced blobs are freed as they come, orphans at the start and now and then, segments compacted every
     /// `interval`.
-    pub fn start(app: Arc<App>, interval: Duration) -> Self {
+    pub fn start(app: Arc<App>, interval: Duration, lifecycle: lifecycle::Pace) -> Self {
         let (stop, stopped) = watch::channel(false);
         let keys = tokio::spawn(keys(app.clone(), stopped.clone()));
-        Self { stop, reclaim: tokio::spawn(reclaim(app, interval, stopped)), keys }
+        let lifecycle = tokio::spawn(lifecycle::run(app.clone(), lifecycle, stopped.clone()));
+        Self { stop, lifecycle, reclaim: tokio::spawn(reclaim(app, interval, stopped)), keys }
     }
 
     /// Stops them at their next step and waits for it.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
-        for (name, job) in [("space reclaim", self.reclaim), ("the schedule of keys", self.keys)] {
+        for (name, job) in [
+            ("space reclaim", self.reclaim),
+            ("the schedule of keys", self.keys),
+            ("lifecycle", self.lifecycle),
+        ] {
             if let Err(error) = job.await {
                 tracing::error!(%error, "{name} ended badly");
             }

@@ -1,10 +1,16 @@
-//! Trailers: the sealed records that blobs carry, so that the catalog can be made again from blobs and KMS.
+//! Trailers: the sealed records that blobs carry, so that the catalog can be made again from blobs and KMS; and changes of records that no
+//! content goes with.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use storage::blob::{BlobError, BlobOwner, BlobRef, BlobStore, SizeHint};
-use storage::catalog::{CatalogError, Stamped, Trailer};
+use storage::catalog::{
+    Authority, Bucket, Catalog, CatalogError, ObjectVersion, Precondition, Stamped, Trailer, VersionKind,
+    Versioning,
+};
+use storage::kv::KvError;
+use storage::name::{ObjectKey, Timestamp};
 
 use crate::sealed_kv::MetadataKey;
 
@@ -41,6 +47,86 @@ pub async fn write(
 ) -> Result<BlobRef, BlobError> {
     let writer = blobs.create(trailer.owner(), SizeHint::Exact(0)).await?;
     writer.finish(seal(metadata_key, trailer)).await
+}
+
+/// Why a change of a record alone was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The catalog refuses it.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Its journal can't be written.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
+
+/// Where records and their journals are written.
+#[derive(Clone, Copy)]
+pub struct Records<'a> {
+    /// Records.
+    pub catalog: &'a Catalog,
+    /// Journals.
+    pub blobs: &'a Arc<dyn BlobStore>,
+    /// What seals them.
+    pub metadata_key: &'a MetadataKey,
+}
+
+impl Records<'_> {
+    /// Marks an object as deleted, in a bucket that keeps versions.
+    pub async fn mark_deleted(
+        self,
+        bucket: &Bucket,
+        object: &ObjectKey,
+        precondition: &Precondition,
+    ) -> Result<ObjectVersion, ChangeError> {
+        let mut marker = ObjectVersion {
+            version: self.catalog.next_version_id(bucket, object).await?,
+            is_null: bucket.versioning != Versioning::Enabled,
+            last_modified: Timestamp::now(),
+            kind: VersionKind::DeleteMarker,
+            journal: None,
+        };
+        let journal = self.journal(bucket, object, &marker).await?;
+        marker.journal = Some(journal);
+        let committed = self.catalog.commit_version(bucket, object, &marker, precondition).await;
+        self.settle(committed, journal).await?;
+        Ok(marker)
+    }
+
+    /// Puts `next` in the place of `former`: a version's record, changed in place.
+    pub async fn replace(
+        self,
+        bucket: &Bucket,
+        object: &ObjectKey,
+        former: &ObjectVersion,
+        mut next: ObjectVersion,
+        authority: Authority,
+    ) -> Result<(), ChangeError> {
+        let journal = self.journal(bucket, object, &next).await?;
+        next.journal = Some(journal);
+        let replaced = self.catalog.replace_version(bucket, object, former, &next, authority).await;
+        self.settle(replaced, journal).await
+    }
+
+    async fn journal(
+        self,
+        bucket: &Bucket,
+        object: &ObjectKey,
+        version: &ObjectVersion,
+    ) -> Result<BlobRef, BlobError> {
+        let trailer = Trailer::Object { bucket: bucket.id, object: object.clone(), version: version.clone() };
+        write(self.blobs, self.metadata_key, &trailer).await
+    }
+
+    /// A journal whose record was not committed is nobody's; where that is not known, the sweep of orphans finds out.
+    async fn settle(self, committed: Result<(), CatalogError>, journal: BlobRef) -> Result<(), ChangeError> {
+        if let Err(error) = &committed
+            && !matches!(error, CatalogError::Kv(KvError::Unavailable(_)))
+        {
+            self.blobs.delete(&journal.id).await?;
+        }
+        Ok(committed?)
+    }
 }
 
 /// What a trailer is bound to: the owner of its blob, so that it can't be moved to another.

@@ -71,7 +71,8 @@ pub fn of(request: &S3Request) -> Context {
     put("aws:securetransport", request.secure.to_string());
     put("aws:sourceip", request.peer.to_canonical().to_string());
     put("s3:signatureversion", "AWS4-HMAC-SHA256".to_owned());
-    let presigned = request.query.0.iter().any(|(name, _)| name.eq_ignore_ascii_case("x-amz-signature"));
+    let presigned =
+        request.query.0.iter().any(|(name, _)| name.eq_ignore_ascii_case(header::SIGNATURE_PARAMETER));
     put("s3:authtype", if presigned { "REST-QUERY-STRING" } else { "REST-HEADER" }.to_owned());
     let streams = matches!(request.payload, PayloadAuth::StreamingSigned { .. });
     if streams {

@@ -18,6 +18,7 @@ use crate::sse::{PlanError, SseError};
 use crate::transfer::aws_chunked::ChunkedError;
 use crate::transfer::egress::EgressError;
 use crate::transfer::ingest::IngestError;
+use crate::transfer::journal::ChangeError;
 
 impl From<CatalogError> for S3Error {
     fn from(error: CatalogError) -> Self {
@@ -41,6 +42,15 @@ impl From<CatalogError> for S3Error {
             CatalogError::Contended => Code::OperationAborted.into(),
             CatalogError::Corrupt(_) => Self::new(Code::InternalError).source(error),
             CatalogError::Kv(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeError> for S3Error {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Catalog(error) => error.into(),
+            ChangeError::Blob(error) => error.into(),
         }
     }
 }

@@ -6,10 +6,10 @@ use storage::catalog::{
 };
 use storage::name::{ObjectKey, Timestamp, VersionId};
 
+use super::archive;
 use super::extras::Extras;
 use super::found::{self, Found, insert};
 use super::write::{self, MAX_WRITE_LEN, NewVersion};
-use super::{archive, change};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::permissions::versioned;
 use crate::api::s3::request::{S3Request, S3Response};
@@ -179,7 +179,7 @@ pub(super) async fn replace(
     };
     let former = found.as_version();
     let next = ObjectVersion { last_modified, kind: VersionKind::Object(Box::new(record)), ..former.clone() };
-    change::replace(app, bucket, object, &former, next, Authority::usual()).await?;
+    app.records().replace(bucket, object, &former, next, Authority::usual()).await?;
     Ok(copied)
 }
 

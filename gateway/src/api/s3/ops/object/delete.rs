@@ -1,11 +1,8 @@
 //! DeleteObject.
 
 use http::HeaderMap;
-use storage::catalog::{
-    Authority, Bucket, CatalogError, ObjectVersion, Precondition, Trailer, VersionKind, VersionRef,
-    Versioning,
-};
-use storage::name::{ObjectKey, Timestamp};
+use storage::catalog::{Authority, Bucket, Precondition, VersionKind, VersionRef, Versioning};
+use storage::name::ObjectKey;
 
 use super::found::insert;
 use super::write::write_error;
@@ -16,7 +13,7 @@ use crate::api::s3::wire::{conditional, version};
 use crate::app::App;
 use crate::authz::Permit;
 use crate::http::header;
-use crate::transfer::journal;
+use crate::transfer::journal::ChangeError;
 
 /// `DeleteObject`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html>. What does not exist is deleted.
 pub async fn delete_object(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
@@ -59,7 +56,11 @@ pub(super) async fn delete(
 ) -> Result<Deleted, S3Error> {
     let refuse = |error| write_error(error, precondition);
     if which == VersionRef::Current && bucket.versioning != Versioning::Unversioned {
-        let marker = mark(app, bucket, object, precondition).await?;
+        let marked = app.records().mark_deleted(bucket, object, precondition).await;
+        let marker = marked.map_err(|error| match error {
+            ChangeError::Catalog(error) => refuse(error),
+            error => error.into(),
+        })?;
         let text = version::text(marker.version, marker.is_null);
         return Ok(Deleted { version: Some(text), is_marker: true });
     }
@@ -73,30 +74,4 @@ pub(super) async fn delete(
     };
     let is_marker = version.is_some() && gone.is_some_and(|gone| gone.kind == VersionKind::DeleteMarker);
     Ok(Deleted { version, is_marker })
-}
-
-/// Writes a delete marker.
-pub(in crate::api::s3) async fn mark(
-    app: &App,
-    bucket: &Bucket,
-    object: &ObjectKey,
-    precondition: &Precondition,
-) -> Result<ObjectVersion, S3Error> {
-    let mut marker = ObjectVersion {
-        version: app.catalog.next_version_id(bucket, object).await?,
-        is_null: bucket.versioning != Versioning::Enabled,
-        last_modified: Timestamp::now(),
-        kind: VersionKind::DeleteMarker,
-        journal: None,
-    };
-    let trailer = Trailer::Object { bucket: bucket.id, object: object.clone(), version: marker.clone() };
-    let blob = journal::write(&app.blobs, &app.metadata_key, &trailer).await?;
-    marker.journal = Some(blob);
-    if let Err(error) = app.catalog.commit_version(bucket, object, &marker, precondition).await {
-        if !matches!(error, CatalogError::Kv(storage::kv::KvError::Unavailable(_))) {
-            app.blobs.delete(&blob.id).await?;
-        }
-        return Err(write_error(error, precondition));
-    }
-    Ok(marker)
 }

@@ -5,7 +5,7 @@ pub(super) mod archive;
 mod attributes;
 pub(super) mod change;
 pub(super) mod copy;
-pub(in crate::api::s3) mod delete;
+mod delete;
 mod delete_many;
 pub(super) mod extras;
 pub(super) mod found;

@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 s3 = boto3.client("s3")
+signer = boto3.client("s3", config=Config(signature_version="s3v4"))
 anonymous = boto3.client("s3", config=Config(signature_version=UNSIGNED))
 endpoint = s3.meta.endpoint_url
 
@@ -440,6 +441,76 @@ def conditional_deletes():
     refused("PreconditionFailed", s3.delete_object, 412, **at, Key="v", IfMatch="*")
 
 
-for case in [versioning, listing_of_versions, multipart_and_modes, tags, object_lock, policies, acls, cors, settings, archives, conditional_deletes]:
+def form(fields, content=b"content", filename="photo.jpg", name="file", tail=b""):
+    """Posts a form as a browser does, and answers status, headers and body."""
+    boundary = "b0undary"
+    parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'.encode() for field, value in fields.items()]
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="{filename}"\r\nContent-Type: image/jpeg\r\n\r\n'
+    body = b"".join(parts) + head.encode() + content + b"\r\n" + tail + f"--{boundary}--\r\n".encode()
+    request = urllib.request.Request(f"{endpoint}/forms", body, {"Content-Type": f"multipart/form-data; boundary={boundary}"})
+
+    class NoRedirect(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_):
+            return None
+
+    try:
+        with urllib.request.build_opener(NoRedirect).open(request) as answer:
+            return answer.status, dict(answer.headers), answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers), error.read().decode()
+
+
+def forms():
+    at = bucket("forms")
+
+    def signed(key, conditions=(), **fields):
+        conditions = [{name: value} for name, value in fields.items()] + list(conditions)
+        return signer.generate_presigned_post("forms", key, Fields=dict(fields), Conditions=conditions)["fields"]
+
+    status, headers, body = form(signed("up/${filename}"))
+    assert status == 204 and headers["location"].endswith("/forms/up/photo.jpg"), (status, headers, body)
+    assert read(at, "up/photo.jpg") == b"content"
+    status, headers, body = form(signed("k", success_action_status="201", **{"Content-Type": "text/x", "x-amz-meta-a": "b", "x-amz-server-side-encryption": "aws:kms"}))
+    assert status == 201 and "<PostResponse><Location>" in body and "<Key>k</Key>" in body, body
+    head = s3.head_object(**at, Key="k")
+    assert (head["ContentType"], head["Metadata"], head["ServerSideEncryption"]) == ("text/x", {"a": "b"}, "aws:kms")
+    tagging = "<Tagging><TagSet><Tag><Key>a</Key><Value>b c</Value></Tag></TagSet></Tagging>"
+    assert form(signed("tagged", tagging=tagging))[0] == 204
+    assert s3.get_object_tagging(**at, Key="tagged")["TagSet"] == [{"Key": "a", "Value": "b c"}]
+    status, headers, _ = form(signed("k", success_action_redirect="https://example.com/done?x=1"))
+    assert status == 303 and headers["location"].startswith("https://example.com/done?x=1&bucket=forms&key=k&etag="), headers
+    # A button behind the file, and a large file with a checksum.
+    button = b'--b0undary\r\nContent-Disposition: form-data; name="submit"\r\n\r\nUpload\r\n'
+    assert form(signed("k"), b"buttoned", tail=button)[0] == 204 and read(at, "k") == b"buttoned"
+    large = bytes(range(256)) * 20000
+    assert form(signed("large"), large)[0] == 204 and read(at, "large") == large
+    crc = {"x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-crc32": "AAAAAA=="}
+    status, _, body = form(signed("k", **crc))
+    assert status == 400 and "BadDigest" in body, body
+    limits = [["content-length-range", 3, 10]]
+    assert form(signed("k", limits), b"123")[0] == 204
+    for content, code in [(b"12", "EntityTooSmall"), (b"12345678901", "EntityTooLarge")]:
+        status, _, body = form(signed("k", limits), content)
+        assert status == 400 and f"<Code>{code}</Code>" in body, body
+    assert read(at, "k") == b"123"
+    refusals = [
+        ({**signed("k"), "key": "other"}, 403, "Policy Condition failed"),
+        ({**signed("k"), "acl": "private"}, 403, "Extra input fields: acl"),
+        ({**signed("k"), "x-amz-signature": "0" * 64}, 403, "SignatureDoesNotMatch"),
+        ({**signed("k"), "policy": "%"}, 403, "SignatureDoesNotMatch"),
+        ({name: value for name, value in signed("k").items() if name != "x-amz-signature"}, 400, "x-amz-signature"),
+        ({"acl": "private"}, 400, "'key'"),
+        ({"key": "anonymous"}, 403, "AccessDenied"),
+    ]
+    for fields, expected, text in refusals:
+        status, _, body = form(fields)
+        assert status == expected and text in body, (status, body)
+    assert "exactly one file" in form(signed("k"), name="upload")[2]
+    s3.delete_public_access_block(**at)
+    s3.put_bucket_policy(**at, Policy=policy_for(at, "s3:PutObject", suffix="/public/*"))
+    assert form({"key": "public/x"})[0] == 204 and form({"key": "x"})[0] == 403
+
+
+for case in [versioning, listing_of_versions, multipart_and_modes, tags, object_lock, policies, acls, cors, settings, archives, conditional_deletes, forms]:
     case()
     print(case.__name__)

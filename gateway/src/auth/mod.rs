@@ -11,6 +11,8 @@ use crate::http::header;
 use crate::iam::{Accounts, Identity};
 use sigv4::presigned::Parameters;
 
+pub use sigv4::V2_TEXT;
+
 /// How the body is protected.
 #[derive(Debug)]
 pub enum PayloadAuth {
@@ -199,6 +201,67 @@ pub fn authenticate_body(
     };
     let payload_hash = hex::encode(sha2::Sha256::digest(body));
     Ok(sigv4::verify(parts, &claim, &payload_hash, accounts)?.identity)
+}
+
+/// The fields of a form that sign its policy.
+#[derive(Debug, Clone, Copy)]
+pub struct SignedForm<'a> {
+    /// `x-amz-algorithm`.
+    pub algorithm: &'a str,
+    /// `x-amz-credential`.
+    pub credential: &'a str,
+    /// `x-amz-date`.
+    pub date: &'a str,
+    /// `x-amz-signature`.
+    pub signature: &'a str,
+    /// `policy`, as it came: base64.
+    pub policy: &'a str,
+}
+
+/// Verifies the signature of a form's policy.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-authentication-HTTPPOST.html>
+pub fn authenticate_form(
+    form: SignedForm<'_>,
+    accounts: &Accounts,
+    expected: Expected<'_>,
+) -> Result<Identity, AuthError> {
+    let invalid =
+        |message, name, value: &str| AuthError::InvalidArgument { message, name, value: value.to_owned() };
+    match form.algorithm {
+        sigv4::ALGORITHM => {}
+        sigv4::ALGORITHM_V4A => return Err(AuthError::NotImplemented(sigv4::V4A_TEXT)),
+        other => {
+            return Err(invalid(
+                "X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256\"",
+                "X-Amz-Algorithm",
+                other,
+            ));
+        }
+    }
+    let message = "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"";
+    let time =
+        sigv4::SigningTime::parse(form.date).ok_or_else(|| invalid(message, "X-Amz-Date", form.date))?;
+    let credential = sigv4::Credential::parse(form.credential, &time, expected).map_err(|error| {
+        let message = format!("Error parsing the X-Amz-Credential parameter; {}", error.message);
+        AuthError::QueryParametersError(message)
+    })?;
+    let known = accounts.signing_key(
+        credential.access_key_id,
+        credential.date,
+        credential.region,
+        credential.service,
+    );
+    let access_key_id = credential.access_key_id.to_owned();
+    let (identity, signing_key) = known.ok_or(AuthError::InvalidAccessKeyId { access_key_id })?;
+    if sigv4::signature_matches(&signing_key, form.policy, form.signature) {
+        return Ok(identity);
+    }
+    Err(AuthError::SignatureDoesNotMatch {
+        access_key_id: credential.access_key_id.to_owned(),
+        string_to_sign: form.policy.to_owned(),
+        signature_provided: form.signature.to_owned(),
+        canonical_request: String::new(),
+    })
 }
 
 /// Where a request carries its credentials.

@@ -28,7 +28,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Incoming = BoxBody<Bytes, BodyError>;
 
-/// A request's body as it comes from the wire.
+/// A request's body as it comes from the wire; by default one that has ended.
+#[derive(Default)]
 pub struct RequestBody {
     incoming: Option<Incoming>,
     idle_timeout: Duration,

@@ -12,6 +12,12 @@ pub const OBJECT_LOCK_PREFIX: &str = "x-amz-object-lock-";
 pub const CHECKSUM_PREFIX: &str = "x-amz-checksum-";
 /// What all of these names begin with.
 pub const AMZ_PREFIX: &str = "x-amz-";
+/// The field of a form that names the algorithm of its signature.
+pub const ALGORITHM_FIELD: &str = "x-amz-algorithm";
+/// The field of a form that names who signed it.
+pub const CREDENTIAL_FIELD: &str = "x-amz-credential";
+/// The text of [`DATE`].
+pub const DATE_NAME: &str = "x-amz-date";
 /// The parameter of a presigned URL that has its signature.
 pub const SIGNATURE_PARAMETER: &str = "x-amz-signature";
 /// AWS's text for a body whose SHA-256 is another than [`CONTENT_SHA256`] says.

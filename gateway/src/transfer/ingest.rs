@@ -41,6 +41,20 @@ pub enum IngestError {
         /// It is longer.
         longer: bool,
     },
+    /// It is longer than it may be.
+    #[error("the body has more than {max_len_plain} bytes")]
+    TooLong {
+        /// The most that it may have.
+        max_len_plain: u64,
+    },
+    /// It is shorter than it must be.
+    #[error("the body has {len_plain} bytes, less than {min_len_plain}")]
+    TooShort {
+        /// What it has.
+        len_plain: u64,
+        /// The least that it must have.
+        min_len_plain: u64,
+    },
     /// Its SHA-256 is not the one that was signed.
     #[error("the body is not the one that was signed")]
     PayloadHash {
@@ -94,10 +108,33 @@ pub enum Expected {
     Trailer,
 }
 
+/// How many plain bytes a body has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announced {
+    /// As many.
+    Exactly(u64),
+    /// It is not known before its end: from a form.
+    Between {
+        /// At least so many.
+        min: u64,
+        /// At most so many.
+        max: u64,
+    },
+}
+
+impl Announced {
+    fn max(self) -> u64 {
+        match self {
+            Self::Exactly(len) => len,
+            Self::Between { max, .. } => max,
+        }
+    }
+}
+
 /// What to do with a body.
 pub struct Intake<'a> {
-    /// Its plain length, as announced.
-    pub plain_len: u64,
+    /// Its plain length.
+    pub announced: Announced,
     /// The keys to seal with.
     pub keys: &'a ContentKeys,
     /// What to bind it to.
@@ -137,21 +174,25 @@ pub async fn receive(
     intake: Intake<'_>,
 ) -> Result<Received, IngestError> {
     let layers = intake.keys.layers.len();
-    let hint = SizeHint::Exact(stored_len(PlainLen(intake.plain_len), layers).0);
+    let hint = match intake.announced {
+        Announced::Exactly(len) => SizeHint::Exact(stored_len(PlainLen(len), layers).0),
+        Announced::Between { .. } => SizeHint::Unknown,
+    };
     let writer = blobs.create(intake.owner, hint).await?;
     let salts: Vec<[u8; SALT_LEN]> = (0..layers).map(|_| random_salt()).collect();
     let sealer = Sealer::new(intake.keys, intake.context, &salts);
-    let mut plain = PlainBytes::new(source, intake.plain_len);
+    let mut plain = PlainBytes::new(source, intake.announced);
     let digests = Digests {
         md5: (intake.md5 || intake.content_md5.is_some()).then(Md5::default),
         checksum: intake.checksum.as_ref().map(|(algorithm, _)| Hasher::new(*algorithm)),
         payload: plain.claimed_hash.map(|_| Sha256::new()),
     };
-    let (digests, writer) = if intake.plain_len <= INLINE_LEN {
+    let (digests, writer) = if intake.announced.max() <= INLINE_LEN {
         inline(&mut plain, digests, sealer, writer).await?
     } else {
         pipelined(&mut plain, digests, sealer, writer).await?
     };
+    let plain_len = plain.announced.max();
     let (claimed_hash, trailers) = plain.finish()?;
 
     let md5 = digests.md5.map(Md5::finish);
@@ -181,7 +222,7 @@ pub async fn receive(
         }
         checksum = Some((algorithm, computed));
     }
-    Ok(Received { plain_len: intake.plain_len, md5, checksum, writer })
+    Ok(Received { plain_len, md5, checksum, writer })
 }
 
 /// A short body: no thread but this one.
@@ -312,10 +353,11 @@ impl Digests {
     }
 }
 
-/// The plain bytes of a source, of exactly the announced length.
+/// The plain bytes of a source, of the announced length.
 struct PlainBytes {
     source: Decoded,
-    announced_len: u64,
+    /// What was announced, and at the end what there was.
+    announced: Announced,
     remaining: u64,
     /// Decoded and not taken yet.
     rest: Bytes,
@@ -329,7 +371,7 @@ enum Decoded {
 }
 
 impl PlainBytes {
-    fn new(source: Source, announced_len: u64) -> Self {
+    fn new(source: Source, announced: Announced) -> Self {
         let mut claimed_hash = None;
         let source = match source {
             Source::Stream(stream) => Decoded::Stream(stream),
@@ -344,7 +386,7 @@ impl PlainBytes {
                 }
             },
         };
-        Self { source, announced_len, remaining: announced_len, rest: Bytes::new(), claimed_hash }
+        Self { source, announced, remaining: announced.max(), rest: Bytes::new(), claimed_hash }
     }
 
     /// The next piece; `None` at the announced length, once the source has ended there too.
@@ -357,8 +399,23 @@ impl PlainBytes {
                 }
                 None => Err(self.length_error(true)),
             },
-            None if self.remaining == 0 => Ok(None),
-            None => Err(self.length_error(false)),
+            None => self.ended().map(|()| None),
+        }
+    }
+
+    /// The source has ended: is that as it was announced?
+    fn ended(&mut self) -> Result<(), IngestError> {
+        match self.announced {
+            Announced::Exactly(_) if self.remaining > 0 => Err(self.length_error(false)),
+            Announced::Exactly(_) => Ok(()),
+            Announced::Between { min, max } => {
+                let len_plain = max - std::mem::take(&mut self.remaining);
+                if len_plain < min {
+                    return Err(IngestError::TooShort { len_plain, min_len_plain: min });
+                }
+                self.announced = Announced::Exactly(len_plain);
+                Ok(())
+            }
         }
     }
 
@@ -403,7 +460,10 @@ impl PlainBytes {
     }
 
     fn length_error(&self, longer: bool) -> IngestError {
-        IngestError::Length { announced_len_plain: self.announced_len, longer }
+        match self.announced {
+            Announced::Exactly(announced_len_plain) => IngestError::Length { announced_len_plain, longer },
+            Announced::Between { max, .. } => IngestError::TooLong { max_len_plain: max },
+        }
     }
 }
 

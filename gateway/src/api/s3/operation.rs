@@ -104,7 +104,7 @@ operations! {
     GetObjectTorrent: GET Object ["torrent"] Direct "s3:GetObjectTorrent" NotImplemented [];
     RestoreObject: POST Object ["restore"] Direct "s3:RestoreObject" Implemented ["versionId"];
     UpdateObjectEncryption: PUT Object ["encryption"] Direct "s3:UpdateObjectEncryption" Implemented ["versionId"];
-    PostObject: POST Bucket [] Direct "s3:PutObject" NotImplemented [];
+    PostObject: POST Bucket [] Direct "s3:PutObject" Implemented [];
     CreateMultipartUpload: POST Object ["uploads"] Direct "s3:PutObject" Implemented [];
     UploadPart: PUT Object ["partNumber", "uploadId"] Direct "s3:PutObject" Implemented [];
     UploadPartCopy: PUT Object ["partNumber", "uploadId"] Copy "s3:PutObject" Implemented [];

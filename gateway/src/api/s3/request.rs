@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, Method};
 use kms_core::kms::Caller;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use storage::catalog::{Authority, Bucket, VersionRef};
 use storage::name::{BucketName, ObjectKey};
 
@@ -16,6 +17,9 @@ use crate::config::SseCOverHttp;
 use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::header;
 use crate::iam::Identity;
+
+/// What an object's name in a URL has encoded.
+const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// An answer.
 pub type S3Response = http::Response<ResponseBody>;
@@ -96,6 +100,11 @@ impl S3Request {
         Ok(authority)
     }
 
+    /// Its body, and how that is protected; what is left has none.
+    pub fn take_body(&mut self) -> (RequestBody, PayloadAuth) {
+        (std::mem::take(&mut self.body), std::mem::replace(&mut self.payload, PayloadAuth::Unsigned))
+    }
+
     /// The object it names; the route gives an operation on objects to nothing else.
     pub fn object(&self) -> Result<&ObjectKey, S3Error> {
         self.object.as_ref().ok_or_else(|| Code::MethodNotAllowed.into())
@@ -106,6 +115,20 @@ impl S3Request {
         let text = |name: Option<&str>| name.unwrap_or_default().to_owned();
         let bucket = text(self.bucket.as_ref().map(BucketName::as_str));
         format!("arn:aws:s3:::{bucket}/{}", text(self.object.as_ref().map(ObjectKey::as_str)))
+    }
+
+    /// Where an object is: the host that the client spoke to, in the style that it spoke in.
+    pub fn url_of(&self, bucket: &Bucket, object: &ObjectKey) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        let host =
+            self.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let object = utf8_percent_encode(object.as_str(), &RESERVED);
+        let named_by_host = host.strip_prefix(bucket.name.as_str()).is_some_and(|rest| rest.starts_with('.'));
+        match (host, named_by_host) {
+            ("", _) => format!("/{}/{object}", bucket.name),
+            (host, true) => format!("{scheme}://{host}/{object}"),
+            (host, false) => format!("{scheme}://{host}/{}/{object}", bucket.name),
+        }
     }
 
     /// How it came: over TLS, from whom, and what the setting says of plain HTTP.

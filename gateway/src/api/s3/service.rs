@@ -178,6 +178,7 @@ fn operate(
         Op::PutObject => object::put_object(app, permit, request).boxed(),
         Op::GetObject => object::get_object(app, permit, request).boxed(),
         Op::HeadObject => object::head_object(app, permit, request).boxed(),
+        Op::PostObject => object::post_object(app, permit, request).boxed(),
         Op::CopyObject => object::copy_object(app, permit, request).boxed(),
         Op::UpdateObjectEncryption => object::update_object_encryption(app, permit, request).boxed(),
         Op::DeleteObject => object::delete_object(app, permit, request).boxed(),

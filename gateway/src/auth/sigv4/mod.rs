@@ -26,7 +26,7 @@ pub(crate) const ALGORITHM_V4A: &str = "AWS4-ECDSA-P256-SHA256";
 pub(crate) const V4A_TEXT: &str =
     "The signing algorithm AWS4-ECDSA-P256-SHA256 (SigV4A) is not implemented. Please use AWS4-HMAC-SHA256.";
 /// What SigV2 is answered.
-pub(crate) const V2_TEXT: &str =
+pub const V2_TEXT: &str =
     "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.";
 /// How far the clocks may differ, in seconds.
 pub(crate) const MAX_SKEW_S: i64 = 15 * 60;

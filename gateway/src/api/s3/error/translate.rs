@@ -228,6 +228,14 @@ impl From<IngestError> for S3Error {
             IngestError::Chunked(error) => error.into(),
             IngestError::Blob(error) => error.into(),
             IngestError::Length { .. } => Code::IncompleteBody.into(),
+            IngestError::TooLong { max_len_plain } => {
+                Self::new(Code::EntityTooLarge).field("MaxSizeAllowed", max_len_plain.to_string())
+            }
+            IngestError::TooShort { len_plain, min_len_plain } => Self::new(Code::EntityTooSmall)
+                .field("ProposedSize", len_plain.to_string())
+                .field("MinSizeAllowed", min_len_plain.to_string()),
+            // A form that breaks off in its file.
+            IngestError::Source(source) if source.is::<multer::Error>() => Code::MalformedPostRequest.into(),
             IngestError::PayloadHash { claimed, computed } => Self::new(Code::XAmzContentSha256Mismatch)
                 .field("ClientComputedContentSHA256", hex::encode(claimed))
                 .field("S3ComputedContentSHA256", hex::encode(computed)),

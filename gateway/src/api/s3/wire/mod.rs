@@ -14,6 +14,7 @@ pub mod location;
 pub mod lock;
 pub mod metadata;
 pub mod multipart;
+pub mod post_policy;
 pub mod range;
 pub mod settings;
 pub mod tagging;

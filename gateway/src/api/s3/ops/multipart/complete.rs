@@ -1,7 +1,6 @@
 //! CompleteMultipartUpload.
 
 use http::HeaderMap;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use storage::catalog::{
     Bucket, CatalogError, CompletedPart, Content, Layout, ObjectRecord, ObjectVersion, Part, PartDirectory,
     Precondition, StoredChecksum, Trailer, Upload, VersionKind, Versioning,
@@ -24,9 +23,6 @@ use crate::http::header;
 use crate::sse::{Sse, response_headers};
 use crate::transfer::digest::ChecksumAlgorithm;
 use crate::transfer::journal;
-
-/// What an object's name in a URL has encoded.
-const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// Turns an upload into the object. A request that is sent again after it succeeded is answered as before while the
 /// object is there: its first answer may have been lost.
@@ -53,7 +49,7 @@ pub async fn complete_multipart_upload(
     };
     let record = version.object().ok_or(Code::InternalError)?;
     let mut xml = XmlWriter::document(1024);
-    let location = location(&request, bucket, object);
+    let location = request.url_of(bucket, object);
     write_completed(&mut xml, &location, &bucket.name, object, &record.etag, record.checksum.as_ref());
     let mut response = response::xml(xml.finish());
     let headers = response.headers_mut();
@@ -220,20 +216,6 @@ async fn completed_before(
         |(part, named): (&Part, &CompletedPart)| part.number == named.number && part.etag == named.etag;
     let all = parts.len() == named.len() && parts.iter().zip(named).all(same);
     Ok(all.then_some(version))
-}
-
-/// Where the object is: the host that the client spoke to, in the style that it spoke in.
-fn location(request: &S3Request, bucket: &Bucket, object: &ObjectKey) -> String {
-    let scheme = if request.secure { "https" } else { "http" };
-    let host =
-        request.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let object = utf8_percent_encode(object.as_str(), &RESERVED);
-    let named_by_host = host.strip_prefix(bucket.name.as_str()).is_some_and(|rest| rest.starts_with('.'));
-    match (host, named_by_host) {
-        ("", _) => format!("/{}/{object}", bucket.name),
-        (host, true) => format!("{scheme}://{host}/{object}"),
-        (host, false) => format!("{scheme}://{host}/{}/{object}", bucket.name),
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::seal::{ContentKeys, SealContext};
 use crate::sse::{CustomerHeaders, CustomerKey, Sse, SseError, SseInfo, customer_key};
 use crate::transfer::digest::ChecksumAlgorithm;
-use crate::transfer::ingest::{self, Expected, Intake, Source};
+use crate::transfer::ingest::{self, Announced, Expected, Intake, Source};
 use crate::transfer::journal;
 
 /// The longest part, in bytes: 5 GiB.
@@ -117,7 +117,7 @@ pub(super) async fn store(
         part: Some(number),
     };
     let intake = Intake {
-        plain_len: incoming.plain_len,
+        announced: Announced::Exactly(incoming.plain_len),
         keys: &opened.keys,
         context: SealContext { version: upload.id.0, part: number.get() },
         owner,

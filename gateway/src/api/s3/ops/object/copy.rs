@@ -24,7 +24,7 @@ use crate::authz::Permit;
 use crate::http::header;
 use crate::sse::{self, BucketEncryption, CustomerHeaders, EnvelopePlace, Sse, SsePlan};
 use crate::transfer::digest::ChecksumAlgorithm;
-use crate::transfer::ingest::{Expected, Source};
+use crate::transfer::ingest::{Announced, Expected, Source};
 
 /// `CopyObject`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>.
 pub async fn copy_object(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
@@ -134,7 +134,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
         keys,
         sse: info,
         precondition,
-        plain_len: record.plain_len,
+        announced: Announced::Exactly(record.plain_len),
         content_md5: None,
         checksum: (algorithm, Expected::Nothing),
     };

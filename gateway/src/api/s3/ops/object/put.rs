@@ -1,5 +1,7 @@
 //! PutObject.
 
+use http::HeaderMap;
+use storage::catalog::Bucket;
 use storage::name::VersionId;
 
 use super::extras::{self, Extras};
@@ -12,12 +14,11 @@ use crate::app::App;
 use crate::authz::Permit;
 use crate::http::body::ResponseBody;
 use crate::sse::{self, BucketEncryption, EnvelopePlace, Sse, SsePlan};
-use crate::transfer::ingest::Source;
+use crate::transfer::ingest::{Announced, Source};
 
 /// `PutObject`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>.
-pub async fn put_object(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
+pub async fn put_object(app: &App, permit: Permit, mut request: S3Request) -> Result<S3Response, S3Error> {
     let bucket = permit.bucket();
-    let object = &request.object()?.clone();
     // Everything that headers alone decide comes before the first byte of the body is asked for.
     let plain_len = request.plain_len()?;
     if plain_len > MAX_WRITE_LEN {
@@ -25,6 +26,29 @@ pub async fn put_object(app: &App, permit: Permit, request: S3Request) -> Result
             .field("ProposedSize", plain_len.to_string())
             .field("MaxSizeAllowed", MAX_WRITE_LEN.to_string()));
     }
+    let (body, payload) = request.take_body();
+    let source = Source::Body { body, payload };
+    let stored = store(app, bucket, &request, source, Announced::Exactly(plain_len)).await?;
+    let mut response = S3Response::new(ResponseBody::empty());
+    response.headers_mut().extend(stored.headers);
+    Ok(response)
+}
+
+/// An object as it was stored, and what is answered of it.
+pub(super) struct Stored {
+    pub(super) etag: String,
+    pub(super) headers: HeaderMap,
+}
+
+/// Stores an object as the headers of a request ask for it.
+pub(super) async fn store(
+    app: &App,
+    bucket: &Bucket,
+    request: &S3Request,
+    source: Source,
+    announced: Announced,
+) -> Result<Stored, S3Error> {
+    let object = request.object()?;
     let headers = &request.headers;
     let precondition = conditional::write_precondition(headers)?;
     let content_md5 = checksum::content_md5(headers)?;
@@ -32,7 +56,7 @@ pub async fn put_object(app: &App, permit: Permit, request: S3Request) -> Result
     let system_headers = metadata::system_headers(headers)?;
     let user_metadata = metadata::user_metadata(headers)?;
     let storage_class = metadata::storage_class(headers)?;
-    let extras = Extras::of_request(app, bucket, &request)?;
+    let extras = Extras::of_request(app, bucket, request)?;
     let default = BucketEncryption::of(bucket);
     let plan = sse::plan(headers, default.as_ref(), &request.object_arn(), request.channel(app))?;
     write::check_precondition(app, bucket, object, &precondition).await?;
@@ -53,25 +77,23 @@ pub async fn put_object(app: &App, permit: Permit, request: S3Request) -> Result
         keys,
         sse: info.clone(),
         precondition,
-        plain_len,
+        announced,
         content_md5,
         checksum: wanted,
     };
-    let source = Source::Body { body: request.body, payload: request.payload };
     let written = write::write(app, source, new).await?;
 
-    let mut response = S3Response::new(ResponseBody::empty());
-    let headers = response.headers_mut();
-    insert(headers, http::header::ETAG, &etag::quoted(&written.etag));
+    let mut headers = HeaderMap::new();
+    insert(&mut headers, http::header::ETAG, &etag::quoted(&written.etag));
     if let Some(stored) = &written.checksum {
-        checksum::write_headers(stored, headers);
+        checksum::write_headers(stored, &mut headers);
     }
     let customer_md5 = match &plan {
         SsePlan::Customer(customer) => Some(customer.md5_base64.as_str()),
         _ => None,
     };
     headers.extend(sse::response_headers(&info, customer_md5));
-    version::write_header(bucket, written.version, written.is_null, headers);
-    extras::write_expiration(app, bucket, object, &written.record, written.last_modified, headers);
-    Ok(response)
+    version::write_header(bucket, written.version, written.is_null, &mut headers);
+    extras::write_expiration(app, bucket, object, &written.record, written.last_modified, &mut headers);
+    Ok(Stored { etag: written.etag, headers })
 }

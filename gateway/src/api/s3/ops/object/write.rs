@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::seal::{ContentKeys, SealContext};
 use crate::sse::SseInfo;
 use crate::transfer::digest::ChecksumAlgorithm;
-use crate::transfer::ingest::{self, Expected, Intake, Source};
+use crate::transfer::ingest::{self, Announced, Expected, Intake, Source};
 use crate::transfer::journal;
 
 /// The most plain bytes of one PutObject, part or copy: 5 GiB.
@@ -34,7 +34,7 @@ pub(super) struct NewVersion<'a> {
     pub(super) keys: ContentKeys,
     pub(super) sse: SseInfo,
     pub(super) precondition: Precondition,
-    pub(super) plain_len: u64,
+    pub(super) announced: Announced,
     pub(super) content_md5: Option<[u8; 16]>,
     pub(super) checksum: (ChecksumAlgorithm, Expected),
 }
@@ -64,7 +64,7 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
     let owner =
         storage::blob::BlobOwner::Content { bucket: bucket.id, object: object.clone(), version, part: None };
     let intake = Intake {
-        plain_len: new.plain_len,
+        announced: new.announced,
         keys: &new.keys,
         context: SealContext { version, part: 0 },
         owner,

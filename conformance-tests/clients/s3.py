@@ -511,6 +511,39 @@ def forms():
     assert form({"key": "public/x"})[0] == 204 and form({"key": "x"})[0] == 403
 
 
-for case in [versioning, listing_of_versions, multipart_and_modes, tags, object_lock, policies, acls, cors, settings, archives, conditional_deletes, forms]:
+def renames():
+    at = bucket("renamed")
+    customer = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": bytes(range(32))}
+    etag = put(at, "a", b"one", Metadata={"m": "1"}, Tagging="t=1")["ETag"]
+    put(at, "kms", b"kms", ServerSideEncryption="aws:kms")
+    put(at, "sealed", b"sealed", **customer)
+    upload = s3.create_multipart_upload(**at, Key="parts")["UploadId"]
+    part = s3.upload_part(**at, Key="parts", UploadId=upload, PartNumber=1, Body=b"part")
+    s3.complete_multipart_upload(**at, Key="parts", UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
+    rename = lambda source, to, **more: s3.rename_object(**at, RenameSource=source, Key=to, **more)
+    rename("a", "dir/b c")
+    assert s3.get_object(**at, Key="dir/b c")["Metadata"] == {"m": "1"} and read(at, "dir/b c") == b"one"
+    assert s3.get_object_tagging(**at, Key="dir/b c")["TagSet"] == [{"Key": "t", "Value": "1"}]
+    refused("NoSuchKey", s3.get_object, **at, Key="a")
+    refused("NoSuchKey", rename, 404, source="a", to="x")
+    for name in ["kms", "parts"]:
+        rename(name, f"new/{name}")
+    rename("sealed", "new/sealed")
+    assert read(at, "new/kms") == b"kms" and read(at, "new/parts") == b"part" and read(at, "new/sealed", **customer) == b"sealed"
+    refused("PreconditionFailed", rename, 412, source="new/kms", to="dir/b c", DestinationIfNoneMatch="*")
+    refused("PreconditionFailed", rename, 412, source="new/kms", to="x", SourceIfMatch='"other"')
+    rename("new/kms", "dir/b c", DestinationIfMatch=etag)
+    assert read(at, "dir/b c") == b"kms"
+    rename("new/parts", "again", ClientToken="token")
+    rename("new/parts", "again", ClientToken="token")
+    put(at, "new/parts", b"fresh")
+    assert read(at, "again") == b"part" and read(at, "new/parts") == b"fresh"
+    keys = [row["Key"] for row in s3.list_objects_v2(**at)["Contents"]]
+    assert keys == ["again", "dir/b c", "new/parts", "new/sealed"], keys
+    enabled(at)
+    refused("NotImplemented", rename, 501, source="again", to="x")
+
+
+for case in [versioning, listing_of_versions, multipart_and_modes, tags, object_lock, policies, acls, cors, settings, archives, conditional_deletes, forms, renames]:
     case()
     print(case.__name__)

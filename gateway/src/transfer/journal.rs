@@ -84,6 +84,7 @@ impl Records<'_> {
             is_null: bucket.versioning != Versioning::Enabled,
             last_modified: Timestamp::now(),
             kind: VersionKind::DeleteMarker,
+            renamed: false,
             journal: None,
         };
         let journal = self.journal(bucket, object, &marker).await?;
@@ -106,6 +107,21 @@ impl Records<'_> {
         next.journal = Some(journal);
         let replaced = self.catalog.replace_version(bucket, object, former, &next, authority).await;
         self.settle(replaced, journal).await
+    }
+
+    /// Gives the current version of an object another name, in a bucket without versions.
+    pub async fn rename(
+        self,
+        bucket: &Bucket,
+        (from, former): (&ObjectKey, &ObjectVersion),
+        (to, mut named): (&ObjectKey, ObjectVersion),
+        precondition: &Precondition,
+    ) -> Result<(), ChangeError> {
+        named.renamed = true;
+        let journal = self.journal(bucket, to, &named).await?;
+        named.journal = Some(journal);
+        let renamed = self.catalog.rename(bucket, (from, former), (to, &named), precondition).await;
+        self.settle(renamed, journal).await
     }
 
     async fn journal(

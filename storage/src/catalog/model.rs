@@ -127,6 +127,8 @@ pub struct ObjectVersion {
     pub last_modified: Timestamp,
     /// Object or delete marker.
     pub kind: VersionKind,
+    /// Its content was written under another name.
+    pub renamed: bool,
     /// The blob that records it for a rebuild, where its own content's blob does not.
     pub journal: Option<BlobRef>,
 }

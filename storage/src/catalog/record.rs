@@ -284,7 +284,7 @@ impl VersionRecord {
                 user_metadata: object.user_metadata.clone(),
                 tags: object.tags.clone(),
                 null_elsewhere: None,
-                renamed: false,
+                renamed: version.renamed,
                 lock: object.lock,
                 attributes: octets(&object.attributes),
                 envelope: Octets(object.envelope.clone()),
@@ -311,7 +311,7 @@ impl VersionRecord {
                 user_metadata: Vec::new(),
                 tags: Vec::new(),
                 null_elsewhere: None,
-                renamed: false,
+                renamed: version.renamed,
                 lock: Lock::default(),
                 attributes: BTreeMap::new(),
                 envelope: Octets(Bytes::new()),
@@ -350,6 +350,7 @@ impl VersionRecord {
             is_null: self.is_null,
             last_modified: self.last_modified,
             kind,
+            renamed: self.renamed,
             journal: self.journal,
         }
     }

@@ -3,18 +3,22 @@
 //!
 //! What was deleted and not yet reclaimed comes back: a deletion leaves no blob.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 
 use super::displaced::{displaced_blob, displaced_parts};
-use super::record::{BucketRecord, LayoutRecord, PartRecord, Record, UploadRecord, VersionRecord};
+use super::record::{
+    BucketRecord, ContentPlace, LayoutRecord, PartRecord, Record, UploadRecord, VersionRecord,
+};
 use super::trailer::own_content;
 use super::{
     Bucket, Catalog, CatalogError, OWN_BLOB, ObjectVersion, Part, SCAN_LEN, Stamped, Trailer, Upload,
 };
 use super::{layout, unchanged};
 use crate::blob::BlobRef;
-use crate::kv::{Condition, Direction, KeyRange, Transaction, Write};
-use crate::name::{BucketId, ObjectKey, UploadId};
+use crate::kv::{Condition, Direction, Key, KeyRange, Transaction, Write};
+use crate::name::{BucketId, ObjectKey, UploadId, VersionId};
 
 /// What [`Catalog::finish_restore`] found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,6 +46,8 @@ impl Catalog {
     /// Ends a rebuild, once every blob's trailer was applied.
     pub async fn finish_restore(&self) -> Result<Restored, CatalogError> {
         let mut restored = Restored::default();
+        self.settle_renames().await?;
+        self.settle_uploads().await?;
         for kind in [layout::COMPLETED, layout::HEAD, layout::VERSION] {
             let mut range = KeyRange::prefix(vec![kind]);
             loop {
@@ -69,6 +75,86 @@ impl Catalog {
         }
         self.assemble_versions().await?;
         Ok(restored)
+    }
+
+    /// Content that was renamed was written under another name, where its own blob's trailer made a record of it: the last name holds.
+    /// Only what was `null` when it was renamed can have been.
+    async fn settle_renames(&self) -> Result<(), CatalogError> {
+        let mut renamed: HashMap<(BucketId, VersionId), (Key, VersionRecord)> = HashMap::new();
+        for looks_for_names in [true, false] {
+            let mut range = KeyRange::prefix(vec![layout::HEAD]);
+            loop {
+                let found = self.kv.scan(range.clone(), Direction::Forward, SCAN_LEN).await?;
+                let mut writes = Vec::new();
+                for (key, entry) in &found {
+                    let record = VersionRecord::decode(&entry.value)?;
+                    let Some(content) = record.content.clone() else { continue };
+                    let (bucket, ..) = layout::version_in(key)?;
+                    let id = (bucket, content.version);
+                    match (renamed.get_mut(&id), looks_for_names) {
+                        (None, true) if record.renamed => {
+                            renamed.insert(id, (key.clone(), record));
+                        }
+                        (Some((last_key, last)), true) if record.renamed => {
+                            let (lost_key, lost) = if last.stamp_us < record.stamp_us {
+                                (std::mem::replace(last_key, key.clone()), std::mem::replace(last, record))
+                            } else {
+                                (key.clone(), record)
+                            };
+                            writes.push(Write::Delete(lost_key));
+                            writes.extend(lost.journal.map(|blob| displaced_blob(None, blob)));
+                        }
+                        (Some((last_key, last)), false) if !record.renamed => {
+                            writes.push(Write::Delete(key.clone()));
+                            writes.extend(record.journal.map(|blob| displaced_blob(None, blob)));
+                            if last.awaits_content() {
+                                last.content = Some(content);
+                                writes.push(Write::Put(last_key.clone(), last.encode()));
+                            }
+                        }
+                        _ => {}
+                    }
+                }
+                if !writes.is_empty() {
+                    self.kv.commit(Transaction { conditions: Vec::new(), writes }).await?;
+                }
+                match found.last() {
+                    Some((last, _)) if found.len() == SCAN_LEN => range.start = layout::successor(last),
+                    _ => break,
+                }
+            }
+            if renamed.is_empty() {
+                return Ok(());
+            }
+        }
+        for ((bucket, content), (key, record)) in renamed {
+            let (_, object, _) = layout::version_in(&key)?;
+            let place = ContentPlace { object, version: record.version }.encode();
+            let writes = vec![Write::Put(layout::content(bucket, content), place)];
+            self.kv.commit(Transaction { conditions: Vec::new(), writes }).await?;
+        }
+        Ok(())
+    }
+
+    /// An upload that was completed has ended, whatever the name its parts say.
+    async fn settle_uploads(&self) -> Result<(), CatalogError> {
+        let mut range = KeyRange::prefix(vec![layout::UPLOAD]);
+        loop {
+            let found = self.kv.scan(range.clone(), Direction::Forward, SCAN_LEN).await?;
+            for (key, entry) in &found {
+                let [completed] = self.get([layout::completed(layout::upload_id_in(key)?.0)]).await?;
+                if completed.is_some() {
+                    let journal = UploadRecord::decode(&entry.value)?.journal;
+                    let mut writes = vec![Write::Delete(key.clone())];
+                    writes.extend(journal.map(|blob| displaced_blob(None, blob)));
+                    self.kv.commit(Transaction { conditions: Vec::new(), writes }).await?;
+                }
+            }
+            match found.last() {
+                Some((last, _)) if found.len() == SCAN_LEN => range.start = layout::successor(last),
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Makes the newest version of every object its current one. Until then every version but `null` lies among those that are not.

@@ -69,6 +69,7 @@ fn version_in(blob: BlobRef) -> ObjectVersion {
         is_null: true,
         last_modified: Timestamp(7),
         kind: VersionKind::Object(Box::new(record)),
+        renamed: false,
         journal: None,
     }
 }

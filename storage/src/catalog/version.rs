@@ -114,6 +114,7 @@ impl Catalog {
             former.expect_deletable(Authority::usual())?;
             record.null_elsewhere = None;
             transaction.writes.push(Write::Put(head, record.encode()));
+            transaction.writes.extend(former.place_forgotten(front.id));
             transaction.writes.extend(former.left_behind(Some(&record)));
             return Ok(());
         }
@@ -181,7 +182,6 @@ impl Catalog {
             }
             record.content.clone_from(&former.content);
             record.null_elsewhere = former.null_elsewhere;
-            record.renamed = former.renamed;
             transaction.conditions.push(found.condition());
             transaction.writes.push(Write::Put(found.key.clone(), record.encode()));
             transaction.writes.extend(former.left_behind(Some(&record)));
@@ -261,6 +261,53 @@ impl Catalog {
             transaction.writes.extend(deleted.record.left_behind(None));
             if attempts.commit(transaction).await? {
                 return Ok(Some(deleted.record.into_version()));
+            }
+        }
+    }
+
+    /// Gives the current version `from`, which was read before, the name `to` in the place of what has it: one commit, whatever its
+    /// size, in a bucket without versions. `version` is the record under its new name: `from` but for `renamed` and its journal.
+    /// [`CatalogError::Contended`] if `from` has changed since, [`CatalogError::NoSuchKey`] if it is gone.
+    pub async fn rename(
+        &self,
+        bucket: &Bucket,
+        (from, expected): (&ObjectKey, &ObjectVersion),
+        (to, version): (&ObjectKey, &ObjectVersion),
+        precondition: &Precondition,
+    ) -> Result<(), CatalogError> {
+        let keys = [layout::bucket(&bucket.name), layout::head(bucket.id, from), layout::head(bucket.id, to)];
+        let mut attempts = self.attempts(&keys[2]);
+        loop {
+            let [found_bucket, source, target] = self.get(keys.clone()).await?;
+            let (mut transaction, front) = in_bucket(bucket, &keys[0], &found_bucket)?;
+            if front.versioning != Versioning::Unversioned {
+                return Err(CatalogError::Contended);
+            }
+            let source = source.ok_or(CatalogError::NoSuchKey)?;
+            let former = VersionRecord::decode(&source.value)?;
+            if !former.is(expected) {
+                return Err(CatalogError::Contended);
+            }
+            let replaced = target.as_ref().map(|target| VersionRecord::decode(&target.value)).transpose()?;
+            precondition.check(replaced.as_ref())?;
+            let mut record = VersionRecord::of(version, stamp_us());
+            record.renamed = true;
+            record.content.clone_from(&former.content);
+            let content = record.content.as_ref().ok_or(CatalogError::NoSuchKey)?;
+            let place = ContentPlace { object: to.clone(), version: record.version };
+            transaction.conditions.push(Condition::At(keys[1].clone(), source.revision));
+            transaction.conditions.push(unchanged(&keys[2], &target));
+            transaction.writes.push(Write::Delete(keys[1].clone()));
+            transaction.writes.push(Write::Put(keys[2].clone(), record.encode()));
+            transaction.writes.push(Write::Put(layout::content(bucket.id, content.version), place.encode()));
+            transaction.writes.extend(former.journal.map(|blob| displaced_blob(None, blob)));
+            if let Some(replaced) = &replaced {
+                replaced.expect_deletable(Authority::usual())?;
+                transaction.writes.extend(replaced.place_forgotten(bucket.id));
+                transaction.writes.extend(replaced.left_behind(None));
+            }
+            if attempts.commit(transaction).await? {
+                return Ok(());
             }
         }
     }
@@ -481,7 +528,6 @@ impl VersionRecord {
         let same = Self {
             content: self.content.clone(),
             null_elsewhere: self.null_elsewhere,
-            renamed: self.renamed,
             journal: self.journal,
             ..of
         };

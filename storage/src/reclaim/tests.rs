@@ -47,6 +47,7 @@ impl World {
         let record = |layout| ObjectVersion {
             version,
             is_null: true,
+            renamed: false,
             last_modified: Timestamp::now(),
             kind: VersionKind::Object(Box::new(ObjectRecord {
                 plain_len: len as u64,

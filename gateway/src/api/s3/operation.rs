@@ -100,7 +100,7 @@ operations! {
     DeleteObject: DELETE Object [] Direct "s3:DeleteObject" Implemented ["versionId"];
     DeleteObjects: POST Bucket ["delete"] Direct "s3:DeleteObject" Implemented [];
     GetObjectAttributes: GET Object ["attributes"] Direct "s3:GetObjectAttributes" Implemented ["versionId"];
-    RenameObject: PUT Object ["renameObject"] Direct "s3:PutObject" NotImplemented [];
+    RenameObject: PUT Object ["renameObject"] Direct "s3:PutObject" Implemented [];
     GetObjectTorrent: GET Object ["torrent"] Direct "s3:GetObjectTorrent" NotImplemented [];
     RestoreObject: POST Object ["restore"] Direct "s3:RestoreObject" Implemented ["versionId"];
     UpdateObjectEncryption: PUT Object ["encryption"] Direct "s3:UpdateObjectEncryption" Implemented ["versionId"];

@@ -176,11 +176,8 @@ fn refuse_header(operation: Operation, name: &HeaderName, value: &[u8]) -> Resul
         _ if [header::IF_MATCH_LAST_MODIFIED_TIME, header::IF_MATCH_SIZE].contains(name) => {
             operation == Op::DeleteObject
         }
-        _ if [header::WRITE_OFFSET_BYTES, header::IF_MATCH_INITIATED_TIME, header::RENAME_SOURCE]
-            .contains(name) =>
-        {
-            false
-        }
+        _ if *name == header::RENAME_SOURCE => operation == Op::RenameObject,
+        _ if [header::WRITE_OFFSET_BYTES, header::IF_MATCH_INITIATED_TIME].contains(name) => false,
         _ if [header::STORAGE_CLASS, header::WEBSITE_REDIRECT_LOCATION].contains(name) => writes,
         _ if [header::METADATA_DIRECTIVE].contains(name) => operation == Op::CopyObject,
         _ if *name == header::MP_OBJECT_SIZE => operation == Op::CompleteMultipartUpload,

@@ -237,6 +237,7 @@ fn operate(
         Op::GetObjectLegalHold => object::get_object_legal_hold(app, permit, request).boxed(),
         Op::PutObjectAcl => object::put_object_acl(app, permit, request).boxed(),
         Op::GetObjectAcl => object::get_object_acl(app, permit, request).boxed(),
+        Op::RenameObject => object::rename_object(app, permit, request).boxed(),
         Op::RestoreObject => object::restore_object(app, permit, request).boxed(),
         other => match other.status() {
             Status::ReadsAsUnset => bucket::read_as_unset(app, other, permit, request).boxed(),

@@ -244,3 +244,40 @@ async fn versions_come_back_in_order_whatever_the_order_of_blobs() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_renamed_object_comes_back_under_its_last_name_alone() {
+    let (catalog, bucket) = with_bucket().await;
+    drop(catalog);
+    let version = version_in(blob(1));
+    let mut own = version.clone();
+    record_of(&mut own).content.layout = Layout::Single(OWN_BLOB);
+    let mut trailers = vec![(Trailer::Bucket(bucket.clone()), blob(100))];
+    let trailer = |name: &str, version| Trailer::Object { bucket: bucket.id, object: object(name), version };
+    trailers.push((trailer("a", own), blob(1)));
+    for (name, number) in [("b", 2), ("c", 3)] {
+        trailers.push((trailer(name, ObjectVersion { renamed: true, ..version.clone() }), blob(number)));
+    }
+    let trailers: Vec<_> =
+        trailers.iter().map(|(t, at)| (Trailer::decode(&t.encode()).expect("it decodes"), *at)).collect();
+    for turn in 0..trailers.len() {
+        let rebuilt = Catalog::new(Arc::new(MemoryKv::new()));
+        for at in 0..trailers.len() {
+            let (stamped, blob) = &trailers[(at + turn) % trailers.len()];
+            rebuilt.restore(stamped, *blob).await.expect("it's applied");
+        }
+        assert_eq!(rebuilt.finish_restore().await.expect("an end"), Restored::default());
+        let read = async |name: &str| rebuilt.current(&bucket, &object(name)).await.expect("a read");
+        assert_eq!((read("a").await, read("b").await), (None, None));
+        let expected = ObjectVersion { renamed: true, journal: Some(blob(3)), ..version.clone() };
+        assert_eq!(read("c").await, Some(expected));
+        let owner = BlobOwner::Content {
+            bucket: bucket.id,
+            object: object("a"),
+            version: version.version,
+            part: None,
+        };
+        assert_eq!(rebuilt.owner_state(&owner, blob(1).id).await.expect("a state"), OwnerState::Alive);
+        assert_eq!(drain(&rebuilt).await, [blob(2)]);
+    }
+}

@@ -246,3 +246,32 @@ async fn a_bucket_with_versions_is_never_emptied_by_the_way() {
     let null = catalog.commit_version(&bucket, &object("o"), &version_in(blob(1)), &Precondition::None).await;
     assert!(matches!(null, Err(CatalogError::Contended)), "it was meant for a bucket without versions");
 }
+
+#[tokio::test]
+async fn a_rename_moves_the_record_and_no_blob() {
+    let (catalog, bucket) = with_bucket().await;
+    let former = put(&catalog, &bucket, "from", blob(1)).await;
+    put(&catalog, &bucket, "to", blob(2)).await;
+    let named = ObjectVersion { renamed: true, journal: Some(blob(9)), ..former.clone() };
+    let rename = async |from: &str, was: &ObjectVersion, to: &str, is: &ObjectVersion, precondition| {
+        catalog.rename(&bucket, (&object(from), was), (&object(to), is), &precondition).await
+    };
+    let absent = rename("from", &former, "to", &named, Precondition::Absent).await;
+    assert!(matches!(absent, Err(CatalogError::PreconditionFailed)));
+    rename("from", &former, "to", &named, Precondition::None).await.expect("a rename");
+    let again = rename("from", &former, "to", &named, Precondition::None).await;
+    assert!(matches!(again, Err(CatalogError::NoSuchKey)));
+    assert_eq!(catalog.current(&bucket, &object("to")).await.expect("a read"), Some(named.clone()));
+    assert_eq!(drain(&catalog).await, [blob(2)]);
+    // Its blob still says the former name, and is found, moved and given up all the same.
+    let owner =
+        BlobOwner::Content { bucket: bucket.id, object: object("from"), version: former.version, part: None };
+    assert_eq!(catalog.owner_state(&owner, blob(1).id).await.expect("a state"), OwnerState::Alive);
+    assert!(catalog.relocate(&owner, blob(1), blob(3)).await.expect("a move"));
+    // What is written under the former name is another object.
+    put(&catalog, &bucket, "from", blob(4)).await;
+    assert_eq!(catalog.owner_state(&owner, blob(3).id).await.expect("a state"), OwnerState::Alive);
+    put(&catalog, &bucket, "to", blob(5)).await;
+    assert_eq!(drain(&catalog).await, [blob(3), blob(9)]);
+    assert_eq!(catalog.owner_state(&owner, blob(3).id).await.expect("a state"), OwnerState::Unknown);
+}

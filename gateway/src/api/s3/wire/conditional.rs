@@ -60,6 +60,19 @@ impl Conditions {
         )
     }
 
+    /// Of the source of a RenameObject.
+    pub fn of_rename_source(headers: &HeaderMap) -> Self {
+        Self::of(
+            headers,
+            [
+                &amz::RENAME_SOURCE_IF_MATCH,
+                &amz::RENAME_SOURCE_IF_NONE_MATCH,
+                &amz::RENAME_SOURCE_IF_MODIFIED_SINCE,
+                &amz::RENAME_SOURCE_IF_UNMODIFIED_SINCE,
+            ],
+        )
+    }
+
     fn of(headers: &HeaderMap, names: [&HeaderName; 4]) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let [if_match, if_none_match, modified, unmodified] = names;

@@ -162,6 +162,7 @@ async fn complete(
         // As on AWS an object is as old as its upload.
         last_modified: upload.initiated,
         kind: VersionKind::Object(Box::new(record)),
+        renamed: false,
         journal: None,
     };
     let trailer =

@@ -20,6 +20,7 @@ use crate::transfer::egress::{self, EgressError};
 pub(in crate::api::s3::ops) struct Found {
     pub(in crate::api::s3::ops) version: VersionId,
     pub(in crate::api::s3::ops) is_null: bool,
+    pub(in crate::api::s3::ops) renamed: bool,
     pub(in crate::api::s3::ops) last_modified: Timestamp,
     pub(in crate::api::s3::ops) record: ObjectRecord,
     pub(in crate::api::s3::ops) sse: SseInfo,
@@ -33,13 +34,13 @@ pub(in crate::api::s3::ops) async fn find(
     which: VersionRef,
 ) -> Result<Found, S3Error> {
     let found = app.catalog.version(bucket, object, which).await?;
-    let Some(ObjectVersion { version, is_null, last_modified, kind, .. }) = found else {
+    let Some(ObjectVersion { version, is_null, renamed, last_modified, kind, .. }) = found else {
         return Err(absent(object, which));
     };
     match kind {
         VersionKind::Object(record) => {
             let sse = Sse::info(&record.envelope)?;
-            Ok(Found { version, is_null, last_modified, record: *record, sse })
+            Ok(Found { version, is_null, renamed, last_modified, record: *record, sse })
         }
         VersionKind::DeleteMarker => {
             let error = match which {
@@ -141,6 +142,7 @@ impl Found {
             is_null: self.is_null,
             last_modified: self.last_modified,
             kind: VersionKind::Object(Box::new(self.record.clone())),
+            renamed: self.renamed,
             journal: None,
         }
     }

@@ -59,6 +59,7 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
         is_null: bucket.versioning != Versioning::Enabled,
         last_modified: Timestamp::now(),
         kind: VersionKind::DeleteMarker,
+        renamed: false,
         journal: None,
     };
     let owner =

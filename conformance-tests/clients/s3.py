@@ -294,6 +294,12 @@ def policies():
     s3.put_bucket_policy(**at, Policy=policy_for(at, "s3:*", "Deny", suffix="", Bool={"aws:SecureTransport": "false"}))
     refused("AccessDenied", s3.list_objects_v2, 403, **at)
     s3.delete_bucket_policy(**at)
+    s3.put_bucket_tagging(**at, Tagging={"TagSet": [{"Key": "stage", "Value": "open"}]})
+    s3.put_bucket_policy(**at, Policy=policy_for(at, "s3:GetObject", StringEquals={"aws:ResourceTag/stage": "open"}))
+    refused("AccessDenied", anonymous.get_object, 403, **at, Key="k")
+    s3.put_bucket_abac(**at, AbacStatus={"Status": "Enabled"})
+    assert anonymous.get_object(**at, Key="k")["Body"].read() == b"open"
+    s3.delete_bucket_policy(**at)
     s3.list_objects_v2(**at)
     for bad in ["{", '{"Version":"2012-10-17","Statement":[]}', policy_for({"Bucket": "other"}, "s3:GetObject"), policy_for(at, "s3:GetObject", suffix="")]:
         refused("MalformedPolicy", s3.put_bucket_policy, 400, **at, Policy=bad)

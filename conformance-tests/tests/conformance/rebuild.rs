@@ -1,9 +1,11 @@
 //! A catalog that is lost is made again from blobs and key store: record for record what it was.
 
+use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    CompletedMultipartUpload, CompletedPart, MetadataDirective, ServerSideEncryption,
-    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+    BucketVersioningStatus, CompletedMultipartUpload, CompletedPart, MetadataDirective, ServerSideEncryption,
+    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Tag, Tagging,
+    VersioningConfiguration,
 };
 use conformance_tests::server::Server;
 
@@ -25,7 +27,7 @@ fn dump(server: &Server, name: &str) -> Vec<String> {
 
 fn without_stamp(line: &str) -> String {
     let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
-    for kind in ["bucket", "version", "upload", "part"] {
+    for kind in ["bucket", "version", "noncurrent", "upload", "part"] {
         if let Some(record) = line.pointer_mut(&format!("/{kind}/record")) {
             let record = record.as_object_mut().unwrap();
             record.remove("stamp_us");
@@ -33,6 +35,33 @@ fn without_stamp(line: &str) -> String {
         }
     }
     line.to_string()
+}
+
+/// Versions, delete markers, changes in place of versions that are not current, and what was renamed.
+async fn versions(s3: &Client) {
+    let bucket = "rebuild-versions";
+    s3.create_bucket().bucket(bucket).send().await.unwrap();
+    let put = |key: &str, len| {
+        let (key, body) = (key.to_owned(), ByteStream::from(content(len, 5)));
+        async move { s3.put_object().bucket(bucket).key(key).body(body).send().await.unwrap() }
+    };
+    put("before", 10).await;
+    put("was", 20).await;
+    s3.rename_object().bucket(bucket).key("is").rename_source("was").send().await.unwrap();
+    let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+    s3.put_bucket_versioning().bucket(bucket).versioning_configuration(enabled).send().await.unwrap();
+    let mut ids = Vec::new();
+    for len in [100, 200_000, 300] {
+        ids.extend(put("before", len).await.version_id);
+    }
+    let tags =
+        Tagging::builder().tag_set(Tag::builder().key("a").value("b").build().unwrap()).build().unwrap();
+    let tagged = s3.put_object_tagging().bucket(bucket).key("before").version_id(&ids[1]).tagging(tags);
+    tagged.send().await.unwrap();
+    s3.delete_object().bucket(bucket).key("before").send().await.unwrap();
+    put("marked", 1).await;
+    s3.delete_object().bucket(bucket).key("marked").send().await.unwrap();
+    put("marked", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,6 +95,7 @@ async fn a_rebuilt_catalog_is_the_one_that_was_lost() {
         let copy = copy.metadata_directive(MetadataDirective::Replace).metadata("n", n.to_string());
         copy.send().await.unwrap();
     }
+    versions(&s3).await;
     for complete in [true, false] {
         let key = format!("multipart-{complete}");
         let created = s3.create_multipart_upload().bucket("rebuild-two").key(&key).send().await.unwrap();

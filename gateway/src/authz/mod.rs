@@ -10,7 +10,8 @@ use storage::catalog::{Bucket, Catalog, CatalogError, ObjectVersion, VersionRef}
 use storage::name::{BucketName, ObjectKey};
 
 use crate::bucket::{
-    Acl, CorruptSetting, Ownership, OwnershipControls, Permission, Policy, PublicAccessBlock, Setting,
+    Abac, Acl, CorruptSetting, Ownership, OwnershipControls, Permission, Policy, PublicAccessBlock, Setting,
+    Tags,
 };
 use crate::iam::Identity;
 
@@ -111,6 +112,13 @@ pub async fn check(catalog: &Catalog, question: &Question<'_>, bucket: &Bucket) 
         let mut context = (question.context)();
         if object.is_some() && policy.0.to_ascii_lowercase().contains("s3:existingobjecttag") {
             add_existing_tags(find(catalog, question, bucket).await?.as_ref(), &mut context);
+        }
+        if Abac::of(bucket)?.is_some_and(|abac| abac.enabled) {
+            for (name, value) in Tags::of(bucket)?.unwrap_or_default().0 {
+                for of in ["aws:resourcetag", "s3:buckettag"] {
+                    context.insert(format!("{of}/{}", name.to_ascii_lowercase()), vec![value.clone()]);
+                }
+            }
         }
         let arn = identity.arn();
         let resource = resource_arn(&bucket.name, object);

@@ -142,3 +142,56 @@ async fn uploads_list_by_object_then_initiation() {
     assert_eq!(list(Some("/"), None, None, 10).await, ("0 b/ 5".into(), false));
     assert_eq!(list(Some("/"), Some("b/"), None, 10).await, ("5".into(), false));
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #[test]
+    fn pages_of_versions_are_what_the_oracle_says(
+        names in prop::collection::vec("[ab/\u{0}\u{10ffff}]{1,4}", 0..30),
+        prefix in "[ab/]{0,2}",
+        delimiter in prop::option::of(prop_oneof!["/", "a", "/a"]),
+        limit in 1_usize..9,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        runtime.block_on(async {
+            let (catalog, bucket) = with_bucket().await;
+            let enabled = Bucket { versioning: Versioning::Enabled, ..bucket.clone() };
+            catalog.replace_bucket(&bucket, &enabled).await.expect("a change");
+            // Newest first.
+            let mut versions: BTreeMap<String, Vec<VersionId>> = BTreeMap::new();
+            for name in &names {
+                let mut version = ObjectVersion { is_null: false, ..version_in(blob(1)) };
+                version.version = catalog.next_version_id(&enabled, &object(name)).await.expect("an id");
+                catalog.commit_version(&enabled, &object(name), &version, &Precondition::None).await.expect("a commit");
+                versions.entry(name.clone()).or_default().insert(0, version.version);
+            }
+            let mut expected: Vec<(String, Option<VersionId>)> = Vec::new();
+            for (name, ids) in versions.iter().filter(|(name, _)| name.starts_with(&prefix)) {
+                let rest = &name[prefix.len()..];
+                match delimiter.as_deref().and_then(|d| rest.split_once(d).map(|(start, _)| format!("{prefix}{start}{d}"))) {
+                    Some(common) if expected.last().is_some_and(|(last, _)| *last == common) => {}
+                    Some(common) => expected.push((common, None)),
+                    None => expected.extend(ids.iter().map(|id| (name.clone(), Some(*id)))),
+                }
+            }
+            let (mut listed, mut after, mut after_version) = (Vec::new(), None, None);
+            loop {
+                let request = ListRequest { prefix: prefix.clone(), delimiter: delimiter.clone(), after: after.take(), limit };
+                let page = catalog.list_versions(&enabled, &request, after_version).await.expect("a page");
+                assert!(page.rows.len() <= limit);
+                for row in &page.rows {
+                    let row = match row {
+                        ListRow::Item(row) => (row.summary.object.to_string(), Some(row.version)),
+                        ListRow::CommonPrefix(common) => (common.clone(), None),
+                    };
+                    (after, after_version) = (Some(row.0.clone()), row.1.map(VersionRef::Id));
+                    listed.push(row);
+                }
+                if !page.truncated {
+                    break;
+                }
+            }
+            assert_eq!(listed, expected);
+        });
+    }
+}

@@ -292,6 +292,36 @@ for n in range(30):
 assert s3.get_object(Bucket="other", Key="dsse")["ServerSideEncryption"] == "aws:kms:dsse"
 "#;
     run_python(&server, &script.replace("NEW", new));
+
+    // A prefix of what is under SSE-S3, versions and all.
+    run_python(
+        &server,
+        r#"
+import boto3
+s3 = boto3.client("s3")
+s3.create_bucket(Bucket="prefixed")
+s3.put_bucket_versioning(Bucket="prefixed", VersioningConfiguration={"Status": "Enabled"})
+for key in ["in/a", "in/a", "in/b", "out/c"]:
+    s3.put_object(Bucket="prefixed", Key=key, Body=b"x")
+"#,
+    );
+    let prefix = ["--bucket", "prefixed", "--prefix", "in/"];
+    let (_, moved) = run(&server, &[&["kms", "rewrap", "sse-s3", "--to", new], &prefix[..]].concat());
+    assert!(moved.contains("3 rewrapped, 0 were there already, 0 failed"), "{moved}");
+    run_python(
+        &server,
+        &r#"
+import boto3
+s3 = boto3.client("s3")
+rows = s3.list_object_versions(Bucket="prefixed")["Versions"]
+for row in rows:
+    head = s3.get_object(Bucket="prefixed", Key=row["Key"], VersionId=row["VersionId"])
+    assert head["Body"].read() == b"x" and head["ETag"] == row["ETag"]
+    assert (head.get("SSEKMSKeyId") or "").endswith("NEW") == row["Key"].startswith("in/"), head
+assert len(rows) == 4
+"#
+        .replace("NEW", new),
+    );
 }
 
 /// A rewrap that is cut off with its gateway, again and again: every object is whole at each moment, and the job ends at last.

@@ -88,7 +88,7 @@ pub enum AdminCommand {
     },
     /// Wrap objects' keys anew, under a key's newest backing key or under another key; no data moves. Run it again to go on
     Rewrap {
-        /// Objects under this key: id, ARN, alias or alias ARN
+        /// Objects under this key (id, ARN, alias or alias ARN), or `sse-s3`: those that are under SSE-S3
         key: String,
         /// Move them to this key; by default they stay under theirs
         #[arg(long, value_name = "KEY")]
@@ -96,6 +96,9 @@ pub enum AdminCommand {
         /// Only in this bucket
         #[arg(long, value_name = "BUCKET")]
         bucket: Option<String>,
+        /// Only objects whose names start so
+        #[arg(long, value_name = "PREFIX", default_value = "")]
+        prefix: String,
         /// Most objects per second
         #[arg(long, value_name = "COUNT")]
         rate: Option<u32>,
@@ -223,8 +226,8 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
         C::ScheduleDeletion { key, days, yes } => {
             objects::schedule_deletion(objects()?, &key, days, yes, out).await
         }
-        C::Rewrap { key, to, bucket, rate, dry_run } => {
-            let asked = objects::Rewrap { key, to, bucket, rate, dry_run };
+        C::Rewrap { key, to, bucket, prefix, rate, dry_run } => {
+            let asked = objects::Rewrap { key, to, bucket, prefix, rate, dry_run };
             objects::rewrap(objects()?, asked, out).await
         }
     }

@@ -7,7 +7,7 @@ use storage::catalog::{Bucket, ListPage, ListRequest, ListRow, VersionKind, Vers
 use storage::name::ObjectKey;
 
 use super::{Out, root_user};
-use crate::api::s3::ops::object::rewrap::{Rewrapped, rewrap_object};
+use crate::api::s3::ops::object::rewrap::{Rewrapped, Under, rewrap_object};
 use crate::app::App;
 use crate::sse::BucketEncryption;
 
@@ -121,11 +121,15 @@ pub(super) async fn schedule_deletion(
     Ok(true)
 }
 
+/// Stands for a key where objects under SSE-S3 are meant.
+const SSE_S3: &str = "sse-s3";
+
 /// What is to be moved where.
 pub(super) struct Rewrap {
     pub(super) key: String,
     pub(super) to: Option<String>,
     pub(super) bucket: Option<String>,
+    pub(super) prefix: String,
     pub(super) rate: Option<u32>,
     pub(super) dry_run: bool,
 }
@@ -134,8 +138,14 @@ pub(super) struct Rewrap {
 /// cut off goes on when it is run again.
 pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::Result<bool> {
     let arn_of = |key: &str| Ok::<_, anyhow::Error>(app.kms.arn(app.kms.find(key)?.key.id));
-    let from = arn_of(&asked.key)?;
     let to = asked.to.as_deref().map(arn_of).transpose()?;
+    let from = match (asked.key.as_str(), &to) {
+        (SSE_S3, Some(_)) => Under::SseS3,
+        (SSE_S3, None) => {
+            anyhow::bail!("say with --to which KMS key objects under SSE-S3 are to be moved to")
+        }
+        (key, _) => Under::Key(arn_of(key)?),
+    };
     let caller = root_user(&app.kms, "host rewrap");
     // A bucket-level key that is remembered may still be under the former backing key.
     app.sse.forget_bucket_keys();
@@ -147,11 +157,11 @@ pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::
             if asked.bucket.as_ref().is_some_and(|only| only != bucket.name.as_str()) {
                 continue;
             }
-            let mut versions = Versions::default();
+            let mut versions = Versions { prefix: asked.prefix.clone(), ..Versions::default() };
             while let Some(page) = versions.next(app, &bucket).await? {
                 for (object, which) in page {
                     pace.step(out, "versions looked at").await?;
-                    let way = (from.as_str(), to.as_deref());
+                    let way = (&from, to.as_deref());
                     match rewrap_object(app, &bucket, (&object, which), way, &caller, asked.dry_run).await {
                         Ok(Rewrapped::NotOfThisKey) => {}
                         Ok(Rewrapped::Already) => already += 1,
@@ -209,6 +219,7 @@ impl Pages {
 /// Walks every version of every object of a bucket, delete markers left out.
 #[derive(Default)]
 struct Versions {
+    prefix: String,
     after: Option<(String, VersionRef)>,
     ended: bool,
 }
@@ -223,7 +234,8 @@ impl Versions {
             return Ok(None);
         }
         let (after, after_version) = self.after.take().unzip();
-        let page = app.catalog.list_versions(bucket, &page_after(after), after_version).await?;
+        let request = ListRequest { prefix: self.prefix.clone(), ..page_after(after) };
+        let page = app.catalog.list_versions(bucket, &request, after_version).await?;
         self.ended = !page.truncated;
         let mut found = Vec::with_capacity(page.rows.len());
         for row in page.rows {

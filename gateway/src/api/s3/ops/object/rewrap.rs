@@ -12,10 +12,19 @@ use super::copy::replace;
 use super::found::{self, Found};
 use crate::api::s3::error::{Code, S3Error};
 use crate::app::App;
-use crate::sse::{SseInfo, SsePlan};
+use crate::sse::{BucketEncryption, SseInfo, SsePlan};
 
 /// How often a job tries again when somebody else writes the object meanwhile.
 const ATTEMPTS: usize = 5;
+
+/// Which objects a job is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Under {
+    /// Those under the KMS key of this ARN.
+    Key(String),
+    /// Those under SSE-S3.
+    SseS3,
+}
 
 /// What the job came to for an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +37,12 @@ pub enum Rewrapped {
     Moved,
 }
 
-/// Wraps an object's key anew if it is under the KMS key `from` (an ARN): under that key's newest backing key, or under `to`.
+/// Wraps an object's key anew if it is under `from`: under that key's newest backing key, or under `to`.
 pub async fn rewrap_object(
     app: &App,
     bucket: &Bucket,
     (object, which): (&ObjectKey, VersionRef),
-    (from, to): (&str, Option<&str>),
+    (from, to): (&Under, Option<&str>),
     caller: &Caller,
     dry_run: bool,
 ) -> Result<Rewrapped, S3Error> {
@@ -47,19 +56,24 @@ pub async fn rewrap_object(
             found => found?,
         };
         let dependence = app.sse.dependence(&found.record.envelope)?;
-        let Some(dependence) = dependence.filter(|d| d.key_arn == from) else {
-            return Ok(Rewrapped::NotOfThisKey);
+        let (stays_at, bucket_key) = match (from, dependence) {
+            (Under::Key(from), Some(dependence)) if dependence.key_arn == *from => {
+                if to.is_none_or(|to| to == from) && dependence.is_newest {
+                    return Ok(Rewrapped::Already);
+                }
+                (Some(from.as_str()), matches!(found.sse, SseInfo::Kms { bucket_key: true, .. }))
+            }
+            (Under::SseS3, None) if found.sse == SseInfo::S3 => {
+                (None, BucketEncryption::of(bucket).is_some_and(|default| default.bucket_key_enabled))
+            }
+            _ => return Ok(Rewrapped::NotOfThisKey),
         };
-        if to.is_none_or(|to| to == from) && dependence.is_newest {
-            return Ok(Rewrapped::Already);
-        }
         if dry_run {
             return Ok(Rewrapped::Moved);
         }
-        let bucket_key = matches!(found.sse, SseInfo::Kms { bucket_key: true, .. });
         let dsse = matches!(found.sse, SseInfo::Kms { dsse: true, .. });
         let plan = SsePlan::Kms {
-            key_id: Some(to.unwrap_or(from).to_owned()),
+            key_id: to.or(stays_at).map(str::to_owned),
             context: given_context(&found.sse)?.into_iter().collect(),
             bucket_key,
             dsse,

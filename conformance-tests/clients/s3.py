@@ -550,6 +550,53 @@ def renames():
     refused("NotImplemented", rename, 501, source="again", to="x")
 
 
-for case in [versioning, listing_of_versions, multipart_and_modes, tags, object_lock, policies, acls, cors, settings, archives, conditional_deletes, forms, renames]:
+def annotations():
+    at = bucket("annotated")
+    customer = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": bytes(range(32))}
+    put(at, "k", ServerSideEncryption="aws:kms")
+    annotate = lambda name, text, key="k", **more: s3.put_object_annotation(**at, Key=key, AnnotationName=name, AnnotationPayload=text, **more)
+    note = lambda name, key="k", **more: s3.get_object_annotation(**at, Key=key, AnnotationName=name, **more)
+    modified = s3.head_object(**at, Key="k")["LastModified"]
+    answer = annotate("ü/labels", "{\"cat\": 1}".encode())
+    assert answer["ServerSideEncryption"] == "aws:kms" and answer["ETag"]
+    annotate("b", b"x" * (1 << 20))
+    found = note("ü/labels")
+    assert found["AnnotationPayload"].read() == b'{"cat": 1}' and found["ContentLength"] == 10 and found["ServerSideEncryption"] == "aws:kms"
+    annotate("b", b"again", ObjectIfMatch=s3.head_object(**at, Key="k")["ETag"])
+    refused("PreconditionFailed", annotate, 412, name="b", text=b"x", ObjectIfMatch='"other"')
+    listed = s3.list_object_annotations(**at, Key="k")
+    assert [(row["AnnotationName"], row["Size"]) for row in listed["Annotations"]] == [("b", 5), ("ü/labels", 10)], listed
+    first = s3.list_object_annotations(**at, Key="k", MaxAnnotationResults=1)
+    rest = s3.list_object_annotations(**at, Key="k", ContinuationToken=first["NextContinuationToken"])
+    assert [row["AnnotationName"] for row in rest["Annotations"]] == ["ü/labels"] and first["AnnotationCount"] == 1
+    assert len(s3.list_object_annotations(**at, Key="k", AnnotationPrefix="ü")["Annotations"]) == 1
+    assert s3.head_object(**at, Key="k")["LastModified"] == modified
+    s3.copy_object(**at, Key="copy", CopySource={**at, "Key": "k"})
+    assert note("b", "copy")["AnnotationPayload"].read() == b"again"
+    s3.copy_object(**at, Key="bare", CopySource={**at, "Key": "k"}, AnnotationDirective="EXCLUDE")
+    assert s3.list_object_annotations(**at, Key="bare").get("Annotations", []) == []
+    s3.delete_object_annotation(**at, Key="k", AnnotationName="b")
+    refused("NoSuchAnnotation", note, 404, name="b")
+    refused("UnsupportedMediaType", annotate, 415, name="binary", text=b"\xff")
+    refused("AnnotationNameTooLong", annotate, 400, name="n" * 513, text=b"x")
+    refused("NoSuchKey", annotate, 404, name="n", text=b"x", key="none")
+    put(at, "sealed", **customer)
+    refused("InvalidRequest", annotate, 400, name="n", text=b"x", key="sealed")
+    # Another object of the name has none of them; nor has the service a bucket more.
+    put(at, "k")
+    assert s3.list_object_annotations(**at, Key="k").get("Annotations", []) == []
+    assert not [row for row in s3.list_buckets()["Buckets"] if row["Name"].endswith("sealgate")]
+    enabled(at)
+    old = put(at, "v")["VersionId"]
+    annotate("n", b"old", "v")
+    put(at, "v")
+    assert note("n", "v", VersionId=old)["AnnotationPayload"].read() == b"old"
+    refused("NoSuchAnnotation", note, name="n", key="v")
+    for _, key, version, _ in versions(at):
+        s3.delete_object(**at, Key=key, VersionId=version)
+    s3.delete_bucket(**at)
+
+
+for case in [versioning, listing_of_versions, multipart_and_modes, tags, object_lock, policies, acls, cors, settings, archives, conditional_deletes, forms, renames, annotations]:
     case()
     print(case.__name__)

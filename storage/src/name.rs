@@ -55,11 +55,24 @@ impl BucketName {
         if well_formed && !reserved { Ok(Self(name.into())) } else { Err(NameError::Bucket) }
     }
 
+    /// The name of a bucket that has no door: the host keeps in it what belongs to the bucket of this id.
+    pub fn internal(of: BucketId) -> Self {
+        Self(format!("of-{of}{INTERNAL_SUFFIX}").into())
+    }
+
+    /// Is it the name of a bucket that has no door?
+    pub fn is_internal(&self) -> bool {
+        self.0.ends_with(INTERNAL_SUFFIX)
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
+
+/// What names of buckets without a door end with.
+const INTERNAL_SUFFIX: &str = "--sealgate";
 
 impl fmt::Display for BucketName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,3 +15,32 @@ fn lifecycle_rules_expire_what_they_say_and_nothing_else() {
     let server = Server::start_with(&arguments).unwrap();
     installed::run_python(&server.endpoint, include_str!("../../clients/lifecycle.py")).unwrap();
 }
+
+/// An object that is overwritten leaves its annotations behind; they are found at the next start.
+#[test]
+fn annotations_of_no_object_are_swept() {
+    let mut server = Server::start().unwrap();
+    let script = r#"
+import boto3
+s3 = boto3.client("s3")
+at = {"Bucket": "swept"}
+s3.create_bucket(**at)
+for key in ["kept", "overwritten"]:
+    s3.put_object(**at, Key=key, Body=b"x")
+    s3.put_object_annotation(**at, Key=key, AnnotationName="n", AnnotationPayload=b"of " + key.encode())
+s3.put_object(**at, Key="overwritten", Body=b"y")
+"#;
+    installed::run_python(&server.endpoint, script).unwrap();
+    let count = |server: &Server, name: &str| {
+        let path = server.data.with_file_name(name);
+        let exported = server.command(&["export", path.to_str().unwrap()]).unwrap();
+        assert!(exported.status.success());
+        std::fs::read_to_string(path).unwrap().lines().filter(|line| line.contains("{\"version\":")).count()
+    };
+    assert_eq!(server.stop().unwrap(), Some(0));
+    assert_eq!(count(&server, "before.jsonl"), 4);
+    server.restart().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(server.stop().unwrap(), Some(0));
+    assert_eq!(count(&server, "after.jsonl"), 3);
+}

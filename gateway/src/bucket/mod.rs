@@ -17,7 +17,7 @@ pub use access::{
 pub use cors::{Cors, CorsRule};
 pub use lifecycle::{Due, Filter, Lifecycle, NoncurrentExpiration, Rule, Transition, When, day_ms, is_due};
 pub use lock::{DefaultRetention, ObjectLock};
-pub use small::{Abac, Accelerate, RequestPayment, Tags};
+pub use small::{ANNOTATED_OBJECT, Abac, Accelerate, RequestPayment, Tags};
 
 /// A setting of a bucket.
 pub trait Setting: Serialize + DeserializeOwned + PartialEq {

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Setting;
 
+/// What of its user metadata tells which object an annotation is of.
+pub const ANNOTATED_OBJECT: &str = "object";
+
 /// Tags of a bucket, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tags(pub Vec<(String, String)>);

@@ -1,5 +1,6 @@
 //! Work that no request waits for: space reclaim, what is due in the life of keys, and lifecycle rules.
 
+pub mod annotations;
 pub mod lifecycle;
 
 use std::sync::Arc;
@@ -94,6 +95,7 @@ async fn reclaim(app: Arc<App>, interval: Duration, mut stopped: watch::Receiver
             }
             if now >= next_sweep {
                 done.orphans = app.reclaimer.sweep().await?.orphans;
+                done.displaced += annotations::sweep(&app).await?;
                 next_sweep = now + SWEEP_INTERVAL;
             }
             Ok::<_, ReclaimError>(done)

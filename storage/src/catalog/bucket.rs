@@ -41,7 +41,7 @@ impl Catalog {
         Ok(BucketRecord::decode(&found.value)?.into_bucket(name.clone()))
     }
 
-    /// Buckets in order of name; only `owner`'s if given. `request.delimiter` is not used.
+    /// Buckets in order of name; only those of `owner` that have a door, if given. `request.delimiter` is not used.
     pub async fn list_buckets(
         &self,
         owner: Option<&str>,
@@ -61,7 +61,7 @@ impl Catalog {
                 let name = str::from_utf8(&key[1..]).ok().and_then(|name| BucketName::parse(name).ok());
                 let name = name.ok_or(CatalogError::Corrupt("a bucket's name"))?;
                 let record = BucketRecord::decode(&entry.value)?;
-                if owner.is_some_and(|owner| owner != record.owner) {
+                if owner.is_some_and(|owner| owner != record.owner || name.is_internal()) {
                     continue;
                 }
                 if page.rows.len() == request.limit {

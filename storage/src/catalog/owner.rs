@@ -1,10 +1,10 @@
 //! Which record a blob belongs to, asked from the blob's side: for the sweep of orphans and for moving blobs.
 
 use super::record::{BucketRecord, LayoutRecord, PartRecord, Record, UploadRecord, VersionRecord};
-use super::{Catalog, CatalogError, VersionRef, layout};
+use super::{Bucket, Catalog, CatalogError, VersionRef, layout};
 use crate::blob::{BlobOwner, BlobRef};
 use crate::kv::{Condition, Entry, Key, Transaction, Write};
-use crate::name::{BlobId, UploadId};
+use crate::name::{BlobId, ObjectKey, UploadId, VersionId};
 
 /// What the records say of a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,16 @@ impl Catalog {
                 Ok(OwnerState::Unknown)
             }
         }
+    }
+
+    /// Does any version of the object hold this content?
+    pub async fn holds_content(
+        &self,
+        bucket: &Bucket,
+        object: &ObjectKey,
+        content: VersionId,
+    ) -> Result<bool, CatalogError> {
+        Ok(self.locate_content(bucket.id, object, content).await?.is_some())
     }
 
     /// Lets the record of `owner` refer to `to` in the place of `from`; false if it does not refer to `from` (any more).

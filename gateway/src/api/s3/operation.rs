@@ -129,10 +129,10 @@ operations! {
     PutBucketTagging: PUT Bucket ["tagging"] Direct "s3:PutBucketTagging" Implemented [];
     GetBucketTagging: GET Bucket ["tagging"] Direct "s3:GetBucketTagging" Implemented [];
     DeleteBucketTagging: DELETE Bucket ["tagging"] Direct "s3:PutBucketTagging" Implemented [];
-    PutObjectAnnotation: PUT Object ["annotation"] Direct "s3:PutObjectAnnotation" NotImplemented [];
-    GetObjectAnnotation: GET Object ["annotation", "annotationName"] Direct "s3:GetObjectAnnotation" NotImplemented [];
-    ListObjectAnnotations: GET Object ["annotation"] Direct "s3:ListObjectAnnotations" NotImplemented [];
-    DeleteObjectAnnotation: DELETE Object ["annotation"] Direct "s3:DeleteObjectAnnotation" NotImplemented [];
+    PutObjectAnnotation: PUT Object ["annotation"] Direct "s3:PutObjectAnnotation" Implemented ["annotationName", "versionId"];
+    GetObjectAnnotation: GET Object ["annotation", "annotationName"] Direct "s3:GetObjectAnnotation" Implemented ["versionId"];
+    ListObjectAnnotations: GET Object ["annotation"] Direct "s3:ListObjectAnnotations" Implemented ["versionId", "max-annotation-results", "annotation-prefix", "continuation-token"];
+    DeleteObjectAnnotation: DELETE Object ["annotation"] Direct "s3:DeleteObjectAnnotation" Implemented ["annotationName", "versionId"];
     PutBucketAcl: PUT Bucket ["acl"] Direct "s3:PutBucketAcl" Implemented [];
     GetBucketAcl: GET Bucket ["acl"] Direct "s3:GetBucketAcl" Implemented [];
     PutObjectAcl: PUT Object ["acl"] Direct "s3:PutObjectAcl" Implemented ["versionId"];

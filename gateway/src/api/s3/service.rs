@@ -238,6 +238,10 @@ fn operate(
         Op::PutObjectAcl => object::put_object_acl(app, permit, request).boxed(),
         Op::GetObjectAcl => object::get_object_acl(app, permit, request).boxed(),
         Op::RenameObject => object::rename_object(app, permit, request).boxed(),
+        Op::PutObjectAnnotation => object::put_object_annotation(app, permit, request).boxed(),
+        Op::GetObjectAnnotation => object::get_object_annotation(app, permit, request).boxed(),
+        Op::ListObjectAnnotations => object::list_object_annotations(app, permit, request).boxed(),
+        Op::DeleteObjectAnnotation => object::delete_object_annotation(app, permit, request).boxed(),
         Op::RestoreObject => object::restore_object(app, permit, request).boxed(),
         other => match other.status() {
             Status::ReadsAsUnset => bucket::read_as_unset(app, other, permit, request).boxed(),

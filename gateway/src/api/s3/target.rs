@@ -38,7 +38,9 @@ impl Target {
             }
         };
         let name = BucketName::parse(&bucket)
-            .map_err(|error| S3Error::from(error).field("BucketName", bucket.as_ref()))?;
+            .ok()
+            .filter(|name| !name.is_internal())
+            .ok_or_else(|| S3Error::new(Code::InvalidBucketName).field("BucketName", bucket.as_ref()))?;
         let object = if key.is_empty() { None } else { Some(parse_key(&decode(key)?)?) };
         Ok(Self { bucket: Some(name), object })
     }

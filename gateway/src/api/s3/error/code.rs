@@ -84,6 +84,7 @@ codes! {
     InvalidPartNumber = "InvalidPartNumber", 416, "The requested partnumber is not satisfiable";
     InvalidPartOrder = "InvalidPartOrder", 400, "The list of parts was not in ascending order. Parts must be ordered by part number.";
     InvalidPolicyDocument = "InvalidPolicyDocument", 400, "The content of the form does not meet the conditions specified in the policy document.";
+    InvalidPrefix = "InvalidPrefix", 400, "The annotation prefix is not valid.";
     InvalidRange = "InvalidRange", 416, "The requested range is not satisfiable";
     InvalidRegion = "InvalidRegion", 403, "The region that you specified is not valid.";
     InvalidRequest = "InvalidRequest", 400, "Invalid Request";
@@ -144,6 +145,7 @@ codes! {
     SlowDown = "SlowDown", 503, "Please reduce your request rate.";
     TooManyBuckets = "TooManyBuckets", 400, "You have attempted to create more buckets than allowed";
     UnexpectedContent = "UnexpectedContent", 400, "This request contains unsupported content.";
+    UnsupportedMediaType = "UnsupportedMediaType", 415, "The annotation payload must be valid UTF-8 encoded text.";
     UnresolvableGrantByEmailAddress = "UnresolvableGrantByEmailAddress", 400, "The email address you provided does not match any account on record.";
     UserKeyMustBeSpecified = "UserKeyMustBeSpecified", 400, "The bucket POST must contain the specified field name. If it is specified, please check the order of the fields.";
     XAmzContentSha256Mismatch = "XAmzContentSHA256Mismatch", 400, CONTENT_SHA256_MISMATCH_TEXT;

@@ -57,7 +57,9 @@ impl CopySource {
             return Err(malformed());
         }
         let bucket = BucketName::parse(bucket)
-            .map_err(|_| S3Error::new(Code::InvalidBucketName).field("BucketName", bucket))?;
+            .ok()
+            .filter(|name| !name.is_internal())
+            .ok_or_else(|| S3Error::new(Code::InvalidBucketName).field("BucketName", bucket))?;
         Ok(Self { bucket, object: parse_key(key)?, version })
     }
 }

@@ -16,6 +16,7 @@ use crate::bucket::{Acl, ObjectLock, Ownership, OwnershipControls, Setting, Tags
 use crate::config::SseCNewBuckets;
 use crate::http::header::{BUCKET_ARN, BUCKET_OBJECT_LOCK_ENABLED, OBJECT_OWNERSHIP};
 use crate::sse::BucketEncryption;
+use crate::transfer::journal::ChangeError;
 
 /// Makes a bucket in this gateway's region.
 pub async fn create_bucket(
@@ -126,17 +127,22 @@ async fn create(
         journal: None,
     };
     settings(&mut bucket);
+    match create_recorded(app, bucket).await {
+        Ok(()) => Ok(None),
+        Err(ChangeError::Catalog(CatalogError::BucketExists { owner })) => Ok(Some(owner)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Makes a bucket, with the journal that records it for a rebuild.
+pub(in crate::api::s3::ops) async fn create_recorded(app: &App, bucket: Bucket) -> Result<(), ChangeError> {
     let bucket = with_journal(app, bucket).await?;
     let created = app.catalog.create_bucket(&bucket).await;
     if let (Err(_), Some(unused)) = (&created, bucket.journal) {
         // What is left behind here is found by the sweep of orphans.
         let _ = app.blobs.delete(&unused.id).await;
     }
-    match created {
-        Ok(()) => Ok(None),
-        Err(CatalogError::BucketExists { owner }) => Ok(Some(owner)),
-        Err(error) => Err(error.into()),
-    }
+    Ok(created?)
 }
 
 /// There is one region here: a constraint to any other is refused as AWS's regional endpoints do.

@@ -1,6 +1,7 @@
 //! DeleteBucket.
 
 use crate::api::s3::error::S3Error;
+use crate::api::s3::ops::object::annotation;
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
 use crate::app::App;
@@ -9,6 +10,7 @@ use crate::authz::Permit;
 /// Deletes an empty bucket.
 pub async fn delete_bucket(app: &App, permit: Permit, _request: S3Request) -> Result<S3Response, S3Error> {
     let bucket = permit.bucket();
+    annotation::forget_all(app, bucket).await?;
     let deleted = app.catalog.delete_bucket(bucket).await;
     deleted.map_err(|error| S3Error::from(error).field("BucketName", bucket.name.as_str()))?;
     Ok(response::no_content())

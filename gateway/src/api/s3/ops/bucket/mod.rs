@@ -9,10 +9,12 @@ mod list_objects;
 mod location;
 mod unset;
 
+use storage::blob::BlobError;
 use storage::catalog::{Bucket, CatalogError, Trailer};
 
 pub use config::*;
 pub use create::create_bucket;
+pub(super) use create::create_recorded;
 pub use delete::delete_bucket;
 pub use head::head_bucket;
 pub use list_buckets::list_buckets;
@@ -25,7 +27,7 @@ use crate::app::App;
 use crate::transfer::journal;
 
 /// Writes the journal that records `bucket` for a rebuild, and lets it refer to it.
-async fn with_journal(app: &App, mut bucket: Bucket) -> Result<Bucket, S3Error> {
+async fn with_journal(app: &App, mut bucket: Bucket) -> Result<Bucket, BlobError> {
     let trailer = Trailer::Bucket(bucket.clone());
     bucket.journal = Some(journal::write(&app.blobs, &app.metadata_key, &trailer).await?);
     Ok(bucket)

@@ -6,10 +6,10 @@ use storage::catalog::{
 };
 use storage::name::{ObjectKey, Timestamp, VersionId};
 
-use super::archive;
 use super::extras::Extras;
 use super::found::{self, Found, insert};
 use super::write::{self, MAX_WRITE_LEN, NewVersion};
+use super::{annotation, archive};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::permissions::versioned;
 use crate::api::s3::request::{S3Request, S3Response};
@@ -87,7 +87,11 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
         record.headers.website_redirect_location =
             metadata::system_headers(headers)?.website_redirect_location;
     }
-    let extras = Extras::of_copy(app, bucket, request, &found.record)?;
+    let mut extras = Extras::of_copy(app, bucket, request, &found.record)?;
+    let annotated = annotation::are_copied(request, &found.record)?;
+    if annotated {
+        annotation::flag(&mut extras.attributes);
+    }
     record.tags = extras.tags.clone();
     record.lock = extras.lock;
     record.attributes = extras.attributes.clone();
@@ -139,6 +143,10 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
         checksum: (algorithm, Expected::Nothing),
     };
     let written = write::write(app, Source::Stream(stream), new).await?;
+    if annotated {
+        let to = (bucket, object, version);
+        annotation::copy(app, request, (&source_bucket, &found), to, &plan).await?;
+    }
     let copied = Copied {
         etag: written.etag,
         last_modified: written.last_modified,

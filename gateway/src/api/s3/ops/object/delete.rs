@@ -4,6 +4,7 @@ use http::HeaderMap;
 use storage::catalog::{Authority, Bucket, Precondition, VersionKind, VersionRef, Versioning};
 use storage::name::ObjectKey;
 
+use super::annotation;
 use super::found::insert;
 use super::write::write_error;
 use crate::api::s3::error::S3Error;
@@ -67,6 +68,9 @@ pub(super) async fn delete(
     // Conditions are on the current version alone.
     let current = if which == VersionRef::Current { precondition } else { &Precondition::None };
     let gone = app.catalog.delete_version(bucket, object, which, current, authority).await.map_err(refuse)?;
+    if let Some(gone) = &gone {
+        annotation::forget(app, bucket, gone).await;
+    }
     let version = match which {
         VersionRef::Current => None,
         VersionRef::Null => Some(version::NULL.to_owned()),

@@ -1,6 +1,7 @@
 //! Operations on objects.
 
 mod acl;
+pub(super) mod annotation;
 pub(super) mod archive;
 mod attributes;
 pub(super) mod change;
@@ -20,6 +21,9 @@ mod update_encryption;
 mod write;
 
 pub use acl::{get_object_acl, put_object_acl};
+pub use annotation::{
+    delete_object_annotation, get_object_annotation, list_object_annotations, put_object_annotation,
+};
 pub use archive::restore_object;
 pub use attributes::get_object_attributes;
 pub use copy::copy_object;

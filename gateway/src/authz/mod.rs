@@ -106,7 +106,7 @@ pub async fn check(catalog: &Catalog, question: &Question<'_>, bucket: &Bucket) 
         // The root user is the account, and is never shut out from the policy itself.
         return Ok(());
     }
-    let block = PublicAccessBlock::of(bucket)?.unwrap_or(PublicAccessBlock::ALL);
+    let block = PublicAccessBlock::in_force(bucket)?;
     if let Some(policy) = policy {
         let document = Document::parse_resource(&policy.0).map_err(|_| CorruptSetting(Policy::NAME))?;
         let mut context = (question.context)();
@@ -152,9 +152,9 @@ pub async fn check(catalog: &Catalog, question: &Question<'_>, bucket: &Bucket) 
             Decision::Silent => {}
         }
     }
-    let ownership =
-        OwnershipControls::of(bucket)?.map_or(Ownership::BucketOwnerEnforced, OwnershipControls::ownership);
-    if ownership != Ownership::BucketOwnerEnforced && granted(catalog, question, bucket, block).await? {
+    if OwnershipControls::in_force(bucket)? != Ownership::BucketOwnerEnforced
+        && granted(catalog, question, bucket, block).await?
+    {
         return Ok(());
     }
     Err(denied("Access Denied").into())

@@ -1,8 +1,9 @@
 //! Who may: ACLs, ownership, the block of public access, and the policy's text.
 
 use serde::{Deserialize, Serialize};
+use storage::catalog::Bucket;
 
-use super::Setting;
+use super::{CorruptSetting, Setting};
 
 /// The bucket's policy, as it was given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,11 @@ impl PublicAccessBlock {
         restrict_public_buckets: true,
         removed: false,
     };
+    /// What is in force for a bucket.
+    pub fn in_force(bucket: &Bucket) -> Result<Self, CorruptSetting> {
+        Ok(Self::of(bucket)?.unwrap_or(Self::ALL))
+    }
+
     /// What stands in its place once it was taken away.
     pub const REMOVED: Self = Self {
         block_public_acls: false,
@@ -90,9 +96,12 @@ impl Setting for OwnershipControls {
 }
 
 impl OwnershipControls {
-    /// Who owns.
-    pub fn ownership(self) -> Ownership {
-        self.0.unwrap_or(Ownership::ObjectWriter)
+    /// Who owns what is written into a bucket.
+    pub fn in_force(bucket: &Bucket) -> Result<Ownership, CorruptSetting> {
+        Ok(match Self::of(bucket)? {
+            None => Ownership::BucketOwnerEnforced,
+            Some(Self(ownership)) => ownership.unwrap_or(Ownership::ObjectWriter),
+        })
     }
 }
 

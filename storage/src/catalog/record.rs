@@ -1,5 +1,5 @@
 //! What is stored under each key: a format byte, then the record in postcard. Records are not the domain's types:
-//! a new format gets a new struct here and a migration into the newest, and nothing above notices. Former formats are in [`former`].
+//! a new format gets a new struct here and a migration into the newest, and nothing above notices. What was before is in `former`.
 
 mod former;
 

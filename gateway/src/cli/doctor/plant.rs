@@ -75,7 +75,35 @@ pub(super) async fn everything(
         }
         planted.push(multipart(client, canaries, &mode).await?);
     }
+    settings(client, canaries).await?;
     Ok(planted)
+}
+
+/// What lies beside objects: annotations, and settings of the bucket.
+async fn settings(client: &LocalClient, canaries: &mut Canaries) -> anyhow::Result<()> {
+    let path = format!("/{BUCKET}/{}/annotated", canaries.control());
+    expect_ok(send(client, Method::PUT, &path, &[], &[], Bytes::new()).await, "PutObject")?;
+    let query = [("annotation", ""), ("annotationName", "canary")];
+    let text = Bytes::from(canaries.word("annotations"));
+    expect_ok(send(client, Method::PUT, &path, &query, &[], text).await, "PutObjectAnnotation")?;
+    let tag = canaries.word("bucket tags");
+    let tagging = format!("<Tagging><TagSet><Tag><Key>k</Key><Value>{tag}</Value></Tag></TagSet></Tagging>");
+    let rule = canaries.word("lifecycle rules");
+    let lifecycle = format!(
+        "<LifecycleConfiguration><Rule><ID>{rule}</ID><Status>Enabled</Status><Filter><Prefix>none</Prefix></Filter>\
+         <Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>"
+    );
+    let sid = canaries.word("bucket policies");
+    let policy = format!(
+        r#"{{"Version":"2012-10-17","Statement":{{"Sid":"{sid}","Effect":"Deny","Principal":"*","Action":"s3:PutBucketWebsite",
+           "Resource":"arn:aws:s3:::{BUCKET}"}}}}"#
+    );
+    for (name, document) in [("tagging", tagging), ("lifecycle", lifecycle), ("policy", policy)] {
+        let answer =
+            send(client, Method::PUT, &format!("/{BUCKET}"), &[(name, "")], &[], document.into()).await;
+        ensure!(answer.status.is_success(), "the bucket's {name}: {}", answer.status);
+    }
+    Ok(())
 }
 
 async fn multipart(client: &LocalClient, canaries: &mut Canaries, mode: &Mode) -> anyhow::Result<Planted> {
@@ -152,6 +180,7 @@ fn metadata(canaries: &mut Canaries) -> Vec<(String, String)> {
         (format!("{}canary", header::META_PREFIX), canaries.word("user metadata")),
         ("content-type".to_owned(), format!("text/{}", canaries.word("system headers"))),
         ("cache-control".to_owned(), canaries.word("system headers")),
+        (header::TAGGING.to_string(), format!("canary={}", canaries.word("tags"))),
     ]
 }
 

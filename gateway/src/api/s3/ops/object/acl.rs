@@ -3,11 +3,9 @@
 use storage::catalog::Authority;
 
 use super::change::change;
-use super::extras::{check_public, encode};
+use super::extras::{asked_acl, encode};
 use super::found;
-use crate::api::s3::document;
-use crate::api::s3::error::{Code, S3Error};
-use crate::api::s3::ops::bucket::expect_acls;
+use crate::api::s3::error::S3Error;
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
 use crate::api::s3::wire::{acl, version};
@@ -22,16 +20,7 @@ pub async fn put_object_acl(
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
     let bucket = permit.bucket();
-    expect_acls(bucket)?;
-    let owner = app.accounts.root();
-    let body = document::read(&mut request, document::CONFIG_MAX_LEN).await?;
-    let acl = match (acl::of_headers(&request.headers, owner)?, body.is_empty()) {
-        (Some(acl), true) => acl,
-        (None, false) => acl::parse(&body, owner)?,
-        (Some(_), false) => return Err(Code::UnexpectedContent.into()),
-        (None, true) => return Err(Code::MissingSecurityHeader.into()),
-    };
-    check_public(bucket, &acl)?;
+    let acl = asked_acl(app, bucket, &mut request).await?;
     let changed = change(app, bucket, request.object()?, request.version, Authority::usual(), |record| {
         record.attributes.insert(ACL_ATTRIBUTE.to_owned(), encode(&acl));
         Ok(())

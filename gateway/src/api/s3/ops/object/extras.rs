@@ -9,6 +9,7 @@ use storage::catalog::{Bucket, Lock, ObjectRecord, Upload};
 use storage::name::{ObjectKey, Timestamp};
 
 use super::found::insert;
+use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::S3Request;
 use crate::api::s3::wire::{acl, checksum, lock, tagging, time};
@@ -91,9 +92,7 @@ pub(in crate::api::s3::ops) fn object_acl(
 ) -> Result<Option<Acl>, S3Error> {
     let owner = app.accounts.root();
     let Some(acl) = acl::of_headers(headers, owner)? else { return Ok(None) };
-    let ownership =
-        OwnershipControls::of(bucket)?.map_or(Ownership::BucketOwnerEnforced, OwnershipControls::ownership);
-    if ownership == Ownership::BucketOwnerEnforced {
+    if OwnershipControls::in_force(bucket)? == Ownership::BucketOwnerEnforced {
         // The owner's own control is what there is in any case.
         return match acl == Acl::private(&acl::grantee(owner)) {
             true => Ok(None),
@@ -104,9 +103,36 @@ pub(in crate::api::s3::ops) fn object_acl(
     Ok(Some(acl))
 }
 
+/// The ACL that PutBucketAcl and PutObjectAcl ask for, in headers or in a document.
+pub(in crate::api::s3::ops) async fn asked_acl(
+    app: &App,
+    bucket: &Bucket,
+    request: &mut S3Request,
+) -> Result<Acl, S3Error> {
+    expect_acls(bucket)?;
+    let owner = app.accounts.root();
+    let body = document::read(request, document::CONFIG_MAX_LEN).await?;
+    let acl = match (acl::of_headers(&request.headers, owner)?, body.is_empty()) {
+        (Some(acl), true) => acl,
+        (None, false) => acl::parse(&body, owner)?,
+        (Some(_), false) => return Err(Code::UnexpectedContent.into()),
+        (None, true) => return Err(Code::MissingSecurityHeader.into()),
+    };
+    check_public(bucket, &acl)?;
+    Ok(acl)
+}
+
+/// Refuses where ACLs are off.
+fn expect_acls(bucket: &Bucket) -> Result<(), S3Error> {
+    match OwnershipControls::in_force(bucket)? {
+        Ownership::BucketOwnerEnforced => Err(Code::AccessControlListNotSupported.into()),
+        Ownership::BucketOwnerPreferred | Ownership::ObjectWriter => Ok(()),
+    }
+}
+
 /// Refuses an ACL that grants to everybody, where public ones are blocked.
-pub(in crate::api::s3::ops) fn check_public(bucket: &Bucket, acl: &Acl) -> Result<(), S3Error> {
-    let block = PublicAccessBlock::of(bucket)?.unwrap_or(PublicAccessBlock::ALL);
+fn check_public(bucket: &Bucket, acl: &Acl) -> Result<(), S3Error> {
+    let block = PublicAccessBlock::in_force(bucket)?;
     if block.block_public_acls && acl.is_public() { Err(Code::AccessDenied.into()) } else { Ok(()) }
 }
 

@@ -16,7 +16,7 @@ pub use access::{
     delete_bucket_ownership_controls, delete_public_access_block, get_bucket_ownership_controls,
     get_public_access_block, put_bucket_ownership_controls, put_public_access_block,
 };
-pub use acl::{expect_acls, get_bucket_acl, put_bucket_acl};
+pub use acl::{get_bucket_acl, put_bucket_acl};
 pub use cors::{delete_bucket_cors, get_bucket_cors, preflight, put_bucket_cors};
 pub use encryption::{delete_bucket_encryption, get_bucket_encryption, put_bucket_encryption};
 pub use lifecycle::{delete_bucket_lifecycle, get_bucket_lifecycle, put_bucket_lifecycle};

@@ -29,7 +29,7 @@ pub async fn put_bucket_policy(
     let text = String::from_utf8(body.to_vec())
         .map_err(|_| malformed("Policies must be valid JSON and the first byte must be '{'"))?;
     let document = check(&text, &bucket.name)?;
-    let block = PublicAccessBlock::of(bucket)?.unwrap_or(PublicAccessBlock::ALL);
+    let block = PublicAccessBlock::in_force(bucket)?;
     if block.block_public_policy && authz::is_public(&document) {
         return Err(S3Error::new(Code::AccessDenied).message(
             "public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.",

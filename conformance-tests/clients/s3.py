@@ -150,6 +150,10 @@ def multipart_and_modes():
     assert read(at, "m") == b"sse-kms" and s3.head_object(**at, Key="m")["ServerSideEncryption"] == "AES256"
     attributes = s3.get_object_attributes(**at, Key="m", VersionId=whole, ObjectAttributes=["ObjectSize", "ObjectParts"])
     assert attributes["VersionId"] == whole and attributes["ObjectParts"]["TotalPartsCount"] == 2
+    arn = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
+    s3.update_object_encryption(**at, Key="m", VersionId=plain, ObjectEncryption={"SSEKMS": {"KMSKeyArn": arn}})
+    found = s3.get_object(**at, Key="m", VersionId=plain)
+    assert found["SSEKMSKeyId"] == arn and found["Body"].read() == b"sse-s3" and found["VersionId"] == plain
     s3.delete_object(**at, Key="m", VersionId=whole)
     refused("NoSuchVersion", s3.get_object, **at, Key="m", VersionId=whole)
 
@@ -405,7 +409,9 @@ def settings():
     answer = put(at, "tmp/x")
     assert 'rule-id="tmp"' in answer["Expiration"] and 'rule-id="tmp"' in s3.head_object(**at, Key="tmp/x")["Expiration"]
     assert "Expiration" not in put(at, "kept")
-    assert s3.create_multipart_upload(**at, Key="m")["AbortRuleId"] == "parts"
+    upload = s3.create_multipart_upload(**at, Key="m")
+    assert upload["AbortRuleId"] == "parts"
+    assert s3.list_parts(**at, Key="m", UploadId=upload["UploadId"])["AbortDate"] == upload["AbortDate"]
     bad = [{"ID": "a", "Status": "Enabled", "Filter": {}, "Expiration": {"Days": 0}}]
     refused("InvalidArgument", s3.put_bucket_lifecycle_configuration, 400, **at, LifecycleConfiguration={"Rules": bad})
     s3.delete_bucket_lifecycle(**at)

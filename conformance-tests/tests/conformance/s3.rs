@@ -44,3 +44,27 @@ s3.put_object(**at, Key="overwritten", Body=b"y")
     assert_eq!(server.stop().unwrap(), Some(0));
     assert_eq!(count(&server, "after.jsonl"), 3);
 }
+
+#[test]
+fn new_buckets_may_block_sse_c() {
+    let server = Server::start_with(&["--sse-c-new-buckets", "block"]).unwrap();
+    let script = r#"
+import boto3
+from botocore.exceptions import ClientError
+s3 = boto3.client("s3")
+at = {"Bucket": "blocking"}
+customer = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": bytes(range(32))}
+s3.create_bucket(**at)
+rule = s3.get_bucket_encryption(**at)["ServerSideEncryptionConfiguration"]["Rules"][0]
+assert rule["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}, rule
+try:
+    s3.put_object(**at, Key="k", Body=b"x", **customer)
+    raise SystemExit("SSE-C is blocked")
+except ClientError as error:
+    assert error.response["Error"]["Code"] == "AccessDenied", error
+allowed = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}]}
+s3.put_bucket_encryption(**at, ServerSideEncryptionConfiguration=allowed)
+s3.put_object(**at, Key="k", Body=b"x", **customer)
+"#;
+    installed::run_python(&server.endpoint, script).unwrap();
+}

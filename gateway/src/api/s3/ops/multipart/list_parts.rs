@@ -1,6 +1,7 @@
 //! ListParts.
 
 use crate::api::s3::error::S3Error;
+use crate::api::s3::ops::object::extras;
 use crate::api::s3::request::{Query, S3Request, S3Response};
 use crate::api::s3::response;
 use crate::api::s3::wire::listing::{max_rows, url_encoding};
@@ -21,7 +22,9 @@ pub async fn list_parts(app: &App, permit: Permit, request: S3Request) -> Result
     let upload = super::upload(app, bucket, &request).await?;
     let (parts, truncated) =
         app.catalog.list_parts(upload.id, page.part_number_marker, page.max_parts).await?;
-    Ok(response::xml(write_parts(page, &upload, &parts, truncated)))
+    let mut response = response::xml(write_parts(page, &upload, &parts, truncated));
+    extras::write_abort_date(app, bucket, &upload, response.headers_mut());
+    Ok(response)
 }
 
 /// Behind which part the page begins; no part has a number beyond 65,535.

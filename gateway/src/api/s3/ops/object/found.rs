@@ -169,7 +169,10 @@ impl Found {
         }
         lock::write_headers(&self.record.lock, headers);
         archive::write_header(&self.record, headers);
-        extras::write_expiration(app, bucket, object, &self.record, self.last_modified, headers);
+        // Of a version that is asked for by its id nothing says whether it is the current one.
+        if !query.has("versionId") {
+            extras::write_expiration(app, bucket, object, &self.record, self.last_modified, headers);
+        }
         headers.extend(sse::response_headers(&self.sse, customer.map(|c| c.md5_base64.as_str())));
     }
 }

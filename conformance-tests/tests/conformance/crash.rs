@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, CompletedMultipartUpload, CompletedPart, VersioningConfiguration,
+};
 use conformance_tests::server::Server;
 use tokio::sync::Mutex;
 
@@ -210,4 +212,110 @@ async fn what_was_acknowledged_survives_fifty_kills() {
         let answer = client.get_object().bucket(BUCKET).key(key).send().await.unwrap();
         assert!(answer.body.collect().await.unwrap().into_bytes() == expected[..], "{key} after the rebuild");
     }
+}
+
+/// What was acknowledged of versions: their content, or `None` once a deletion of one was asked for.
+type Versions = Arc<Mutex<HashMap<(String, String), Option<Vec<u8>>>>>;
+
+const VERSIONED: &str = "crash-versions";
+const VERSION_ROUNDS: u64 = 12;
+
+/// Writes, marks and deletes versions until the gateway is gone.
+async fn version_writer(client: Client, versions: Versions, seed: u64) {
+    let mut random = Random(seed | 1);
+    loop {
+        let key = format!("o{}", random.below(3));
+        let body = content([100, 20_000, 300_000][random.below(3) as usize], random.0);
+        match random.below(10) {
+            0..=5 => {
+                let put =
+                    client.put_object().bucket(VERSIONED).key(&key).body(ByteStream::from(body.clone()));
+                let Ok(answer) = put.send().await else { return };
+                versions.lock().await.insert((key, answer.version_id.unwrap()), Some(body));
+            }
+            6 => {
+                if client.delete_object().bucket(VERSIONED).key(&key).send().await.is_err() {
+                    return;
+                }
+            }
+            _ => {
+                let mut versions = versions.lock().await;
+                let kept = versions
+                    .iter_mut()
+                    .filter(|(_, content)| content.is_some())
+                    .nth(random.below(5) as usize);
+                let Some(((key, id), content)) = kept else { continue };
+                *content = None;
+                let (key, id) = (key.clone(), id.clone());
+                drop(versions);
+                let deleted = client.delete_object().bucket(VERSIONED).key(key).version_id(id);
+                if deleted.send().await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledged_versions_survive_kills_in_order() {
+    let mut server = Server::start().unwrap();
+    let s3 = client(&server);
+    s3.create_bucket().bucket(VERSIONED).send().await.unwrap();
+    let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+    s3.put_bucket_versioning().bucket(VERSIONED).versioning_configuration(enabled).send().await.unwrap();
+    let versions = Versions::default();
+    let mut random = Random(0x0dd_ba11);
+    for round in 0..VERSION_ROUNDS {
+        let config = client(&server).config().to_builder();
+        let config = config.retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled()).build();
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|_| {
+                let client = Client::from_conf(config.clone());
+                tokio::spawn(version_writer(client, versions.clone(), random.below(u64::MAX)))
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(100 + random.below(900))).await;
+        server.kill_and_restart().unwrap();
+        for writer in writers {
+            tokio::time::timeout(Duration::from_secs(60), writer).await.expect("writers end").unwrap();
+        }
+        let client = client(&server);
+        let mut listed = std::collections::HashSet::new();
+        let mut latest = HashMap::new();
+        let mut pages = client.list_object_versions().bucket(VERSIONED).send().await.unwrap();
+        loop {
+            let rows = pages.versions().iter().map(|row| (row.key(), row.version_id(), row.is_latest()));
+            let markers =
+                pages.delete_markers().iter().map(|row| (row.key(), row.version_id(), row.is_latest()));
+            for (key, id, is_latest) in rows.chain(markers) {
+                *latest.entry(key.unwrap().to_owned()).or_insert(0) += u32::from(is_latest.unwrap());
+                assert!(
+                    listed.insert((key.unwrap().to_owned(), id.unwrap().to_owned())),
+                    "twice: {key:?} {id:?}"
+                );
+            }
+            if !pages.is_truncated().unwrap() {
+                break;
+            }
+            let next = client.list_object_versions().bucket(VERSIONED);
+            let next = next
+                .set_key_marker(pages.next_key_marker)
+                .set_version_id_marker(pages.next_version_id_marker);
+            pages = next.send().await.unwrap();
+        }
+        assert!(latest.values().all(|&count| count == 1), "round {round}: {latest:?}");
+        for ((key, id), expected) in versions.lock().await.iter() {
+            let Some(expected) = expected else { continue };
+            assert!(listed.contains(&(key.clone(), id.clone())), "round {round}: {key} {id} is not listed");
+            let answer = client.get_object().bucket(VERSIONED).key(key).version_id(id).send().await.unwrap();
+            assert!(
+                answer.body.collect().await.unwrap().into_bytes() == expected[..],
+                "round {round}: {key} {id}"
+            );
+        }
+    }
+    assert_eq!(server.stop().unwrap(), Some(0));
+    let checked = server.command(&["check"]).unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }

@@ -67,6 +67,10 @@ fn check(text: &str, bucket: &BucketName) -> Result<Document, S3Error> {
             }
         };
         let (actions, resources) = (strings(["Action", "NotAction"]), strings(["Resource", "NotResource"]));
+        let allows = statement.get("Effect").and_then(Value::as_str) == Some("Allow");
+        if allows && statement.get("NotPrincipal").is_some() {
+            return Err(malformed("Allow with NotPrincipal is not allowed."));
+        }
         if actions.is_empty() {
             return Err(malformed("Missing required field Action"));
         }
@@ -191,6 +195,10 @@ mod tests {
         let none = Err("Action does not apply to any resource(s) in statement".to_owned());
         assert_eq!(policy(r#""s3:GetObject""#, r#""arn:aws:s3:::bucket""#), none);
         assert_eq!(policy(r#""s3:ListBucket""#, r#""arn:aws:s3:::bucket/*""#), none);
+        let but = r#"{"Statement":[{"Effect":"Allow","NotPrincipal":{"AWS":"111122223333"},"Action":"s3:GetObject",
+            "Resource":"arn:aws:s3:::bucket/*"}]}"#;
+        let refused = super::check(but, &bucket).unwrap_err();
+        assert_eq!(refused.client_message(), "Allow with NotPrincipal is not allowed.");
         for bad in
             ["", "[]", "{", r#"{"Version":"2012-10-17"}"#, r#"{"Version":"2012-10-17","Statement":[]}"#]
         {

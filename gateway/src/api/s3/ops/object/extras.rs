@@ -109,25 +109,24 @@ pub(in crate::api::s3::ops) async fn asked_acl(
     bucket: &Bucket,
     request: &mut S3Request,
 ) -> Result<Acl, S3Error> {
-    expect_acls(bucket)?;
     let owner = app.accounts.root();
     let body = document::read(request, document::CONFIG_MAX_LEN).await?;
-    let acl = match (acl::of_headers(&request.headers, owner)?, body.is_empty()) {
-        (Some(acl), true) => acl,
+    let canned_or_granted = acl::of_headers(&request.headers, owner)?;
+    // The owner's own control, written out, says what is so in any case: clients that carry an ACL along with a copy send it.
+    let is_own = |acl: &Acl| *acl == Acl::private(&acl::grantee(owner));
+    let has_acls = OwnershipControls::in_force(bucket)? != Ownership::BucketOwnerEnforced;
+    let acl = match (canned_or_granted, body.is_empty()) {
+        (Some(acl), true) if has_acls => acl,
         (None, false) => acl::parse(&body, owner)?,
+        (Some(_), true) => return Err(Code::AccessControlListNotSupported.into()),
         (Some(_), false) => return Err(Code::UnexpectedContent.into()),
         (None, true) => return Err(Code::MissingSecurityHeader.into()),
     };
+    if !has_acls && !is_own(&acl) {
+        return Err(Code::AccessControlListNotSupported.into());
+    }
     check_public(bucket, &acl)?;
     Ok(acl)
-}
-
-/// Refuses where ACLs are off.
-fn expect_acls(bucket: &Bucket) -> Result<(), S3Error> {
-    match OwnershipControls::in_force(bucket)? {
-        Ownership::BucketOwnerEnforced => Err(Code::AccessControlListNotSupported.into()),
-        Ownership::BucketOwnerPreferred | Ownership::ObjectWriter => Ok(()),
-    }
 }
 
 /// Refuses an ACL that grants to everybody, where public ones are blocked.

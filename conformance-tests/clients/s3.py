@@ -275,6 +275,7 @@ def policies():
     assert anonymous.get_object(**at, Key="k")["Body"].read() == b"open"
     refused("AccessDenied", anonymous.list_objects_v2, 403, **at)
     refused("AccessDenied", anonymous.get_object, 403, **at, Key="none")
+    refused("AccessDenied", anonymous.get_object, 403, **at, Key="k", VersionId="0" * 32)
     refused("AccessDenied", anonymous.put_object, 403, **at, Key="new", Body=b"x")
     s3.put_public_access_block(**at, PublicAccessBlockConfiguration={"RestrictPublicBuckets": True})
     refused("AccessDenied", anonymous.get_object, 403, **at, Key="k")

@@ -143,7 +143,9 @@ async fn authorized(
     let bucket = permit.bucket().clone();
     let may_list = request.authorize(app, "s3:ListBucket", &bucket, None, VersionRef::Current).await.is_ok();
     match operate(app, operation, permit, request).await {
-        Err(error) if error.code == Code::NoSuchKey && !may_list => Err(Code::AccessDenied.into()),
+        Err(error) if [Code::NoSuchKey, Code::NoSuchVersion].contains(&error.code) && !may_list => {
+            Err(Code::AccessDenied.into())
+        }
         answer => answer,
     }
 }

@@ -227,6 +227,11 @@ def object_lock():
     s3.put_object_retention(**at, Key="e", Retention={"EventHold": "OFF"})
     after = s3.get_object_retention(**at, Key="e")["Retention"]
     assert after["Mode"] == "COMPLIANCE" and after["RetainUntilDate"] > later - datetime.timedelta(hours=1), after
+    by_header = put(at, "eh", ObjectLockMode="GOVERNANCE", ObjectLockEventHold="ON", ObjectLockEventHoldDurationYears=1)["VersionId"]
+    head = s3.head_object(**at, Key="eh")
+    assert (head["ObjectLockEventHold"], head["ObjectLockEventHoldDurationYears"]) == ("ON", 1), head
+    refused("AccessDenied", s3.delete_object, 403, **at, Key="eh", VersionId=by_header)
+    s3.delete_object(**at, Key="eh", VersionId=by_header, BypassGovernanceRetention=True)
     # Defaults.
     rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 3}}
     s3.put_object_lock_configuration(**at, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule})
@@ -584,6 +589,11 @@ def annotations():
     s3.copy_object(**at, Key="copy", CopySource={**at, "Key": "k"})
     assert note("b", "copy")["AnnotationPayload"].read() == b"again"
     s3.copy_object(**at, Key="bare", CopySource={**at, "Key": "k"}, AnnotationDirective="EXCLUDE")
+    refused("InvalidRequest", s3.copy_object, 400, **at, Key="to-sealed", CopySource={**at, "Key": "k"}, **customer)
+    refused("NoSuchKey", s3.get_object, 404, **at, Key="to-sealed")
+    s3.put_bucket_policy(**at, Policy=policy_for(at, "s3:GetObjectAnnotation", "Deny"))
+    refused("AccessDenied", s3.copy_object, 403, **at, Key="taken", CopySource={**at, "Key": "k"})
+    s3.delete_bucket_policy(**at)
     assert s3.list_object_annotations(**at, Key="bare").get("Annotations", []) == []
     s3.delete_object_annotation(**at, Key="k", AnnotationName="b")
     refused("NoSuchAnnotation", note, 404, name="b")

@@ -198,7 +198,8 @@ async fn granted(
         "s3:PutObjectAcl" | "s3:PutObjectVersionAcl" => Permission::WriteAcp,
         _ => return Ok(false),
     };
-    let Some(found) = find(catalog, question, bucket).await? else {
+    let found = find(catalog, question, bucket).await?;
+    let Some(found) = found.filter(|found| found.object().is_some()) else {
         // Whoever may list may know that it is not there.
         return Ok(bucket_grants(Permission::Read));
     };

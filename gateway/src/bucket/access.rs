@@ -194,7 +194,7 @@ impl Setting for Acl {
 }
 
 /// The canned ACLs, by name.
-pub const CANNED: [&str; 8] = [
+const CANNED: [&str; 8] = [
     "private",
     "public-read",
     "public-read-write",

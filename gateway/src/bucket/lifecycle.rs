@@ -104,11 +104,6 @@ impl Filter {
     }
 }
 
-/// How long a day is; shorter ones are for tests.
-pub fn day_ms(day_seconds: u64) -> u64 {
-    day_seconds.saturating_mul(1000)
-}
-
 /// The midnight (of days of this length) behind `days` days after `from`.
 fn midnight_after(from: Timestamp, days: u32, day_ms: u64) -> Timestamp {
     let at = from.unix_ms().saturating_add(u64::from(days).saturating_mul(day_ms));
@@ -152,6 +147,20 @@ impl Lifecycle {
             .filter(|rule| rule.enabled && rule.filter.matches(name, plain_len, tags))
             .filter_map(of_rule)
             .min_by_key(|due| due.at)
+    }
+}
+
+impl Lifecycle {
+    /// When an upload of this name is ended, if it is.
+    pub fn upload_end(&self, name: &str, initiated: Timestamp, day_ms: u64) -> Option<Due<'_>> {
+        let rules = self.rules.iter().filter(|rule| rule.enabled && rule.filter.matches(name, 0, &[]));
+        let ends = rules.filter_map(|rule| {
+            Some(Due {
+                at: midnight_after(initiated, rule.abort_uploads_after_days?, day_ms),
+                rule_id: &rule.id,
+            })
+        });
+        ends.min_by_key(|due| due.at)
     }
 }
 

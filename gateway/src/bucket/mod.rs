@@ -11,11 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use storage::catalog::Bucket;
 
-pub use access::{
-    Acl, CANNED, Grant, Grantee, Ownership, OwnershipControls, Permission, Policy, PublicAccessBlock,
-};
+pub use access::{Acl, Grant, Grantee, Ownership, OwnershipControls, Permission, Policy, PublicAccessBlock};
 pub use cors::{Cors, CorsRule};
-pub use lifecycle::{Due, Filter, Lifecycle, NoncurrentExpiration, Rule, Transition, When, day_ms, is_due};
+pub use lifecycle::{Due, Filter, Lifecycle, NoncurrentExpiration, Rule, Transition, When, is_due};
 pub use lock::{DefaultRetention, ObjectLock};
 pub use small::{ANNOTATED_OBJECT, Abac, Accelerate, RequestPayment, Tags};
 

@@ -164,6 +164,10 @@ names! {
     OBJECT_LOCK_LEGAL_HOLD = "x-amz-object-lock-legal-hold";
     /// Hold until an event.
     OBJECT_LOCK_EVENT_HOLD = "x-amz-object-lock-event-hold";
+    /// How many days the retention has that follows the hold.
+    OBJECT_LOCK_EVENT_HOLD_DAYS = "x-amz-object-lock-event-hold-duration-days";
+    /// How many years the retention has that follows the hold.
+    OBJECT_LOCK_EVENT_HOLD_YEARS = "x-amz-object-lock-event-hold-duration-years";
     /// The token that once was needed to turn object lock on.
     OBJECT_LOCK_TOKEN = "x-amz-bucket-object-lock-token";
     /// When the object expires, and by which rule.

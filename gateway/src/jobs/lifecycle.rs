@@ -138,7 +138,7 @@ impl<'a> Walk<'a> {
             && let Ok(name) = storage::name::BucketName::parse(&from.bucket)
         {
             match self.app.catalog.bucket(&name).await {
-                Ok(bucket) => self.bucket(&bucket, from.object.clone()).await?,
+                Ok(bucket) => self.bucket_or_tell(&bucket, from.object.clone()).await,
                 Err(CatalogError::NoSuchBucket) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -151,7 +151,7 @@ impl<'a> Walk<'a> {
             for row in &page.rows {
                 let ListRow::Item(bucket) = row else { continue };
                 after = Some(bucket.name.as_str().to_owned());
-                self.bucket(bucket, None).await?;
+                self.bucket_or_tell(bucket, None).await;
             }
             if !page.truncated {
                 break;
@@ -159,6 +159,18 @@ impl<'a> Walk<'a> {
         }
         let _ = std::fs::remove_file(&self.path);
         Ok(())
+    }
+
+    /// What can't be done in one bucket does not keep the others waiting; the next walk tries it again.
+    async fn bucket_or_tell(&mut self, bucket: &Bucket, after: Option<String>) {
+        if let Err(error) = self.bucket(bucket, after).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(
+                bucket = bucket.name.as_str(),
+                error,
+                "lifecycle rules of a bucket were not applied to the end"
+            );
+        }
     }
 
     async fn bucket(&mut self, bucket: &Bucket, after: Option<String>) -> Result<(), ChangeError> {
@@ -249,12 +261,14 @@ impl<'a> Walk<'a> {
         };
         let tags = record.as_ref().and_then(ObjectVersion::object).map_or(&[][..], |record| &record.tags[..]);
         let of_this = |rule: &&Rule| rule.filter.matches(summary.object.as_str(), summary.plain_len, tags);
-        let same = Precondition::Like {
-            etag: (!row.summary.delete_marker).then(|| summary.etag.clone()),
-            plain_len: None,
-            last_modified_s: (!row.summary.delete_marker).then_some(summary.last_modified.unix_ms() / 1000),
+        let same = match row.summary.delete_marker {
+            true => Precondition::None,
+            false => Precondition::Like {
+                etag: Some(summary.etag.clone()),
+                plain_len: None,
+                last_modified_s: Some(summary.last_modified.unix_ms() / 1000),
+            },
         };
-        let same = if row.summary.delete_marker { Precondition::None } else { same };
         let Some(since) = row.noncurrent_since else {
             let expires = |rule: &Rule| {
                 rule.expiration.is_some_and(|when| is_due(when, summary.last_modified, now, self.day_ms))
@@ -271,6 +285,8 @@ impl<'a> Walk<'a> {
                 .transition(bucket, rules, row, transitions.collect(), summary.last_modified, now)
                 .await;
         };
+        // Whoever deletes the versions above meanwhile makes it the current one, and then it stays.
+        let noncurrent = VersionRef::Noncurrent(row.summary.version);
         let expires = |rule: &Rule| {
             rule.noncurrent_expiration.is_some_and(|expiration| {
                 row.newer_noncurrent >= expiration.newer_versions.unwrap_or(0)
@@ -281,7 +297,7 @@ impl<'a> Walk<'a> {
             let deleted = self
                 .app
                 .catalog
-                .delete_version(bucket, &summary.object, which(row.summary), &same, Authority::usual())
+                .delete_version(bucket, &summary.object, noncurrent, &same, Authority::usual())
                 .await;
             return self
                 .count(deleted.map(drop).map_err(ChangeError::from), |done| &mut done.noncurrent)
@@ -384,13 +400,8 @@ impl<'a> Walk<'a> {
             for row in &page.rows {
                 let ListRow::Item(upload) = row else { continue };
                 let now = Timestamp::now();
-                let ends = |rule: &Rule| {
-                    rule.filter.matches(upload.object.as_str(), 0, &[])
-                        && rule
-                            .abort_uploads_after_days
-                            .is_some_and(|days| is_due(When::Days(days), upload.initiated, now, self.day_ms))
-                };
-                if rules.rules.iter().any(ends) {
+                let end = rules.upload_end(upload.object.as_str(), upload.initiated, self.day_ms);
+                if end.is_some_and(|end| end.at <= now) {
                     let ended = self.app.catalog.abort_upload(bucket, &upload.object, upload.id).await;
                     self.count(ended.map_err(ChangeError::from), |done| &mut done.uploads).await?;
                 }

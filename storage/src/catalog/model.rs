@@ -240,6 +240,8 @@ pub enum VersionRef {
     Null,
     /// The one of this id.
     Id(VersionId),
+    /// The one of this id, `null` or not, as long as it is not the current one.
+    Noncurrent(VersionId),
 }
 
 /// A page of objects, uploads or buckets to ask for.

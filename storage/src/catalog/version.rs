@@ -216,7 +216,7 @@ impl Catalog {
             };
             let mut head = Located::decode(keys[1].clone(), head)?;
             transaction.conditions.push(head.condition());
-            let deleted = if head.record.is_version(which) {
+            let deleted = if head.record.is_current(which) {
                 let next = self.newest_noncurrent(bucket.id, object).await?;
                 match next {
                     None => transaction.writes.push(Write::Delete(keys[1].clone())),
@@ -236,7 +236,7 @@ impl Catalog {
                 let id = match which {
                     VersionRef::Current => return Err(CatalogError::Corrupt("a current version")),
                     VersionRef::Null => head.record.null_elsewhere,
-                    VersionRef::Id(id) => Some(id),
+                    VersionRef::Id(id) | VersionRef::Noncurrent(id) => Some(id),
                 };
                 let found = match id {
                     Some(id) => self.noncurrent(bucket.id, object, id).await?,
@@ -360,9 +360,11 @@ impl Catalog {
         let Some(head) = head else { return Ok(None) };
         let head = VersionRecord::decode(&head.value)?;
         Ok(match which {
-            _ if head.is_version(which) => Some(layout::successor(&key)),
-            VersionRef::Id(id) if id < head.version => Some(key),
-            VersionRef::Id(id) => Some(layout::successor(&layout::version(bucket, object, id))),
+            _ if head.is_current(which) => Some(layout::successor(&key)),
+            VersionRef::Id(id) | VersionRef::Noncurrent(id) if id < head.version => Some(key),
+            VersionRef::Id(id) | VersionRef::Noncurrent(id) => {
+                Some(layout::successor(&layout::version(bucket, object, id)))
+            }
             VersionRef::Null => {
                 head.null_elsewhere.map(|id| layout::successor(&layout::version(bucket, object, id)))
             }
@@ -381,13 +383,13 @@ impl Catalog {
             let key = layout::head(bucket, object);
             let [Some(entry)] = self.get([key.clone()]).await? else { return Ok(None) };
             let head = Located::decode(key.clone(), entry)?;
-            if head.record.is_version(which) {
+            if head.record.is_current(which) {
                 return Ok(Some(head));
             }
             let id = match which {
                 VersionRef::Current => None,
                 VersionRef::Null => head.record.null_elsewhere,
-                VersionRef::Id(id) => Some(id),
+                VersionRef::Id(id) | VersionRef::Noncurrent(id) => Some(id),
             };
             let Some(id) = id else { return Ok(None) };
             let found = self.noncurrent(bucket, object, id).await?;
@@ -519,7 +521,13 @@ impl VersionRecord {
             VersionRef::Current => true,
             VersionRef::Null => self.is_null,
             VersionRef::Id(id) => !self.is_null && self.version == id,
+            VersionRef::Noncurrent(id) => self.version == id,
         }
+    }
+
+    /// As [`VersionRecord::is_version`], of the current one.
+    fn is_current(&self, which: VersionRef) -> bool {
+        !matches!(which, VersionRef::Noncurrent(_)) && self.is_version(which)
     }
 
     /// Is it what `expected` was read from? Blobs may have moved since.

@@ -169,7 +169,7 @@ fn refuse_header(operation: Operation, name: &HeaderName, value: &[u8]) -> Resul
                 || matches!(operation, Op::CreateBucket | Op::PutBucketAcl | Op::PutObjectAcl)
                 || value.is_empty()
         }
-        _ if text.starts_with(header::OBJECT_LOCK_PREFIX) => writes,
+        _ if text.starts_with(header::OBJECT_LOCK_PREFIX) => writes && header::is_known(text),
         _ if *name == header::BUCKET_NAMESPACE => value == b"global",
         _ if *name == header::TAGGING => writes || value.is_empty(),
         _ if *name == header::ANNOTATION_DIRECTIVE => [&b"COPY"[..], b"EXCLUDE"].contains(&value),
@@ -293,6 +293,7 @@ mod tests {
             (header::WRITE_OFFSET_BYTES, "0"),
             (header::RENAME_SOURCE, "a"),
             (header::IF_MATCH_SIZE, "1"),
+            (HeaderName::from_static("x-amz-object-lock-future"), "1"),
             (HeaderName::from_static("x-amz-future"), "1"),
         ] {
             assert!(refused(Op::PutObject, &[], &[(name.clone(), value)]).is_some(), "{name}");

@@ -275,3 +275,25 @@ async fn a_rename_moves_the_record_and_no_blob() {
     assert_eq!(drain(&catalog).await, [blob(3), blob(9)]);
     assert_eq!(catalog.owner_state(&owner, blob(3).id).await.expect("a state"), OwnerState::Unknown);
 }
+
+#[tokio::test]
+async fn what_became_current_is_not_deleted_as_one_that_is_not() {
+    let (catalog, bucket) = versioned().await;
+    let mut ids = Vec::new();
+    for number in [1, 2] {
+        let mut version = ObjectVersion { is_null: false, ..version_in(blob(number)) };
+        version.version = catalog.next_version_id(&bucket, &object("o")).await.expect("an id");
+        catalog.commit_version(&bucket, &object("o"), &version, &Precondition::None).await.expect("a commit");
+        ids.push(version.version);
+    }
+    let delete = async |which| {
+        let deleted = catalog
+            .delete_version(&bucket, &object("o"), which, &Precondition::None, Authority::usual())
+            .await;
+        deleted.expect("a deletion").is_some()
+    };
+    assert!(!delete(VersionRef::Noncurrent(ids[1])).await, "it is the current one");
+    assert!(delete(VersionRef::Id(ids[1])).await);
+    assert!(!delete(VersionRef::Noncurrent(ids[0])).await, "it is by now");
+    assert!(catalog.current(&bucket, &object("o")).await.expect("a read").is_some());
+}

@@ -213,7 +213,10 @@ pub fn of_headers(headers: &HeaderMap, bucket: Option<&ObjectLock>, now: Timesta
     let mode = text(&header::OBJECT_LOCK_MODE);
     let until = text(&header::OBJECT_LOCK_RETAIN_UNTIL_DATE);
     let hold = text(&header::OBJECT_LOCK_LEGAL_HOLD);
-    if mode.is_none() && until.is_none() && hold.is_none() {
+    let event_hold = text(&header::OBJECT_LOCK_EVENT_HOLD);
+    let days = text(&header::OBJECT_LOCK_EVENT_HOLD_DAYS);
+    let years = text(&header::OBJECT_LOCK_EVENT_HOLD_YEARS);
+    if [&mode, &until, &hold, &event_hold, &days, &years].iter().all(|given| given.is_none()) {
         return Ok(bucket.map(|bucket| bucket.default_lock(now)).unwrap_or_default());
     }
     let bucket = bucket.ok_or_else(missing_configuration)?;
@@ -221,11 +224,45 @@ pub fn of_headers(headers: &HeaderMap, bucket: Option<&ObjectLock>, now: Timesta
     let named = |message: &'static str, name: &HeaderName, value: &str| {
         S3Error::invalid_argument(message, name.as_str(), value)
     };
+    let mode = match mode {
+        None => None,
+        Some(name) => Some(
+            parse_mode(&name)
+                .ok_or_else(|| named("Unknown wormMode directive.", &header::OBJECT_LOCK_MODE, &name))?,
+        ),
+    };
+    let is_held = match event_hold.as_deref() {
+        None => None,
+        Some("ON") => Some(true),
+        Some("OFF") => Some(false),
+        Some(other) => {
+            let message = "Event Hold must be either of 'ON' or 'OFF'";
+            return Err(named(message, &header::OBJECT_LOCK_EVENT_HOLD, other));
+        }
+    };
+    let period = header_period(days.as_deref(), years.as_deref())?;
+    match is_held {
+        None if period.is_some() => {
+            let message = "An event hold duration needs an event hold.";
+            return Err(named(message, &header::OBJECT_LOCK_EVENT_HOLD, "null"));
+        }
+        None => {}
+        Some(false) => lock.event_hold = None,
+        Some(true) => {
+            let by_default = bucket.default.and_then(|default| default.event_hold);
+            let period = period.or(by_default).ok_or_else(|| {
+                named("An event hold needs a duration.", &header::OBJECT_LOCK_EVENT_HOLD_DAYS, "null")
+            })?;
+            let mode =
+                mode.or(bucket.default.map(|default| default.mode)).unwrap_or(RetentionMode::Governance);
+            lock.event_hold = Some(EventHold { mode, period });
+        }
+    }
     match (mode, until) {
         (None, None) => {}
+        // The mode is the hold's.
+        (Some(_), None) if is_held == Some(true) => {}
         (Some(mode), Some(until)) => {
-            let mode = parse_mode(&mode)
-                .ok_or_else(|| named("Unknown wormMode directive.", &header::OBJECT_LOCK_MODE, &mode))?;
             let parsed = parse_iso8601(&until).ok_or_else(|| {
                 named(
                     "The retain until date must be provided in ISO 8601 format",
@@ -263,6 +300,31 @@ pub fn of_headers(headers: &HeaderMap, bucket: Option<&ObjectLock>, now: Timesta
     Ok(lock)
 }
 
+/// The period of an event hold's headers: days or years, not both.
+fn header_period(days: Option<&str>, years: Option<&str>) -> Result<Option<Period>, S3Error> {
+    let number = |text: &str, max: u32, name: &HeaderName| {
+        let number = text.parse().ok().filter(|number| (1..=max).contains(number));
+        number.ok_or_else(|| {
+            let message = format!("An event hold duration must be a number from 1 to {max}.");
+            S3Error::invalid_argument(message, name.as_str(), text)
+        })
+    };
+    match (days, years) {
+        (None, None) => Ok(None),
+        (Some(days), None) => {
+            Ok(Some(Period::Days(number(days, MAX_DAYS, &header::OBJECT_LOCK_EVENT_HOLD_DAYS)?)))
+        }
+        (None, Some(years)) => {
+            Ok(Some(Period::Years(number(years, MAX_YEARS, &header::OBJECT_LOCK_EVENT_HOLD_YEARS)?)))
+        }
+        (Some(days), Some(_)) => Err(S3Error::invalid_argument(
+            "An event hold duration is in days or in years, not in both.",
+            header::OBJECT_LOCK_EVENT_HOLD_DAYS.as_str(),
+            days,
+        )),
+    }
+}
+
 /// The refusal of object lock in a bucket without.
 pub fn missing_configuration() -> S3Error {
     S3Error::invalid_request("Bucket is missing Object Lock Configuration")
@@ -288,6 +350,10 @@ pub fn write_headers(lock: &Lock, headers: &mut HeaderMap) {
     }
     if let Some(hold) = lock.event_hold {
         put(header::OBJECT_LOCK_EVENT_HOLD, on_off(true));
+        match hold.period {
+            Period::Days(days) => put(header::OBJECT_LOCK_EVENT_HOLD_DAYS, &days.to_string()),
+            Period::Years(years) => put(header::OBJECT_LOCK_EVENT_HOLD_YEARS, &years.to_string()),
+        }
         if lock.retention.is_none() {
             put(header::OBJECT_LOCK_MODE, mode_name(hold.mode));
         }
@@ -375,6 +441,11 @@ mod tests {
         let lock = of(&[mode.clone(), until.clone()], Some(&bucket)).unwrap();
         assert_eq!(lock.retention.unwrap().mode, Compliance);
         assert_eq!(of(&[mode.clone(), until.clone()], None), Err(Code::InvalidRequest));
+        let (on, days) = ((header::OBJECT_LOCK_EVENT_HOLD, "ON"), (header::OBJECT_LOCK_EVENT_HOLD_DAYS, "3"));
+        let held = of(&[mode.clone(), on.clone(), days.clone()], Some(&bucket)).unwrap();
+        assert_eq!(held.event_hold, Some(EventHold { mode: Compliance, period: Period::Days(3) }));
+        assert_eq!(of(&[on], Some(&bucket)), Err(Code::InvalidArgument));
+        assert_eq!(of(&[days], Some(&bucket)), Err(Code::InvalidArgument));
         assert_eq!(of(&[mode], Some(&bucket)), Err(Code::InvalidArgument));
         assert_eq!(of(&[until], Some(&bucket)), Err(Code::InvalidArgument));
         assert!(of(&[(header::OBJECT_LOCK_LEGAL_HOLD, "ON")], Some(&bucket)).unwrap().legal_hold);

@@ -201,9 +201,15 @@ pub async fn list_object_annotations(
 }
 
 /// Does a copy take the annotations of its source along? That needs no data of theirs where the content stays the same.
-pub(super) fn are_copied(request: &S3Request, source: &ObjectRecord) -> Result<bool, S3Error> {
+pub(super) fn are_copied(
+    request: &S3Request,
+    source: &ObjectRecord,
+    plan: &SsePlan,
+) -> Result<bool, S3Error> {
+    let annotated = source.attributes.contains_key(ATTRIBUTE);
     match request.headers.get(header::ANNOTATION_DIRECTIVE).map(|value| value.as_bytes()) {
-        None | Some(b"COPY") => Ok(source.attributes.contains_key(ATTRIBUTE)),
+        None | Some(b"COPY") if annotated && matches!(plan, SsePlan::Customer(_)) => Err(not_with_sse_c()),
+        None | Some(b"COPY") => Ok(annotated),
         Some(b"EXCLUDE") => Ok(false),
         Some(other) => Err(S3Error::invalid_argument(
             "Unknown annotation directive.",
@@ -227,9 +233,6 @@ pub(super) async fn copy(
     plan: &SsePlan,
 ) -> Result<(), S3Error> {
     let Some(hidden) = hidden(app, from_bucket.id).await? else { return Ok(()) };
-    if matches!(plan, SsePlan::Customer(_)) {
-        return Err(S3Error::invalid_request("Objects encrypted with SSE-C cannot have annotations."));
-    }
     let to = hidden_or_new(app, bucket).await?;
     for (name, _) in all(app, &hidden, from.record.content.version, "").await? {
         let source = own_name(from.record.content.version, &name)?;
@@ -403,10 +406,12 @@ fn plan_of(found: &Found) -> Result<SsePlan, S3Error> {
             bucket_key: *bucket_key,
             dsse: *dsse,
         }),
-        SseInfo::Customer => {
-            Err(S3Error::invalid_request("Objects encrypted with SSE-C cannot have annotations."))
-        }
+        SseInfo::Customer => Err(not_with_sse_c()),
     }
+}
+
+fn not_with_sse_c() -> S3Error {
+    S3Error::invalid_request("Objects encrypted with SSE-C cannot have annotations.")
 }
 
 fn annotation_name(request: &S3Request) -> Result<String, S3Error> {

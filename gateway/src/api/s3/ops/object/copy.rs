@@ -88,8 +88,21 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
             metadata::system_headers(headers)?.website_redirect_location;
     }
     let mut extras = Extras::of_copy(app, bucket, request, &found.record)?;
-    let annotated = annotation::are_copied(request, &found.record)?;
+    // What goes along with a copy is read and written as by its own operation.
+    let (from, to) =
+        ((&source_bucket, &source.object, source.version), (bucket, object, VersionRef::Current));
+    if !extras.tags.is_empty() && !headers.contains_key(header::TAGGING) {
+        for (action, (of, object, version)) in [("s3:GetObjectTagging", from), ("s3:PutObjectTagging", to)] {
+            request.authorize(app, versioned(action, version), of, Some(object), version).await?;
+        }
+    }
+    let annotated = annotation::are_copied(request, &found.record, &plan)?;
     if annotated {
+        for (action, (of, object, version)) in
+            [("s3:GetObjectAnnotation", from), ("s3:PutObjectAnnotation", to)]
+        {
+            request.authorize(app, versioned(action, version), of, Some(object), version).await?;
+        }
         annotation::flag(&mut extras.attributes);
     }
     record.tags = extras.tags.clone();

@@ -74,7 +74,7 @@ pub(super) async fn delete(
     let version = match which {
         VersionRef::Current => None,
         VersionRef::Null => Some(version::NULL.to_owned()),
-        VersionRef::Id(id) => Some(id.to_string()),
+        VersionRef::Id(id) | VersionRef::Noncurrent(id) => Some(id.to_string()),
     };
     let is_marker = version.is_some() && gone.is_some_and(|gone| gone.kind == VersionKind::DeleteMarker);
     Ok(Deleted { version, is_marker })

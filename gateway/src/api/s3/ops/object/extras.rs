@@ -15,9 +15,7 @@ use crate::api::s3::request::S3Request;
 use crate::api::s3::wire::{acl, checksum, lock, tagging, time};
 use crate::app::App;
 use crate::authz::ACL_ATTRIBUTE;
-use crate::bucket::{
-    Acl, Lifecycle, ObjectLock, Ownership, OwnershipControls, PublicAccessBlock, Setting, When, is_due,
-};
+use crate::bucket::{Acl, Lifecycle, ObjectLock, Ownership, OwnershipControls, PublicAccessBlock, Setting};
 use crate::http::header;
 
 /// What a write sets beside the content.
@@ -166,14 +164,8 @@ pub(in crate::api::s3::ops) fn write_abort_date(
     headers: &mut HeaderMap,
 ) {
     let Ok(Some(lifecycle)) = Lifecycle::of(bucket) else { return };
-    let day_ms = app.lifecycle_day_ms;
-    let rules = lifecycle.rules.iter().filter(|rule| rule.enabled);
-    let of_rule = rules.filter(|rule| rule.filter.matches(upload.object.as_str(), 0, &[]));
-    let due =
-        of_rule.filter_map(|rule| Some((rule.abort_uploads_after_days?, rule))).min_by_key(|(days, _)| *days);
-    let Some((days, rule)) = due else { return };
-    let at = Timestamp((upload.initiated.unix_ms() + u64::from(days) * day_ms).div_ceil(day_ms) * day_ms);
-    debug_assert!(is_due(When::Days(days), upload.initiated, at, day_ms));
-    insert(headers, header::ABORT_DATE, &time::http_date(at));
-    insert(headers, header::ABORT_RULE_ID, &rule.id);
+    let due = lifecycle.upload_end(upload.object.as_str(), upload.initiated, app.lifecycle_day_ms);
+    let Some(due) = due else { return };
+    insert(headers, header::ABORT_DATE, &time::http_date(due.at));
+    insert(headers, header::ABORT_RULE_ID, due.rule_id);
 }

@@ -45,11 +45,13 @@ pub(in crate::api::s3::ops) async fn find(
         VersionKind::DeleteMarker => {
             let error = match which {
                 VersionRef::Current => absent(object, which),
-                VersionRef::Null | VersionRef::Id(_) => S3Error::new(Code::MethodNotAllowed)
-                    .field("Method", "GET")
-                    .field("ResourceType", "DeleteMarker")
-                    .header(http::header::ALLOW, "DELETE")
-                    .header(http::header::LAST_MODIFIED, time::http_date(last_modified)),
+                VersionRef::Null | VersionRef::Id(_) | VersionRef::Noncurrent(_) => {
+                    S3Error::new(Code::MethodNotAllowed)
+                        .field("Method", "GET")
+                        .field("ResourceType", "DeleteMarker")
+                        .header(http::header::ALLOW, "DELETE")
+                        .header(http::header::LAST_MODIFIED, time::http_date(last_modified))
+                }
             };
             Err(error
                 .header(header::DELETE_MARKER, "true")
@@ -63,7 +65,7 @@ pub(in crate::api::s3::ops) fn absent(object: &ObjectKey, which: VersionRef) -> 
     let id = match which {
         VersionRef::Current => return S3Error::new(Code::NoSuchKey).field("Key", object.as_str()),
         VersionRef::Null => version::NULL.to_owned(),
-        VersionRef::Id(id) => id.to_string(),
+        VersionRef::Id(id) | VersionRef::Noncurrent(id) => id.to_string(),
     };
     S3Error::new(Code::NoSuchVersion).field("Key", object.as_str()).field("VersionId", id)
 }

@@ -7,19 +7,43 @@ use super::{Catalog, CatalogError, SCAN_LEN, layout};
 use crate::kv::{Direction, Key, KeyRange, Transaction, Write};
 use crate::name::{BucketId, BucketName, ObjectKey, PartNumber, UploadId, VersionId};
 
-/// The form's number, in its first line. A line of form 1 lacks what form 2 takes for unset.
-const FORM: u32 = 2;
-const FORMER_FORM: u32 = 1;
+/// The form's number, in its first line. A line of form 1 lacks what form 2 takes for unset; form 3 has documents besides.
+const FORM: u32 = 3;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Line {
     SealgateCatalog(u32),
-    Bucket { name: BucketName, record: BucketRecord },
-    Version { bucket: BucketId, object: ObjectKey, record: Box<VersionRecord> },
-    Noncurrent { bucket: BucketId, object: ObjectKey, record: Box<VersionRecord> },
-    Upload { bucket: BucketId, object: ObjectKey, id: UploadId, record: Box<UploadRecord> },
-    Part { version: VersionId, number: PartNumber, record: PartRecord },
+    Bucket {
+        name: BucketName,
+        record: BucketRecord,
+    },
+    Version {
+        bucket: BucketId,
+        object: ObjectKey,
+        record: Box<VersionRecord>,
+    },
+    Noncurrent {
+        bucket: BucketId,
+        object: ObjectKey,
+        record: Box<VersionRecord>,
+    },
+    Upload {
+        bucket: BucketId,
+        object: ObjectKey,
+        id: UploadId,
+        record: Box<UploadRecord>,
+    },
+    Part {
+        version: VersionId,
+        number: PartNumber,
+        record: PartRecord,
+    },
+    /// Key and value of a document or of a shelf's state, in hexadecimal digits.
+    Document {
+        key: String,
+        value: String,
+    },
 }
 
 impl Catalog {
@@ -103,6 +127,7 @@ impl Line {
                     record: PartRecord::decode(value)?,
                 }
             }
+            layout::DOCUMENT => Self::Document { key: hex::encode(key), value: hex::encode(value) },
             layout::DISPLACED | layout::COMPLETED | layout::CONTENT => return Ok(None),
             _ => return Err(CatalogError::Corrupt("a key of unknown kind")),
         }))
@@ -110,7 +135,7 @@ impl Line {
 
     fn write(self) -> Result<Vec<Write>, CatalogError> {
         Ok(vec![match self {
-            Self::SealgateCatalog(FORM | FORMER_FORM) => return Ok(Vec::new()),
+            Self::SealgateCatalog(1..=FORM) => return Ok(Vec::new()),
             Self::SealgateCatalog(_) => return Err(CatalogError::Corrupt("a dump of a newer form")),
             Self::Bucket { name, record } => Write::Put(layout::bucket(&name), record.encode()),
             Self::Version { bucket, object, record } => {
@@ -122,6 +147,14 @@ impl Line {
             }
             Self::Part { version, number, record } => {
                 Write::Put(layout::part(version, number.get()), record.encode())
+            }
+            Self::Document { key, value } => {
+                let bytes = |digits| hex::decode(digits).map_err(|_| CatalogError::Corrupt("a document"));
+                let key: Key = bytes(key)?.into();
+                if key.first() != Some(&layout::DOCUMENT) {
+                    return Err(CatalogError::Corrupt("a document"));
+                }
+                Write::Put(key, bytes(value)?.into())
             }
         }])
     }

@@ -23,6 +23,8 @@ pub(super) const PART: u8 = b'P';
 pub(super) const DISPLACED: u8 = b'D';
 /// Where content is that its own name does not tell, by bucket and content.
 pub(super) const CONTENT: u8 = b'C';
+/// Documents by shelf and name; under the shelf alone its state.
+pub(super) const DOCUMENT: u8 = b'I';
 /// Completed uploads, kept while a catalog is rebuilt.
 pub(super) const COMPLETED: u8 = b'R';
 
@@ -130,6 +132,16 @@ pub(super) fn displaced_end(unix_ms: u64) -> Key {
 /// The mark that this upload was completed.
 pub(super) fn completed(version: VersionId) -> Key {
     [&[COMPLETED], &version.as_bytes()[..]].concat().into()
+}
+
+/// The key of a shelf's state, with which the keys of its documents begin.
+pub(super) fn shelf(shelf: &str) -> Key {
+    [&[DOCUMENT], shelf.as_bytes(), &[0]].concat().into()
+}
+
+/// The key of a document, whose name is not empty.
+pub(super) fn document(shelf: &Key, name: &str) -> Key {
+    [&shelf[..], name.as_bytes()].concat().into()
 }
 
 /// `base` and a whole name, so that what follows orders records of one name.

@@ -5,6 +5,7 @@
 
 mod bucket;
 mod displaced;
+mod document;
 mod dump;
 mod layout;
 mod listing;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::displaced::{Displaced, ReadPin};
+pub use self::document::{DocumentChange, ShelfState};
 pub use self::lock::{Authority, EventHold, Lock, Period, Retention, RetentionMode};
 pub use self::model::*;
 pub use self::owner::OwnerState;

@@ -48,7 +48,7 @@ async fn a_dump_loads_into_the_same_catalog() {
     let copy = Catalog::new(Arc::new(MemoryKv::new()));
     copy.load(lines.iter().map(String::as_str)).await.expect("it loads");
     assert_eq!(dumped(&copy).await, lines);
-    assert!(copy.load(["{\"sealgate_catalog\":3}"]).await.is_err());
+    assert!(copy.load(["{\"sealgate_catalog\":4}"]).await.is_err());
 }
 
 /// A store's life as the trailers of its blobs; what the catalog holds after it; which blobs it has no use for.

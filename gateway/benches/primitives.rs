@@ -1,13 +1,18 @@
 //! What the hot paths are made of: sealing and opening, digests, and the verification of a signature.
 #![allow(missing_docs, clippy::unwrap_used)] // A benchmark may.
 
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use gateway::auth::{Expected, authenticate};
-use gateway::iam::{Account, Accounts};
+use gateway::auth::{Expected, Failures, Keys, authenticate};
+use gateway::iam::{Iam, IamOptions};
 use gateway::seal::{ContentKey, ContentKeys, Opener, PlainLen, PlainRange, SealContext, Sealer};
 use gateway::transfer::digest::{ChecksumAlgorithm, checksum};
 use kms_core::secret::Secret32;
+use storage::catalog::Catalog;
+use storage::kv::memory::MemoryKv;
 use storage::name::VersionId;
 
 const LEN: usize = 1 << 20;
@@ -54,9 +59,11 @@ fn digests(c: &mut Criterion) {
 }
 
 fn signature(c: &mut Criterion) {
-    let account =
-        Account { id: "111122223333".into(), canonical_id: String::new(), display_name: String::new() };
-    let accounts = Accounts::single(account, "AKIDEXAMPLE".into(), "secret".to_owned().into());
+    let catalog = Catalog::new(Arc::new(MemoryKv::new()));
+    let options = IamOptions { main: "111122223333".to_owned(), ..IamOptions::default() };
+    let root = ("AKIDEXAMPLE".to_owned(), "secret".to_owned().into());
+    let iam = Iam::empty(catalog, &Secret32::random(), options, root).unwrap();
+    let keys = Keys { iam: &iam, failures: &Failures::new(0) };
     // A signature that does not match costs what one that does costs.
     let (parts, ()) = http::Request::builder()
         .method("PUT")
@@ -74,8 +81,13 @@ fn signature(c: &mut Criterion) {
         .body(())
         .unwrap()
         .into_parts();
-    let expected = Expected { region: "us-east-1", service: "s3", now_unix_ms: 1_795_478_400_000 };
-    c.bench_function("verify a signature", |b| b.iter(|| authenticate(&parts, &accounts, expected).is_err()));
+    let expected = Expected {
+        region: "us-east-1",
+        service: "s3",
+        now_unix_ms: 1_795_478_400_000,
+        source: Ipv4Addr::LOCALHOST.into(),
+    };
+    c.bench_function("verify a signature", |b| b.iter(|| authenticate(&parts, keys, expected).is_err()));
 }
 
 criterion_group!(benches, seal, digests, signature);

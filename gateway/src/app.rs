@@ -1,21 +1,23 @@
 //! What a running gateway consists of, and how it is put together: concrete types meet only here.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use kms_core::directory::Directory;
 use kms_core::kms::{Kms, KmsConfig};
 use kms_core::root::RootKey;
-use sha2::{Digest, Sha256};
 use storage::blob::BlobStore;
 use storage::blob::fs::FsOptions;
-use storage::catalog::Catalog;
+use storage::catalog::{Bucket, Catalog};
 use storage::open::{Storage, StorageConfig};
 use storage::reclaim::{ReclaimOptions, Reclaimer};
 
-use crate::config::{Config, SseCNewBuckets, SseCOverHttp};
-use crate::iam::{Account, Accounts};
+use crate::auth::{Failures, Keys};
+use crate::authz::Authorizer;
+use crate::config::{Config, LdapConfig, SseCNewBuckets, SseCOverHttp};
+use crate::federation::ldap::Ldap;
+use crate::federation::oidc::Verifier;
+use crate::iam::{self, Account, Iam, IamOptions};
 use crate::instance::{Credentials, DataFolder};
 use crate::observe;
 use crate::root;
@@ -39,8 +41,16 @@ pub struct App {
     pub min_part_len: u64,
     /// Wait without a byte after which a request's body is given up.
     pub body_idle_timeout: Duration,
-    /// Accounts and their access keys.
-    pub accounts: Accounts,
+    /// Accounts, and who is in them.
+    pub iam: Arc<Iam>,
+    /// Signatures that failed.
+    pub failures: Failures,
+    /// Verifies tokens of identity providers.
+    pub web_identities: Verifier,
+    /// The directory that logins are checked against, and the role of those that name none.
+    pub ldap: Option<(Ldap, Option<String>)>,
+    /// Judges who may do what to buckets and objects.
+    pub authorizer: Authorizer,
     /// Records.
     pub catalog: Catalog,
     /// Blobs.
@@ -55,17 +65,21 @@ pub struct App {
     pub metadata_key: Arc<MetadataKey>,
     /// The open stores.
     pub stores: Stores,
+    /// When it was opened.
+    pub started: Instant,
 }
 
 /// AWS's smallest part, but for the last.
 const MIN_PART_LEN: u64 = 5 << 20;
 /// What the metadata key is kept as in the key store.
 const METADATA_PURPOSE: &str = "catalog";
+/// What the key of access keys and sessions is kept as in the key store.
+const IDENTITIES_PURPOSE: &str = "identities";
 
 impl App {
     /// Opens everything in a data folder.
     pub async fn open(config: &Config, folder: DataFolder) -> anyhow::Result<(Self, Credentials)> {
-        Self::over(config, Stores::open(config, folder).await?)
+        Self::over(config, Stores::open(config, folder).await?).await
     }
 
     /// As [`App::open`], with a root key that is at hand.
@@ -75,7 +89,7 @@ impl App {
         root: Arc<dyn RootKey>,
     ) -> anyhow::Result<(Self, Credentials)> {
         refuse_lost_catalog(&folder)?;
-        Self::over(config, Stores::open_with(config, folder, root).await?)
+        Self::over(config, Stores::open_with(config, folder, root).await?).await
     }
 
     /// As [`App::open`], but makes an empty catalog where there is none beside blobs: to fill it again.
@@ -83,18 +97,21 @@ impl App {
         config: &Config,
         folder: DataFolder,
     ) -> anyhow::Result<(Self, Credentials)> {
-        Self::over(config, Stores::open_or_create(config, folder).await?)
+        Self::over(config, Stores::open_or_create(config, folder).await?).await
     }
 
-    fn over(config: &Config, stores: Stores) -> anyhow::Result<(Self, Credentials)> {
+    async fn over(config: &Config, stores: Stores) -> anyhow::Result<(Self, Credentials)> {
         let credentials = Credentials::load(config)?;
-        let accounts = Accounts::single(
-            account(&stores.folder.instance.account_id),
-            credentials.access_key_id.clone(),
-            credentials.secret_access_key.clone(),
-        );
         let sealed = SealedKv::new(stores.storage.kv.clone(), stores.metadata_key.clone());
         let catalog = Catalog::new(Arc::new(sealed));
+        let root = (credentials.access_key_id.clone(), credentials.secret_access_key.clone());
+        let secret = stores.kms.metadata_key(IDENTITIES_PURPOSE)?;
+        let options = IamOptions {
+            main: stores.folder.instance.account_id.clone(),
+            accept_unknown_principals: config.accept_unknown_principals,
+        };
+        let iam = Arc::new(Iam::open(catalog.clone(), &secret, options, root).await?);
+        stores.kms.set_directory(iam::directory(&iam));
         let local = stores.storage.local_blobs().context("blobs are on a local disk")?.clone();
         let app = Self {
             region: config.region.clone(),
@@ -104,7 +121,11 @@ impl App {
             lifecycle_day_ms: config.lifecycle_day.as_millis() as u64,
             min_part_len: MIN_PART_LEN,
             body_idle_timeout: config.body_idle_timeout,
-            accounts,
+            authorizer: Authorizer::new(iam.clone(), catalog.clone()),
+            iam,
+            failures: Failures::new(config.auth_failures_per_minute),
+            web_identities: Verifier::new(),
+            ldap: config.ldap.as_ref().map(open_ldap).transpose()?,
             reclaimer: Reclaimer::new(catalog.clone(), local, ReclaimOptions::default()),
             catalog,
             blobs: stores.storage.blobs.clone(),
@@ -116,8 +137,20 @@ impl App {
             ),
             metadata_key: stores.metadata_key.clone(),
             stores,
+            started: Instant::now(),
         };
         Ok((app, credentials))
+    }
+
+    /// What signatures are checked against.
+    pub fn keys(&self) -> Keys<'_> {
+        Keys { iam: &self.iam, failures: &self.failures }
+    }
+
+    /// Whose bucket it is.
+    pub fn owner_of(&self, bucket: &Bucket) -> Arc<Account> {
+        // Of an account that is not known (any more) there is its number.
+        self.iam.account(&bucket.owner).unwrap_or_else(|| Arc::new(Account::new(&bucket.owner, "", "", 0)))
     }
 
     /// Where records and their journals are written.
@@ -127,10 +160,17 @@ impl App {
 
     /// Closes the stores, once no request runs any more.
     pub async fn close(self) -> anyhow::Result<()> {
-        let Self { stores, catalog, blobs, reclaimer, kms, sse, metadata_key, .. } = self;
-        drop((catalog, blobs, reclaimer, kms, sse, metadata_key));
+        self.iam.write_last_uses().await?;
+        let Self { stores, catalog, blobs, reclaimer, kms, sse, metadata_key, iam, authorizer, .. } = self;
+        drop((catalog, blobs, reclaimer, kms, sse, metadata_key, iam, authorizer));
         stores.close().await
     }
+}
+
+fn open_ldap(config: &LdapConfig) -> anyhow::Result<(Ldap, Option<String>)> {
+    let password = root::secret_in(&config.lookup_password_file)?;
+    let ldap = Ldap::open(config, password).context("the settings of the LDAP directory")?;
+    Ok((ldap, config.role_arn.clone()))
 }
 
 /// The stores of a data folder, opened.
@@ -204,19 +244,9 @@ fn refuse_lost_catalog(folder: &DataFolder) -> anyhow::Result<()> {
 pub fn open_kms(config: &Config, folder: &DataFolder, root: Arc<dyn RootKey>) -> anyhow::Result<Kms> {
     let mut kms_config = KmsConfig::new(folder.instance.region.clone(), folder.instance.account_id.clone());
     kms_config.managed_key_rotation_days = config.managed_key_rotation_days;
-    if !config.accept_unknown_principals {
-        // There are no users and roles yet: of this account only the root user exists, whom the KMS knows by itself.
-        kms_config.directory = Directory::new(|_| false);
-    }
     if let Some(path) = &config.audit_log {
         kms_config.audit = observe::open_audit(path)
             .with_context(|| format!("can't open the audit log {}", path.display()))?;
     }
     Ok(Kms::open(&folder.path.join("kms"), root, kms_config)?)
-}
-
-/// The account of this id. Its canonical user id is derived, so that it is the same at each start.
-fn account(id: &str) -> Account {
-    let canonical_id = hex::encode(Sha256::digest(format!("sealgate canonical user {id}")));
-    Account { id: id.to_owned(), canonical_id, display_name: "root".to_owned() }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
+use crate::iam;
 
 /// The layout that this program reads and writes.
 const FORMAT: u32 = 1;
@@ -152,7 +153,7 @@ impl DataFolder {
         let lock = hold(&path)?;
         let account_id = match &config.account_id {
             Some(id) => id.clone(),
-            None => format!("{:012}", 100_000_000_000 + random_u64() % 900_000_000_000),
+            None => iam::account_id(),
         };
         let instance = Instance { format: FORMAT, account_id, region: config.region.clone() };
         let mut text = serde_json::to_vec_pretty(&instance).map_err(|e| io(e.into()))?;
@@ -166,13 +167,30 @@ impl Credentials {
     /// The root credentials: from the environment, else from the credentials file, which is made with random ones where
     /// there is none.
     pub fn load(config: &Config) -> Result<Self, InstanceError> {
+        if let Some(found) = Self::find(config)? {
+            return Ok(found);
+        }
+        let path = &config.credentials;
+        let (access_key_id, secret_access_key) = iam::access_key();
+        let text = Zeroizing::new(format!(
+            "[default]\naws_access_key_id = {access_key_id}\naws_secret_access_key = {}\n",
+            *secret_access_key
+        ));
+        write_new(path, text.as_bytes())
+            .map_err(|source| InstanceError::Io { path: path.clone(), source })?;
+        Ok(Self { access_key_id, secret_access_key, file: Some(path.clone()) })
+    }
+
+    /// As [`Credentials::load`], but none are made.
+    pub fn find(config: &Config) -> Result<Option<Self>, InstanceError> {
         let path = &config.credentials;
         let malformed =
             |message: &str| InstanceError::Malformed { path: path.clone(), message: message.to_owned() };
         let env = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
         match (env("SEALGATE_ROOT_ACCESS_KEY_ID"), env("SEALGATE_ROOT_SECRET_ACCESS_KEY")) {
             (Some(access_key_id), Some(secret)) => {
-                return Ok(Self { access_key_id, secret_access_key: Zeroizing::new(secret), file: None });
+                let secret_access_key = Zeroizing::new(secret);
+                return Ok(Some(Self { access_key_id, secret_access_key, file: None }));
             }
             (None, None) => {}
             _ => {
@@ -188,26 +206,13 @@ impl Credentials {
                     malformed("has no profile [default] with aws_access_key_id and aws_secret_access_key")
                 })?;
                 let secret_access_key = Zeroizing::new(secret.to_owned());
-                Ok(Self {
+                Ok(Some(Self {
                     access_key_id: access_key_id.to_owned(),
                     secret_access_key,
                     file: Some(path.clone()),
-                })
+                }))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let access_key_id = format!("AKIA{}", random_text(16, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"));
-                let secret_access_key = Zeroizing::new(random_text(
-                    40,
-                    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
-                ));
-                let text = Zeroizing::new(format!(
-                    "[default]\naws_access_key_id = {access_key_id}\naws_secret_access_key = {}\n",
-                    *secret_access_key
-                ));
-                write_new(path, text.as_bytes())
-                    .map_err(|source| InstanceError::Io { path: path.clone(), source })?;
-                Ok(Self { access_key_id, secret_access_key, file: Some(path.clone()) })
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(InstanceError::Io { path: path.clone(), source }),
         }
     }
@@ -259,18 +264,6 @@ fn parse_default_profile(text: &str) -> Option<(&str, &str)> {
         }
     }
     Some((id?, secret?)).filter(|(id, secret)| !id.is_empty() && !secret.is_empty())
-}
-
-fn random_u64() -> u64 {
-    getrandom::u64().expect("the operating system gives random bytes")
-}
-
-/// Random characters of an alphabet whose length divides 256, so that all are equally likely.
-fn random_text(len: usize, alphabet: &[u8]) -> String {
-    debug_assert_eq!(256 % alphabet.len(), 0);
-    let mut bytes = Zeroizing::new(vec![0; len]);
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    bytes.iter().map(|&b| char::from(alphabet[usize::from(b) % alphabet.len()])).collect()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod authz;
 pub mod bucket;
 pub mod cli;
 pub mod config;
+pub mod federation;
 pub mod http;
 pub mod iam;
 pub mod instance;

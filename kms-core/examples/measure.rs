@@ -9,6 +9,7 @@ use kms_core::context::EncryptionContext;
 use kms_core::grant::Constraints;
 use kms_core::kms::{Caller, Kms, KmsConfig};
 use kms_core::ops::{CreateGrant, CreateKey};
+use kms_core::policy::Subject;
 use kms_core::root::{FileRoot, SecretRoot};
 
 const KEYS: usize = 10_000;
@@ -16,7 +17,10 @@ const GRANTS: usize = 50_000;
 const CALLS: usize = 200_000;
 
 fn caller(name: &str) -> Caller {
-    Caller { arn: format!("arn:aws:iam::111122223333:{name}"), ..Caller::root_user("111122223333") }
+    match name {
+        "root" => Caller::root_user("111122223333"),
+        name => Caller::of(Arc::new(Subject::named(&format!("arn:aws:iam::111122223333:{name}")))),
+    }
 }
 
 fn context(value: usize) -> EncryptionContext {
@@ -64,7 +68,7 @@ fn main() {
         let subset = [("tenant".to_owned(), tenant.to_string())].into_iter().collect();
         let request = CreateGrant {
             key_id: key.clone(),
-            grantee: caller("user/app").arn,
+            grantee: caller("user/app").arn().to_owned(),
             operations: vec!["GenerateDataKey".to_owned(), "Decrypt".to_owned()],
             constraints: Constraints { equals: None, subset: Some(subset) },
             ..CreateGrant::default()

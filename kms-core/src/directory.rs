@@ -1,34 +1,49 @@
-//! Which principals there are: whom a key policy may name.
+//! Which principals there are: whom a key policy or a grant may name, and who is meant by it for good.
 
-use std::fmt;
-use std::sync::Arc;
+use crate::policy::is_account_id;
 
-/// Knows the users and roles of the account that owns the keys; by default it takes every one for existing.
-#[derive(Clone, Default)]
-pub struct Directory(Option<Arc<Exists>>);
+/// Knows accounts, users and roles. It is asked while a change of the key store waits for the answer: it must not call the [`Kms`].
+///
+/// [`Kms`]: crate::kms::Kms
+pub trait Directory: Send + Sync {
+    /// The unique id of a user (`AIDA…`), a role (`AROA…`) or a role's session (`AROA…:session`), by its ARN; or, asked for such an
+    /// id, whether there is somebody of it.
+    fn id_of(&self, name: &str) -> Lookup;
 
-type Exists = dyn Fn(&str) -> bool + Send + Sync;
+    /// The ARN that the one of this id has now; `None` if there is nobody of it any more.
+    fn arn_of(&self, id: &str) -> Option<String>;
 
-impl Directory {
-    /// One that asks this function, by ARN.
-    pub fn new(exists: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(exists)))
-    }
-
-    /// Is there this principal? Accounts are taken for existing, and so is everybody of another account: only that one knows.
-    pub(crate) fn has(&self, name: &str, account: &str) -> bool {
-        let Some(exists) = &self.0 else { return true };
-        let mut fields = name.splitn(6, ':').skip(4);
-        match (fields.next(), fields.next()) {
-            (Some(owner), Some(resource)) => owner != account || resource == "root" || exists(name),
-            // An account's number, or a unique id.
-            _ => name.bytes().all(|byte| byte.is_ascii_digit()) || exists(name),
-        }
-    }
+    /// Is there this account (12 digits)?
+    fn has_account(&self, account: &str) -> bool;
 }
 
-impl fmt::Debug for Directory {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Directory")
+/// What a [`Directory`] knows of a principal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// It has this unique id.
+    Id(String),
+    /// It is of an account that the directory keeps, and there is none of that name.
+    NoSuchPrincipal,
+    /// Others know it: it is taken for existing, and known by its name alone.
+    NotOurs,
+}
+
+/// A policy or a grant names somebody who does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there is no such principal")]
+pub(crate) struct NoSuchPrincipal;
+
+/// The id that a name is to be bound to; `None`: it stands for itself, as accounts, ids and whom others know.
+pub(crate) fn bound(directory: &dyn Directory, name: &str) -> Result<Option<String>, NoSuchPrincipal> {
+    let root = name.strip_prefix("arn:aws:iam::").and_then(|rest| rest.strip_suffix(":root"));
+    let account = root.or_else(|| is_account_id(name).then_some(name));
+    if let Some(account) = account {
+        return if directory.has_account(account) { Ok(None) } else { Err(NoSuchPrincipal) };
+    }
+    match directory.id_of(name) {
+        Lookup::Id(id) if id == name => Ok(None),
+        Lookup::Id(id) => Ok(Some(id)),
+        Lookup::NotOurs => Ok(None),
+        Lookup::NoSuchPrincipal => Err(NoSuchPrincipal),
     }
 }

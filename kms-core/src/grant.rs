@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::EncryptionContext;
 use crate::crypto;
+use crate::directory::Directory;
 use crate::error::KmsError;
 use crate::key::{KeySpec, KeyUsage, KmsKeyId};
 
@@ -122,6 +123,17 @@ pub struct Grant {
     pub created_unix_ms: u64,
     /// What was asked for.
     pub terms: Terms,
+    /// Who was meant by it.
+    pub bound: Bound,
+}
+
+/// The unique ids that the principals of a grant had when it was made: whoever is called so later is somebody else.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Bound {
+    /// The grantee's.
+    pub grantee_id: Option<String>,
+    /// Of who may end it.
+    pub retiring_id: Option<String>,
 }
 
 /// What a grant says.
@@ -143,19 +155,51 @@ pub struct Terms {
 
 /// A grant as it is stored; its ids are in its name.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct GrantRecord {
+struct GrantRecord {
     created_unix_ms: u64,
     terms: Terms,
 }
 
 impl Grant {
-    pub(crate) fn of_record(key_id: KmsKeyId, id: &[u8], record: GrantRecord) -> Option<Self> {
+    pub(crate) fn decode(key_id: KmsKeyId, id: &[u8], bytes: &[u8]) -> Option<Self> {
         let id = GrantId(id.try_into().ok()?);
-        Some(Self { id, key_id, created_unix_ms: record.created_unix_ms, terms: record.terms })
+        let (record, rest) = postcard::take_from_bytes(bytes).ok()?;
+        let GrantRecord { created_unix_ms, terms } = record;
+        // The first stores knew no unique ids.
+        let bound = if rest.is_empty() { Bound::default() } else { postcard::from_bytes(rest).ok()? };
+        Some(Self { id, key_id, created_unix_ms, terms, bound })
     }
 
-    pub(crate) fn record(&self) -> GrantRecord {
-        GrantRecord { created_unix_ms: self.created_unix_ms, terms: self.terms.clone() }
+    pub(crate) fn encoded(&self) -> Vec<u8> {
+        let record = GrantRecord { created_unix_ms: self.created_unix_ms, terms: self.terms.clone() };
+        let mut bytes = postcard::to_allocvec(&record).expect("a record can always be encoded");
+        if self.bound != Bound::default() {
+            bytes.extend(postcard::to_allocvec(&self.bound).expect("a record can always be encoded"));
+        }
+        bytes
+    }
+
+    /// What its grantee is known by: its unique id, or its ARN where it was bound to none.
+    pub(crate) fn grantee(&self) -> &str {
+        self.bound.grantee_id.as_deref().unwrap_or(&self.terms.grantee)
+    }
+
+    /// What is known of who may end it, as [`Grant::grantee`].
+    pub(crate) fn retiring(&self) -> Option<&str> {
+        self.bound.retiring_id.as_deref().or(self.terms.retiring.as_deref())
+    }
+
+    /// With the names that its principals have now; of those that are gone, the ids.
+    pub(crate) fn shown(self: &Arc<Self>, directory: Option<&dyn Directory>) -> Arc<Self> {
+        let Some(directory) = directory.filter(|_| self.bound != Bound::default()) else {
+            return self.clone();
+        };
+        let name = |id: &String| directory.arn_of(id).unwrap_or_else(|| id.clone());
+        let mut shown = Self::clone(self);
+        let Bound { grantee_id, retiring_id } = &self.bound;
+        shown.terms.grantee = grantee_id.as_ref().map_or(shown.terms.grantee, name);
+        shown.terms.retiring = retiring_id.as_ref().map(name).or(shown.terms.retiring);
+        Arc::new(shown)
     }
 
     /// Does it allow this operation in this context? Constraints don't speak of DescribeKey and RetireGrant.
@@ -276,7 +320,7 @@ fn is_unconstrained(operation: &str) -> bool {
 impl Grants {
     pub(crate) fn insert(&mut self, grant: Arc<Grant>) {
         let of_key = self.0.entry(grant.key_id).or_default();
-        of_key.by_grantee.entry(grant.terms.grantee.clone()).or_default().insert(&grant);
+        of_key.by_grantee.entry(grant.grantee().to_owned()).or_default().insert(&grant);
         if !grant.terms.name.is_empty() {
             of_key.by_name.entry(grant.terms.name.clone()).or_default().push(grant.clone());
         }
@@ -286,7 +330,7 @@ impl Grants {
     pub(crate) fn remove(&mut self, grant: &Grant) {
         let Some(of_key) = self.0.get_mut(&grant.key_id) else { return };
         of_key.by_id.remove(&grant.id);
-        let Terms { grantee, name, .. } = &grant.terms;
+        let (grantee, name) = (grant.grantee(), &grant.terms.name);
         if of_key.by_grantee.get_mut(grantee).is_some_and(|own| own.remove(grant)) {
             of_key.by_grantee.remove(grantee);
         }
@@ -314,19 +358,19 @@ impl Grants {
     pub(crate) fn allowing(
         &self,
         key_id: KmsKeyId,
-        principals: &[&str],
+        principals: &[String],
         operation: &str,
         context: &EncryptionContext,
     ) -> Option<Arc<Grant>> {
         let of_key = self.0.get(&key_id)?;
-        let mut own = principals.iter().filter_map(|principal| of_key.by_grantee.get(*principal));
+        let mut own = principals.iter().filter_map(|principal| of_key.by_grantee.get(principal));
         own.find_map(|own| own.allowing(operation, context)).cloned()
     }
 
-    /// A grant of this name and of the very same terms.
-    pub(crate) fn same(&self, key_id: KmsKeyId, terms: &Terms) -> Option<Arc<Grant>> {
+    /// A grant of this name, of the very same terms, and to the same principals.
+    pub(crate) fn same(&self, key_id: KmsKeyId, terms: &Terms, bound: &Bound) -> Option<Arc<Grant>> {
         let named = self.0.get(&key_id)?.by_name.get(&terms.name)?;
-        named.iter().find(|grant| grant.terms == *terms).cloned()
+        named.iter().find(|grant| grant.terms == *terms && grant.bound == *bound).cloned()
     }
 
     /// The grants of a key behind this one, in order of their ids.
@@ -335,13 +379,9 @@ impl Grants {
         key_id: KmsKeyId,
         after: Option<GrantId>,
     ) -> impl Iterator<Item = &Arc<Grant>> {
-        use std::ops::Bound;
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.0
-            .get(&key_id)
-            .into_iter()
-            .flat_map(move |k| k.by_id.range((start, Bound::Unbounded)))
-            .map(|(_, g)| g)
+        use std::ops::Bound::{Excluded, Unbounded};
+        let start = after.map_or(Unbounded, Excluded);
+        self.0.get(&key_id).into_iter().flat_map(move |k| k.by_id.range((start, Unbounded))).map(|(_, g)| g)
     }
 
     /// The grants of all keys, in no order.

@@ -1,11 +1,12 @@
 //! The service: keys in a store of their own, behind the policy gate.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use crate::alias::Aliases;
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::context::EncryptionContext;
@@ -16,66 +17,22 @@ use crate::grant::{Grant, Grants};
 use crate::key::backing::{BackingKey, Made};
 use crate::key::usage::LastUse;
 use crate::key::{KeyManager, KmsKey, KmsKeyId};
-use crate::policy::{self, Document};
 use crate::root::{RootError, RootKey};
 use crate::secret::{Secret32, SecretBytes};
 use crate::store::{Change, KeyStore, SledStore, StoreError};
 use record::{Stored, WRAP_LABEL, WrappedDomain};
 
+mod caller;
+mod circumstances;
 mod gate;
 mod host;
+mod key_policy;
+mod naming;
 mod record;
 
+pub use caller::Caller;
 pub use host::{StoreCopy, StoreCounts};
-
-/// Who calls, as the gateway authenticated it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    /// The principal's ARN: `arn:aws:iam::111122223333:root`, `…:user/name`, …
-    pub arn: String,
-    /// The principal's account: 12 digits.
-    pub account: String,
-    /// The service that calls on the principal's behalf, e.g. `s3.us-east-1.amazonaws.com` (`kms:ViaService`). Never from the wire.
-    pub via_service: Option<String>,
-    /// `aws:SourceIp` of a direct call.
-    pub source_ip: Option<std::net::IpAddr>,
-    /// `aws:SecureTransport`.
-    pub secure_transport: bool,
-    /// The request that this is part of, for the audit.
-    pub request_id: String,
-    /// `DryRun`: judge the request, and then answer [`KmsError::DryRun`].
-    pub dry_run: bool,
-}
-
-impl Caller {
-    /// The root user of an account, from this host.
-    pub fn root_user(account: &str) -> Self {
-        Self {
-            arn: format!("arn:aws:iam::{account}:root"),
-            account: account.to_owned(),
-            via_service: None,
-            source_ip: None,
-            secure_transport: true,
-            request_id: String::new(),
-            dry_run: false,
-        }
-    }
-
-    /// What it is known as: its ARN, and the role of a session. <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html>
-    fn principals(&self) -> Vec<String> {
-        let session =
-            self.arn.strip_prefix("arn:aws:sts::").and_then(|rest| rest.split_once(":assumed-role/"));
-        let role = session.and_then(|(account, rest)| {
-            Some(format!("arn:aws:iam::{account}:role/{}", rest.rsplit_once('/')?.0))
-        });
-        std::iter::once(self.arn.clone()).chain(role).collect()
-    }
-
-    /// Ends a request that is only to be judged, once it would be carried out.
-    pub(crate) fn stop_if_dry(&self) -> Result<(), KmsError> {
-        if self.dry_run { Err(KmsError::DryRun) } else { Ok(()) }
-    }
-}
+pub use key_policy::KeyPolicy;
 
 /// A data key, in the clear and wrapped.
 #[derive(Debug)]
@@ -106,7 +63,7 @@ pub struct Decrypted {
 pub struct KmsConfig {
     /// The region in ARNs.
     pub region: String,
-    /// The account that owns the keys.
+    /// The account that owns the keys of which nothing else is said.
     pub account: String,
     /// What time it is.
     pub clock: Clock,
@@ -114,8 +71,6 @@ pub struct KmsConfig {
     pub managed_key_rotation_days: u16,
     /// Who is told of every decision.
     pub audit: Audit,
-    /// Whom a key policy may name.
-    pub directory: Directory,
 }
 
 impl KmsConfig {
@@ -123,8 +78,7 @@ impl KmsConfig {
     pub fn new(region: impl Into<String>, account: impl Into<String>) -> Self {
         let (region, account) = (region.into(), account.into());
         let (clock, audit) = (Clock::default(), Audit::default());
-        let directory = Directory::default();
-        Self { region, account, clock, managed_key_rotation_days: 365, audit, directory }
+        Self { region, account, clock, managed_key_rotation_days: 365, audit }
     }
 }
 
@@ -158,16 +112,6 @@ pub struct Entry {
     pub(crate) last_use: Arc<LastUse>,
 }
 
-/// A key policy: the text as it was put, and what it says.
-#[derive(Debug)]
-pub struct KeyPolicy {
-    /// As it was put.
-    pub text: String,
-    document: Document,
-    /// Does it speak of `kms:ResourceAliases`? Only then are a key's aliases looked up.
-    names_aliases: bool,
-}
-
 /// The key management service. Every call is synchronous, takes microseconds, and is safe from any thread.
 pub struct Kms {
     pub(crate) config: KmsConfig,
@@ -176,6 +120,8 @@ pub struct Kms {
     /// How many domain keys the store had.
     generation: u32,
     state: RwLock<State>,
+    /// Who knows principals; nobody before the gateway says so.
+    directory: RwLock<Option<Arc<dyn Directory>>>,
     /// Held by who reads, changes and writes.
     change: Mutex<()>,
 }
@@ -184,7 +130,7 @@ pub struct Kms {
 struct State {
     keys: HashMap<KmsKeyId, Arc<Entry>>,
     grants: Grants,
-    aliases: BTreeMap<String, KmsKeyId>,
+    aliases: Aliases,
     /// The gateway's own, by purpose.
     internal: HashMap<String, Arc<BackingKey>>,
     secrets: HashMap<String, Vec<u8>>,
@@ -232,19 +178,28 @@ impl Kms {
             }
             None => return Err(OpenError::Corrupt("the domain key is missing")),
         };
-        let state = stored.open(&domain)?;
-        Ok(Self { config, store, domain, generation, state: RwLock::new(state), change: Mutex::new(()) })
+        let state = stored.open(&domain, &config.account)?;
+        Ok(Self {
+            config,
+            store,
+            domain,
+            generation,
+            state: RwLock::new(state),
+            directory: RwLock::default(),
+            change: Mutex::new(()),
+        })
     }
 
-    /// ARN of the AWS managed key of a service (`s3` → `alias/aws/s3`), made on first use.
-    pub fn managed_key(&self, service: &str) -> Result<String, KmsError> {
+    /// ARN of the AWS managed key that an account has of a service (`s3` → `alias/aws/s3`), made on first use.
+    pub fn managed_key(&self, service: &str, account: &str) -> Result<String, KmsError> {
         let alias = format!("alias/aws/{service}");
-        if let Some(id) = self.alias(&alias) {
-            return Ok(self.arn(id));
+        let existing = || self.alias(account, &alias).map(|id| self.arn_of(id));
+        if let Some(arn) = existing() {
+            return Ok(arn);
         }
         let _change = self.changing();
-        if let Some(id) = self.alias(&alias) {
-            return Ok(self.arn(id));
+        if let Some(arn) = existing() {
+            return Ok(arn);
         }
         let key = KmsKey {
             manager: KeyManager::Aws,
@@ -252,11 +207,20 @@ impl Kms {
                 "Default key that protects my {} objects when no other key is defined",
                 service.to_uppercase()
             ),
-            ..self.new_key(KmsKeyId::random())
+            ..self.new_key(KmsKeyId::random(), account)
         };
-        let policy = KeyPolicy::managed(service, &self.config)?;
+        let policy = KeyPolicy::managed(service, &self.config.region, account)?;
         let entry = self.insert_key(key, policy, Some(&alias))?;
-        Ok(self.arn(entry.key.id))
+        Ok(self.arn(&entry.key))
+    }
+
+    /// Asks this directory about principals from now on. Before, every one is taken for existing, and known by its name alone.
+    pub fn set_directory(&self, directory: Arc<dyn Directory>) {
+        *self.directory.write() = Some(directory);
+    }
+
+    pub(crate) fn directory(&self) -> Option<Arc<dyn Directory>> {
+        self.directory.read().clone()
     }
 
     /// A data key of the gateway's own domain (SSE-S3), outside the keys that anybody can list, disable or delete.
@@ -304,17 +268,7 @@ impl Kms {
         Ok(secret)
     }
 
-    /// ARN of a key.
-    pub fn arn(&self, id: KmsKeyId) -> String {
-        format!("arn:aws:kms:{}:{}:key/{id}", self.config.region, self.config.account)
-    }
-
-    /// ARN of an alias (`alias/name`).
-    pub fn alias_arn(&self, name: &str) -> String {
-        format!("arn:aws:kms:{}:{}:{name}", self.config.region, self.config.account)
-    }
-
-    /// The account that owns the keys.
+    /// The account that the store began with; others may own keys in it too.
     pub fn account(&self) -> &str {
         &self.config.account
     }
@@ -322,52 +276,6 @@ impl Kms {
     /// The region in ARNs.
     pub fn region(&self) -> &str {
         &self.config.region
-    }
-
-    /// The key of an id, ARN, alias or alias ARN.
-    pub(crate) fn resolve(&self, text: &str) -> Result<Arc<Entry>, KmsError> {
-        let local = self.local_part(text)?;
-        if local.starts_with("alias/") {
-            let id = self.alias(local);
-            let entry = id.and_then(|id| self.entry(id));
-            return entry
-                .ok_or_else(|| KmsError::NotFound(format!("Alias {} is not found.", self.alias_arn(local))));
-        }
-        self.resolve_key(text)
-    }
-
-    /// The key of an id or ARN.
-    pub(crate) fn resolve_key(&self, text: &str) -> Result<Arc<Entry>, KmsError> {
-        let local = self.local_part(text)?;
-        let id = local.strip_prefix("key/").unwrap_or(local);
-        match KmsKeyId::parse(id) {
-            Some(id) => self
-                .entry(id)
-                .ok_or_else(|| KmsError::NotFound(format!("Key '{}' does not exist", self.arn(id)))),
-            None => Err(KmsError::NotFound(format!("Invalid keyId {text}"))),
-        }
-    }
-
-    /// What stands behind region and account of an ARN of ours; anything else as it is.
-    fn local_part<'t>(&self, text: &'t str) -> Result<&'t str, KmsError> {
-        if !text.starts_with("arn:") {
-            return Ok(text);
-        }
-        let mut fields = text.splitn(6, ':').skip(1);
-        let (partition, service, region, account, local) =
-            (fields.next(), fields.next(), fields.next(), fields.next(), fields.next());
-        match (partition, service, local) {
-            (Some("aws"), Some("kms"), Some(local)) => {
-                if region != Some(self.config.region.as_str()) {
-                    return Err(KmsError::NotFound(format!("Invalid arn {}", region.unwrap_or_default())));
-                }
-                if account != Some(self.config.account.as_str()) {
-                    return Err(KmsError::NotFound(format!("Key '{text}' does not exist")));
-                }
-                Ok(local)
-            }
-            _ => Err(KmsError::InvalidArn(format!("{text} is not a valid key ARN"))),
-        }
     }
 
     pub(crate) fn domain(&self) -> &Secret32 {
@@ -382,63 +290,72 @@ impl Kms {
         self.state.read().keys.keys().copied().collect()
     }
 
-    pub(crate) fn alias(&self, name: &str) -> Option<KmsKeyId> {
-        self.state.read().aliases.get(name).copied()
+    pub(crate) fn alias(&self, account: &str, name: &str) -> Option<KmsKeyId> {
+        self.state.read().aliases.get(account, name)
     }
 
-    pub(crate) fn aliases(&self) -> Vec<(String, KmsKeyId)> {
-        self.state.read().aliases.iter().map(|(name, id)| (name.clone(), *id)).collect()
+    /// Looks something up among the aliases.
+    pub(crate) fn aliases<T>(&self, look_up: impl FnOnce(&Aliases) -> T) -> T {
+        look_up(&self.state.read().aliases)
     }
 
-    pub(crate) fn aliases_of(&self, id: KmsKeyId) -> Vec<String> {
+    /// The keys of an account, in no order.
+    pub(crate) fn keys_of(&self, account: &str) -> Vec<Arc<Entry>> {
         let state = self.state.read();
-        let own = state.aliases.iter().filter(|(_, target)| **target == id);
-        own.map(|(name, _)| name.clone()).collect()
+        state.keys.values().filter(|entry| entry.key.account == account).cloned().collect()
     }
 
     pub(crate) fn changing(&self) -> MutexGuard<'_, ()> {
         self.change.lock()
     }
 
-    /// Keeps a key durably, with an alias that points to it, before anybody can use it.
+    /// Keeps a key durably, with an alias of its account that points to it, before anybody can use it.
     pub(crate) fn put_entry(&self, entry: Arc<Entry>, alias: Option<&str>) -> Result<(), KmsError> {
-        let former = self.entry(entry.key.id);
-        let mut changes = record::entry(&entry, former.as_deref(), &self.domain);
-        changes.extend(alias.map(|name| record::alias(name, Some(entry.key.id), &self.domain)));
+        let (id, account) = (entry.key.id, entry.key.account.clone());
+        let former = self.entry(id);
+        let mut changes = record::entry(&entry, former.as_deref(), (&self.domain, self.account()));
+        changes.extend(alias.map(|name| self.alias_change(&account, name, Some(id))));
         self.commit(changes)?;
         let mut state = self.state.write();
         if let Some(name) = alias {
-            state.aliases.insert(name.to_owned(), entry.key.id);
+            state.aliases.insert(&account, name, id);
         }
-        state.keys.insert(entry.key.id, entry);
+        state.keys.insert(id, entry);
         Ok(())
     }
 
     /// Forgets a key for good, its backing keys, policy, grants and aliases with it.
     pub(crate) fn forget_entry(&self, entry: &Entry) -> Result<(), KmsError> {
-        let id = entry.key.id;
-        let (grants, aliases) = {
-            let state = self.state.read();
-            let aliases = state.aliases.iter().filter(|(_, target)| **target == id);
-            let aliases: Vec<String> = aliases.map(|(name, _)| name.clone()).collect();
-            (state.grants.after(id, None).cloned().collect::<Vec<_>>(), aliases)
-        };
-        self.commit(record::forget(entry, &grants, &aliases))?;
+        let KmsKey { id, account, .. } = &entry.key;
+        let aliases = self.aliases(|all| all.of_key(account, *id));
+        let grants: Vec<Arc<Grant>> = self.grants(|all| all.after(*id, None).cloned().collect());
+        let mut changes = record::forget(entry, &grants);
+        changes.extend(aliases.iter().map(|name| self.alias_change(account, name, None)));
+        self.commit(changes)?;
         let mut state = self.state.write();
-        state.keys.remove(&id);
-        state.grants.remove_key(id);
-        state.aliases.retain(|_, target| *target != id);
+        state.keys.remove(id);
+        state.grants.remove_key(*id);
+        aliases.iter().for_each(|name| state.aliases.remove(account, name));
         Ok(())
     }
 
-    pub(crate) fn put_alias(&self, name: &str, target: Option<KmsKeyId>) -> Result<(), KmsError> {
-        self.commit(vec![record::alias(name, target, &self.domain)])?;
+    pub(crate) fn put_alias(
+        &self,
+        account: &str,
+        name: &str,
+        target: Option<KmsKeyId>,
+    ) -> Result<(), KmsError> {
+        self.commit(vec![self.alias_change(account, name, target)])?;
         let mut state = self.state.write();
         match target {
-            Some(id) => state.aliases.insert(name.to_owned(), id),
-            None => state.aliases.remove(name),
-        };
+            Some(id) => state.aliases.insert(account, name, id),
+            None => state.aliases.remove(account, name),
+        }
         Ok(())
+    }
+
+    fn alias_change(&self, account: &str, name: &str, target: Option<KmsKeyId>) -> Change {
+        record::alias((account, name), target, (&self.domain, self.account()))
     }
 
     pub(crate) fn put_grant(&self, grant: Arc<Grant>) -> Result<(), KmsError> {
@@ -527,40 +444,6 @@ impl Entry {
         found
             .map(|backing| &**backing)
             .ok_or_else(|| KmsError::Internal("a key has no current material".to_owned()))
-    }
-}
-
-impl KeyPolicy {
-    /// Reads a policy as its author put it.
-    pub fn parse(text: String) -> Result<Self, KmsError> {
-        let document =
-            Document::parse_resource(&text).map_err(|error| KmsError::MalformedPolicyDocument(error.0))?;
-        let names_aliases = text.to_ascii_lowercase().contains("kms:resourcealiases");
-        Ok(Self { text, document, names_aliases })
-    }
-
-    /// Refuses a policy that names somebody of this account who does not exist.
-    pub(crate) fn check_principals(&self, config: &KmsConfig) -> Result<(), KmsError> {
-        match self.document.named().all(|name| config.directory.has(name, &config.account)) {
-            true => Ok(()),
-            false => Err(KmsError::MalformedPolicyDocument(policy::invalid_principal().0)),
-        }
-    }
-
-    /// The default policy of a key made by API: the account is allowed everything, and so its own policies decide.
-    pub(crate) fn default_of(account: &str) -> Self {
-        let text = format!(
-            r#"{{"Version":"2012-10-17","Id":"key-default-1","Statement":[{{"Sid":"Enable IAM User Permissions","Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{account}:root"}},"Action":"kms:*","Resource":"*"}}]}}"#
-        );
-        Self::parse(text).expect("our own policy is well-formed")
-    }
-
-    /// The policy of a service's managed key: everybody of the account may use it, through the service only.
-    fn managed(service: &str, config: &KmsConfig) -> Result<Self, KmsError> {
-        let KmsConfig { region, account, .. } = config;
-        Self::parse(format!(
-            r#"{{"Version":"2012-10-17","Id":"auto-{service}-2","Statement":[{{"Sid":"Allow access through {service} for all principals in the account that are authorized to use {service}","Effect":"Allow","Principal":{{"AWS":"*"}},"Action":["kms:Encrypt","kms:Decrypt","kms:ReEncrypt*","kms:GenerateDataKey*","kms:DescribeKey"],"Resource":"*","Condition":{{"StringEquals":{{"kms:ViaService":"{service}.{region}.amazonaws.com","kms:CallerAccount":"{account}"}}}}}},{{"Sid":"Allow direct access to key metadata to the account","Effect":"Allow","Principal":{{"AWS":"arn:aws:iam::{account}:root"}},"Action":["kms:Describe*","kms:Get*","kms:List*"],"Resource":"*"}}]}}"#
-        ))
     }
 }
 

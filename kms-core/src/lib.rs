@@ -1,5 +1,6 @@
 //! Keys, and who may use them: a key management service with AWS semantics. It knows no HTTP and no objects.
 
+pub(crate) mod alias;
 pub mod audit;
 pub mod backup;
 pub mod clock;

@@ -9,8 +9,9 @@ use kms_core::kms::{Caller, Kms};
 use kms_core::secret::SecretBytes;
 use storage::name::Timestamp;
 
-use super::{Host, Out, root_user};
+use super::{Host, Out};
 use crate::api::s3::wire::time::iso8601;
+use crate::app::App;
 use crate::instance::write_new;
 
 pub(super) async fn status(host: &Host, out: &Out) -> anyhow::Result<bool> {
@@ -53,7 +54,7 @@ pub(super) async fn list(kms: &Kms, out: &Out) -> anyhow::Result<bool> {
 pub(super) async fn describe(kms: &Kms, key: &str, out: &Out) -> anyhow::Result<bool> {
     let entry = kms.find(key)?;
     let key = &entry.key;
-    out.line(format!("key           {}", kms.arn(key.id))).await?;
+    out.line(format!("key           {}", kms.arn(key))).await?;
     out.line(format!("kind          {}, {}", key.spec.name(), key.usage.name())).await?;
     out.line(format!("state         {}", key.state.name())).await?;
     if let KeyState::PendingDeletion { deletion_unix_ms } = key.state {
@@ -80,16 +81,17 @@ pub(super) struct Question {
     pub(super) via: Option<String>,
 }
 
-pub(super) async fn who_can(kms: &Kms, key: &str, asked: Question, out: &Out) -> anyhow::Result<bool> {
+pub(super) async fn who_can(app: &App, key: &str, asked: Question, out: &Out) -> anyhow::Result<bool> {
+    let (kms, iam) = (&app.kms, &app.iam);
     let pairs = asked.context.iter().map(|pair| {
         let (name, value) =
             pair.split_once('=').ok_or_else(|| anyhow::anyhow!("{pair} is not NAME=VALUE"))?;
         Ok((name.to_owned(), value.to_owned()))
     });
     let context: EncryptionContext = pairs.collect::<anyhow::Result<_>>()?;
-    let account = asked.principal.split(':').nth(4).unwrap_or_default().to_owned();
-    let caller =
-        Caller { arn: asked.principal, account, via_service: asked.via, ..root_user(kms, "who-can") };
+    let subject = iam.state().subject(&asked.principal);
+    let request_id = "who-can".to_owned();
+    let caller = Caller { via_service: asked.via, request_id, ..Caller::of(subject) };
     match kms.explain(&caller, &asked.action, key, &context) {
         Ok(None) => out.line("yes: the key policy allows it").await?,
         Ok(Some(grant)) => out.line(format!("yes: grant {grant} allows it")).await?,
@@ -104,7 +106,7 @@ pub(super) async fn who_can(kms: &Kms, key: &str, asked: Question, out: &Out) ->
 pub(super) async fn reset_policy(host: &Host, key: String, out: &Out) -> anyhow::Result<bool> {
     let kms = host.kms.clone();
     let entry = tokio::task::spawn_blocking(move || kms.reset_key_policy(&key)).await??;
-    let arn = host.kms.arn(entry.key.id);
+    let arn = host.kms.arn(&entry.key);
     out.line(format!("{arn} has the default policy again: the account decides")).await?;
     Ok(true)
 }

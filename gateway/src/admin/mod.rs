@@ -1,5 +1,6 @@
 //! What the host's administrator asks and does, on a running gateway through its admin socket, or on a stopped one.
 
+mod accounts;
 pub mod backup;
 mod keys;
 mod objects;
@@ -19,6 +20,8 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::app::App;
+
+pub use accounts::AccountCommand;
 
 /// A command for whoever has the key store open.
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
@@ -70,6 +73,9 @@ pub enum AdminCommand {
         /// The kit's own passphrase.
         passphrase: Passphrase,
     },
+    /// Does something with accounts.
+    #[command(skip)]
+    Account(AccountCommand),
     /// Count what would become unreadable without a key: objects, uploads under way, buckets with it as their default
     Dependents {
         /// Id, ARN, alias or alias ARN
@@ -132,10 +138,18 @@ impl fmt::Debug for Passphrase {
 }
 
 impl AdminCommand {
-    /// Does it look at objects, or at keys alone?
+    /// Does it look at what the catalog has (objects, users), or at keys alone?
     pub fn needs_objects(&self) -> bool {
-        use AdminCommand::{Backup, Dependents, Rewrap, ScheduleDeletion};
-        matches!(self, Backup { .. } | Dependents { .. } | Rewrap { .. } | ScheduleDeletion { .. })
+        use AdminCommand::{Account, Backup, Dependents, Rewrap, ScheduleDeletion, WhoCan};
+        matches!(
+            self,
+            Account(_)
+                | Backup { .. }
+                | Dependents { .. }
+                | Rewrap { .. }
+                | ScheduleDeletion { .. }
+                | WhoCan { .. }
+        )
     }
 }
 
@@ -215,13 +229,14 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
         C::Describe { key } => keys::describe(&host.kms, &key, out).await,
         C::WhoCan { key, principal, action, context, via } => {
             let asked = keys::Question { principal, action, context, via };
-            keys::who_can(&host.kms, &key, asked, out).await
+            keys::who_can(objects()?, &key, asked, out).await
         }
         C::ResetKeyPolicy { key } => keys::reset_policy(host, key, out).await,
         C::Backup { file } => backup::backup(objects()?, &file, out).await,
         C::RecoveryKitExport { file, passphrase } => {
             keys::recovery_kit(host, file, passphrase.secret(), out).await
         }
+        C::Account(command) => accounts::run(objects()?, command, out).await,
         C::Dependents { key } => objects::dependents(objects()?, &key, out).await.map(|_| true),
         C::ScheduleDeletion { key, days, yes } => {
             objects::schedule_deletion(objects()?, &key, days, yes, out).await
@@ -233,7 +248,7 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
     }
 }
 
-/// The account's root user, as whom the host asks what policies decide.
-fn root_user(kms: &Kms, request_id: &str) -> Caller {
-    Caller { request_id: request_id.to_owned(), ..Caller::root_user(kms.account()) }
+/// The root user of an account, as whom the host asks what policies decide.
+fn root_user(account: &str, request_id: &str) -> Caller {
+    Caller { request_id: request_id.to_owned(), ..Caller::root_user(account) }
 }

@@ -30,7 +30,7 @@ pub(super) struct Dependents {
 
 /// Counts what needs a key, and tells it.
 pub(super) async fn dependents(app: &Arc<App>, key: &str, out: &Out) -> anyhow::Result<Dependents> {
-    let arn = app.kms.arn(app.kms.find(key)?.key.id);
+    let arn = app.kms.arn(&app.kms.find(key)?.key);
     let mut count = Dependents::default();
     let mut pace = Pace::new(None);
     let mut buckets = Pages::default();
@@ -86,7 +86,7 @@ fn is_default_of(app: &App, bucket: &Bucket, arn: &str) -> bool {
     let config = bucket.configs.get(BucketEncryption::CONFIG);
     let named = config.and_then(|c| BucketEncryption::decode(c)).and_then(|c| c.kms_key_id);
     let entry = named.and_then(|named| app.kms.find(&named).ok());
-    entry.is_some_and(|entry| app.kms.arn(entry.key.id) == arn)
+    entry.is_some_and(|entry| app.kms.arn(&entry.key) == arn)
 }
 
 /// Tells what needs a key, and schedules its deletion if that is said.
@@ -109,9 +109,11 @@ pub(super) async fn schedule_deletion(
         out.line("nothing was changed; add --yes to schedule the deletion").await?;
         return Ok(false);
     }
-    let (kms, caller, key) = (app.kms.clone(), root_user(&app.kms, "host schedule-deletion"), key.to_owned());
+    let kms = app.kms.clone();
+    let entry = kms.find(key)?;
+    let caller = root_user(&entry.key.account, "host schedule-deletion");
     // Management takes no aliases.
-    let id = kms.find(&key)?.key.id.to_string();
+    let id = entry.key.id.to_string();
     let scheduled = tokio::task::spawn_blocking(move || kms.schedule_key_deletion(&caller, &id, Some(days)));
     scheduled.await??;
     out.line(format!(
@@ -137,7 +139,7 @@ pub(super) struct Rewrap {
 /// Moves every object under a key to its newest backing key, or to another key. What is there already is left, so a job that was
 /// cut off goes on when it is run again.
 pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::Result<bool> {
-    let arn_of = |key: &str| Ok::<_, anyhow::Error>(app.kms.arn(app.kms.find(key)?.key.id));
+    let arn_of = |key: &str| Ok::<_, anyhow::Error>(app.kms.arn(&app.kms.find(key)?.key));
     let to = asked.to.as_deref().map(arn_of).transpose()?;
     let from = match (asked.key.as_str(), &to) {
         (SSE_S3, Some(_)) => Under::SseS3,
@@ -146,7 +148,11 @@ pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::
         }
         (key, _) => Under::Key(arn_of(key)?),
     };
-    let caller = root_user(&app.kms, "host rewrap");
+    let owner = match &from {
+        Under::Key(arn) => app.kms.find(arn)?.key.account.clone(),
+        Under::SseS3 => app.kms.find(to.as_deref().unwrap_or_default())?.key.account.clone(),
+    };
+    let caller = root_user(&owner, "host rewrap");
     // A bucket-level key that is remembered may still be under the former backing key.
     app.sse.forget_bucket_keys();
     let (mut moved, mut already, mut failed) = (0u64, 0u64, 0u64);

@@ -1,8 +1,13 @@
 //! The front doors.
 
+pub mod iam;
 pub mod kms;
 pub mod local;
+pub mod minio;
+pub mod query;
 pub mod s3;
+pub mod sts;
+pub mod xml;
 
 use std::sync::Arc;
 
@@ -18,7 +23,7 @@ use crate::http::listener::Peer;
 /// What a listener serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
-    /// S3, and KMS beside it.
+    /// S3, and KMS, IAM, STS and MinIO's admin API beside it.
     Every,
     /// KMS alone.
     Kms,
@@ -36,10 +41,16 @@ where
         .get(http::header::EXPECT)
         .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let body = RequestBody::new(body, app.body_idle_timeout, awaits_continue);
+    if door == Door::Every
+        && let Some(path) = minio::path(&parts, &app.domains)
+    {
+        return minio::serve(&app, path, &parts, body, peer).await;
+    }
     match parts.uri.path().strip_prefix("/_sealgate/") {
         // No bucket's name starts with an underscore, so these paths are free.
         Some(rest) => health(rest),
         None if door == Door::Kms || asks_kms(&parts) => kms::serve(&app, parts, body, peer).await,
+        None if query::asks(&parts) => query::serve(&app, parts, body, peer).await,
         None => s3::service::serve(&app, parts, body, peer).await,
     }
 }
@@ -47,10 +58,14 @@ where
 /// Answers a request that came while the gateway is sealed: nothing can be read yet.
 pub fn sealed<B>(door: Door, request: Request<B>) -> Response<ResponseBody> {
     let (parts, _) = request.into_parts();
+    if let Some(path) = minio::path(&parts, &[]).filter(|path| path.starts_with("health/")) {
+        return minio::health(path, false);
+    }
     let message = "The gateway is sealed: its administrator has to give the passphrase of its root key.";
     match parts.uri.path().strip_prefix("/_sealgate/") {
         Some(rest) => health(rest),
         None if door == Door::Kms || asks_kms(&parts) => kms::unavailable(message),
+        None if query::asks(&parts) => query::unavailable(message),
         None => {
             let error = s3::error::S3Error::new(s3::error::Code::ServiceUnavailable).message(message);
             error.into_response(parts.uri.path(), "", "", parts.method == http::Method::HEAD)

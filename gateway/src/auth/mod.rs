@@ -1,6 +1,10 @@
 //! Who is it: AWS Signature Version 4 in headers, query and streams.
 
+mod failures;
 pub(crate) mod sigv4;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
 
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -8,9 +12,10 @@ use sha2::Digest as _;
 use zeroize::Zeroizing;
 
 use crate::http::header;
-use crate::iam::{Accounts, Identity};
+use crate::iam::{CredentialRefusal, Iam, Identity, Scope};
 use sigv4::presigned::Parameters;
 
+pub use failures::Failures;
 pub use sigv4::V2_TEXT;
 
 /// How the body is protected.
@@ -125,9 +130,18 @@ pub enum AuthError {
     /// 400 InvalidRequest with this text.
     #[error("{0}")]
     InvalidRequest(&'static str),
-    /// 400 InvalidToken: there are no session tokens yet, so every one is foreign.
+    /// 400 InvalidToken: it is not one of ours, or not of this access key.
     #[error("the session token is not one of ours")]
     InvalidToken,
+    /// 400 ExpiredToken.
+    #[error("the session has ended")]
+    ExpiredToken,
+    /// 403 AccountProblem.
+    #[error("the account is disabled")]
+    AccountProblem,
+    /// 503 SlowDown: too many signatures from there were wrong.
+    #[error("too many failed signatures from this address")]
+    TooManyFailures,
     /// 501 NotImplemented with this text: SigV4A.
     #[error("{0}")]
     NotImplemented(&'static str),
@@ -138,16 +152,65 @@ pub enum AuthError {
 pub struct Expected<'a> {
     /// The region in the credential scope.
     pub region: &'a str,
-    /// The service in the credential scope: `s3` or `kms`.
+    /// The service in the credential scope: `s3`, `kms`, `iam` or `sts`.
     pub service: &'a str,
     /// Our time, milliseconds since the Unix epoch.
     pub now_unix_ms: u64,
+    /// Where the request comes from.
+    pub source: IpAddr,
+}
+
+/// What signatures are checked against.
+#[derive(Clone, Copy)]
+pub struct Keys<'a> {
+    /// Who has which access key.
+    pub iam: &'a Iam,
+    /// Who has guessed.
+    pub failures: &'a Failures,
+}
+
+impl Keys<'_> {
+    /// Who has this access key, and its signing key; judged by whether `matches` finds the signature to be by that key. Unknown keys
+    /// take as long as known ones: their signature is computed with a key of nobody's.
+    fn judge(
+        &self,
+        credential: &sigv4::Credential<'_>,
+        token: Option<&str>,
+        expected: Expected<'_>,
+        matches: impl FnOnce(&[u8; 32]) -> Result<(), AuthError>,
+    ) -> Result<(Identity, Zeroizing<[u8; 32]>), AuthError> {
+        let Expected { source, now_unix_ms, .. } = expected;
+        let access_key_id = credential.access_key_id;
+        if !self.failures.admits(source, access_key_id, now_unix_ms) {
+            return Err(AuthError::TooManyFailures);
+        }
+        let sigv4::Credential { date, region, service, .. } = *credential;
+        let scope = Scope { date, region, service, now_unix_ms };
+        let known = self.iam.signing_key(access_key_id, token, scope);
+        let nobodys = [0; 32];
+        let matched = matches(known.as_ref().map_or(&nobodys, |(_, signing_key)| signing_key));
+        let judged = match known {
+            Ok(known) => matched.map(|()| known),
+            Err(CredentialRefusal::Unknown) => {
+                Err(AuthError::InvalidAccessKeyId { access_key_id: access_key_id.to_owned() })
+            }
+            Err(CredentialRefusal::Token) => Err(AuthError::InvalidToken),
+            Err(CredentialRefusal::Expired) => Err(AuthError::ExpiredToken),
+            Err(CredentialRefusal::Account) => Err(AuthError::AccountProblem),
+        };
+        match &judged {
+            Ok(_) => self.failures.succeeded(source, access_key_id),
+            Err(AuthError::ExpiredToken | AuthError::AccountProblem) => {}
+            Err(_) => self.failures.failed(source, access_key_id, now_unix_ms),
+        }
+        judged
+    }
 }
 
 /// Verifies a request's signature; a request without any is anonymous. The URI must be as it came on the wire.
 pub fn authenticate(
     parts: &Parts,
-    accounts: &Accounts,
+    keys: Keys<'_>,
     expected: Expected<'_>,
 ) -> Result<Authenticated, AuthError> {
     let parameters = Parameters::of(parts.uri.query().unwrap_or_default());
@@ -155,7 +218,7 @@ pub fn authenticate(
     let (claim, payload_hash) = match credentials(parts, &parameters)? {
         Credentials::None => {
             let payload = PayloadKind::parse(given.unwrap_or(UNSIGNED_PAYLOAD))?.unsigned()?;
-            return Ok(Authenticated { identity: Identity::Anonymous, payload });
+            return Ok(Authenticated { identity: Identity::anonymous(), payload });
         }
         Credentials::Header => {
             let claim = sigv4::header::claim(&parts.headers, expected)?;
@@ -170,7 +233,8 @@ pub fn authenticate(
         }
     };
     let kind = PayloadKind::parse(payload_hash)?;
-    let verified = sigv4::verify(parts, &claim, payload_hash, accounts)?;
+    let token = security_token(parts, &parameters);
+    let verified = sigv4::verify(parts, &claim, payload_hash, token.as_deref(), keys, expected)?;
     let payload = match kind {
         PayloadKind::StreamingSigned { trailer } => PayloadAuth::StreamingSigned {
             signer: ChunkSigner {
@@ -190,17 +254,18 @@ pub fn authenticate(
 pub fn authenticate_body(
     parts: &Parts,
     body: &[u8],
-    accounts: &Accounts,
+    keys: Keys<'_>,
     expected: Expected<'_>,
 ) -> Result<Identity, AuthError> {
     let parameters = Parameters::of(parts.uri.query().unwrap_or_default());
     let claim = match credentials(parts, &parameters)? {
-        Credentials::None => return Ok(Identity::Anonymous),
+        Credentials::None => return Ok(Identity::anonymous()),
         Credentials::Header => sigv4::header::claim(&parts.headers, expected)?,
         Credentials::Query => parameters.claim(expected)?,
     };
     let payload_hash = hex::encode(sha2::Sha256::digest(body));
-    Ok(sigv4::verify(parts, &claim, &payload_hash, accounts)?.identity)
+    let token = security_token(parts, &parameters);
+    Ok(sigv4::verify(parts, &claim, &payload_hash, token.as_deref(), keys, expected)?.identity)
 }
 
 /// The fields of a form that sign its policy.
@@ -216,13 +281,15 @@ pub struct SignedForm<'a> {
     pub signature: &'a str,
     /// `policy`, as it came: base64.
     pub policy: &'a str,
+    /// `x-amz-security-token`, where there is one.
+    pub security_token: Option<&'a str>,
 }
 
 /// Verifies the signature of a form's policy.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-authentication-HTTPPOST.html>
 pub fn authenticate_form(
     form: SignedForm<'_>,
-    accounts: &Accounts,
+    keys: Keys<'_>,
     expected: Expected<'_>,
 ) -> Result<Identity, AuthError> {
     let invalid =
@@ -245,23 +312,28 @@ pub fn authenticate_form(
         let message = format!("Error parsing the X-Amz-Credential parameter; {}", error.message);
         AuthError::QueryParametersError(message)
     })?;
-    let known = accounts.signing_key(
-        credential.access_key_id,
-        credential.date,
-        credential.region,
-        credential.service,
-    );
-    let access_key_id = credential.access_key_id.to_owned();
-    let (identity, signing_key) = known.ok_or(AuthError::InvalidAccessKeyId { access_key_id })?;
-    if sigv4::signature_matches(&signing_key, form.policy, form.signature) {
-        return Ok(identity);
-    }
-    Err(AuthError::SignatureDoesNotMatch {
-        access_key_id: credential.access_key_id.to_owned(),
-        string_to_sign: form.policy.to_owned(),
-        signature_provided: form.signature.to_owned(),
-        canonical_request: String::new(),
-    })
+    let judged =
+        keys.judge(&credential, form.security_token, expected, |signing_key| match sigv4::signature_matches(
+            signing_key,
+            form.policy,
+            form.signature,
+        ) {
+            true => Ok(()),
+            false => Err(AuthError::SignatureDoesNotMatch {
+                access_key_id: credential.access_key_id.to_owned(),
+                string_to_sign: form.policy.to_owned(),
+                signature_provided: form.signature.to_owned(),
+                canonical_request: String::new(),
+            }),
+        });
+    judged.map(|(identity, _)| identity)
+}
+
+/// The token of temporary credentials, in a header or in the query.
+fn security_token<'a>(parts: &'a Parts, parameters: &'a Parameters<'_>) -> Option<Cow<'a, str>> {
+    let in_header = parts.headers.get(header::SECURITY_TOKEN);
+    let in_header = in_header.map(|value| String::from_utf8_lossy(value.as_bytes()));
+    in_header.or_else(|| parameters.security_token.as_deref().map(Cow::Borrowed))
 }
 
 /// Where a request carries its credentials.
@@ -288,15 +360,11 @@ fn credentials(parts: &Parts, parameters: &Parameters<'_>) -> Result<Credentials
     if parameters.v2 {
         return Err(AuthError::InvalidRequest(sigv4::V2_TEXT));
     }
-    let credentials = match (in_header, parameters.sign()) {
-        (0, false) => return Ok(Credentials::None),
+    Ok(match (in_header, parameters.sign()) {
+        (0, false) => Credentials::None,
         (0, true) => Credentials::Query,
         _ => Credentials::Header,
-    };
-    if parameters.security_token || parts.headers.contains_key(header::SECURITY_TOKEN) {
-        return Err(AuthError::InvalidToken);
-    }
-    Ok(credentials)
+    })
 }
 
 const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";

@@ -12,7 +12,10 @@ use http::Request;
 use proptest::prelude::*;
 
 use super::*;
-use crate::iam::Account;
+use crate::iam::{IamOptions, Principal, Session, SessionOf};
+use kms_core::secret::Secret32;
+use storage::catalog::Catalog;
+use storage::kv::memory::MemoryKv;
 
 const AKID: &str = "AKIAIOSFODNN7EXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
@@ -20,18 +23,33 @@ const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 const NOW_S: u64 = 1_369_353_600;
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-fn accounts() -> Accounts {
-    let root =
-        Account { id: "111122223333".into(), canonical_id: "0".repeat(64), display_name: "root".into() };
-    Accounts::single(root, AKID.into(), Zeroizing::new(SECRET.into()))
+/// What requests are checked against.
+struct Known {
+    iam: Iam,
+    failures: Failures,
+}
+
+impl Known {
+    fn keys(&self) -> Keys<'_> {
+        Keys { iam: &self.iam, failures: &self.failures }
+    }
+}
+
+fn known() -> Known {
+    let catalog = Catalog::new(std::sync::Arc::new(MemoryKv::new()));
+    let options = IamOptions { main: "111122223333".to_owned(), ..IamOptions::default() };
+    let root = (AKID.to_owned(), Zeroizing::new(SECRET.to_owned()));
+    let iam = Iam::empty(catalog, &Secret32::random(), options, root).unwrap();
+    Known { iam, failures: Failures::new(0) }
 }
 
 fn at(now_s: u64) -> Expected<'static> {
-    Expected { region: "us-east-1", service: "s3", now_unix_ms: now_s * 1000 }
+    let source = std::net::Ipv4Addr::LOCALHOST.into();
+    Expected { region: "us-east-1", service: "s3", now_unix_ms: now_s * 1000, source }
 }
 
 fn check_at(request: &Request<()>, now_s: u64) -> Result<Authenticated, AuthError> {
-    authenticate(&request.clone().into_parts().0, &accounts(), at(now_s))
+    authenticate(&request.clone().into_parts().0, known().keys(), at(now_s))
 }
 
 fn check(request: &Request<()>) -> Result<Authenticated, AuthError> {
@@ -244,7 +262,7 @@ fn documented_streaming_seed() {
 #[test]
 fn anonymous() {
     let authenticated = check(&get("/b/k?prefix=x")).unwrap();
-    assert_eq!(authenticated.identity, Identity::Anonymous);
+    assert_eq!(authenticated.identity.principal, Principal::Anonymous);
     let request = set(get("/b/k"), "x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER");
     assert!(matches!(check(&request).unwrap().payload, PayloadAuth::StreamingUnsignedTrailer));
     let request = set(get("/b/k"), "x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD");
@@ -309,7 +327,9 @@ fn a_mismatch_tells_what_was_signed() {
         format!("AWS4-HMAC-SHA256\n20130524T000000Z\n20130524/us-east-1/s3/aws4_request\n{hash}")
     );
     // The text that was handed out, signed with the secret, is what the client should have sent.
-    let (_, signing_key) = accounts().signing_key(AKID, "20130524", "us-east-1", "s3").unwrap();
+    let (date, region, service) = ("20130524", "us-east-1", "s3");
+    let scope = Scope { date, region, service, now_unix_ms: NOW_S * 1000 };
+    let (_, signing_key) = known().iam.signing_key(AKID, None, scope).unwrap();
     let signature = hex::encode(sigv4::hmac_sha256(&signing_key[..], string_to_sign.as_bytes()));
     assert!(original.headers()["authorization"].to_str().unwrap().ends_with(&signature));
 }
@@ -471,11 +491,22 @@ fn only_one_mechanism() {
 }
 
 #[test]
-fn session_tokens_are_refused() {
+fn foreign_session_tokens_are_refused() {
+    // Added on the way: it has to be signed.
     let request = set(signed("https://examplebucket.s3.amazonaws.com/"), "x-amz-security-token", "t");
-    assert_eq!(check(&request).unwrap_err(), AuthError::InvalidToken);
-    let request = get("/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Security-Token=t");
-    assert_eq!(check(&request).unwrap_err(), AuthError::InvalidToken);
+    assert!(matches!(check(&request), Err(AuthError::HeadersNotSigned { .. })));
+    let request = set(get("https://examplebucket.s3.amazonaws.com/"), "x-amz-security-token", "t");
+    assert_eq!(check(&Signing::default().sign(request)).unwrap_err(), AuthError::InvalidToken);
+    let request = get("https://examplebucket.s3.amazonaws.com/?X-Amz-Security-Token=t");
+    assert_eq!(check(&Signing::presigned().sign(request)).unwrap_err(), AuthError::InvalidToken);
+}
+
+/// The signing key of nobody's, by which an unknown access key is judged, lets nobody in.
+#[test]
+fn an_unknown_access_key_signs_nothing() {
+    let signing = Signing { akid: "AKIAUNKNOWN", secret: "", ..Signing::default() };
+    let request = signing.sign(get("https://examplebucket.s3.amazonaws.com/"));
+    assert!(matches!(check(&request), Err(AuthError::InvalidAccessKeyId { .. })));
 }
 
 #[test]
@@ -560,11 +591,11 @@ fn bodies_at_hand() {
         .unwrap();
     request = Signing { service: "kms", payload, ..Default::default() }.sign(request);
     let parts = request.into_parts().0;
-    let identity = authenticate_body(&parts, b"{}", &accounts(), expected).unwrap();
+    let identity = authenticate_body(&parts, b"{}", known().keys(), expected).unwrap();
     assert_eq!(identity.arn(), "arn:aws:iam::111122223333:root");
-    let error = authenticate_body(&parts, b"{ }", &accounts(), expected).unwrap_err();
+    let error = authenticate_body(&parts, b"{ }", known().keys(), expected).unwrap_err();
     assert!(matches!(error, AuthError::SignatureDoesNotMatch { .. }));
-    assert!(authenticate_body(&parts, b"{}", &accounts(), at(NOW_S)).is_err());
+    assert!(authenticate_body(&parts, b"{}", known().keys(), at(NOW_S)).is_err());
 }
 
 const RESERVED: percent_encoding::AsciiSet =
@@ -619,4 +650,41 @@ proptest! {
         let _ = check(&set(request.clone(), "authorization", &authorization));
         let _ = check(&set(get("/"), "authorization", &format!("AWS4-HMAC-SHA256 {authorization}")));
     }
+}
+
+/// A session's token is its own proof: it is taken until it ends, with its own access key alone, and from its own gateway alone.
+#[tokio::test]
+async fn sessions() {
+    let known = known();
+    let session = |id: &str, expires_unix_s| Session {
+        access_key_id: id.to_owned(),
+        secret_access_key: Zeroizing::new(SECRET.to_owned()),
+        account: "111122223333".to_owned(),
+        of: SessionOf::User { id: None },
+        issued_unix_s: NOW_S - 900,
+        expires_unix_s,
+        policies: None,
+        tags: Vec::new(),
+        transitive: Vec::new(),
+        source_identity: None,
+        claims: Default::default(),
+    };
+    let sign = |known: &Known, session: &Session| {
+        let request = get("https://examplebucket.s3.amazonaws.com/");
+        let request = set(request, "x-amz-security-token", &known.iam.seal_session(session));
+        let signing = Signing { akid: "ASIATEMPORARY", ..Signing::default() };
+        signing.sign(request).into_parts().0
+    };
+    let good = session("ASIATEMPORARY", NOW_S + 1);
+    let taken = authenticate(&sign(&known, &good), known.keys(), at(NOW_S)).unwrap();
+    assert_eq!(taken.identity.principal, Principal::Root);
+    assert!(taken.identity.session.is_some());
+    let refused = |parts: &Parts, now_s| authenticate(parts, known.keys(), at(now_s)).unwrap_err();
+    assert_eq!(refused(&sign(&known, &good), NOW_S + 1), AuthError::ExpiredToken);
+    assert_eq!(refused(&sign(&known, &session("ASIAOTHER", NOW_S + 1)), NOW_S), AuthError::InvalidToken);
+    let foreign = self::known();
+    assert_eq!(refused(&sign(&foreign, &good), NOW_S), AuthError::InvalidToken);
+    let mut gone = good.clone();
+    gone.of = SessionOf::User { id: Some("AIDAGONE".to_owned()) };
+    assert!(matches!(refused(&sign(&known, &gone), NOW_S), AuthError::InvalidAccessKeyId { .. }));
 }

@@ -1,24 +1,29 @@
 //! May they? Gathers the policies that speak, and gives a [`Permit`] or a refusal.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-policy-language-overview.html>
 
+mod action;
+mod bucket_policy;
+mod circumstances;
+mod message;
 mod public;
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use kms_core::policy::{self, Decision, Document, Outcome, Policies, Request};
+use kms_core::policy::{self, Gathered, Outcome, Policies, Request};
 use storage::catalog::{Bucket, Catalog, CatalogError, ObjectVersion, VersionRef};
 use storage::name::{BucketName, ObjectKey};
 
 use crate::bucket::{
-    Abac, Acl, CorruptSetting, Ownership, OwnershipControls, Permission, Policy, PublicAccessBlock, Setting,
-    Tags,
+    Abac, Acl, CorruptSetting, Ownership, OwnershipControls, Permission, PublicAccessBlock, Setting, Tags,
 };
-use crate::iam::Identity;
+use crate::iam::{Iam, Identity};
+use bucket_policy::{BucketPolicies, BucketPolicy};
+use message::explain;
 
+pub use circumstances::{Circumstances, time};
+pub use kms_core::policy::Context;
+pub use message::message_purpose;
 pub use public::is_public;
-
-/// Values of condition keys, by their lower-case names.
-pub type Context = BTreeMap<String, Vec<String>>;
 
 /// Proof that an action on a resource was authorised. Only this module makes one, so an operation that skipped
 /// authorisation does not compile.
@@ -43,6 +48,14 @@ impl Permit {
 pub struct Denied {
     /// What the client is told.
     pub message: String,
+    /// Why, sealed: what DecodeAuthorizationMessage opens.
+    pub encoded: Option<String>,
+}
+
+impl Denied {
+    fn new(message: &str) -> Self {
+        Self { message: message.to_owned(), encoded: None }
+    }
 }
 
 /// Why there is no permit.
@@ -74,90 +87,208 @@ pub struct Question<'a> {
     pub context: &'a (dyn Fn() -> Context + Sync),
 }
 
-/// Authorises an action on the service.
-pub fn authorize_service(identity: &Identity) -> Result<Permit, Denied> {
-    match identity.account() {
-        Some(_) => Ok(Permit { bucket: None }),
-        None => Err(denied("Access Denied")),
-    }
-}
-
-/// Authorises an action on a bucket or on an object of it.
-pub async fn authorize(
-    catalog: &Catalog,
-    question: &Question<'_>,
-    bucket: Bucket,
-) -> Result<Permit, Refusal> {
-    check(catalog, question, &bucket).await?;
-    Ok(Permit { bucket: Some(bucket) })
-}
-
-/// The permit of an operation that asks for each of its objects by itself, with [`check`].
+/// The permit of an operation that asks for each of its objects by itself, with [`Authorizer::check`].
 pub fn authorize_each(bucket: Bucket) -> Permit {
     Permit { bucket: Some(bucket) }
 }
 
-/// As [`authorize`], for a further action or object of a request that has a permit.
-pub async fn check(catalog: &Catalog, question: &Question<'_>, bucket: &Bucket) -> Result<(), Refusal> {
-    let Question { identity, action, object, .. } = *question;
-    let is_owner = identity.account().is_some_and(|account| account.id == bucket.owner);
-    let policy = Policy::of(bucket)?;
-    if is_owner && (policy.is_none() || is_of_policies(action)) {
-        // The root user is the account, and is never shut out from the policy itself.
-        return Ok(());
+/// Judges requests.
+pub struct Authorizer {
+    iam: Arc<Iam>,
+    catalog: Catalog,
+    policies: BucketPolicies,
+}
+
+impl Authorizer {
+    /// One that finds objects in this catalog.
+    pub fn new(iam: Arc<Iam>, catalog: Catalog) -> Self {
+        Self { iam, catalog, policies: BucketPolicies::default() }
     }
-    let block = PublicAccessBlock::in_force(bucket)?;
-    if let Some(policy) = policy {
-        let document = Document::parse_resource(&policy.0).map_err(|_| CorruptSetting(Policy::NAME))?;
-        let mut context = (question.context)();
-        if object.is_some() && policy.0.to_ascii_lowercase().contains("s3:existingobjecttag") {
-            add_existing_tags(find(catalog, question, bucket).await?.as_ref(), &mut context);
+
+    /// Authorises an action on S3 itself.
+    pub fn authorize_service(
+        &self,
+        identity: &Identity,
+        action: &str,
+        bucket: Option<&BucketName>,
+        context: impl Fn() -> Context,
+    ) -> Result<Permit, Denied> {
+        let resource = bucket.map_or_else(|| "arn:aws:s3:::*".to_owned(), |name| resource_arn(name, None));
+        self.authorize_action(identity, action, &resource, context)?;
+        Ok(Permit { bucket: None })
+    }
+
+    /// Authorises an action on a bucket or on an object of it.
+    pub async fn authorize(&self, question: &Question<'_>, bucket: Bucket) -> Result<Permit, Refusal> {
+        self.check(question, &bucket).await?;
+        Ok(Permit { bucket: Some(bucket) })
+    }
+
+    /// As [`Authorizer::authorize`], for a further action or object of a request that has a permit.
+    pub async fn check(&self, question: &Question<'_>, bucket: &Bucket) -> Result<(), Refusal> {
+        let Question { identity, action, object, context, .. } = *question;
+        match self.judge(question, bucket).await? {
+            Verdict::Allowed => Ok(()),
+            Verdict::Denied(Some(outcome)) => {
+                let resource = resource_arn(&bucket.name, object);
+                Err(explain(&self.iam, identity, (action, resource.as_str()), &outcome, context).into())
+            }
+            Verdict::Denied(None) => Err(Denied::new("Access Denied").into()),
         }
-        if Abac::of(bucket)?.is_some_and(|abac| abac.enabled) {
-            for (name, value) in Tags::of(bucket)?.unwrap_or_default().0 {
-                for of in ["aws:resourcetag", "s3:buckettag"] {
-                    context.insert(format!("{of}/{}", name.to_ascii_lowercase()), vec![value.clone()]);
+    }
+
+    /// May the caller do this? For whoever does not tell why not.
+    pub async fn allows(&self, question: &Question<'_>, bucket: &Bucket) -> Result<bool, Refusal> {
+        Ok(matches!(self.judge(question, bucket).await?, Verdict::Allowed))
+    }
+
+    async fn judge(&self, question: &Question<'_>, bucket: &Bucket) -> Result<Verdict, Refusal> {
+        let Question { identity, action, .. } = *question;
+        let subject = &*identity.subject;
+        let is_of_owner = identity.is_of(&bucket.owner);
+        let policy = self.policies.of(bucket)?;
+        if is_of_owner && subject.is_root() && (policy.is_none() || is_of_policies(action)) {
+            // The root user may what nothing denies, and is never shut out from the policy itself.
+            return Ok(Verdict::Allowed);
+        }
+        let tags = "s3:existingobjecttag";
+        let asks_for_tags =
+            policy.as_ref().is_some_and(|policy| policy.asks_for_tags) || subject.asks_for(tags);
+        let existing = if asks_for_tags { self.find(question, bucket).await? } else { None };
+        let has_acls = OwnershipControls::in_force(bucket)? != Ownership::BucketOwnerEnforced;
+        let judged = judge(question, bucket, policy.as_deref(), existing.as_ref(), has_acls)?;
+        // To another account nothing is told of why.
+        let denied = |outcome| Ok(Verdict::Denied(is_of_owner.then_some(outcome)));
+        match judged.outcome {
+            Outcome::Allowed { .. } => {
+                let is_public = policy.is_some_and(|policy| policy.is_public);
+                let block = PublicAccessBlock::in_force(bucket)?;
+                let restricted = !is_of_owner && block.restrict_public_buckets && is_public;
+                Ok(if restricted { Verdict::Denied(None) } else { Verdict::Allowed })
+            }
+            outcome @ Outcome::Unmentioned { .. } if has_acls => {
+                let block = PublicAccessBlock::in_force(bucket)?;
+                match self.granted(question, bucket, block, judged.own_allow).await? {
+                    true => Ok(Verdict::Allowed),
+                    false => denied(outcome),
                 }
             }
+            outcome => denied(outcome),
         }
-        let arn = identity.arn();
-        let resource = resource_arn(&bucket.name, object);
-        let request = Request {
-            principals: &[&arn],
-            account: identity.account().map_or("anonymous", |account| &account.id),
-            service: None,
-            action,
-            resource: &resource,
-            context: &context,
+    }
+
+    /// Do ACLs grant it? `own_allow`: do the caller's own policies allow it?
+    async fn granted(
+        &self,
+        question: &Question<'_>,
+        bucket: &Bucket,
+        block: PublicAccessBlock,
+        own_allow: bool,
+    ) -> Result<bool, Refusal> {
+        let account = question.identity.account();
+        let canonical_id = account.map(|account| account.canonical_id.as_str());
+        let permits = |acl: &Acl, permission| {
+            let to_all = acl.grants(permission, None, block.ignore_public_acls)
+                || canonical_id.is_some() && acl.grants_to_signers(permission, block.ignore_public_acls);
+            to_all || own_allow && acl.grants(permission, canonical_id, true)
         };
-        if is_owner {
-            let all = Policies { resource: Some(&document), ..Policies::default() };
-            return match policy::decide(all, &request) {
-                outcome @ Outcome::ExplicitDeny { .. } => {
-                    Err(explain(identity, action, &resource, &outcome).into())
-                }
-                // Of the owner's account there is the root user alone, who may what nothing denies.
-                _ => Ok(()),
-            };
-        }
-        match policy::evaluate(&document, &request) {
-            Decision::Denied { sid } => {
-                let outcome = Outcome::ExplicitDeny { by: policy::Which::Resource, sid };
-                return Err(explain(identity, action, &resource, &outcome).into());
+        let of_bucket = Acl::of(bucket)?;
+        let bucket_grants = |permission| of_bucket.as_ref().is_some_and(|acl| permits(acl, permission));
+        let permission = match question.action {
+            "s3:ListBucket" | "s3:ListBucketVersions" | "s3:ListBucketMultipartUploads" => {
+                return Ok(bucket_grants(Permission::Read));
             }
-            Decision::Allowed { .. } | Decision::Delegated { .. } => {
-                let restricted = block.restrict_public_buckets && is_public(&document);
-                return if restricted { Err(denied("Access Denied").into()) } else { Ok(()) };
-            }
-            Decision::Silent => {}
+            "s3:PutObject" | "s3:DeleteObject" => return Ok(bucket_grants(Permission::Write)),
+            "s3:GetBucketAcl" => return Ok(bucket_grants(Permission::ReadAcp)),
+            "s3:PutBucketAcl" => return Ok(bucket_grants(Permission::WriteAcp)),
+            "s3:GetObject"
+            | "s3:GetObjectVersion"
+            | "s3:GetObjectAttributes"
+            | "s3:GetObjectVersionAttributes" => Permission::Read,
+            "s3:GetObjectAcl" | "s3:GetObjectVersionAcl" => Permission::ReadAcp,
+            "s3:PutObjectAcl" | "s3:PutObjectVersionAcl" => Permission::WriteAcp,
+            _ => return Ok(false),
+        };
+        let found = self.find(question, bucket).await?;
+        let Some(found) = found.filter(|found| found.object().is_some()) else {
+            // Whoever may list may know that it is not there.
+            return Ok(bucket_grants(Permission::Read));
+        };
+        let stored = found.object().and_then(|record| record.attributes.get(ACL_ATTRIBUTE));
+        let acl: Option<Acl> = stored
+            .map(|stored| serde_json::from_slice(stored).map_err(|_| CorruptSetting(ACL_ATTRIBUTE)))
+            .transpose()?;
+        Ok(acl.is_some_and(|acl| permits(&acl, permission)))
+    }
+
+    async fn find(
+        &self,
+        question: &Question<'_>,
+        bucket: &Bucket,
+    ) -> Result<Option<ObjectVersion>, CatalogError> {
+        match question.object {
+            Some(object) => self.catalog.version(bucket, object, question.version).await,
+            None => Ok(None),
         }
     }
-    if OwnershipControls::in_force(bucket)? != Ownership::BucketOwnerEnforced
-        && granted(catalog, question, bucket, block).await?
-    {
-        return Ok(());
+}
+
+/// What all that speaks of a question comes to.
+enum Verdict {
+    Allowed,
+    /// With what policies say, where that may be told.
+    Denied(Option<Outcome>),
+}
+
+/// What policies say of a question.
+struct Judged {
+    outcome: Outcome,
+    /// Do the caller's own policies allow it, as another account's have to where an ACL grants it?
+    own_allow: bool,
+}
+
+fn judge(
+    question: &Question<'_>,
+    bucket: &Bucket,
+    policy: Option<&BucketPolicy>,
+    existing: Option<&ObjectVersion>,
+    has_acls: bool,
+) -> Result<Judged, CorruptSetting> {
+    let bucket_tags = bucket_tags(bucket)?;
+    let values = Gathered::new(|| {
+        let mut context = (question.context)();
+        add_existing_tags(existing, &mut context);
+        for (name, value) in &bucket_tags {
+            for of in ["aws:resourcetag", "s3:buckettag"] {
+                context.insert(format!("{of}/{}", name.to_ascii_lowercase()), vec![value.clone()]);
+            }
+        }
+        for of in ["aws:resourceaccount", "s3:resourceaccount"] {
+            context.insert(of.to_owned(), vec![bucket.owner.clone()]);
+        }
+        context
+    });
+    let resource = resource_arn(&bucket.name, question.object);
+    let (subject, action) = (&*question.identity.subject, question.action);
+    let request = Request { subject, action, resource: &resource, values: &values };
+    let policies = Policies {
+        resource: policy.map(|policy| &policy.document),
+        resource_must_delegate: false,
+        resource_account: Some(&bucket.owner),
+    };
+    let outcome = policy::decide(policies, &request);
+    let own_allow = has_acls
+        && matches!(outcome, Outcome::Unmentioned { .. })
+        && policy::decide(Policies::default(), &request).is_allowed();
+    Ok(Judged { outcome, own_allow })
+}
+
+/// The tags of a bucket, where they are condition keys.
+fn bucket_tags(bucket: &Bucket) -> Result<Vec<(String, String)>, CorruptSetting> {
+    match Abac::of(bucket)?.is_some_and(|abac| abac.enabled) {
+        true => Ok(Tags::of(bucket)?.unwrap_or_default().0),
+        false => Ok(Vec::new()),
     }
-    Err(denied("Access Denied").into())
 }
 
 /// ARN of a bucket or of an object.
@@ -171,56 +302,6 @@ pub fn resource_arn(bucket: &BucketName, object: Option<&ObjectKey>) -> String {
 /// The attribute of an object that is its ACL.
 pub const ACL_ATTRIBUTE: &str = "acl";
 
-/// Do ACLs grant it?
-async fn granted(
-    catalog: &Catalog,
-    question: &Question<'_>,
-    bucket: &Bucket,
-    block: PublicAccessBlock,
-) -> Result<bool, Refusal> {
-    let canonical_id = question.identity.account().map(|account| account.canonical_id.as_str());
-    let of_bucket = Acl::of(bucket)?;
-    let bucket_grants = |permission| {
-        of_bucket.as_ref().is_some_and(|acl| acl.grants(permission, canonical_id, block.ignore_public_acls))
-    };
-    let permission = match question.action {
-        "s3:ListBucket" | "s3:ListBucketVersions" | "s3:ListBucketMultipartUploads" => {
-            return Ok(bucket_grants(Permission::Read));
-        }
-        "s3:PutObject" | "s3:DeleteObject" => return Ok(bucket_grants(Permission::Write)),
-        "s3:GetBucketAcl" => return Ok(bucket_grants(Permission::ReadAcp)),
-        "s3:PutBucketAcl" => return Ok(bucket_grants(Permission::WriteAcp)),
-        "s3:GetObject"
-        | "s3:GetObjectVersion"
-        | "s3:GetObjectAttributes"
-        | "s3:GetObjectVersionAttributes" => Permission::Read,
-        "s3:GetObjectAcl" | "s3:GetObjectVersionAcl" => Permission::ReadAcp,
-        "s3:PutObjectAcl" | "s3:PutObjectVersionAcl" => Permission::WriteAcp,
-        _ => return Ok(false),
-    };
-    let found = find(catalog, question, bucket).await?;
-    let Some(found) = found.filter(|found| found.object().is_some()) else {
-        // Whoever may list may know that it is not there.
-        return Ok(bucket_grants(Permission::Read));
-    };
-    let stored = found.object().and_then(|record| record.attributes.get(ACL_ATTRIBUTE));
-    let acl: Option<Acl> = stored
-        .map(|stored| serde_json::from_slice(stored).map_err(|_| CorruptSetting(ACL_ATTRIBUTE)))
-        .transpose()?;
-    Ok(acl.is_some_and(|acl| acl.grants(permission, canonical_id, block.ignore_public_acls)))
-}
-
-async fn find(
-    catalog: &Catalog,
-    question: &Question<'_>,
-    bucket: &Bucket,
-) -> Result<Option<ObjectVersion>, CatalogError> {
-    match question.object {
-        Some(object) => catalog.version(bucket, object, question.version).await,
-        None => Ok(None),
-    }
-}
-
 fn add_existing_tags(found: Option<&ObjectVersion>, context: &mut Context) {
     for (name, value) in found.and_then(ObjectVersion::object).iter().flat_map(|record| &record.tags) {
         context.insert(format!("s3:existingobjecttag/{}", name.to_ascii_lowercase()), vec![value.clone()]);
@@ -229,22 +310,4 @@ fn add_existing_tags(found: Option<&ObjectVersion>, context: &mut Context) {
 
 fn is_of_policies(action: &str) -> bool {
     ["s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"].contains(&action)
-}
-
-fn denied(message: &str) -> Denied {
-    Denied { message: message.to_owned() }
-}
-
-/// AWS's text of a decision by policy.
-fn explain(identity: &Identity, action: &str, resource: &str, outcome: &Outcome) -> Denied {
-    match identity {
-        Identity::Anonymous => denied("Access Denied"),
-        Identity::Root { .. } => Denied {
-            message: format!(
-                "User: {} is not authorized to perform: {action} on resource: \"{resource}\" {}",
-                identity.arn(),
-                outcome.why(action)
-            ),
-        },
-    }
 }

@@ -1,13 +1,38 @@
 //! Who may: ACLs, ownership, the block of public access, and the policy's text.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use storage::catalog::Bucket;
 
 use super::{CorruptSetting, Setting};
 
-/// The bucket's policy, as it was given.
+/// The bucket's policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Policy(pub String);
+#[serde(from = "StoredPolicy")]
+pub struct Policy {
+    /// As it was given.
+    pub text: String,
+    /// Whom its principals meant when it was given: unique ids by how the text calls them.
+    pub bindings: BTreeMap<String, String>,
+}
+
+/// Until there were users, a policy was its text alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredPolicy {
+    Text(String),
+    Bound { text: String, bindings: BTreeMap<String, String> },
+}
+
+impl From<StoredPolicy> for Policy {
+    fn from(stored: StoredPolicy) -> Self {
+        match stored {
+            StoredPolicy::Text(text) => Self { text, bindings: BTreeMap::new() },
+            StoredPolicy::Bound { text, bindings } => Self { text, bindings },
+        }
+    }
+}
 
 impl Setting for Policy {
     const NAME: &'static str = "policy";
@@ -237,6 +262,15 @@ impl Acl {
     /// Does it grant something to everybody?
     pub fn is_public(&self) -> bool {
         self.grants.iter().any(|grant| grant.grantee.is_public())
+    }
+
+    /// Does it grant this to everybody who signs?
+    pub fn grants_to_signers(&self, permission: Permission, ignore_public: bool) -> bool {
+        let is_for = |grant: &Grant| {
+            grant.grantee == Grantee::AuthenticatedUsers
+                && [permission, Permission::FullControl].contains(&grant.permission)
+        };
+        !ignore_public && self.grants.iter().any(is_for)
     }
 
     /// Does it grant this to an account (by its canonical id; `None`: nobody in particular)?

@@ -1,7 +1,7 @@
 //! `sealgate health`: is the gateway of this configuration up? For containers that hold no other program.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,10 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks once.
 pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    let mut address: SocketAddr = config.listen;
-    if address.ip().is_unspecified() {
-        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-    }
+    let address = super::own_address(config);
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)
         .with_context(|| format!("nothing answers on {address}"))?;
     if config.tls.is_some() {

@@ -4,11 +4,13 @@ mod check;
 mod doctor;
 mod dump;
 mod health;
+mod iam;
 mod kms;
 mod progress;
 mod rebuild;
 mod serve;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -68,6 +70,13 @@ enum Command {
         #[command(subcommand)]
         command: kms::KmsCommand,
     },
+    /// Accounts of a running gateway or a stopped one
+    Account {
+        #[command(subcommand)]
+        command: crate::admin::AccountCommand,
+    },
+    #[command(flatten)]
+    Iam(iam::IamCommand),
     /// Ask the gateway of this configuration whether it is up
     Health,
     /// List the S3 operations and how far each goes, as a Markdown table
@@ -116,12 +125,23 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Restore { file } => restore(&config, &file),
         Command::Doctor { proof: Proof::Encryption { scratch } } => doctor::encryption(&scratch),
         Command::Kms { command } => kms::run(&config, command),
+        Command::Account { command } => kms::admin(&config, crate::admin::AdminCommand::Account(command)),
+        Command::Iam(command) => iam::run(&config, command),
         Command::Health => health::run(&config),
         Command::Operations => {
             print!("{}", crate::api::s3::operation::markdown());
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Where the gateway of this configuration listens, as seen from its own host.
+fn own_address(config: &Config) -> SocketAddr {
+    let mut address = config.listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    address
 }
 
 fn restore(config: &Config, file: &std::path::Path) -> anyhow::Result<ExitCode> {

@@ -235,7 +235,7 @@ fn announce(
     if let Some(address) = kms_address {
         writeln!(out, "  KMS          {scheme}://{address}")?;
     }
-    writeln!(out, "  account      {}", app.accounts.root().id)?;
+    writeln!(out, "  account      {}", app.iam.main_account().id)?;
     writeln!(out, "  data         {}", absolute(&config.data))?;
     match &config.root_key {
         RootPlace::File(path) => writeln!(out, "  root key     {}", absolute(path))?,

@@ -1,12 +1,14 @@
 //! Typed configuration: flags over `SEALGATE_…` environment over a TOML file, unknown fields refused.
 
 mod file;
+mod ldap;
 mod root;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+pub use ldap::LdapConfig;
 pub use root::{RootPlace, TransitPlace};
 use serde::{Deserialize, Serialize};
 
@@ -107,12 +109,45 @@ pub struct RawConfig {
     /// Days between two rotations of an AWS managed key
     #[arg(long, value_name = "DAYS", env = "SEALGATE_MANAGED_KEY_ROTATION_DAYS", global = true)]
     pub managed_key_rotation_days: Option<u16>,
-    /// May key policies name users and roles of this account that do not exist (yet)?
+    /// May policies name accounts, users and roles that do not exist (yet)?
     #[arg(long, value_name = "BOOL", env = "SEALGATE_ACCEPT_UNKNOWN_PRINCIPALS", global = true)]
     pub accept_unknown_principals: Option<bool>,
+    /// Failed signatures per minute from one address, beyond which it is held off; 0: as many as it likes
+    #[arg(long, value_name = "COUNT", env = "SEALGATE_AUTH_FAILURES_PER_MINUTE", global = true)]
+    pub auth_failures_per_minute: Option<u32>,
     /// File for a JSON line per decision about a key; `-` is standard output; default: none
     #[arg(long, value_name = "FILE", env = "SEALGATE_AUDIT_LOG", global = true)]
     pub audit_log: Option<PathBuf>,
+    /// LDAP directory that logins are checked against: ldaps://HOST, ldap://HOST with --ldap-start-tls, or ldapi://SOCKET
+    #[arg(long, value_name = "URL", env = "SEALGATE_LDAP_URL", global = true)]
+    pub ldap_url: Option<String>,
+    /// Does ldap:// turn to TLS before anything else is said?
+    #[arg(long, value_name = "BOOL", env = "SEALGATE_LDAP_START_TLS", global = true)]
+    pub ldap_start_tls: Option<bool>,
+    /// Certificates (PEM) of who signs for the directory; default: those that the host trusts
+    #[arg(long, value_name = "FILE", env = "SEALGATE_LDAP_CA_FILE", global = true)]
+    pub ldap_ca_file: Option<PathBuf>,
+    /// Who looks people up in the directory
+    #[arg(long, value_name = "DN", env = "SEALGATE_LDAP_LOOKUP_DN", global = true)]
+    pub ldap_lookup_dn: Option<String>,
+    /// File of that one's password
+    #[arg(long, value_name = "FILE", env = "SEALGATE_LDAP_LOOKUP_PASSWORD_FILE", global = true)]
+    pub ldap_lookup_password_file: Option<PathBuf>,
+    /// Where people are looked for, and below it
+    #[arg(long, value_name = "DN", env = "SEALGATE_LDAP_USER_BASE", global = true)]
+    pub ldap_user_base: Option<String>,
+    /// Filter that finds one by {username}
+    #[arg(long, value_name = "FILTER", env = "SEALGATE_LDAP_USER_FILTER", global = true)]
+    pub ldap_user_filter: Option<String>,
+    /// Where groups are looked for, and below it; default: nobody has any
+    #[arg(long, value_name = "DN", env = "SEALGATE_LDAP_GROUP_BASE", global = true)]
+    pub ldap_group_base: Option<String>,
+    /// Filter that finds somebody's groups by {dn} or {username}
+    #[arg(long, value_name = "FILTER", env = "SEALGATE_LDAP_GROUP_FILTER", global = true)]
+    pub ldap_group_filter: Option<String>,
+    /// Role of a login that names none; default: it has to
+    #[arg(long, value_name = "ARN", env = "SEALGATE_LDAP_ROLE_ARN", global = true)]
+    pub ldap_role_arn: Option<String>,
     /// Memory for the catalog's page cache, in MiB
     #[arg(long, value_name = "MIB", env = "SEALGATE_CATALOG_CACHE_MIB", global = true)]
     pub catalog_cache_mib: Option<u64>,
@@ -176,10 +211,14 @@ pub struct Config {
     pub bucket_key_window: std::time::Duration,
     /// Days between two rotations of an AWS managed key.
     pub managed_key_rotation_days: u16,
-    /// May key policies name principals that do not exist?
+    /// May policies name principals that do not exist?
     pub accept_unknown_principals: bool,
+    /// Failed signatures per minute from one address, beyond which it is held off.
+    pub auth_failures_per_minute: u32,
     /// Where decisions about keys are recorded; `-` is standard output.
     pub audit_log: Option<PathBuf>,
+    /// The directory that logins are checked against.
+    pub ldap: Option<LdapConfig>,
     /// Memory for the catalog's page cache, in bytes.
     pub catalog_cache_len: u64,
     /// Free space below which writes are refused, in bytes.
@@ -240,6 +279,7 @@ impl Config {
     fn check(raw: RawConfig) -> Result<Self, ConfigError> {
         let invalid =
             |setting, message: &str| Err(ConfigError::Invalid { setting, message: message.to_owned() });
+        let ldap = LdapConfig::read(&raw)?;
         let data = raw.data.unwrap_or_else(|| PathBuf::from("sealgate-data"));
         if data.file_name().is_none() {
             return invalid("data", "must name a folder, such as ./sealgate-data");
@@ -309,7 +349,9 @@ impl Config {
             bucket_key_window: seconds(raw.bucket_key_window_s, 60),
             managed_key_rotation_days,
             accept_unknown_principals: raw.accept_unknown_principals.unwrap_or(false),
+            auth_failures_per_minute: raw.auth_failures_per_minute.unwrap_or(300),
             audit_log: raw.audit_log,
+            ldap,
             catalog_cache_len: mib(raw.catalog_cache_mib, 64),
             min_free_len: mib(raw.min_free_mib, 256),
             max_connections,
@@ -347,7 +389,18 @@ impl RawConfig {
             bucket_key_window_s,
             managed_key_rotation_days,
             accept_unknown_principals,
+            auth_failures_per_minute,
             audit_log,
+            ldap_url,
+            ldap_start_tls,
+            ldap_ca_file,
+            ldap_lookup_dn,
+            ldap_lookup_password_file,
+            ldap_user_base,
+            ldap_user_filter,
+            ldap_group_base,
+            ldap_group_filter,
+            ldap_role_arn,
             catalog_cache_mib,
             min_free_mib,
             max_connections,
@@ -396,6 +449,8 @@ mod tests {
             ("max_connections = 0", "max_connections"),
             ("root_key = \"pkcs11:token=x\"", "root_key"),
             ("passphrase_file = \"x\"", "passphrase_file"),
+            ("ldap_user_base = \"dc=example\"", "ldap_url"),
+            ("ldap_url = \"ldap://directory\"", "in the clear"),
             ("sse_c_over_http = \"maybe\"", "maybe"),
         ] {
             std::fs::write(&path, text).unwrap();
@@ -428,6 +483,13 @@ mod tests {
             passphrase_file: None,
             audit_log: None,
             kms_listen: None,
+            ldap_url: None,
+            ldap_ca_file: None,
+            ldap_lookup_dn: None,
+            ldap_lookup_password_file: None,
+            ldap_user_base: None,
+            ldap_group_base: None,
+            ldap_role_arn: None,
             ..raw
         };
         let example = Config::load(without_optional, None).unwrap();

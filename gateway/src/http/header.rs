@@ -56,8 +56,8 @@ pub const CONTENT_SHA256_NAME: &str = "x-amz-content-sha256";
 names! {
     /// The operation of a JSON protocol.
     TARGET = "x-amz-target";
-    /// The id of a KMS request.
-    KMS_REQUEST_ID = "x-amzn-requestid";
+    /// The id of a request of KMS, IAM or STS.
+    AMZN_REQUEST_ID = "x-amzn-requestid";
     /// The request's id.
     REQUEST_ID = "x-amz-request-id";
     /// The request's extended id.
@@ -66,6 +66,8 @@ names! {
     CONTENT_SHA256 = "x-amz-content-sha256";
     /// When a request was signed.
     DATE = "x-amz-date";
+    /// Why a request was denied, sealed for DecodeAuthorizationMessage.
+    AUTHORIZATION_MESSAGE = "x-sealgate-authorization-message";
     /// The token of temporary credentials.
     SECURITY_TOKEN = "x-amz-security-token";
     /// Plain length of an aws-chunked body.

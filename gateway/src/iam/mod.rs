@@ -1,84 +1,43 @@
-//! Accounts and access keys.
+//! Accounts, users, groups, roles, access keys and sessions: who there is, and what he may have.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/intro-structure.html>
 
+mod account;
+mod bind;
+mod directory;
+mod draft;
+mod error;
+mod identity;
+mod ids;
+mod managed;
+mod model;
+mod policy_text;
+mod record;
+mod session;
 mod signing_keys;
+mod state;
+mod store;
+mod subject;
 
-use zeroize::Zeroizing;
+pub use account::Account;
+pub use bind::{Bindings, NoSuchPrincipal, apply};
+pub use directory::directory;
+pub use draft::{Draft, Kept};
+pub use error::IamError;
+pub use identity::{Identity, Principal};
+pub use ids::{IdKind, access_key, account_id, account_of_temporary, temporary_access_key, unique_id};
+pub use managed::Managed;
+pub use model::{
+    AccessKey, AccessKeyRecord, Group, LastUsed, ManagedPolicy, OidcProvider, PolicyVersion, Role, Tags, Use,
+    User,
+};
+pub use policy_text::{PolicyText, TrustPolicy};
+pub use session::{MAX_TOKEN_LEN, Session, SessionOf, SessionPolicies, iso8601};
+pub use signing_keys::derive_signing_key;
+pub use state::{AccountState, Entity, Named, RolePolicies, State};
+pub use store::{CredentialRefusal, Iam, IamOptions, Scope};
+pub use subject::named;
 
-/// An account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
-    /// 12 digits.
-    pub id: String,
-    /// The canonical user id: 64 hexadecimal digits.
-    pub canonical_id: String,
-    /// The name shown as owner.
-    pub display_name: String,
-}
-
-/// Who signed a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
-    /// Nobody: the request carries no credentials.
-    Anonymous,
-    /// The root user of an account.
-    Root {
-        /// The account.
-        account: Account,
-        /// Which access key signed.
-        access_key_id: String,
-    },
-}
-
-impl Identity {
-    /// The principal's ARN; `anonymous` for nobody.
-    pub fn arn(&self) -> String {
-        match self {
-            Self::Anonymous => "anonymous".to_owned(),
-            Self::Root { account, .. } => format!("arn:aws:iam::{}:root", account.id),
-        }
-    }
-
-    /// The principal's account.
-    pub fn account(&self) -> Option<&Account> {
-        match self {
-            Self::Anonymous => None,
-            Self::Root { account, .. } => Some(account),
-        }
-    }
-}
-
-/// Every account and access key of this gateway.
-pub struct Accounts {
-    root: Account,
-    access_key_id: String,
-    secret_access_key: Zeroizing<String>,
-    signing_keys: signing_keys::SigningKeys,
-}
-
-impl Accounts {
-    /// One account with the root user's access key.
-    pub fn single(root: Account, access_key_id: String, secret_access_key: Zeroizing<String>) -> Self {
-        Self { root, access_key_id, secret_access_key, signing_keys: Default::default() }
-    }
-
-    /// The account that owns this gateway.
-    pub fn root(&self) -> &Account {
-        &self.root
-    }
-
-    /// Who has this access key, and its SigV4 signing key for this date (`yyyyMMdd`), region and service.
-    /// The secret itself does not leave.
-    pub fn signing_key(
-        &self,
-        access_key_id: &str,
-        date: &str,
-        region: &str,
-        service: &str,
-    ) -> Option<(Identity, Zeroizing<[u8; 32]>)> {
-        (access_key_id == self.access_key_id).then(|| {
-            let identity =
-                Identity::Root { account: self.root.clone(), access_key_id: self.access_key_id.clone() };
-            (identity, self.signing_keys.get(&self.secret_access_key, date, region, service))
-        })
-    }
+/// AWS's own policies.
+pub mod aws {
+    pub use super::managed::{CREATED_UNIX_MS, all, find};
 }

@@ -18,19 +18,19 @@ struct Derived {
 }
 
 impl SigningKeys {
-    /// The key of these, derived from the secret at first use.
+    /// The key of these, derived from the secret at first use; `None` where there is no secret.
     pub(super) fn get(
         &self,
-        secret_access_key: &str,
         date: &str,
         region: &str,
         service: &str,
-    ) -> Zeroizing<[u8; 32]> {
+        secret_access_key: impl FnOnce() -> Option<Zeroizing<String>>,
+    ) -> Option<Zeroizing<[u8; 32]>> {
         let same = |d: &&Derived| d.date == date && d.region == region && d.service == service;
         if let Some(derived) = self.0.read().iter().find(same) {
-            return derived.signing_key.clone();
+            return Some(derived.signing_key.clone());
         }
-        let signing_key = derive(secret_access_key, date, region, service);
+        let signing_key = derive_signing_key(&secret_access_key()?, date, region, service);
         let mut derived = self.0.write();
         if derived.len() == MAX_LEN {
             derived.remove(0);
@@ -41,11 +41,17 @@ impl SigningKeys {
             service: service.to_owned(),
             signing_key: signing_key.clone(),
         });
-        signing_key
+        Some(signing_key)
     }
 }
 
-fn derive(secret_access_key: &str, date: &str, region: &str, service: &str) -> Zeroizing<[u8; 32]> {
+/// The signing key of a secret for a day (`yyyyMMdd`), a region and a service.
+pub fn derive_signing_key(
+    secret_access_key: &str,
+    date: &str,
+    region: &str,
+    service: &str,
+) -> Zeroizing<[u8; 32]> {
     use hmac::{Hmac, KeyInit, Mac};
     let hmac = |secret: &[u8], data: &str| -> Zeroizing<[u8; 32]> {
         let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
@@ -68,8 +74,8 @@ mod tests {
     fn documented_example() {
         let keys = SigningKeys::default();
         for _ in 0..2 {
-            let signing_key =
-                keys.get("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "20150830", "us-east-1", "iam");
+            let secret = || Some(Zeroizing::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned()));
+            let signing_key = keys.get("20150830", "us-east-1", "iam", secret).unwrap();
             assert_eq!(
                 hex::encode(&signing_key[..]),
                 "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"
@@ -82,7 +88,7 @@ mod tests {
     fn is_bounded() {
         let keys = SigningKeys::default();
         for day in 0..100 {
-            keys.get("secret", &format!("{day:08}"), "us-east-1", "s3");
+            keys.get(&format!("{day:08}"), "us-east-1", "s3", || Some(Zeroizing::new("secret".to_owned())));
         }
         assert_eq!(keys.0.read().len(), MAX_LEN);
     }

@@ -63,6 +63,12 @@ async fn keys(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
             _ = stopped.changed() => return,
             _ = interval.tick() => {}
         }
+        if let Err(error) = app.iam.write_last_uses().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "last uses of access keys can't be written"
+            );
+        }
         let kms = app.kms.clone();
         match tokio::task::spawn_blocking(move || kms.run_scheduled_work()).await {
             Ok(Ok(done)) if done == ScheduledWork::default() => {}

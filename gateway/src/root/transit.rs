@@ -1,7 +1,6 @@
 //! A root key in the transit engine of Vault or OpenBao. It is asked at the start and when keys are changed, never for a request.
 //! <https://openbao.org/api-docs/secret/transit/>
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -11,11 +10,11 @@ use kms_core::secret::{Secret32, SecretBytes};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use ureq::Agent;
-use ureq::tls::{RootCerts, TlsConfig};
 use zeroize::Zeroizing;
 
 use super::secret_in;
 use crate::config::TransitPlace;
+use crate::http::client;
 
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// Tries of a request that could not be made.
@@ -33,22 +32,15 @@ impl TransitRoot {
     /// Reads the token. The engine is asked when something is wrapped or unwrapped.
     pub fn open(place: &TransitPlace) -> anyhow::Result<Self> {
         let token = secret_in(&place.token)?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
-            .unversioned_rustls_crypto_provider(provider)
-            .build();
-        let agent = Agent::config_builder()
-            .timeout_global(Some(TIMEOUT))
-            .tls_config(tls)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .build()
-            .into();
         // The engine tells nothing of its key but its name; a key of the same name elsewhere is refused when it does not unwrap.
         let id =
             Sha256::new().chain_update(format!("sealgate root v1 transit {}/{}", place.mount, place.key));
-        Ok(Self { id: hex::encode(&id.finalize()[..8]), place: place.clone(), token, agent })
+        Ok(Self {
+            id: hex::encode(&id.finalize()[..8]),
+            place: place.clone(),
+            token,
+            agent: client::agent(TIMEOUT),
+        })
     }
 
     /// The field `wanted` of what the engine answers.

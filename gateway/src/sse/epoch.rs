@@ -97,10 +97,10 @@ type Remembered = (Instant, Arc<Epoch>);
 /// Bucket-level KMS keys. A cache can only ever extend *allowed*, per principal, and only for the window.
 pub(super) struct BucketKeys {
     window: Duration,
-    /// By caller, bucket and KMS key as named.
-    writing: Bounded<(String, BucketId, String), Remembered>,
-    /// By caller, bucket and epoch.
-    reading: Bounded<(String, BucketId, [u8; 16]), Remembered>,
+    /// By the caller's credentials (sessions of one name may have other policies), bucket and KMS key as named.
+    writing: Bounded<(Arc<str>, BucketId, String), Remembered>,
+    /// By the caller's credentials, bucket and epoch.
+    reading: Bounded<(Arc<str>, BucketId, [u8; 16]), Remembered>,
 }
 
 impl BucketKeys {
@@ -122,7 +122,7 @@ impl BucketKeys {
         key_id: &str,
         bound: &EncryptionContext,
     ) -> Result<Arc<Epoch>, SseError> {
-        let place = (caller.arn.clone(), bucket, key_id.to_owned());
+        let place = (caller.credentials.clone(), bucket, key_id.to_owned());
         // A context of the caller's own makes another data key; it is not shared.
         let shareable = bound.iter().count() == 1;
         if let Some((since, epoch)) = self.writing.get(&place).filter(|_| shareable)
@@ -151,7 +151,7 @@ impl BucketKeys {
         stored: &StoredEpoch,
         bound: &EncryptionContext,
     ) -> Result<Arc<Epoch>, SseError> {
-        let place = (caller.arn.clone(), bucket, stored.id);
+        let place = (caller.credentials.clone(), bucket, stored.id);
         if let Some((since, epoch)) = self.reading.get(&place)
             && since.elapsed() < self.window
             && epoch.stored == *stored

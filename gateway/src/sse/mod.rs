@@ -186,7 +186,7 @@ impl Sse {
                 let caller = self.through_s3(caller);
                 let key_id = match key_id {
                     Some(id) => id.clone(),
-                    None => self.kms.managed_key(S3_SERVICE)?,
+                    None => self.kms.managed_key(S3_SERVICE, caller.account())?,
                 };
                 let bound = envelope::kms_context(context, place, *bucket_key && !dsse);
                 if *bucket_key && !dsse {

@@ -122,6 +122,8 @@ pub enum KeyState {
 pub struct KmsKey {
     /// Its identity.
     pub id: KmsKeyId,
+    /// The account that owns it: 12 digits.
+    pub account: String,
     /// When it was made, milliseconds since the Unix epoch.
     pub created_unix_ms: u64,
     /// Free text.

@@ -1,11 +1,9 @@
-//! The gate: may this caller use this key for that? Key policy first, then grants; each decision is recorded.
+//! The gate: may this caller use this key for that? All policies together first, then grants; each decision is recorded.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
+use super::circumstances::OfOperation;
+use super::naming::ELSEWHERE;
 use super::{Caller, Entry, KeyPolicy, Kms};
 use crate::audit::AuditEvent;
 use crate::context::EncryptionContext;
@@ -14,16 +12,7 @@ use crate::error::KmsError;
 use crate::grant::Grant;
 use crate::key::state::{self, Needs};
 use crate::key::{KeyMaterialId, KmsKey, KmsKeyId};
-use crate::policy::{self, Outcome, Policies, Request, Which};
-
-/// What a policy says of a request.
-enum Verdict {
-    Allowed,
-    /// No statement allows it: a grant still may.
-    Unmentioned(KmsError),
-    /// A statement denies it.
-    Denied(KmsError),
-}
+use crate::policy::{self, Outcome, Policies, Request, Subject, Which};
 
 impl Kms {
     /// May this caller do this to this key? Answers the grant that allows it, where no policy does.
@@ -44,9 +33,9 @@ impl Kms {
         action: &str,
         entry: &Entry,
         context: &EncryptionContext,
-        conditions: &[(&str, Vec<String>)],
+        of_operation: OfOperation<'_>,
     ) -> Result<Option<Arc<Grant>>, KmsError> {
-        let permitted = self.permit(caller, action, entry, context, conditions);
+        let permitted = self.permit(caller, action, entry, context, of_operation);
         self.audit(caller, action, Some(entry), context, None, &permitted);
         permitted
     }
@@ -57,11 +46,11 @@ impl Kms {
         caller: &Caller,
         action: &str,
         entry: &Entry,
-        (context, conditions): (&EncryptionContext, &[(&str, Vec<String>)]),
+        (context, of_operation): (&EncryptionContext, OfOperation<'_>),
         material: Option<KeyMaterialId>,
         fits: impl FnOnce() -> Result<(), KmsError>,
     ) -> Result<Option<Arc<Grant>>, KmsError> {
-        let permitted = self.permit(caller, action, entry, context, conditions);
+        let permitted = self.permit(caller, action, entry, context, of_operation);
         let permitted = permitted.and_then(|grant| fits().map(|()| grant));
         self.audit(caller, action, Some(entry), context, material, &permitted);
         permitted
@@ -69,7 +58,7 @@ impl Kms {
 
     /// Is the key in a state that allows this? Imported material counts as gone from the moment at which it expires.
     pub(crate) fn check_state(&self, entry: &Entry, needs: Needs) -> Result<(), KmsError> {
-        let arn = self.arn(entry.key.id);
+        let arn = self.arn(&entry.key);
         state::check(&entry.key, &arn, needs)?;
         match needs == Needs::Enabled && entry.first_expired(self.now_unix_ms()).is_some() {
             true => Err(KmsError::InvalidState(format!("{arn} is pending import."))),
@@ -121,11 +110,11 @@ impl Kms {
         AuditEvent {
             time_unix_ms: self.now_unix_ms(),
             request_id: &caller.request_id,
-            principal: &caller.arn,
+            principal: caller.arn(),
             via_service: caller.via_service.as_deref(),
             source_ip: caller.source_ip,
             action,
-            key: key.map(|id| self.arn(id)),
+            key: key.map(|id| self.arn_of(id)),
             key_material_id: material.map(|id| id.to_string()),
             encryption_context_names: context.iter().map(|(name, _)| name).collect(),
             allowed: true,
@@ -142,143 +131,178 @@ impl Kms {
         action: &str,
         entry: &Entry,
         context: &EncryptionContext,
-        conditions: &[(&str, Vec<String>)],
+        of_operation: OfOperation<'_>,
     ) -> Result<Option<Arc<Grant>>, KmsError> {
-        match self.decide(caller, action, &entry.key, &entry.policy, context, conditions) {
-            Verdict::Allowed => Ok(None),
-            Verdict::Denied(error) => Err(error),
-            Verdict::Unmentioned(error) => {
-                let principals = caller.principals();
-                let principals: Vec<&str> = principals.iter().map(String::as_str).collect();
-                let operation = action.strip_prefix("kms:").unwrap_or(action);
-                let state = self.state.read();
-                state.grants.allowing(entry.key.id, &principals, operation, context).map(Some).ok_or(error)
+        let Entry { key, policy, .. } = entry;
+        let (resource, values) =
+            (self.arn(key), self.circumstances(caller, Some(key), context, of_operation));
+        let request = Request { subject: &caller.subject, action, resource: &resource, values: &values };
+        let refused = match self.decide(&request, key, policy) {
+            Outcome::Allowed { .. } => return Ok(None),
+            denied @ Outcome::ExplicitDeny { .. } => denied,
+            unmentioned @ Outcome::Unmentioned { .. } => match self.granted(&request, key, context) {
+                Ok(Some(grant)) => return Ok(Some(grant)),
+                Ok(None) => unmentioned,
+                Err(short_of) => short_of,
+            },
+        };
+        match refused {
+            Outcome::Unmentioned { in_policy: by } | Outcome::ExplicitDeny { by, .. }
+                if by == Which::Resource && caller.account() != key.account =>
+            {
+                Err(refusal(&request, ELSEWHERE))
             }
+            refused => Err(refusal(&request, &refused.why(action))),
         }
     }
 
-    /// Does a statement deny the caller this?
+    /// What all policies together say.
+    fn decide(&self, request: &Request<'_>, key: &KmsKey, policy: &KeyPolicy) -> Outcome {
+        if request.subject.account.is_empty() {
+            return NOBODY;
+        }
+        if request.subject.account != key.account && !reaches_other_accounts(request.action) {
+            return Outcome::Unmentioned { in_policy: Which::Resource };
+        }
+        let policies = Policies {
+            resource: Some(&policy.document),
+            resource_must_delegate: true,
+            resource_account: Some(&key.account),
+        };
+        policy::decide(policies, request)
+    }
+
+    /// The grant that allows what no policy speaks of. One to the caller itself needs nothing else, whichever account it is of (a role
+    /// that a service is linked to has no policy that speaks of other accounts' keys); one to its role gives no more than its limits
+    /// let through. `Err`: there is one, and this is in its way.
+    fn granted(
+        &self,
+        request: &Request<'_>,
+        key: &KmsKey,
+        context: &EncryptionContext,
+    ) -> Result<Option<Arc<Grant>>, Outcome> {
+        let Subject { itself, role, .. } = request.subject;
+        let operation = request.action.strip_prefix("kms:").unwrap_or(request.action);
+        let of = |names: &[String]| self.grants(|all| all.allowing(key.id, names, operation, context));
+        let (grant, to_itself) = match of(itself) {
+            Some(grant) => (grant, true),
+            None => match of(role) {
+                Some(grant) => (grant, false),
+                None => return Ok(None),
+            },
+        };
+        let limits = if to_itself { Ok(()) } else { policy::within_limits(request) };
+        limits.map(|()| Some(grant)).map_err(|in_policy| Outcome::Unmentioned { in_policy })
+    }
+
+    /// Does a statement of any policy deny the caller this?
     pub(crate) fn is_denied(&self, caller: &Caller, action: &str, entry: &Entry) -> bool {
-        let context = EncryptionContext::new();
-        let verdict = self.decide(caller, action, &entry.key, &entry.policy, &context, &[]);
-        matches!(verdict, Verdict::Denied(_))
+        let Entry { key, policy, .. } = entry;
+        self.asking(caller, action, key, |request| {
+            matches!(self.decide(request, key, policy), Outcome::ExplicitDeny { .. })
+        })
     }
 
     /// Could this caller put this key's policy again once it is this one?
     pub(crate) fn could_put_policy(&self, caller: &Caller, key: &KmsKey, policy: &KeyPolicy) -> bool {
-        let verdict = self.decide(caller, "kms:PutKeyPolicy", key, policy, &EncryptionContext::new(), &[]);
-        matches!(verdict, Verdict::Allowed)
+        self.asking(caller, "kms:PutKeyPolicy", key, |request| self.decide(request, key, policy).is_allowed())
     }
 
-    fn decide(
+    /// Do the caller's own policies allow it this with a key?
+    pub(crate) fn allows_itself(&self, caller: &Caller, action: &str, entry: &Entry) -> bool {
+        self.asking(caller, action, &entry.key, |request| self.own_policies(request).is_allowed())
+    }
+
+    /// Is this the caller, whom a grant names so? By the name of its role it is within its limits only.
+    pub(crate) fn is_meant(&self, caller: &Caller, action: &str, entry: &Entry, principal: &str) -> bool {
+        let has = |names: &[String]| names.iter().any(|name| name == principal);
+        let by_role = |request: &Request<'_>| policy::within_limits(request).is_ok();
+        has(&caller.subject.itself)
+            || has(&caller.subject.role) && self.asking(caller, action, &entry.key, by_role)
+    }
+
+    /// Asks something of a request that says nothing beside who it is from.
+    fn asking<T>(
         &self,
         caller: &Caller,
         action: &str,
         key: &KmsKey,
-        policy: &KeyPolicy,
-        context: &EncryptionContext,
-        of_operation: &[(&str, Vec<String>)],
-    ) -> Verdict {
-        let arn = self.arn(key.id);
-        let mut conditions = self.conditions(caller, key, context, of_operation);
-        if policy.names_aliases {
-            conditions.insert("kms:resourcealiases".to_owned(), self.aliases_of(key.id));
-        }
-        let principals = caller.principals();
-        let principals: Vec<&str> = principals.iter().map(String::as_str).collect();
-        let request = Request {
-            principals: &principals,
-            account: &caller.account,
-            service: None,
-            action,
-            resource: &arn,
-            context: &conditions,
-        };
-        let because = |why: &str| {
-            KmsError::AccessDenied(format!(
-                "User: {} is not authorized to perform: {action} on resource: {arn} {why}",
-                caller.arn
-            ))
-        };
-        let resource = Some(&policy.document);
-        // There are no identity policies yet.
-        let policies = Policies { resource, resource_must_delegate: true, ..Policies::default() };
-        match policy::decide(policies, &request) {
-            Outcome::Allowed { .. } if caller.account == self.config.account => Verdict::Allowed,
-            // Whom another account's key policy names needs a policy of his own account besides.
-            Outcome::Allowed { .. } => Verdict::Unmentioned(because(
-                &Outcome::Unmentioned { in_policy: Which::Identity }.why(action),
-            )),
-            denied @ Outcome::ExplicitDeny { .. } => Verdict::Denied(because(&denied.why(action))),
-            unmentioned @ Outcome::Unmentioned { .. } => {
-                Verdict::Unmentioned(because(&unmentioned.why(action)))
-            }
-        }
+        ask: impl FnOnce(&Request<'_>) -> T,
+    ) -> T {
+        let (resource, none) = (self.arn(key), EncryptionContext::new());
+        let values = self.circumstances(caller, Some(key), &none, &[]);
+        ask(&Request { subject: &caller.subject, action, resource: &resource, values: &values })
     }
 
-    /// Condition keys and their values, by lower-case names:
-    /// <https://docs.aws.amazon.com/kms/latest/developerguide/policy-conditions.html>.
-    fn conditions(
+    /// May this caller do what no key's policy speaks of? Its own policies decide.
+    pub(crate) fn authorize_account(&self, caller: &Caller, action: &str) -> Result<(), KmsError> {
+        self.authorize_own(caller, action, "*", &[])
+    }
+
+    /// As [`Kms::authorize_account`], for a resource that has no policy (an alias), and with condition keys of the operation.
+    pub(crate) fn authorize_own(
         &self,
         caller: &Caller,
-        key: &KmsKey,
-        context: &EncryptionContext,
-        of_operation: &[(&str, Vec<String>)],
-    ) -> BTreeMap<String, Vec<String>> {
-        let mut conditions = BTreeMap::new();
-        let mut set = |name: &str, value: String| conditions.insert(name.to_owned(), vec![value]);
-        set("kms:calleraccount", caller.account.clone());
-        set("kms:keyorigin", key.origin.name().to_owned());
-        set("kms:multiregion", "false".to_owned());
-        for name in ["kms:keyspec", "kms:customermasterkeyspec"] {
-            set(name, key.spec.name().to_owned());
-        }
-        for name in ["kms:keyusage", "kms:customermasterkeyusage"] {
-            set(name, key.usage.name().to_owned());
-        }
-        set("aws:principalarn", caller.arn.clone());
-        set("aws:principalaccount", caller.account.clone());
-        set("aws:securetransport", caller.secure_transport.to_string());
-        set("aws:viaawsservice", caller.via_service.is_some().to_string());
-        let now_s = self.now_unix_ms() / 1000;
-        set("aws:epochtime", now_s.to_string());
-        let now = OffsetDateTime::from_unix_timestamp(now_s as i64).ok();
-        if let Some(now) = now.and_then(|now| now.format(&Rfc3339).ok()) {
-            set("aws:currenttime", now);
-        }
-        if let Some(service) = &caller.via_service {
-            set("kms:viaservice", service.clone());
-        } else if let Some(ip) = caller.source_ip {
-            set("aws:sourceip", ip.to_canonical().to_string());
-        }
-        for (name, value) in &key.tags {
-            set(&format!("aws:resourcetag/{}", name.to_ascii_lowercase()), value.clone());
-        }
-        for (name, value) in context.iter() {
-            // Names that differ by case alone are one condition key, with each of their values.
-            let name = format!("kms:encryptioncontext:{}", name.to_ascii_lowercase());
-            conditions.entry(name).or_insert_with(Vec::new).push(value.to_owned());
-        }
-        if !context.is_empty() {
-            let names = context.iter().map(|(name, _)| name.to_owned()).collect();
-            conditions.insert("kms:encryptioncontextkeys".to_owned(), names);
-        }
-        let of_operation = of_operation.iter().map(|(name, values)| ((*name).to_owned(), values.clone()));
-        conditions.extend(of_operation);
-        conditions
-    }
-
-    /// May this caller do what no key's policy speaks of? The root user of our account may.
-    pub(crate) fn authorize_account(&self, caller: &Caller, action: &str) -> Result<(), KmsError> {
-        let is_root = caller.arn == format!("arn:aws:iam::{}:root", self.config.account);
-        let decision = match is_root && caller.account == self.config.account {
-            true => Ok(None),
-            false => Err(KmsError::AccessDenied(format!(
-                "User: {} is not authorized to perform: {action} because no identity-based policy allows the {action} action",
-                caller.arn
-            ))),
+        action: &str,
+        resource: &str,
+        of_operation: OfOperation<'_>,
+    ) -> Result<(), KmsError> {
+        let none = EncryptionContext::new();
+        let values = self.circumstances(caller, None, &none, of_operation);
+        let request = Request { subject: &caller.subject, action, resource, values: &values };
+        let decision = match self.own_policies(&request) {
+            Outcome::Allowed { .. } => Ok(None),
+            refused => Err(refusal(&request, &refused.why(action))),
         };
-        self.audit(caller, action, None, &EncryptionContext::new(), None, &decision);
+        self.audit(caller, action, None, &none, None, &decision);
         decision.map(drop)
     }
+
+    /// What the caller's own policies say.
+    fn own_policies(&self, request: &Request<'_>) -> Outcome {
+        match request.subject.account.is_empty() {
+            true => NOBODY,
+            false => policy::decide(Policies::default(), request),
+        }
+    }
+}
+
+/// Nobody has no policies that could allow him anything.
+const NOBODY: Outcome = Outcome::Unmentioned { in_policy: Which::Identity };
+
+/// What is answered to whom policies refuse.
+fn refusal(request: &Request<'_>, why: &str) -> KmsError {
+    let Request { subject, action, resource, .. } = request;
+    KmsError::AccessDenied(format!(
+        "User: {} is not authorized to perform: {action} on resource: {resource} {why}",
+        subject.arn
+    ))
+}
+
+/// Can it be done with a key of another account at all?
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/kms-api-permissions-reference.html>
+fn reaches_other_accounts(action: &str) -> bool {
+    matches!(
+        action.strip_prefix("kms:").unwrap_or(action),
+        "CreateGrant"
+            | "Decrypt"
+            | "DeriveSharedSecret"
+            | "DescribeKey"
+            | "Encrypt"
+            | "GenerateDataKey"
+            | "GenerateDataKeyPair"
+            | "GenerateDataKeyPairWithoutPlaintext"
+            | "GenerateDataKeyWithoutPlaintext"
+            | "GenerateMac"
+            | "GetKeyRotationStatus"
+            | "GetPublicKey"
+            | "ListGrants"
+            | "ReEncryptFrom"
+            | "ReEncryptTo"
+            | "RetireGrant"
+            | "RevokeGrant"
+            | "Sign"
+            | "Verify"
+            | "VerifyMac"
+    )
 }

@@ -41,28 +41,22 @@ impl Kms {
             keys: state.keys.len(),
             backing_keys: state.keys.values().map(|entry| entry.backing.len()).sum(),
             grants: state.grants.all().count(),
-            aliases: state.aliases.len(),
+            aliases: state.aliases.all().count(),
             domain_generation: self.generation,
             has_recovery_kit: state.secrets.contains_key(RECOVERY_PURPOSE),
         }
     }
 
-    /// All keys, in order of their making, with their aliases.
+    /// The keys of all accounts, in order of their making, with their aliases.
     pub fn entries(&self) -> Vec<(Arc<Entry>, Vec<String>)> {
         let state = self.state.read();
         let mut entries: Vec<(Arc<Entry>, Vec<String>)> =
             state.keys.values().map(|entry| (entry.clone(), Vec::new())).collect();
         entries.sort_unstable_by_key(|(entry, _)| (entry.key.created_unix_ms, entry.key.id));
         for (entry, aliases) in &mut entries {
-            let own = state.aliases.iter().filter(|(_, target)| **target == entry.key.id);
-            aliases.extend(own.map(|(name, _)| name.clone()));
+            *aliases = state.aliases.of_key(&entry.key.account, entry.key.id);
         }
         entries
-    }
-
-    /// The key of an id, ARN, alias or alias ARN, whatever its policy says.
-    pub fn find(&self, key_id: &str) -> Result<Arc<Entry>, KmsError> {
-        self.resolve(key_id)
     }
 
     /// Is this ciphertext of ours under its key's current backing key?
@@ -80,15 +74,15 @@ impl Kms {
         key_id: &str,
         context: &EncryptionContext,
     ) -> Result<Option<String>, KmsError> {
-        let entry = self.resolve(key_id)?;
+        let entry = self.find(key_id)?;
         Ok(self.permit(caller, action, &entry, context, &[])?.map(|grant| grant.id.to_string()))
     }
 
     /// Gives a key the default policy again: for one that nobody can administer any more.
     pub fn reset_key_policy(&self, key_id: &str) -> Result<Arc<Entry>, KmsError> {
         let _change = self.changing();
-        let entry = self.resolve(key_id)?;
-        let reset = Arc::new(entry.with_policy(KeyPolicy::default_of(&self.config.account)));
+        let entry = self.find(key_id)?;
+        let reset = Arc::new(entry.with_policy(KeyPolicy::default_of(&entry.key.account)));
         self.put_entry(reset.clone(), None)?;
         self.config.audit.record(|| AuditEvent {
             time_unix_ms: self.now_unix_ms(),
@@ -97,7 +91,7 @@ impl Kms {
             via_service: None,
             source_ip: None,
             action: "sealgate:ResetKeyPolicy",
-            key: Some(self.arn(entry.key.id)),
+            key: Some(self.arn(&entry.key)),
             key_material_id: None,
             encryption_context_names: Vec::new(),
             allowed: true,
@@ -115,12 +109,16 @@ impl Kms {
         let generation = self.generation + 1;
         let mut changes: Vec<Change> = vec![WrappedDomain::of(root, &domain, generation)?.for_root()];
         for entry in state.keys.values() {
-            changes.extend(record::entry(entry, None, &domain));
+            changes.extend(record::entry(entry, None, (&domain, self.account())));
             let last = entry.last_use.get();
             changes.extend(last.map(|last| record::last_use(entry.key.id, &last, &domain)));
         }
         changes.extend(state.grants.all().map(|grant| record::grant(grant, &domain)));
-        changes.extend(state.aliases.iter().map(|(name, id)| record::alias(name, Some(*id), &domain)));
+        let aliases = state
+            .aliases
+            .all()
+            .map(|(account, name, id)| record::alias((account, name), Some(id), (&domain, self.account())));
+        changes.extend(aliases);
         changes.extend(state.internal.iter().map(|(name, key)| record::internal(name, key, &domain)));
         for (purpose, wrapped) in &state.secrets {
             let secret = crypto::open_32(&self.domain, WRAP_LABEL, wrapped, purpose.as_bytes())
@@ -167,8 +165,8 @@ impl Kms {
         let wrapped = stored.recovery.clone();
         let wrapped = wrapped.ok_or(OpenError::Corrupt("no recovery kit was ever made of it"))?;
         let domain = wrapped.open(recovery)?;
-        // That everything opens is seen before anything is changed.
-        stored.open(&domain)?;
+        // That everything opens is seen before anything is changed; whose it is does not matter here.
+        stored.open(&domain, "")?;
         let moved = WrappedDomain::of(to, &domain, wrapped.generation)?;
         let mut ids = read_root_ids(folder)?;
         ids.push(to.id().to_owned());

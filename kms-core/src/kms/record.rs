@@ -7,14 +7,16 @@
 //! | `k` + key id | the key's record |
 //! | `b` + key id + number | a backing key: how it was made, and its secret, wrapped once more (AAD: key id, material id, purpose) |
 //! | `p` + key id + number | a piece of its policy |
+//! | `n` + key id + number | a piece of the unique ids of those whom its policy names |
 //! | `g` + key id + grant id | a grant |
-//! | `a` + alias | a key id |
+//! | `a` + alias, or `a` + account + `/` + alias where it is not of the store's first account | a key id |
 //! | `i` + purpose | a backing key of the gateway's own, wrapped |
 //! | `s` + purpose | a secret of the gateway, wrapped |
 //! | `u` + key id | its last use |
 //!
 //! All but `m` and `r` are sealed by the domain key, bound to their names.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -22,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DOMAIN_PURPOSE, Entry, KeyPolicy, OpenError, State};
 use crate::crypto;
-use crate::grant::{Grant, GrantRecord};
+use crate::grant::Grant;
 use crate::key::backing::{BackingKey, Made, MadeBy};
 use crate::key::material::Material;
 use crate::key::usage::{LastUse, Use};
@@ -60,9 +62,20 @@ struct KeyRecord {
     policy_pieces: u8,
     /// Automatic rotation: its period in days, and when the next is due.
     rotation: Option<(u16, u64)>,
-    /// Numbers of spec and usage, behind the record where it is not a symmetric key's.
+    /// Behind the record, where there is anything to say.
     #[serde(skip)]
-    kind: Option<(u8, u8)>,
+    more: More,
+}
+
+/// What the first stores did not say of a key.
+#[derive(Default, PartialEq, Eq)]
+struct More {
+    /// Numbers of spec and usage; a symmetric key's are said only if something follows.
+    kind: (u8, u8),
+    /// Whose it is; empty for the store's first account.
+    account: String,
+    /// How many pieces the ids are kept in of those whom its policy names.
+    id_pieces: u8,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -142,7 +155,7 @@ impl Stored {
             match (&name[..], value.split_first()) {
                 (DOMAIN_NAME, Some((&VERSION, value))) => stored.domain = Some(WrappedDomain::decode(value)?),
                 (b"r", Some((&VERSION, value))) => stored.recovery = Some(WrappedDomain::decode(value)?),
-                ([b'k' | b'b' | b'p' | b'g' | b'a' | b'i' | b's' | b'u', ..], Some((&VERSION, _))) => {
+                ([b'k' | b'b' | b'p' | b'n' | b'g' | b'a' | b'i' | b's' | b'u', ..], Some((&VERSION, _))) => {
                     stored.entries.push((name, value));
                 }
                 _ => return Err(CORRUPT),
@@ -156,8 +169,9 @@ impl Stored {
     }
 
     /// Unseals every record and unwraps every backing key.
-    pub(super) fn open(self, domain: &Secret32) -> Result<State, OpenError> {
-        let (mut backing, mut policies) = (HashMap::new(), HashMap::new());
+    /// `account`: whose is what names no account.
+    pub(super) fn open(self, domain: &Secret32, account: &str) -> Result<State, OpenError> {
+        let (mut backing, mut pieces) = (HashMap::new(), HashMap::new());
         let (mut keys, mut used) = (HashMap::new(), HashMap::new());
         let mut state = State::default();
         for (name, value) in &self.entries {
@@ -176,18 +190,22 @@ impl Stored {
                 b'u' => {
                     used.insert(id(rest)?, postcard::from_bytes(&value).map_err(|_| CORRUPT)?);
                 }
-                b'p' => {
+                b'p' | b'n' => {
                     let (number, key_id) = rest.split_last().ok_or(CORRUPT)?;
-                    policies.insert((id(key_id)?, *number), value);
+                    pieces.insert((*kind, id(key_id)?, *number), value);
                 }
                 b'g' => {
                     let (key_id, grant_id) = rest.split_at_checked(16).ok_or(CORRUPT)?;
-                    let record: GrantRecord = postcard::from_bytes(&value).map_err(|_| CORRUPT)?;
-                    let grant = Grant::of_record(id(key_id)?, grant_id, record).ok_or(CORRUPT)?;
+                    let grant = Grant::decode(id(key_id)?, grant_id, &value).ok_or(CORRUPT)?;
                     state.grants.insert(Arc::new(grant));
                 }
                 b'a' => {
-                    state.aliases.insert(text()?, id(&value)?);
+                    let text = text()?;
+                    let (account, name) = match text.split_once('/') {
+                        Some((own, name)) if own != ALIAS => (own, name),
+                        _ => (account, text.as_str()),
+                    };
+                    state.aliases.insert(account, name, id(&value)?);
                 }
                 b'i' => {
                     let kind = (KeySpec::SymmetricDefault, KeyUsage::EncryptDecrypt);
@@ -201,20 +219,26 @@ impl Stored {
             }
         }
         for (id, record) in &keys {
-            let key = record.key(*id)?;
+            let key = record.key(*id, account)?;
             let mut own = Vec::new();
             for number in 0..record.backing_count {
                 let value = backing.remove(&(*id, number));
                 let value = value.ok_or(OpenError::Corrupt("a backing key is missing"))?;
                 own.push(Arc::new(open_backing(&key, &value, domain)?));
             }
-            let mut text = Vec::new();
-            for number in 0..record.policy_pieces {
-                let piece = policies.get(&(*id, number));
-                text.extend_from_slice(piece.ok_or(OpenError::Corrupt("a policy is missing"))?);
-            }
+            let whole = |kind: u8, count: u8| {
+                let all = (0..count).map(|number| pieces.get(&(kind, *id, number)));
+                let all: Option<Vec<&Vec<u8>>> = all.collect();
+                all.map(|all| all.into_iter().flatten().copied().collect::<Vec<u8>>())
+            };
+            let missing = OpenError::Corrupt("a policy is missing");
+            let text = whole(b'p', record.policy_pieces).ok_or(missing)?;
             let text = String::from_utf8(text).map_err(|_| OpenError::Corrupt("a policy is not text"))?;
-            let policy = KeyPolicy::parse(text).map_err(|_| OpenError::Corrupt("a policy is malformed"))?;
+            let ids = whole(b'n', record.more.id_pieces).ok_or(CORRUPT)?;
+            let ids = if ids.is_empty() { None } else { Some(postcard::from_bytes(&ids)) };
+            let ids = ids.transpose().map_err(|_| CORRUPT)?.unwrap_or_default();
+            let policy =
+                KeyPolicy::parse(text, ids).map_err(|_| OpenError::Corrupt("a policy is malformed"))?;
             let last_use = Arc::new(LastUse::new(used.remove(id)));
             let entry = Entry { key, policy: Arc::new(policy), backing: own, last_use };
             state.keys.insert(*id, Arc::new(entry));
@@ -223,11 +247,15 @@ impl Stored {
     }
 }
 
+/// What seals a record, and the store's first account, whose records don't name it.
+type Under<'a> = (&'a Secret32, &'a str);
+
 /// The changes that keep a key: its record, and what of backing keys and policy is not as it was.
-pub(super) fn entry(entry: &Entry, former: Option<&Entry>, domain: &Secret32) -> Vec<Change> {
+pub(super) fn entry(entry: &Entry, former: Option<&Entry>, (domain, account): Under<'_>) -> Vec<Change> {
     let id = entry.key.id;
-    let pieces: Vec<&[u8]> = entry.policy.text.as_bytes().chunks(POLICY_PIECE_LEN).collect();
-    let record = KeyRecord::of(&entry.key, entry.backing.len() as u16, pieces.len() as u8);
+    let parts = parts_of(&entry.policy);
+    let counts = (entry.backing.len() as u16, count(&parts[0]), count(&parts[1]));
+    let record = KeyRecord::of(&entry.key, account, counts);
     let mut changes = vec![put(b'k', id.as_bytes(), &record.encoded(), domain)];
     for (number, backing) in (0u16..).zip(&entry.backing) {
         let was = former.and_then(|former| former.backing.get(usize::from(number)));
@@ -240,45 +268,64 @@ pub(super) fn entry(entry: &Entry, former: Option<&Entry>, domain: &Secret32) ->
         changes.push(([b"b", &id.as_bytes()[..], &(number as u16).to_be_bytes()].concat(), None));
     }
     if former.is_none_or(|former| !Arc::ptr_eq(&former.policy, &entry.policy)) {
-        let former_pieces = former.map_or(0, |former| pieces_of(&former.policy));
-        for number in pieces.len() as u8..former_pieces {
-            changes.push(([b"p", &id.as_bytes()[..], &[number]].concat(), None));
-        }
-        for (number, piece) in (0u8..).zip(pieces) {
-            changes.push(put(b'p', &[&id.as_bytes()[..], &[number]].concat(), piece, domain));
+        let former = former.map_or_else(Default::default, |former| parts_of(&former.policy));
+        for (part, former) in parts.iter().zip(&former) {
+            for number in count(part)..count(former) {
+                changes.push(([&[part.0], &id.as_bytes()[..], &[number]].concat(), None));
+            }
+            for (number, piece) in (0u8..).zip(part.1.chunks(POLICY_PIECE_LEN)) {
+                changes.push(put(part.0, &[&id.as_bytes()[..], &[number]].concat(), piece, domain));
+            }
         }
     }
     changes
 }
 
-/// The changes that forget a key, with all that is its own.
-pub(super) fn forget(entry: &Entry, grants: &[Arc<Grant>], aliases: &[String]) -> Vec<Change> {
+/// The changes that forget a key, with all that is its own; its aliases are others' to end.
+pub(super) fn forget(entry: &Entry, grants: &[Arc<Grant>]) -> Vec<Change> {
     let id = entry.key.id;
     let name = |kind: u8, rest: &[u8]| ([&[kind][..], id.as_bytes(), rest].concat(), None);
-    let pieces = pieces_of(&entry.policy);
     let mut changes = vec![name(b'k', &[]), name(b'u', &[])];
     changes.extend((0..entry.backing.len() as u16).map(|number| name(b'b', &number.to_be_bytes())));
-    changes.extend((0..pieces).map(|number| name(b'p', &[number])));
+    for part in parts_of(&entry.policy) {
+        changes.extend((0..count(&part)).map(|number| name(part.0, &[number])));
+    }
     changes.extend(grants.iter().map(|grant| name(b'g', &grant.id.0)));
-    changes.extend(aliases.iter().map(|alias| ([b"a", alias.as_bytes()].concat(), None)));
     changes
 }
 
-/// How many pieces a policy is kept in; at most 8 of its 32 KiB.
-fn pieces_of(policy: &KeyPolicy) -> u8 {
-    policy.text.len().div_ceil(POLICY_PIECE_LEN) as u8
+/// What of a policy is kept in pieces: kind and bytes.
+type Part<'a> = (u8, Cow<'a, [u8]>);
+
+/// The text of a policy, and the ids of those whom it names, if there are any.
+fn parts_of(policy: &KeyPolicy) -> [Part<'_>; 2] {
+    let ids = if policy.bindings.is_empty() { Vec::new() } else { encode(&policy.bindings) };
+    [(b'p', Cow::from(policy.text.as_bytes())), (b'n', Cow::from(ids))]
+}
+
+/// In how many pieces: at most 8 of a policy's 32 KiB, and some more of ids.
+fn count((_, bytes): &Part<'_>) -> u8 {
+    bytes.len().div_ceil(POLICY_PIECE_LEN) as u8
 }
 
 pub(super) fn grant(grant: &Grant, domain: &Secret32) -> Change {
     let name = [&grant.key_id.as_bytes()[..], &grant.id.0].concat();
-    put(b'g', &name, &encode(&grant.record()), domain)
+    put(b'g', &name, &grant.encoded(), domain)
 }
 
 pub(super) fn no_grant(grant: &Grant) -> Change {
     ([b"g", &grant.key_id.as_bytes()[..], &grant.id.0].concat(), None)
 }
 
-pub(super) fn alias(name: &str, target: Option<KmsKeyId>, domain: &Secret32) -> Change {
+/// How the name of an alias begins.
+const ALIAS: &str = "alias";
+
+pub(super) fn alias(
+    (account, name): (&str, &str),
+    target: Option<KmsKeyId>,
+    (domain, first): Under<'_>,
+) -> Change {
+    let name = if account == first { name.to_owned() } else { format!("{account}/{name}") };
     match target {
         Some(id) => put(b'a', name.as_bytes(), id.as_bytes(), domain),
         None => ([b"a", name.as_bytes()].concat(), None),
@@ -303,7 +350,11 @@ pub(super) fn secret(purpose: &str, wrapped: &[u8], domain: &Secret32) -> Change
 }
 
 impl KeyRecord {
-    fn of(key: &KmsKey, backing_count: u16, policy_pieces: u8) -> Self {
+    fn of(
+        key: &KmsKey,
+        first_account: &str,
+        (backing_count, policy_pieces, id_pieces): (u16, u8, u8),
+    ) -> Self {
         let (state, deletion_unix_ms) = match key.state {
             KeyState::Enabled => (0, 0),
             KeyState::Disabled => (1, 0),
@@ -323,30 +374,48 @@ impl KeyRecord {
             backing_count,
             policy_pieces,
             rotation: key.rotation.map(|rotation| (rotation.period_days, rotation.next_unix_ms)),
-            kind: (key.spec != KeySpec::SymmetricDefault).then(|| (key.spec.number(), key.usage.number())),
+            more: More {
+                kind: (key.spec.number(), key.usage.number()),
+                account: if key.account == first_account { String::new() } else { key.account.clone() },
+                id_pieces,
+            },
         }
     }
 
+    /// No byte is written that says nothing, so that the records of the first stores stay as they are.
     fn encoded(&self) -> Vec<u8> {
-        let mut bytes = encode(self);
-        bytes.extend(self.kind.map(|kind| encode(&kind)).unwrap_or_default());
+        let (mut bytes, More { kind, account, id_pieces }) = (encode(self), &self.more);
+        let says_more = !account.is_empty() || *id_pieces > 0;
+        if says_more || self.more != More::default() {
+            bytes.extend(encode(kind));
+        }
+        if says_more {
+            bytes.extend(encode(&(account, id_pieces)));
+        }
         bytes
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, OpenError> {
-        let (record, rest) = postcard::take_from_bytes::<Self>(bytes).map_err(|_| CORRUPT)?;
-        let kind = (!rest.is_empty()).then(|| postcard::from_bytes(rest)).transpose();
-        Ok(Self { kind: kind.map_err(|_| CORRUPT)?, ..record })
+        let (mut record, rest) = postcard::take_from_bytes::<Self>(bytes).map_err(|_| CORRUPT)?;
+        if !rest.is_empty() {
+            let (kind, rest) = postcard::take_from_bytes(rest).map_err(|_| CORRUPT)?;
+            record.more.kind = kind;
+            if !rest.is_empty() {
+                (record.more.account, record.more.id_pieces) =
+                    postcard::from_bytes(rest).map_err(|_| CORRUPT)?;
+            }
+        }
+        Ok(record)
     }
 
-    fn key(&self, id: KmsKeyId) -> Result<KmsKey, OpenError> {
-        let unknown = OpenError::Corrupt("a key is of no known kind");
-        let (spec, usage) = match self.kind {
-            None => (KeySpec::SymmetricDefault, KeyUsage::EncryptDecrypt),
-            Some((spec, usage)) => KeySpec::of_number(spec).zip(KeyUsage::of_number(usage)).ok_or(unknown)?,
-        };
+    fn key(&self, id: KmsKeyId, first_account: &str) -> Result<KmsKey, OpenError> {
+        let More { kind: (spec, usage), account, .. } = &self.more;
+        let kind = KeySpec::of_number(*spec).zip(KeyUsage::of_number(*usage));
+        let (spec, usage) = kind.ok_or(OpenError::Corrupt("a key is of no known kind"))?;
+        let account = if account.is_empty() { first_account } else { account };
         Ok(KmsKey {
             id,
+            account: account.to_owned(),
             created_unix_ms: self.created_unix_ms,
             description: self.description.clone(),
             usage,

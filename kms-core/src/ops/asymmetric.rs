@@ -86,7 +86,7 @@ impl Kms {
         let signature = pair_of(&entry)?.sign(asked.algorithm, asked.message());
         let signature = signature.map_err(|error| asked.refused(error))?;
         self.used(caller, &entry, "Sign");
-        Ok((signature, self.arn(entry.key.id)))
+        Ok((signature, self.arn(&entry.key)))
     }
 
     /// `Verify`: the key's ARN, if this is the signature.
@@ -106,7 +106,7 @@ impl Kms {
         match is_valid.map_err(|error| asked.refused(error))? {
             true => {
                 self.used(caller, &entry, "Verify");
-                Ok(self.arn(entry.key.id))
+                Ok(self.arn(&entry.key))
             }
             false => Err(KmsError::InvalidSignature),
         }
@@ -114,14 +114,14 @@ impl Kms {
 
     /// `GetPublicKey`: the key, and its public half (DER, SubjectPublicKeyInfo).
     pub fn get_public_key(&self, caller: &Caller, key_id: &str) -> Result<(Arc<Entry>, Vec<u8>), KmsError> {
-        let entry = self.resolve(key_id)?;
+        let entry = self.resolve(caller, "kms:GetPublicKey", key_id)?;
         let circumstances = (&EncryptionContext::new(), &[][..]);
         let material = entry.key.current_material;
         self.authorize_use(caller, "kms:GetPublicKey", &entry, circumstances, material, || {
             if !entry.key.spec.is_asymmetric() {
                 return Err(KmsError::UnsupportedOperation(format!(
                     "{} key spec is {} which is not valid for GetPublicKey.",
-                    self.arn(entry.key.id),
+                    self.arn(&entry.key),
                     entry.key.spec.name()
                 )));
             }
@@ -164,7 +164,7 @@ impl Kms {
         let (entry, key) = self.mac_key(caller, "kms:GenerateMac", key_id, algorithm, message)?;
         let mac = hmac::sign(&key, message).as_ref().to_vec();
         self.used(caller, &entry, "GenerateMac");
-        Ok((mac, self.arn(entry.key.id)))
+        Ok((mac, self.arn(&entry.key)))
     }
 
     /// `VerifyMac`, in constant time: the key's ARN, if this is the HMAC.
@@ -179,7 +179,7 @@ impl Kms {
         let (entry, key) = self.mac_key(caller, "kms:VerifyMac", key_id, algorithm, message)?;
         hmac::verify(&key, message, mac).map_err(|_| KmsError::InvalidMac)?;
         self.used(caller, &entry, "VerifyMac");
-        Ok(self.arn(entry.key.id))
+        Ok(self.arn(&entry.key))
     }
 
     /// `GenerateDataKeyPair` and `GenerateDataKeyPairWithoutPlaintext`, as `action` says.
@@ -204,7 +204,7 @@ impl Kms {
             private_key,
             ciphertext_blob,
             public_key: made.public_der().to_vec(),
-            key_arn: self.arn(entry.key.id),
+            key_arn: self.arn(&entry.key),
             key_material_id: backing.id.to_string(),
         })
     }
@@ -246,7 +246,7 @@ impl Kms {
         (usage, algorithm): (KeyUsage, &str),
         conditions: &[(&str, Vec<String>)],
     ) -> Result<Arc<Entry>, KmsError> {
-        let entry = self.resolve(key_id)?;
+        let entry = self.resolve(caller, action, key_id)?;
         let conditions: Vec<_> =
             conditions.iter().cloned().chain(super::data::request_alias(key_id)).collect();
         let circumstances = (&EncryptionContext::new(), &conditions[..]);
@@ -266,7 +266,7 @@ impl Kms {
         usage: KeyUsage,
         algorithm: &str,
     ) -> Result<(), KmsError> {
-        let (arn, key) = (self.arn(entry.key.id), &entry.key);
+        let (arn, key) = (self.arn(&entry.key), &entry.key);
         let operation = action.strip_prefix("kms:").unwrap_or(action);
         if key.usage != usage {
             return Err(KmsError::InvalidKeyUsage(format!(

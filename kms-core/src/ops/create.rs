@@ -9,7 +9,7 @@ use crate::key::material::Material;
 use crate::key::{KeyManager, KeySpec, KeyState, KeyUsage, KmsKey, KmsKeyId, Origin};
 use crate::kms::{Caller, Entry, KeyPolicy, Kms};
 use crate::ops::keys::check_description;
-use crate::ops::tags::check_tags;
+use crate::ops::tags::{check_tags, tag_conditions};
 
 /// What CreateKey takes.
 #[derive(Debug, Clone, Default)]
@@ -31,35 +31,63 @@ pub struct CreateKey {
 }
 
 impl Kms {
-    /// `CreateKey`, with material of our own unless it is to be imported.
+    /// `CreateKey` in the caller's account, with material of our own unless it is to be imported.
     pub fn create_key(&self, caller: &Caller, request: CreateKey) -> Result<Arc<Entry>, KmsError> {
-        self.authorize_account(caller, "kms:CreateKey")?;
         check_description(&request.description)?;
         check_tags(&request.tags)?;
         let spec = request.spec.unwrap_or(KeySpec::SymmetricDefault);
         let usage = usage_of(spec, request.usage)?;
-        let id = KmsKeyId::random();
+        let origin = request.origin.unwrap_or(Origin::AwsKms);
+        self.authorize_creation(caller, &request, (spec, usage, origin))?;
+        let new = self.new_key(KmsKeyId::random(), caller.account());
         let policy = match request.policy {
-            None => KeyPolicy::default_of(&self.config.account),
+            None => KeyPolicy::default_of(caller.account()),
             Some(text) => {
-                let policy = KeyPolicy::parse(text)?;
-                policy.check_principals(&self.config)?;
+                let policy = KeyPolicy::of(text, self.directory().as_deref())?;
                 if !request.bypass_policy_lockout_safety_check {
-                    self.refuse_lockout(caller, &self.new_key(id), &policy)?;
+                    self.refuse_lockout(caller, &new, &policy)?;
                 }
                 policy
             }
         };
         let (description, tags) = (request.description, request.tags);
-        let origin = request.origin.unwrap_or(Origin::AwsKms);
-        let key = KmsKey { description, tags, spec, usage, origin, ..self.new_key(id) };
+        let key = KmsKey { description, tags, spec, usage, origin, ..new };
         self.insert_key(key, policy, None)
     }
 
-    /// A key of ours with nothing said of it.
-    pub(crate) fn new_key(&self, id: KmsKeyId) -> KmsKey {
+    /// Tags want a permission of their own. A policy does not: who sets one must only be able to set it again, which is seen later.
+    fn authorize_creation(
+        &self,
+        caller: &Caller,
+        request: &CreateKey,
+        (spec, usage, origin): (KeySpec, KeyUsage, Origin),
+    ) -> Result<(), KmsError> {
+        let tags = tag_conditions(&request.tags);
+        let bypass = request.bypass_policy_lockout_safety_check.to_string();
+        let of_kind = [
+            ("kms:keyspec", spec.name()),
+            ("kms:customermasterkeyspec", spec.name()),
+            ("kms:keyusage", usage.name()),
+            ("kms:customermasterkeyusage", usage.name()),
+            ("kms:keyorigin", origin.name()),
+            ("kms:multiregion", "false"),
+            ("kms:bypasspolicylockoutsafetycheck", &bypass),
+        ];
+        let mut conditions: Vec<(&str, Vec<String>)> =
+            of_kind.iter().map(|(name, value)| (*name, vec![(*value).to_owned()])).collect();
+        conditions.extend(tags.iter().map(|(name, values)| (name.as_str(), values.clone())));
+        self.authorize_own(caller, "kms:CreateKey", "*", &conditions)?;
+        match request.tags.is_empty() {
+            true => Ok(()),
+            false => self.authorize_own(caller, "kms:TagResource", "*", &conditions),
+        }
+    }
+
+    /// A key of this account with nothing said of it.
+    pub(crate) fn new_key(&self, id: KmsKeyId, account: &str) -> KmsKey {
         KmsKey {
             id,
+            account: account.to_owned(),
             created_unix_ms: self.now_unix_ms(),
             description: String::new(),
             usage: KeyUsage::EncryptDecrypt,

@@ -85,7 +85,7 @@ impl Kms {
         let ciphertext_blob = blob::seal(entry.key.id, backing, plaintext.expose(), context)?;
         let key_material_id = backing.id.to_string();
         self.used(caller, &entry, action);
-        Ok(DataKey { plaintext, ciphertext_blob, key_arn: self.arn(entry.key.id), key_material_id })
+        Ok(DataKey { plaintext, ciphertext_blob, key_arn: self.arn(&entry.key), key_material_id })
     }
 
     /// `Encrypt` under a symmetric key.
@@ -116,7 +116,7 @@ impl Kms {
         caller.stop_if_dry()?;
         let ciphertext_blob = seal_by(&entry, side, plaintext)?;
         self.used(caller, &entry, "Encrypt");
-        Ok(Encrypted { ciphertext_blob, key_arn: self.arn(entry.key.id) })
+        Ok(Encrypted { ciphertext_blob, key_arn: self.arn(&entry.key) })
     }
 
     /// `Decrypt` of a symmetric key's ciphertext; `key_id` narrows to one key when given.
@@ -156,9 +156,9 @@ impl Kms {
         ciphertext_blob: &[u8],
         destination: Side<'_>,
     ) -> Result<ReEncrypted, KmsError> {
-        let target = self.resolve(destination.key_id.unwrap_or_default())?;
+        let target = self.resolve(caller, "kms:ReEncryptTo", destination.key_id.unwrap_or_default())?;
         let source_id = match source.key_id {
-            Some(id) => Some(self.resolve(id)?.key.id),
+            Some(id) => Some(self.resolve(caller, "kms:ReEncryptFrom", id)?.key.id),
             None => blob::parse(ciphertext_blob).map(|header| header.key_id),
         };
         let same = source_id == Some(target.key.id);
@@ -175,7 +175,7 @@ impl Kms {
             ciphertext_blob,
             source_key_arn: opened.key_arn,
             source_key_material_id: opened.key_material_id,
-            key_arn: self.arn(entry.key.id),
+            key_arn: self.arn(&entry.key),
             destination_key_material_id: match is_symmetric {
                 true => Some(entry.current()?.id.to_string()),
                 false => None,
@@ -207,7 +207,7 @@ impl Kms {
             let entry = self.usable_by(caller, action, side, conditions)?;
             let plaintext = pair_of(&entry)?.decrypt(side.algorithm, ciphertext_blob);
             let plaintext = plaintext.ok_or(KmsError::InvalidCiphertext)?;
-            let key_arn = self.arn(entry.key.id);
+            let key_arn = self.arn(&entry.key);
             return Ok((Decrypted { plaintext, key_arn, key_material_id: None }, entry));
         }
         let header = blob::parse(ciphertext_blob).ok_or(KmsError::InvalidCiphertext)?;
@@ -218,7 +218,7 @@ impl Kms {
                 )
             })?,
             Some(id) => {
-                let named = self.resolve(id)?;
+                let named = self.resolve(caller, action, id)?;
                 if named.key.id != header.key_id {
                     return Err(KmsError::IncorrectKey);
                 }
@@ -230,7 +230,7 @@ impl Kms {
             entry.backing.iter().find(|b| b.id == header.material).ok_or(KmsError::InvalidCiphertext)?;
         let plaintext =
             blob::open(backing, ciphertext_blob, side.context).ok_or(KmsError::InvalidCiphertext)?;
-        let (key_arn, key_material_id) = (self.arn(entry.key.id), Some(backing.id.to_string()));
+        let (key_arn, key_material_id) = (self.arn(&entry.key), Some(backing.id.to_string()));
         Ok((Decrypted { plaintext, key_arn, key_material_id }, entry))
     }
 
@@ -276,7 +276,7 @@ impl Kms {
                 "EncryptionContext is not supported for asymmetric encryption algorithms.".to_owned(),
             ));
         }
-        let entry = self.resolve(key_id)?;
+        let entry = self.resolve(caller, action, key_id)?;
         let material = entry.key.current_material;
         self.authorize_side(caller, action, &entry, side, conditions, material)?;
         Ok(entry)

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use crate::context::EncryptionContext;
 use crate::crypto;
+use crate::directory;
 use crate::error::KmsError;
-use crate::grant::{Constraints, Grant, GrantId, MAX_GRANTS_PER_KEY, Terms, check_operations, check_terms};
+use crate::grant::{
+    Bound, Constraints, Grant, GrantId, MAX_GRANTS_PER_KEY, Terms, check_operations, check_terms,
+};
 use crate::key::KmsKeyId;
 use crate::key::state::Needs;
 use crate::kms::{Caller, Kms};
@@ -49,8 +52,12 @@ impl Kms {
         request.retiring.as_deref().map_or(Ok(()), check_principal)?;
         check_constraints(&request.constraints)?;
         let operations = check_operations(request.operations)?;
+        let bound = Bound {
+            grantee_id: self.bound(&request.grantee)?,
+            retiring_id: request.retiring.as_deref().map(|arn| self.bound(arn)).transpose()?.flatten(),
+        };
         let _change = self.changing();
-        let entry = self.resolve_key(&request.key_id)?;
+        let entry = self.resolve_key(caller, "kms:CreateGrant", &request.key_id)?;
         let Constraints { equals, subset } = &request.constraints;
         let mut conditions = vec![
             ("kms:grantoperations", operations.clone()),
@@ -67,25 +74,26 @@ impl Kms {
         let parent = self.authorize_use(caller, "kms:CreateGrant", &entry, circumstances, None, || {
             self.check_state(&entry, Needs::Enabled)
         })?;
-        let arn = self.arn(entry.key.id);
+        let arn = self.arn(&entry.key);
         let terms = Terms {
             name,
             grantee: request.grantee,
             retiring: request.retiring,
             operations,
             constraints: request.constraints,
-            issuing_account: format!("arn:aws:iam::{}:root", caller.account),
+            issuing_account: format!("arn:aws:iam::{}:root", caller.account()),
         };
         check_terms(&terms, entry.key.spec, entry.key.usage)?;
         if parent.is_some_and(|parent| !parent.permits_child(&terms)) {
             return Err(KmsError::AccessDenied(format!(
                 "User: {} is not authorized to perform: kms:CreateGrant on resource: {arn} because its own grant does not reach as far",
-                caller.arn
+                caller.arn()
             )));
         }
         caller.stop_if_dry()?;
-        let same =
-            (!terms.name.is_empty()).then(|| self.grants(|all| all.same(entry.key.id, &terms))).flatten();
+        let same = (!terms.name.is_empty())
+            .then(|| self.grants(|all| all.same(entry.key.id, &terms, &bound)))
+            .flatten();
         if let Some(same) = same {
             let token = token(&same);
             return Ok((same, token));
@@ -100,6 +108,7 @@ impl Kms {
             key_id: entry.key.id,
             created_unix_ms: self.now_unix_ms(),
             terms,
+            bound,
         });
         self.put_grant(grant.clone())?;
         let token = token(&grant);
@@ -119,7 +128,7 @@ impl Kms {
     /// `RetireGrant` by token.
     pub fn retire_grant_by_token(&self, caller: &Caller, token: &[u8]) -> Result<(), KmsError> {
         let (key_id, grant_id) = parse_token(token)?;
-        self.retire(caller, &self.arn(key_id), grant_id)
+        self.retire(caller, &self.arn_of(key_id), grant_id)
     }
 
     /// `RetireGrant` by key ARN and grant id.
@@ -127,21 +136,23 @@ impl Kms {
         self.retire(caller, key_arn, parse_id(grant_id)?)
     }
 
-    /// By the retiring principal, by the grantee where the grant says so, or by the account that made it.
+    /// By the retiring principal, by the grantee where the grant says so, or by the account that made it: its root user, and whom its
+    /// identity policies let.
     fn retire(&self, caller: &Caller, key_arn: &str, grant_id: GrantId) -> Result<(), KmsError> {
+        const ACTION: &str = "kms:RetireGrant";
         let _change = self.changing();
-        let entry = self.resolve_key(key_arn)?;
+        let entry = self.resolve_key(caller, ACTION, key_arn)?;
         let grant = self.existing_grant(entry.key.id, grant_id)?;
-        let terms = &grant.terms;
-        let is_caller = |principal: &str| principal == caller.arn;
-        let may = terms.retiring.as_deref().is_some_and(is_caller)
-            || is_caller(&terms.issuing_account)
-            || is_caller(&terms.grantee) && terms.operations.iter().any(|op| op == "RetireGrant");
-        if !may || self.is_denied(caller, "kms:RetireGrant", &entry) {
+        let is_caller = |principal: &str| self.is_meant(caller, ACTION, &entry, principal);
+        let is_of_issuer = grant.terms.issuing_account == format!("arn:aws:iam::{}:root", caller.account());
+        let may = grant.retiring().is_some_and(is_caller)
+            || is_caller(grant.grantee()) && grant.terms.operations.iter().any(|op| op == "RetireGrant")
+            || is_of_issuer && self.allows_itself(caller, ACTION, &entry);
+        if !may || self.is_denied(caller, ACTION, &entry) {
             return Err(KmsError::AccessDenied(format!(
-                "User: {} is not authorized to perform: kms:RetireGrant on resource: {}",
-                caller.arn,
-                self.arn(entry.key.id)
+                "User: {} is not authorized to perform: {ACTION} on resource: {}",
+                caller.arn(),
+                self.arn(&entry.key)
             )));
         }
         caller.stop_if_dry()?;
@@ -152,7 +163,7 @@ impl Kms {
     pub fn revoke_grant(&self, caller: &Caller, key_id: &str, grant_id: &str) -> Result<(), KmsError> {
         let grant_id = parse_id(grant_id)?;
         let _change = self.changing();
-        let entry = self.resolve_key(key_id)?;
+        let entry = self.resolve_key(caller, "kms:RevokeGrant", key_id)?;
         let none = EncryptionContext::new();
         self.authorize_with(caller, "kms:RevokeGrant", &entry, &none, &for_service(caller))?;
         let grant = self.existing_grant(entry.key.id, grant_id)?;
@@ -173,18 +184,22 @@ impl Kms {
         let limit = limit_of(limit, 50, 100)?;
         let wanted = grant_id.map(parse_id).transpose()?;
         let after = marker.map(|m| GrantId::parse(m).ok_or_else(bad_marker)).transpose()?;
-        let entry = self.resolve_key(key_id)?;
+        let entry = self.resolve_key(caller, "kms:ListGrants", key_id)?;
         let none = EncryptionContext::new();
         self.authorize_with(caller, "kms:ListGrants", &entry, &none, &for_service(caller))?;
+        // Who is gone is asked for by the id that stands for him.
+        let id = grantee.and_then(|arn| self.bound(arn).ok().flatten());
         let fits = |grant: &&Arc<Grant>| {
-            wanted.is_none_or(|id| grant.id == id) && grantee.is_none_or(|arn| grant.terms.grantee == arn)
+            wanted.is_none_or(|id| grant.id == id)
+                && grantee.is_none_or(|arn| [Some(arn), id.as_deref()].contains(&Some(grant.grantee())))
         };
         let rows =
             self.grants(|all| all.after(entry.key.id, after).filter(fits).take(limit + 1).cloned().collect());
-        Ok(page(rows, limit, |grant| grant.id.to_string()))
+        Ok(self.page(rows, limit, |grant| grant.id.to_string()))
     }
 
-    /// `ListRetirableGrants`: of all keys, those that this principal may retire, in order of keys and ids.
+    /// `ListRetirableGrants`: of all keys of all accounts, those that this principal of the caller's account may retire, in order of
+    /// keys and ids.
     pub fn list_retirable_grants(
         &self,
         caller: &Caller,
@@ -194,7 +209,12 @@ impl Kms {
     ) -> Result<Page<Arc<Grant>>, KmsError> {
         self.authorize_account(caller, "kms:ListRetirableGrants")?;
         check_principal(retiring)?;
+        if retiring.split(':').nth(4) != Some(caller.account()) {
+            return Err(KmsError::InvalidArn(format!("{retiring} is of another account")));
+        }
         let limit = limit_of(limit, 50, 100)?;
+        let id = self.bound(retiring)?;
+        let known_by = [Some(retiring), id.as_deref()];
         let after = marker
             .map(|marker| {
                 let (key_id, id) = marker.split_once('/').ok_or_else(bad_marker)?;
@@ -203,24 +223,39 @@ impl Kms {
             .transpose()?;
         let place = |grant: &Arc<Grant>| (grant.key_id, grant.id);
         let mut rows: Vec<Arc<Grant>> = self.grants(|all| {
-            let own = all.all().filter(|grant| grant.terms.retiring.as_deref() == Some(retiring));
+            let own =
+                all.all().filter(|grant| grant.retiring().is_some() && known_by.contains(&grant.retiring()));
             own.filter(|grant| after.is_none_or(|after| place(grant) > after)).cloned().collect()
         });
         rows.sort_unstable_by_key(place);
         rows.truncate(limit + 1);
-        Ok(page(rows, limit, |grant| format!("{}/{}", grant.key_id, grant.id)))
+        Ok(self.page(rows, limit, |grant| format!("{}/{}", grant.key_id, grant.id)))
     }
 
     fn existing_grant(&self, key_id: KmsKeyId, id: GrantId) -> Result<Arc<Grant>, KmsError> {
         self.grants(|all| all.get(key_id, id))
             .ok_or_else(|| KmsError::NotFound(format!("Grant ID {id} not found")))
     }
-}
 
-fn page(mut rows: Vec<Arc<Grant>>, limit: usize, marker: impl Fn(&Grant) -> String) -> Page<Arc<Grant>> {
-    let next_marker = (rows.len() > limit).then(|| marker(&rows[limit - 1]));
-    rows.truncate(limit);
-    Page { rows, next_marker }
+    /// The unique id that a principal is bound to, if it has one; one that does not exist is refused.
+    fn bound(&self, arn: &str) -> Result<Option<String>, KmsError> {
+        let Some(directory) = self.directory() else { return Ok(None) };
+        directory::bound(&*directory, arn)
+            .map_err(|_| KmsError::InvalidArn(format!("ARN does not refer to a valid principal: {arn}")))
+    }
+
+    /// The first rows, as they are shown.
+    fn page(
+        &self,
+        rows: Vec<Arc<Grant>>,
+        limit: usize,
+        marker: impl Fn(&Grant) -> String,
+    ) -> Page<Arc<Grant>> {
+        let next_marker = (rows.len() > limit).then(|| marker(&rows[limit - 1]));
+        let directory = self.directory();
+        let rows = rows.iter().take(limit).map(|grant| grant.shown(directory.as_deref())).collect();
+        Page { rows, next_marker }
+    }
 }
 
 fn for_service(caller: &Caller) -> [(&'static str, Vec<String>); 1] {

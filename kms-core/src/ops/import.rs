@@ -195,7 +195,7 @@ impl Kms {
         let pending = pending.ok_or_else(|| {
             KmsError::InvalidState(format!(
                 "{} has no imported key material that is pending rotation.",
-                self.arn(key.id)
+                self.arn(&key)
             ))
         })?;
         let made = Made { by: MadeBy::OnDemand, at_unix_ms: self.now_unix_ms(), ..pending.made.clone() };

@@ -25,21 +25,22 @@ impl Kms {
     pub fn describe_key(&self, caller: &Caller, key_id: &str) -> Result<Arc<Entry>, KmsError> {
         if let Some(service) = key_id.strip_prefix("alias/aws/")
             && service == "s3"
+            && !caller.account().is_empty()
         {
-            self.managed_key(service)?;
+            self.managed_key(service, caller.account())?;
         }
-        let entry = self.resolve(key_id)?;
+        let entry = self.resolve(caller, "kms:DescribeKey", key_id)?;
         self.authorize(caller, "kms:DescribeKey", &entry, &EncryptionContext::new())?;
         Ok(entry)
     }
 
-    /// `ListKeys`: ids in order, up to `limit` behind `marker`.
+    /// `ListKeys` of the caller's account, in order of their ids: up to `limit` behind `marker`.
     pub fn list_keys(
         &self,
         caller: &Caller,
         limit: Option<u64>,
         marker: Option<&str>,
-    ) -> Result<Page<KmsKeyId>, KmsError> {
+    ) -> Result<Page<Arc<Entry>>, KmsError> {
         self.authorize_account(caller, "kms:ListKeys")?;
         let limit = limit_of(limit, 100, 1000)?;
         let after = marker
@@ -48,12 +49,12 @@ impl Kms {
                     .ok_or_else(|| KmsError::InvalidMarker("The marker is not valid.".to_owned()))
             })
             .transpose()?;
-        let mut ids: Vec<KmsKeyId> =
-            self.key_ids().into_iter().filter(|id| after.is_none_or(|a| *id > a)).collect();
-        ids.sort_unstable();
-        let next_marker = (ids.len() > limit).then(|| ids[limit - 1].to_string());
-        ids.truncate(limit);
-        Ok(Page { rows: ids, next_marker })
+        let mut rows = self.keys_of(caller.account());
+        rows.retain(|entry| after.is_none_or(|after| entry.key.id > after));
+        rows.sort_unstable_by_key(|entry| entry.key.id);
+        let next_marker = (rows.len() > limit).then(|| rows[limit - 1].key.id.to_string());
+        rows.truncate(limit);
+        Ok(Page { rows, next_marker })
     }
 
     /// `EnableKey`. A rotation that became due meanwhile happens now.
@@ -179,7 +180,7 @@ impl Kms {
             true => self.check_state(entry, needs),
             false => Err(KmsError::UnsupportedOperation(format!(
                 "{} origin is {} which is not valid for this operation.",
-                self.arn(entry.key.id),
+                self.arn(&entry.key),
                 entry.key.origin.name()
             ))),
         })
@@ -194,14 +195,14 @@ impl Kms {
         fits: impl FnOnce(&Entry) -> Result<(), KmsError>,
     ) -> Result<Arc<Entry>, KmsError> {
         // Management takes ids and ARNs of keys, no aliases.
-        let entry = self.resolve_key(key_id)?;
+        let entry = self.resolve_key(caller, action, key_id)?;
         self.authorize_use(caller, action, &entry, (&EncryptionContext::new(), conditions), None, || {
             match entry.key.manager {
                 KeyManager::Customer => fits(&entry),
                 KeyManager::Aws => Err(KmsError::AccessDenied(format!(
                     "User: {} is not authorized to perform: {action} on resource: {} because AWS managed keys can't be changed by users",
-                    caller.arn,
-                    self.arn(entry.key.id)
+                    caller.arn(),
+                    self.arn(&entry.key)
                 ))),
             }
         })?;

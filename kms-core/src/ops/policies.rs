@@ -12,7 +12,7 @@ use crate::kms::{Caller, KeyPolicy, Kms};
 const DEFAULT: &str = "default";
 
 impl Kms {
-    /// `GetKeyPolicy`: the text as it was put.
+    /// `GetKeyPolicy`: the text as it was put, but for the names of principals who have another now, or none.
     pub fn get_key_policy(
         &self,
         caller: &Caller,
@@ -20,10 +20,10 @@ impl Kms {
         name: Option<&str>,
     ) -> Result<String, KmsError> {
         check_name(name)?;
-        let entry = self.resolve_key(key_id)?;
+        let entry = self.resolve_key(caller, "kms:GetKeyPolicy", key_id)?;
         let conditions = [("kms:policyname", vec![DEFAULT.to_owned()])];
         self.authorize_with(caller, "kms:GetKeyPolicy", &entry, &EncryptionContext::new(), &conditions)?;
-        Ok(entry.policy.text.clone())
+        Ok(entry.policy.shown(self.directory().as_deref()))
     }
 
     /// `PutKeyPolicy`.
@@ -47,8 +47,7 @@ impl Kms {
                 ("kms:bypasspolicylockoutsafetycheck", vec![bypass_policy_lockout_safety_check.to_string()]),
             ],
         )?;
-        let policy = KeyPolicy::parse(text)?;
-        policy.check_principals(&self.config)?;
+        let policy = KeyPolicy::of(text, self.directory().as_deref())?;
         if !bypass_policy_lockout_safety_check {
             self.refuse_lockout(caller, &entry.key, &policy)?;
         }
@@ -57,7 +56,7 @@ impl Kms {
 
     /// `ListKeyPolicies`: there is one.
     pub fn list_key_policies(&self, caller: &Caller, key_id: &str) -> Result<Vec<String>, KmsError> {
-        let entry = self.resolve_key(key_id)?;
+        let entry = self.resolve_key(caller, "kms:ListKeyPolicies", key_id)?;
         self.authorize(caller, "kms:ListKeyPolicies", &entry, &EncryptionContext::new())?;
         Ok(vec![DEFAULT.to_owned()])
     }

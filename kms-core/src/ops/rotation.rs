@@ -89,7 +89,7 @@ impl Kms {
 
     /// `GetKeyRotationStatus`.
     pub fn get_key_rotation_status(&self, caller: &Caller, key_id: &str) -> Result<RotationStatus, KmsError> {
-        let entry = self.resolve_key(key_id)?;
+        let entry = self.resolve_key(caller, "kms:GetKeyRotationStatus", key_id)?;
         self.authorize(caller, "kms:GetKeyRotationStatus", &entry, &EncryptionContext::new())?;
         let suspended = matches!(entry.key.state, KeyState::PendingDeletion { .. });
         let automatic = self.automatic_rotation(&entry).filter(|_| !suspended);
@@ -108,7 +108,7 @@ impl Kms {
         let limit = limit_of(limit, 100, 1000)?;
         let bad_marker = || KmsError::InvalidMarker("The marker is not valid.".to_owned());
         let start: usize = marker.map_or(Ok(0), |m| m.parse().map_err(|_| bad_marker()))?;
-        let entry = self.resolve_key(key_id)?;
+        let entry = self.resolve_key(caller, "kms:ListKeyRotations", key_id)?;
         self.authorize(caller, "kms:ListKeyRotations", &entry, &EncryptionContext::new())?;
         let listed = entry.backing.iter().filter(|backing| {
             all_material || matches!(backing.made.by, MadeBy::Automatic | MadeBy::OnDemand)
@@ -132,7 +132,7 @@ impl Kms {
         if entry.key.rotation.is_some_and(|r| r.next_unix_ms <= self.now_unix_ms() + CONFLICT_MS) {
             return Err(KmsError::Conflict(format!(
                 "An automatic rotation of {} is in progress or due within 20 minutes.",
-                self.arn(entry.key.id)
+                self.arn(&entry.key)
             )));
         }
         let key = KmsKey { on_demand_rotations: entry.key.on_demand_rotations + 1, ..entry.key.clone() };
@@ -193,7 +193,7 @@ impl Kms {
             KeySpec::SymmetricDefault => Ok(()),
             spec => Err(KmsError::UnsupportedOperation(format!(
                 "{} key spec is {} which is not valid for this operation.",
-                self.arn(entry.key.id),
+                self.arn(&entry.key),
                 spec.name()
             ))),
         }

@@ -23,10 +23,7 @@ impl Kms {
         key_id: &str,
         tags: BTreeMap<String, String>,
     ) -> Result<(), KmsError> {
-        let mut conditions = vec![("aws:tagkeys".to_owned(), tags.keys().cloned().collect())];
-        for (name, value) in &tags {
-            conditions.push((format!("aws:requesttag/{}", name.to_ascii_lowercase()), vec![value.clone()]));
-        }
+        let conditions = tag_conditions(&tags);
         self.change_tags(caller, "kms:TagResource", key_id, &conditions, |all| all.extend(tags))
     }
 
@@ -47,7 +44,7 @@ impl Kms {
         marker: Option<&str>,
     ) -> Result<Page<(String, String)>, KmsError> {
         let limit = limit_of(limit, 50, 50)?;
-        let entry = self.resolve_key(key_id)?;
+        let entry = self.resolve_key(caller, "kms:ListResourceTags", key_id)?;
         self.authorize(caller, "kms:ListResourceTags", &entry, &EncryptionContext::new())?;
         let behind = entry.key.tags.iter().filter(|(name, _)| marker.is_none_or(|m| name.as_str() > m));
         let mut rows: Vec<_> =
@@ -74,6 +71,15 @@ impl Kms {
         check_tags(&tags)?;
         self.put_key(&entry, KmsKey { tags, ..entry.key.clone() }).map(drop)
     }
+}
+
+/// The condition keys of a request that sets tags.
+pub(crate) fn tag_conditions(tags: &BTreeMap<String, String>) -> Vec<(String, Vec<String>)> {
+    let of_tag = |(name, value): (&String, &String)| {
+        (format!("aws:requesttag/{}", name.to_ascii_lowercase()), vec![value.clone()])
+    };
+    let names = ("aws:tagkeys".to_owned(), tags.keys().cloned().collect());
+    std::iter::once(names).chain(tags.iter().map(of_tag)).collect()
 }
 
 /// Refuses what AWS does not take as tags.

@@ -14,7 +14,7 @@ impl Kms {
         caller: &Caller,
         key_id: &str,
     ) -> Result<(Arc<Entry>, Option<Use>), KmsError> {
-        let entry = self.resolve_key(key_id)?;
+        let entry = self.resolve_key(caller, "kms:GetKeyLastUsage", key_id)?;
         self.authorize(caller, "kms:GetKeyLastUsage", &entry, &EncryptionContext::new())?;
         let last = entry.last_use.get();
         Ok((entry, last))

@@ -1,7 +1,6 @@
 //! Conditions: operator, key, values.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use base64::Engine;
@@ -12,6 +11,7 @@ use time::format_description::well_known::Iso8601;
 
 use super::document::{MalformedPolicy, strings};
 use super::pattern::Template;
+use super::values::Values;
 
 /// A statement's conditions, all of which must hold.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +25,8 @@ struct Condition {
     set: Set,
     /// In lower case: the names of condition keys have none.
     name: String,
+    /// As it was written.
+    written: String,
     test: Test,
 }
 
@@ -84,9 +86,17 @@ impl Conditions {
         })
     }
 
-    /// Do all hold? `context`: values by the lower-case names of condition keys.
-    pub fn hold(&self, context: &BTreeMap<String, Vec<String>>) -> bool {
-        self.0.iter().all(|condition| condition.holds(context))
+    /// Do all hold?
+    pub fn hold(&self, values: &dyn Values) -> bool {
+        self.0.iter().all(|condition| condition.holds(values))
+    }
+
+    /// The condition keys that they ask for, as they were written.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(|condition| {
+            std::iter::once(condition.written.as_str())
+                .chain(condition.test.templates().iter().flat_map(Template::variables))
+        })
     }
 }
 
@@ -147,11 +157,11 @@ impl Condition {
                 "Syntax errors in policy: a value of {name} is not one that {operator} can compare."
             ))
         })?;
-        Ok(Self { negated, if_exists, set, name: name.to_ascii_lowercase(), test })
+        Ok(Self { negated, if_exists, set, name: name.to_ascii_lowercase(), written: name.to_owned(), test })
     }
 
-    fn holds(&self, context: &BTreeMap<String, Vec<String>>) -> bool {
-        let given = context.get(&self.name).map(Vec::as_slice).unwrap_or_default();
+    fn holds(&self, values: &dyn Values) -> bool {
+        let given = values.get(&self.name);
         if let Test::Absent(wanted) = self.test {
             return given.is_empty() == wanted;
         }
@@ -163,7 +173,7 @@ impl Condition {
                     Set::ForAnyValue => false,
                 };
         }
-        let fits = |value: &String| self.test.any(value, context) != self.negated;
+        let fits = |value: &String| self.test.any(value, values) != self.negated;
         match (self.set, self.negated) {
             (Set::ForAllValues, _) | (Set::Single, true) => given.iter().all(fits),
             (Set::ForAnyValue, _) | (Set::Single, false) => given.iter().any(fits),
@@ -185,15 +195,20 @@ impl Test {
         }
     }
 
-    /// Does any value of the policy match this value of the request?
-    fn any(&self, given: &str, context: &BTreeMap<String, Vec<String>>) -> bool {
+    fn templates(&self) -> &[Template] {
         match self {
-            Self::Equal(all) => all.iter().any(|t| t.equals(given, context, |a, b| a == b)),
-            Self::EqualIgnoringCase(all) => {
-                all.iter().any(|t| t.equals(given, context, |a, b| a.to_lowercase() == b.to_lowercase()))
-            }
-            Self::Like(all) => all.iter().any(|t| t.matches(given, context)),
-            Self::Arn(all) => all.iter().any(|t| t.matches_arn(given, context)),
+            Self::Equal(all) | Self::EqualIgnoringCase(all) | Self::Like(all) | Self::Arn(all) => all,
+            Self::Number { .. } | Self::Bool(_) | Self::Binary(_) | Self::Ip(_) | Self::Absent(_) => &[],
+        }
+    }
+
+    /// Does any value of the policy match this value of the request?
+    fn any(&self, given: &str, values: &dyn Values) -> bool {
+        match self {
+            Self::Equal(all) => all.iter().any(|t| t.equals(given, values)),
+            Self::EqualIgnoringCase(all) => all.iter().any(|t| t.equals_ignoring_case(given, values)),
+            Self::Like(all) => all.iter().any(|t| t.matches(given, values)),
+            Self::Arn(all) => all.iter().any(|t| t.matches_arn(given, values)),
             Self::Number { compare, dates, values } => {
                 let given = if *dates { date(given) } else { number(given) };
                 given.is_some_and(|given| values.iter().any(|value| compare(&given, value)))

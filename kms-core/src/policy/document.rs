@@ -1,5 +1,7 @@
 //! Policy documents, read with AWS's leniencies: single values for lists, booleans and numbers for strings.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::condition::Conditions;
@@ -40,8 +42,10 @@ pub enum Principal {
     Aws(String),
     /// `Service`: `s3.amazonaws.com`, ….
     Service(String),
-    /// `Federated` or `CanonicalUser`: nobody that we know.
-    Other(String),
+    /// `Federated`: the ARN of an identity provider.
+    Federated(String),
+    /// `CanonicalUser`: an account, by its canonical user id.
+    CanonicalUser(String),
 }
 
 /// A statement.
@@ -89,6 +93,44 @@ impl Document {
                 "Syntax errors in policy: an identity policy has no Principal.".to_owned(),
             )),
         }
+    }
+
+    /// Reads the trust policy of a role: each statement says whom it trusts, and none of a resource, which is the role.
+    pub fn parse_trust(text: &str) -> Result<Self, MalformedPolicy> {
+        let mut document = Self::parse_resource(text)?;
+        let everything = Template::parse("*", false).into_iter().collect::<Vec<_>>();
+        for statement in &mut document.statements {
+            if !statement.resources.0.is_empty() {
+                return Err(MalformedPolicy("Has prohibited field Resource".to_owned()));
+            }
+            statement.resources = (everything.clone(), false);
+        }
+        Ok(document)
+    }
+
+    /// Puts another name in the place of each principal that `name_of` has one for: of users and roles the unique id, of canonical
+    /// users the account.
+    pub fn bind(&mut self, name_of: impl Fn(&Principal) -> Option<String>) {
+        for statement in &mut self.statements {
+            let Some(Principals::These(list) | Principals::AllBut(list)) = &mut statement.principals else {
+                continue;
+            };
+            for principal in list {
+                if let Some(name) = name_of(principal) {
+                    *principal = Principal::Aws(name);
+                }
+            }
+        }
+    }
+
+    /// The condition keys that it asks for, as they were written: in conditions and as variables.
+    pub fn context_keys(&self) -> BTreeSet<&str> {
+        self.statements
+            .iter()
+            .flat_map(|Statement { conditions, resources, .. }| {
+                conditions.names().chain(resources.0.iter().flat_map(Template::variables))
+            })
+            .collect()
     }
 
     fn parse(text: &str) -> Result<Self, MalformedPolicy> {
@@ -200,7 +242,8 @@ fn principals(value: &Value) -> Result<Principals, MalformedPolicy> {
                         "AWS" if is_principal(&name) => Principal::Aws(name),
                         "AWS" => return Err(invalid_principal()),
                         "Service" => Principal::Service(name),
-                        "Federated" | "CanonicalUser" => Principal::Other(name),
+                        "Federated" => Principal::Federated(name),
+                        "CanonicalUser" => Principal::CanonicalUser(name),
                         kind => {
                             return Err(MalformedPolicy(format!(
                                 "Syntax errors in policy: unknown principal type {kind}."
@@ -216,29 +259,40 @@ fn principals(value: &Value) -> Result<Principals, MalformedPolicy> {
 }
 
 /// An account, an ARN of IAM or STS, or a unique id (`AIDA…`, `AROA…`).
-fn is_principal(name: &str) -> bool {
-    let is_account = name.len() == 12 && name.bytes().all(|b| b.is_ascii_digit());
+pub fn is_principal(name: &str) -> bool {
     let is_arn = ["arn:aws:iam::", "arn:aws:sts::"].iter().any(|prefix| name.starts_with(prefix));
-    let is_id = ["AIDA", "AROA"].iter().any(|prefix| name.starts_with(prefix))
-        && name.bytes().all(|b| b.is_ascii_alphanumeric());
-    is_account || is_id || is_arn && !name.contains(['*', '?'])
+    let id = name.split_once(':').map_or(name, |(id, _)| id);
+    let is_id = ["AIDA", "AROA"].iter().any(|prefix| id.starts_with(prefix))
+        && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    is_account_id(name) || is_id || is_arn && !name.contains(['*', '?'])
 }
 
 impl Document {
-    /// Every user, role, session and account that it names.
-    pub(crate) fn named(&self) -> impl Iterator<Item = &str> {
+    /// Every principal that it names.
+    pub fn principals(&self) -> impl Iterator<Item = &Principal> {
         let lists = self.statements.iter().filter_map(|statement| match &statement.principals {
             Some(Principals::These(list) | Principals::AllBut(list)) => Some(list),
             Some(Principals::Everybody) | None => None,
         });
-        lists.flatten().filter_map(|principal| match principal {
+        lists.flatten()
+    }
+
+    /// Every user, role, session and account that it names.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        self.principals().filter_map(|principal| match principal {
             Principal::Aws(name) => Some(name.as_str()),
-            Principal::Service(_) | Principal::Other(_) => None,
+            Principal::Service(_) | Principal::Federated(_) | Principal::CanonicalUser(_) => None,
         })
     }
 }
 
-pub(crate) fn invalid_principal() -> MalformedPolicy {
+/// Is this an account's number: 12 digits?
+pub(crate) fn is_account_id(name: &str) -> bool {
+    name.len() == 12 && name.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// What a policy is answered that names somebody who does not exist.
+pub fn invalid_principal() -> MalformedPolicy {
     MalformedPolicy("Policy contains a statement with one or more invalid principals.".to_owned())
 }
 

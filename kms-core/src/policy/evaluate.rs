@@ -1,25 +1,23 @@
 //! What policies decide about a request.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::document::{Document, Effect, Principal, Principals, Statement};
+use super::subject::{IdentityPolicies, PolicySet, Subject};
+use super::values::{Layered, Values};
 
 /// A request to be decided.
-#[derive(Debug, Clone)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
-    /// What the caller is known as, itself first: its ARN, the role of its session, its unique id.
-    pub principals: &'a [&'a str],
-    /// The caller's account: 12 digits.
-    pub account: &'a str,
-    /// The service that calls on its own behalf: `s3.amazonaws.com`.
-    pub service: Option<&'a str>,
+    /// Who asks.
+    pub subject: &'a Subject,
     /// The action: `kms:Decrypt`.
     pub action: &'a str,
     /// The resource's ARN.
     pub resource: &'a str,
-    /// Values of condition keys, by their lower-case names.
-    pub context: &'a BTreeMap<String, Vec<String>>,
+    /// Values of condition keys, beside those of the subject.
+    pub values: &'a dyn Values,
 }
 
 /// What a policy says of a request.
@@ -46,23 +44,48 @@ pub enum Decision {
 
 /// Evaluates a resource policy; an explicit deny wins over everything.
 pub fn evaluate(document: &Document, request: &Request<'_>) -> Decision {
-    let root = format!("arn:aws:iam::{}:root", request.account);
-    // The root user is the account.
-    let is_root = request.principals.contains(&root.as_str());
+    evaluate_for(document, request, Names::All)
+}
+
+/// By which of its names a subject is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    All,
+    /// By its own, not by its role's.
+    Itself,
+}
+
+fn evaluate_for(document: &Document, request: &Request<'_>, names: Names) -> Decision {
+    let subject = request.subject;
+    let action = request.action.to_ascii_lowercase();
     let mut decision = Decision::Silent;
     for statement in &document.statements {
-        if !speaks_of(statement, request) {
+        if !statement.speaks_of_action(&action) || !speaks_of_the_rest(statement, request) {
             continue;
         }
-        let itself = names(statement, request.principals, request.service);
-        let account = names(statement, &[root.as_str(), request.account], None);
+        // Whoever has a boundary can't be spared by NotPrincipal, as AWS's documentation says.
+        let is_bound = statement.effect == Effect::Deny
+            && subject.boundary.is_some()
+            && matches!(statement.principals, Some(Principals::AllBut(_)));
+        let itself = is_bound
+            || statement.names(|principal| match principal {
+                Principal::Aws(name) => {
+                    subject.itself.contains(name) || names == Names::All && subject.role.contains(name)
+                }
+                other => subject.other.as_ref() == Some(other),
+            });
+        let account = statement.names(|principal| match principal {
+            Principal::Aws(name) => is_account(name, &subject.account),
+            _ => false,
+        });
         let sid = statement.sid.clone();
         match statement.effect {
             // What is denied to the account is denied to all in it. So NotPrincipal must name the account beside the principal
             // that it spares, as AWS's documentation says.
             Effect::Deny if itself || account => return Decision::Denied { sid },
             Effect::Deny => {}
-            Effect::Allow if itself || (account && is_root) => decision = Decision::Allowed { sid },
+            // The root user is the account.
+            Effect::Allow if itself || (account && subject.is_root()) => decision = Decision::Allowed { sid },
             Effect::Allow if account && decision == Decision::Silent => {
                 decision = Decision::Delegated { sid }
             }
@@ -72,36 +95,24 @@ pub fn evaluate(document: &Document, request: &Request<'_>) -> Decision {
     decision
 }
 
-/// Evaluates identity policies (or boundaries, or session policies) of the caller together.
-pub fn evaluate_identity(documents: &[&Document], request: &Request<'_>) -> Decision {
-    let mut decision = Decision::Silent;
-    for statement in documents.iter().flat_map(|document| &document.statements) {
-        if !speaks_of(statement, request) {
-            continue;
-        }
-        let sid = statement.sid.clone();
-        match statement.effect {
-            Effect::Deny => return Decision::Denied { sid },
-            Effect::Allow if decision == Decision::Silent => decision = Decision::Allowed { sid },
-            Effect::Allow => {}
-        }
-    }
-    decision
+/// Is this the account: by its number, or by its root's ARN?
+fn is_account(name: &str, account: &str) -> bool {
+    let number = match name.strip_prefix("arn:aws:iam::") {
+        Some(rest) => rest.strip_suffix(":root").unwrap_or_default(),
+        None => name,
+    };
+    !account.is_empty() && number == account
 }
 
-/// The policies that decide a request within one account.
+/// The resource's side of a decision.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Policies<'a> {
-    /// The resource's own.
+    /// The resource's own policy.
     pub resource: Option<&'a Document>,
     /// Only what the resource policy leaves to the account is for identity policies to allow: keys, not buckets.
     pub resource_must_delegate: bool,
-    /// The caller's.
-    pub identity: &'a [&'a Document],
-    /// What the caller can have at most.
-    pub boundary: Option<&'a Document>,
-    /// What the session can have at most.
-    pub session: Option<&'a [&'a Document]>,
+    /// The account that owns the resource; `None` where it is the caller's own. Another one has to allow the request as well.
+    pub resource_account: Option<&'a str>,
 }
 
 /// Which policy decided.
@@ -173,11 +184,15 @@ impl Outcome {
     }
 }
 
-/// Decides by all policies of one account together.
+/// Decides by all policies together: the resource's, and those of the one who asks.
 pub fn decide(policies: Policies<'_>, request: &Request<'_>) -> Outcome {
-    let boundary = policies.boundary.map(|document| evaluate_identity(&[document], request));
-    let session = policies.session.map(|documents| evaluate_identity(documents, request));
-    let identity = evaluate_identity(policies.identity, request);
+    let subject = request.subject;
+    let boundary = subject.boundary.as_ref().map(|set| set.evaluate(request));
+    let session = subject.session.as_ref().map(|set| set.evaluate(request));
+    let identity = match &subject.identity {
+        IdentityPolicies::Unlimited => Decision::Allowed { sid: None },
+        IdentityPolicies::These(set) => set.evaluate(request),
+    };
     let resource = policies.resource.map_or(Decision::Silent, |document| evaluate(document, request));
     let all = [
         (Which::Identity, Some(&identity)),
@@ -190,20 +205,20 @@ pub fn decide(policies: Policies<'_>, request: &Request<'_>) -> Outcome {
             return Outcome::ExplicitDeny { by, sid: sid.clone() };
         }
     }
-    let (by, sid) = match resource {
-        // A resource policy that names the very caller asks nobody else.
-        Decision::Allowed { sid } if names_itself(&policies, request) => {
+    let crosses = policies.resource_account.is_some_and(|owner| owner != subject.account);
+    let (by, sid) = match (resource, identity) {
+        (Decision::Silent, _) if crosses || policies.resource_must_delegate => {
+            return Outcome::Unmentioned { in_policy: Which::Resource };
+        }
+        // A resource policy that names the very caller asks nobody else in its own account.
+        (Decision::Allowed { sid }, _) if !crosses && names_itself(&policies, request) => {
             return Outcome::Allowed { by: Which::Resource, sid };
         }
         // One that names the role of a session needs no identity policy; what limits the session limits this too.
-        Decision::Allowed { sid } => (Which::Resource, sid),
-        Decision::Silent if policies.resource_must_delegate => {
-            return Outcome::Unmentioned { in_policy: Which::Resource };
-        }
-        _ => match identity {
-            Decision::Allowed { sid } => (Which::Identity, sid),
-            _ => return Outcome::Unmentioned { in_policy: Which::Identity },
-        },
+        (Decision::Allowed { sid }, _) if !crosses => (Which::Resource, sid),
+        // Of another account, the caller's own has to allow it besides.
+        (_, Decision::Allowed { sid }) => (Which::Identity, sid),
+        _ => return Outcome::Unmentioned { in_policy: Which::Identity },
     };
     for (in_policy, limit) in [(Which::Boundary, boundary), (Which::Session, session)] {
         if limit.is_some_and(|limit| !matches!(limit, Decision::Allowed { .. })) {
@@ -213,60 +228,65 @@ pub fn decide(policies: Policies<'_>, request: &Request<'_>) -> Outcome {
     Outcome::Allowed { by, sid }
 }
 
+/// Do boundary and session policy, where there are any, let the subject have what its role was given beside every policy (a grant)?
+/// Answers the first that does not.
+pub fn within_limits(request: &Request<'_>) -> Result<(), Which> {
+    let Subject { boundary, session, .. } = request.subject;
+    for (limit, which) in [(boundary, Which::Boundary), (session, Which::Session)] {
+        let allows = |set: &Arc<PolicySet>| matches!(set.evaluate(request), Decision::Allowed { .. });
+        if !limit.as_ref().is_none_or(allows) {
+            return Err(which);
+        }
+    }
+    Ok(())
+}
+
 /// Does the resource policy allow the caller by what it is itself, and not by its role?
 fn names_itself(policies: &Policies<'_>, request: &Request<'_>) -> bool {
-    let itself =
-        Request { principals: &request.principals[..request.principals.len().min(1)], ..request.clone() };
-    let decision = policies.resource.map(|document| evaluate(document, &itself));
-    request.principals.len() <= 1 || matches!(decision, Some(Decision::Allowed { .. }))
+    let by_itself = || policies.resource.map(|document| evaluate_for(document, request, Names::Itself));
+    request.subject.role.is_empty() || matches!(by_itself(), Some(Decision::Allowed { .. }))
 }
 
-/// Does the statement speak of this action on this resource, in these circumstances?
-fn speaks_of(statement: &Statement, request: &Request<'_>) -> bool {
-    let (actions, not_actions) = &statement.actions;
+/// Does the statement, which speaks of the action, speak of the resource too, in these circumstances?
+pub(super) fn speaks_of_the_rest(statement: &Statement, request: &Request<'_>) -> bool {
+    let values = Layered { request: request.values, subject: &request.subject.context };
     let (resources, not_resources) = &statement.resources;
-    let name = request.action.to_ascii_lowercase();
-    let action = actions.iter().any(|p| p.matches(&name, request.context));
-    let resource = resources.iter().any(|p| p.matches(request.resource, request.context));
-    // A statement without actions or resources is accepted, and ineffective.
-    !actions.is_empty()
-        && !resources.is_empty()
-        && action != *not_actions
-        && resource != *not_resources
-        && statement.conditions.hold(request.context)
+    let resource = resources.iter().any(|p| p.matches(request.resource, &values));
+    // A statement without resources is accepted, and ineffective.
+    !resources.is_empty() && resource != *not_resources && statement.conditions.hold(&values)
 }
 
-fn names(statement: &Statement, callers: &[&str], service: Option<&str>) -> bool {
-    let named = |principal: &Principal| match principal {
-        Principal::Aws(name) => callers.contains(&name.as_str()),
-        Principal::Service(name) => Some(name.as_str()) == service,
-        Principal::Other(_) => false,
-    };
-    match &statement.principals {
-        None => false,
-        Some(Principals::Everybody) => true,
-        Some(Principals::These(list)) => list.iter().any(named),
-        Some(Principals::AllBut(list)) => !list.iter().any(named),
+impl Statement {
+    /// Does it speak of this action, in lower case? One without actions is accepted, and ineffective.
+    pub(super) fn speaks_of_action(&self, action: &str) -> bool {
+        let (actions, not_actions) = &self.actions;
+        let nothing = super::values::Context::new();
+        !actions.is_empty() && actions.iter().any(|p| p.matches(action, &nothing)) != *not_actions
+    }
+
+    fn names(&self, is_caller: impl Fn(&Principal) -> bool) -> bool {
+        match &self.principals {
+            None => false,
+            Some(Principals::Everybody) => true,
+            Some(Principals::These(list)) => list.iter().any(is_caller),
+            Some(Principals::AllBut(list)) => !list.iter().any(is_caller),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Context;
 
     const ROOT: &str = "arn:aws:iam::111122223333:root";
     const ALICE: &str = "arn:aws:iam::111122223333:user/alice";
 
     fn decide(policy: &str, caller: &str, action: &str, context: &[(&str, &str)]) -> Decision {
-        let context = context.iter().map(|(n, v)| (n.to_ascii_lowercase(), vec![(*v).to_owned()])).collect();
-        let request = Request {
-            principals: &[caller],
-            account: "111122223333",
-            service: None,
-            action,
-            resource: "arn:aws:kms:us-east-1:111122223333:key/1",
-            context: &context,
-        };
+        let context: Context =
+            context.iter().map(|(n, v)| (n.to_ascii_lowercase(), vec![(*v).to_owned()])).collect();
+        let resource = "arn:aws:kms:us-east-1:111122223333:key/1";
+        let request = Request { subject: &Subject::named(caller), action, resource, values: &context };
         evaluate(&Document::parse_resource(policy).unwrap(), &request)
     }
 

@@ -6,11 +6,18 @@ mod condition;
 mod document;
 mod evaluate;
 mod pattern;
+mod rename;
+mod subject;
+mod values;
 
 pub use condition::Conditions;
-pub(crate) use document::invalid_principal;
+pub(crate) use document::is_account_id;
 pub use document::{Document, Effect, MalformedPolicy, Principal, Principals, Statement};
-pub use evaluate::{Decision, Outcome, Policies, Request, Which, decide, evaluate, evaluate_identity};
+pub use document::{MAX_LEN, invalid_principal, is_principal};
+pub use evaluate::{Decision, Outcome, Policies, Request, Which, decide, evaluate, within_limits};
+pub use rename::rename_principals;
+pub use subject::{IdentityPolicies, NamedPolicy, PolicySet, Subject};
+pub use values::{Context, Gathered, Values};
 
 #[cfg(test)]
 mod vectors;

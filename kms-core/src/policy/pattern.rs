@@ -1,16 +1,22 @@
 //! Wildcards and policy variables: `*` for any run of characters, `?` for any one, `${name}` for the value of a condition key.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html>
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+
+use super::values::Values;
 
 /// A pattern as it stands in a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Template(Vec<Piece>);
+pub(super) enum Template {
+    /// Without variables.
+    Plain(Vec<Token>),
+    WithVariables(Vec<Piece>),
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+pub(super) enum Piece {
     Token(Token),
-    /// A condition key, in lower case, and what stands for it where the request has none.
+    /// A condition key as it was written, and what stands for it where the request has none.
     Variable(String, Option<String>),
 }
 
@@ -44,43 +50,67 @@ impl Template {
                 c => Token::Char(c),
             }));
         }
-        Some(Self(pieces))
+        let plain: Option<Vec<Token>> = pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Token(token) => Some(*token),
+                Piece::Variable(..) => None,
+            })
+            .collect();
+        Some(plain.map_or(Self::WithVariables(pieces), Self::Plain))
     }
 
     /// Has it neither wildcards nor variables?
     pub(super) fn is_fixed(&self) -> bool {
-        self.0.iter().all(|piece| matches!(piece, Piece::Token(Token::Char(_))))
+        match self {
+            Self::Plain(tokens) => tokens.iter().all(|token| matches!(token, Token::Char(_))),
+            Self::WithVariables(_) => false,
+        }
+    }
+
+    /// The condition keys that its variables stand for, as they were written.
+    pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
+        let pieces = match self {
+            Self::Plain(_) => &[],
+            Self::WithVariables(pieces) => pieces.as_slice(),
+        };
+        pieces.iter().filter_map(|piece| match piece {
+            Piece::Token(_) => None,
+            Piece::Variable(name, _) => Some(name.as_str()),
+        })
     }
 
     /// With the values of its variables, in which no character is a wildcard. `None`: one has neither a single value nor a default.
-    pub(super) fn resolve(&self, context: &BTreeMap<String, Vec<String>>) -> Option<Vec<Token>> {
-        let mut tokens = Vec::with_capacity(self.0.len());
-        for piece in &self.0 {
+    fn resolve(&self, values: &dyn Values) -> Option<Cow<'_, [Token]>> {
+        let pieces = match self {
+            Self::Plain(tokens) => return Some(Cow::Borrowed(tokens)),
+            Self::WithVariables(pieces) => pieces,
+        };
+        let mut tokens = Vec::with_capacity(pieces.len());
+        for piece in pieces {
             match piece {
                 Piece::Token(token) => tokens.push(*token),
                 Piece::Variable(name, default) => {
-                    let value = match context.get(name).map(Vec::as_slice) {
-                        Some([single]) => single,
+                    let value = match values.get(&name.to_ascii_lowercase()) {
+                        [single] => single,
                         _ => default.as_ref()?,
                     };
                     tokens.extend(value.chars().map(Token::Char));
                 }
             }
         }
-        Some(tokens)
+        Some(Cow::Owned(tokens))
     }
 
     /// Does the text match, with the values of this request?
-    pub(super) fn matches(&self, text: &str, context: &BTreeMap<String, Vec<String>>) -> bool {
-        // What most statements say of resources.
-        self.0 == [Piece::Token(Token::Run)]
-            || self.resolve(context).is_some_and(|tokens| matches(&tokens, text))
+    pub(super) fn matches(&self, text: &str, values: &dyn Values) -> bool {
+        self.resolve(values).is_some_and(|tokens| matches(&tokens, text))
     }
 
     /// Does the ARN match, field by field? No wildcard reaches over a colon but in the last field.
-    pub(super) fn matches_arn(&self, text: &str, context: &BTreeMap<String, Vec<String>>) -> bool {
-        let Some(tokens) = self.resolve(context) else { return false };
-        if tokens == [Token::Run] {
+    pub(super) fn matches_arn(&self, text: &str, values: &dyn Values) -> bool {
+        let Some(tokens) = self.resolve(values) else { return false };
+        if *tokens == [Token::Run] {
             return true;
         }
         let patterns: Vec<&[Token]> = tokens.splitn(6, |token| *token == Token::Char(':')).collect();
@@ -91,19 +121,28 @@ impl Template {
     }
 
     /// Is it this very text, with the values of this request? Wildcards are ordinary characters here.
-    pub(super) fn equals(
-        &self,
-        text: &str,
-        context: &BTreeMap<String, Vec<String>>,
-        same: fn(&str, &str) -> bool,
-    ) -> bool {
-        let text_of = |token| match token {
-            Token::Char(c) => c,
-            Token::One => '?',
-            Token::Run => '*',
-        };
-        self.resolve(context)
-            .is_some_and(|tokens| same(&tokens.into_iter().map(text_of).collect::<String>(), text))
+    pub(super) fn equals(&self, text: &str, values: &dyn Values) -> bool {
+        self.resolve(values)
+            .is_some_and(|tokens| tokens.iter().copied().map(Token::as_written).eq(text.chars()))
+    }
+
+    /// As [`Template::equals`], whatever the case.
+    pub(super) fn equals_ignoring_case(&self, text: &str, values: &dyn Values) -> bool {
+        let lower = |c: char| c.to_lowercase();
+        self.resolve(values).is_some_and(|tokens| {
+            let own = tokens.iter().copied().map(Token::as_written).flat_map(lower);
+            own.eq(text.chars().flat_map(lower))
+        })
+    }
+}
+
+impl Token {
+    fn as_written(self) -> char {
+        match self {
+            Self::Char(c) => c,
+            Self::One => '?',
+            Self::Run => '*',
+        }
     }
 }
 
@@ -119,30 +158,32 @@ fn variable(text: &str) -> Option<Piece> {
         }
     };
     let name = name.trim();
-    (!name.is_empty()).then(|| Piece::Variable(name.to_ascii_lowercase(), default))
+    (!name.is_empty()).then(|| Piece::Variable(name.to_owned(), default))
 }
 
-/// Takes time linear in the text for each run at most.
+/// Takes time linear in the text for each run at most, and no memory.
 fn matches(pattern: &[Token], text: &str) -> bool {
-    let text: Vec<char> = text.chars().collect();
-    let (mut p, mut t) = (0, 0);
+    let (mut p, mut rest) = (0, text);
     // Where to go on after a mismatch: behind the last run, one character of the text further.
-    let mut retry: Option<(usize, usize)> = None;
-    while t < text.len() {
+    let mut retry: Option<(usize, &str)> = None;
+    while let Some(next) = rest.chars().next() {
+        let behind = &rest[next.len_utf8()..];
         match pattern.get(p) {
+            // What ends with a run matches whatever follows.
+            Some(Token::Run) if p + 1 == pattern.len() => return true,
             Some(Token::Run) => {
-                retry = Some((p + 1, t));
+                retry = Some((p + 1, rest));
                 p += 1;
             }
-            Some(Token::One) => (p, t) = (p + 1, t + 1),
-            Some(Token::Char(c)) if *c == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match retry {
-                Some((behind, from)) => {
-                    retry = Some((behind, from + 1));
-                    (p, t) = (behind, from + 1);
-                }
-                None => return false,
-            },
+            Some(Token::One) => (p, rest) = (p + 1, behind),
+            Some(Token::Char(c)) if *c == next => (p, rest) = (p + 1, behind),
+            _ => {
+                let Some((after_run, from)) = retry else { return false };
+                let Some(skipped) = from.chars().next() else { return false };
+                let from = &from[skipped.len_utf8()..];
+                retry = Some((after_run, from));
+                (p, rest) = (after_run, from);
+            }
         }
     }
     pattern[p..].iter().all(|token| *token == Token::Run)
@@ -150,6 +191,8 @@ fn matches(pattern: &[Token], text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -168,7 +211,11 @@ mod tests {
             ("abc", "abcd", false),
         ] {
             let template = Template::parse(pattern, true).unwrap();
-            assert_eq!(template.matches(text, &BTreeMap::new()), expected, "{pattern} {text}");
+            assert_eq!(
+                template.matches(text, &BTreeMap::<String, Vec<String>>::new()),
+                expected,
+                "{pattern} {text}"
+            );
         }
     }
 }

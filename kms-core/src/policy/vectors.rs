@@ -1,8 +1,11 @@
 //! Cases: conditions, variables, names, and the matrix of who may.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::{Decision, Document, Outcome, Policies, Request, Which, decide, evaluate};
+use super::{
+    Context, Decision, Document, IdentityPolicies, Outcome, Policies, PolicySet, Principal, Request, Subject,
+    Which, decide, evaluate,
+};
 
 const ROOT: &str = "arn:aws:iam::111122223333:root";
 const ALICE: &str = "arn:aws:iam::111122223333:user/alice";
@@ -12,7 +15,7 @@ const FOREIGN: &str = "arn:aws:iam::444455556666:user/eve";
 const KEY: &str = "arn:aws:kms:us-east-1:111122223333:key/1";
 
 /// The circumstances of every case.
-fn context() -> BTreeMap<String, Vec<String>> {
+fn context() -> Context {
     let single = [
         ("s", "Blue Whale"),
         ("star", "a*c"),
@@ -29,7 +32,7 @@ fn context() -> BTreeMap<String, Vec<String>> {
         ("aws:username", "alice"),
         ("empty", ""),
     ];
-    let mut context: BTreeMap<String, Vec<String>> =
+    let mut context: Context =
         single.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()])).collect();
     context.insert("many".to_owned(), vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]);
     context.insert("none".to_owned(), Vec::new());
@@ -42,15 +45,8 @@ fn holds(condition: &str, version: &str) -> Result<bool, String> {
     );
     let document = Document::parse_resource(&text).map_err(|error| error.0)?;
     let context = context();
-    let principals = [ALICE];
-    let request = Request {
-        principals: &principals,
-        account: "111122223333",
-        service: None,
-        action: "kms:Decrypt",
-        resource: KEY,
-        context: &context,
-    };
+    let subject = Subject::named(ALICE);
+    let request = Request { subject: &subject, action: "kms:Decrypt", resource: KEY, values: &context };
     Ok(evaluate(&document, &request) != Decision::Silent)
 }
 
@@ -237,12 +233,10 @@ fn conditions() {
 
 #[test]
 fn actions_resources_and_principals() {
-    let decision = |statement: &str, principals: &[&str], service: Option<&str>| {
+    let decision = |statement: &str, subject: &Subject| {
         let text = format!(r#"{{"Version":"2012-10-17","Statement":[{statement}]}}"#);
         let context = context();
-        let account = principals[0].split(':').nth(4).unwrap_or_default();
-        let request =
-            Request { principals, account, service, action: "kms:Decrypt", resource: KEY, context: &context };
+        let request = Request { subject, action: "kms:Decrypt", resource: KEY, values: &context };
         match evaluate(&Document::parse_resource(&text).unwrap(), &request) {
             Decision::Denied { .. } => "denied",
             Decision::Allowed { .. } => "allowed",
@@ -289,17 +283,19 @@ fn actions_resources_and_principals() {
         (with("Deny", &format!(r#""NotPrincipal":{{"AWS":"{FOREIGN}"}}"#), any, here), "denied"),
         (with("Deny", &format!(r#""NotPrincipal":{{"AWS":"{ALICE}"}}"#), any, here), "denied"),
     ] {
-        assert_eq!(decision(&statement, &[ALICE], None), expected, "{statement}");
+        assert_eq!(decision(&statement, &Subject::named(ALICE)), expected, "{statement}");
     }
     let role = with("Allow", &format!(r#""Principal":{{"AWS":"{ROLE}"}}"#), any, here);
-    assert_eq!(decision(&role, &[SESSION, ROLE], None), "allowed");
-    assert_eq!(decision(&role, &[ALICE], None), "silent");
+    assert_eq!(decision(&role, &Subject::named(SESSION)), "allowed");
+    assert_eq!(decision(&role, &Subject::named(ALICE)), "silent");
+    let s3 = Principal::Service("s3.amazonaws.com".to_owned());
+    let s3 = Subject { other: Some(s3), ..Subject::default() };
     let service = with("Allow", r#""Principal":{"Service":"s3.amazonaws.com"}"#, any, here);
-    assert_eq!(decision(&service, &[""], Some("s3.amazonaws.com")), "allowed");
-    assert_eq!(decision(&service, &[ALICE], None), "silent");
+    assert_eq!(decision(&service, &s3), "allowed");
+    assert_eq!(decision(&service, &Subject::named(ALICE)), "silent");
     let own = with("Allow", &format!(r#""Principal":{{"AWS":"{ROOT}"}}"#), any, here);
-    assert_eq!(decision(&own, &[ROOT], None), "allowed");
-    assert_eq!(decision(&own, &[FOREIGN], None), "silent");
+    assert_eq!(decision(&own, &Subject::named(ROOT)), "allowed");
+    assert_eq!(decision(&own, &Subject::named(FOREIGN)), "silent");
     for principal in [
         r#"{"AWS":"alice"}"#,
         r#"{"AWS":"arn:aws:iam::111122223333:user/*"}"#,
@@ -345,13 +341,13 @@ fn the_matrix_of_who_may() {
     let cases = [
         (&none, &none, &NO, [silent(Resource); 3]),
         (&none, &allow, &NO, [silent(Resource); 3]),
-        (&none, &deny, &NO, [explicit(Identity); 3]),
+        (&none, &deny, &NO, [silent(Resource), explicit(Identity), explicit(Identity)]),
         (&delegating, &none, &NO, [yes(Resource), silent(Identity), silent(Identity)]),
         (&delegating, &allow, &NO, [yes(Resource), yes(Identity), yes(Identity)]),
-        (&delegating, &deny, &NO, [explicit(Identity); 3]),
+        (&delegating, &deny, &NO, [yes(Resource), explicit(Identity), explicit(Identity)]),
         (&naming, &none, &NO, [silent(Resource), yes(Resource), yes(Resource)]),
         (&naming, &allow, &NO, [silent(Resource), yes(Resource), yes(Resource)]),
-        (&naming, &deny, &NO, [explicit(Identity); 3]),
+        (&naming, &deny, &NO, [silent(Resource), explicit(Identity), explicit(Identity)]),
         (&denying, &none, &NO, [yes(Resource), explicit(Resource), explicit(Resource)]),
         (&denying, &allow, &NO, [yes(Resource), explicit(Resource), explicit(Resource)]),
         (&delegating, &allow, &Some(Boundary), [yes(Resource), silent(Boundary), silent(Boundary)]),
@@ -360,37 +356,32 @@ fn the_matrix_of_who_may() {
         (&naming, &allow, &Some(Session), [silent(Resource), yes(Resource), silent(Session)]),
         (&naming_session, &none, &Some(Boundary), [silent(Resource), silent(Resource), yes(Resource)]),
     ];
-    let context = BTreeMap::new();
+    let context = Context::new();
+    let set = |text: &str| Arc::new(PolicySet::of(Document::parse_identity(text).unwrap()));
     for (n, (key, identity, limit, expected)) in cases.into_iter().enumerate() {
         let resource = Document::parse_resource(key).unwrap();
-        let (identity, nothing) =
-            (Document::parse_identity(identity).unwrap(), Document::parse_identity(&none).unwrap());
-        for (principals, (allowed, by, explicitly)) in
-            [&[ROOT][..], &[ALICE], &[SESSION, ROLE]].into_iter().zip(expected)
-        {
-            let request = Request {
-                principals,
-                account: "111122223333",
-                service: None,
-                action: "kms:Decrypt",
-                resource: KEY,
-                context: &context,
+        let limited = |by| (*limit == Some(by)).then(|| set(&none));
+        for (arn, (allowed, by, explicitly)) in [ROOT, ALICE, SESSION].into_iter().zip(expected) {
+            let subject = match arn {
+                ROOT => Subject::root_user("111122223333"),
+                arn => Subject {
+                    identity: IdentityPolicies::These(set(identity)),
+                    boundary: limited(Boundary),
+                    session: limited(Session),
+                    ..Subject::named(arn)
+                },
             };
-            let session = [&nothing];
-            let policies = Policies {
-                resource: Some(&resource),
-                resource_must_delegate: true,
-                identity: &[&identity],
-                boundary: (*limit == Some(Boundary)).then_some(&nothing),
-                session: (*limit == Some(Session)).then_some(&session),
-            };
+            let request =
+                Request { subject: &subject, action: "kms:Decrypt", resource: KEY, values: &context };
+            let policies =
+                Policies { resource: Some(&resource), resource_must_delegate: true, ..Policies::default() };
             let sid = Some("s".to_owned());
             let wanted = match (allowed, explicitly) {
                 (true, _) => Outcome::Allowed { by, sid },
                 (false, true) => Outcome::ExplicitDeny { by, sid },
                 (false, false) => Outcome::Unmentioned { in_policy: by },
             };
-            assert_eq!(decide(policies, &request), wanted, "case {n} for {principals:?}");
+            assert_eq!(decide(policies, &request), wanted, "case {n} for {arn}");
             // A bucket needs no delegation: what identity policies allow is allowed.
             let bucket = decide(Policies { resource_must_delegate: false, ..policies }, &request);
             if wanted.is_allowed() {
@@ -398,18 +389,94 @@ fn the_matrix_of_who_may() {
             }
         }
         // Another account is not spoken of, whatever its own policies say.
-        let request = Request {
-            principals: &[FOREIGN],
-            account: "444455556666",
-            service: None,
-            action: "kms:Decrypt",
-            resource: KEY,
-            context: &context,
+        let subject = Subject { identity: IdentityPolicies::Unlimited, ..Subject::named(FOREIGN) };
+        let request = Request { subject: &subject, action: "kms:Decrypt", resource: KEY, values: &context };
+        let policies = Policies {
+            resource: Some(&resource),
+            resource_account: Some("111122223333"),
+            ..Policies::default()
         };
-        let policies =
-            Policies { resource: Some(&resource), resource_must_delegate: true, ..Policies::default() };
         assert_eq!(decide(policies, &request), Outcome::Unmentioned { in_policy: Resource });
     }
+}
+
+#[test]
+fn another_account_and_its_own_must_both_allow() {
+    let policy = |principal: &str| {
+        let text = format!(
+            r#"{{"Statement":{{"Effect":"Allow","Principal":{{"AWS":"{principal}"}},"Action":"*","Resource":"*"}}}}"#
+        );
+        Document::parse_resource(&text).unwrap()
+    };
+    let allow = r#"{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+    let allow = Arc::new(PolicySet::of(Document::parse_identity(allow).unwrap()));
+    let context = Context::new();
+    for (principal, identity, expected) in [
+        (FOREIGN, Some(&allow), Ok(())),
+        ("444455556666", Some(&allow), Ok(())),
+        ("*", Some(&allow), Ok(())),
+        (FOREIGN, None, Err(Which::Identity)),
+        ("444455556666", None, Err(Which::Identity)),
+        (ALICE, Some(&allow), Err(Which::Resource)),
+    ] {
+        let identity = IdentityPolicies::These(identity.cloned().unwrap_or_default());
+        let subject = Subject { identity, ..Subject::named(FOREIGN) };
+        let request = Request { subject: &subject, action: "s3:GetObject", resource: KEY, values: &context };
+        let resource = policy(principal);
+        for resource_must_delegate in [false, true] {
+            let resource_account = Some("111122223333");
+            let policies = Policies { resource: Some(&resource), resource_must_delegate, resource_account };
+            let decided = match decide(policies, &request) {
+                Outcome::Unmentioned { in_policy } => Err(in_policy),
+                outcome => {
+                    assert!(outcome.is_allowed());
+                    Ok(())
+                }
+            };
+            assert_eq!(decided, expected, "{principal}");
+        }
+    }
+}
+
+#[test]
+fn names_are_bound_to_ids() {
+    let text = format!(
+        r#"{{"Statement":{{"Effect":"Allow","Principal":{{"AWS":["{ALICE}","{ROLE}"]}},"Action":"*","Resource":"*"}}}}"#
+    );
+    let mut document = Document::parse_resource(&text).unwrap();
+    document.bind(|principal| (*principal == Principal::Aws(ALICE.to_owned())).then(|| "AIDA1".to_owned()));
+    let context = Context::new();
+    let decided = |subject: &Subject| {
+        evaluate(&document, &Request { subject, action: "s3:GetObject", resource: KEY, values: &context })
+    };
+    let with_id = |id: &str| {
+        let subject = Subject::named(ALICE);
+        Subject { itself: vec![ALICE.to_owned(), id.to_owned()], ..subject }
+    };
+    assert_eq!(decided(&with_id("AIDA1")), Decision::Allowed { sid: None });
+    // Somebody else of the same name.
+    assert_eq!(decided(&with_id("AIDA2")), Decision::Silent);
+    assert_eq!(decided(&Subject::named(SESSION)), Decision::Allowed { sid: None });
+}
+
+#[test]
+fn trust_policies_speak_of_no_resource() {
+    let trust = r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}}"#;
+    let document = Document::parse_trust(trust).unwrap();
+    let (context, subject) = (Context::new(), Subject::named(ALICE));
+    let request = Request { subject: &subject, action: "sts:AssumeRole", resource: ROLE, values: &context };
+    assert_eq!(evaluate(&document, &request), Decision::Allowed { sid: None });
+    let with = r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole","Resource":"*"}}"#;
+    assert_eq!(Document::parse_trust(with).unwrap_err().0, "Has prohibited field Resource");
+}
+
+#[test]
+fn keys_that_conditions_and_variables_ask_for() {
+    let text = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::b/${aws:username}/*",
+        "Condition":{"StringLike":{"s3:prefix":["${aws:PrincipalTag/team, 'x'}/*"]}}}}"#;
+    let document = Document::parse_identity(text).unwrap();
+    let names: Vec<&str> = document.context_keys().into_iter().collect();
+    assert_eq!(names, ["aws:PrincipalTag/team", "aws:username", "s3:prefix"]);
 }
 
 #[test]

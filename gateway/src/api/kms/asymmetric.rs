@@ -63,7 +63,7 @@ fn public_key(kms: &Kms, caller: &Caller, request: &Value) -> Result<Value, KmsE
     let (entry, public_key) = kms.get_public_key(caller, required(request, "KeyId")?)?;
     let key = &entry.key;
     let mut answer = json!({
-        "KeyId": kms.arn(key.id),
+        "KeyId": kms.arn(key),
         "PublicKey": base64(&public_key),
         "CustomerMasterKeySpec": key.spec.name(),
         "KeySpec": key.spec.name(),
@@ -78,7 +78,7 @@ fn shared_secret(kms: &Kms, caller: &Caller, request: &Value) -> Result<Value, K
     let peer = bytes(request, "PublicKey")?;
     let (secret, entry) = kms.derive_shared_secret(caller, required(request, "KeyId")?, algorithm, &peer)?;
     Ok(json!({
-        "KeyId": kms.arn(entry.key.id),
+        "KeyId": kms.arn(&entry.key),
         "SharedSecret": base64(secret.expose()),
         "KeyAgreementAlgorithm": algorithm,
         "KeyOrigin": entry.key.origin.name(),
@@ -152,7 +152,7 @@ fn last_usage(kms: &Kms, caller: &Caller, request: &Value) -> Result<Value, KmsE
         },
     );
     Ok(json!({
-        "KeyId": kms.arn(entry.key.id),
+        "KeyId": kms.arn(&entry.key),
         "KeyLastUsage": last,
         "TrackingStartDate": created,
         "KeyCreationDate": created,

@@ -56,7 +56,7 @@ pub(super) fn create_grant(request: &Value) -> Result<CreateGrant, KmsError> {
 pub(super) fn grant(kms: &Kms, grant: &Grant) -> Value {
     let terms = &grant.terms;
     let mut entry = json!({
-        "KeyId": kms.arn(grant.key_id),
+        "KeyId": kms.arn_of(grant.key_id),
         "GrantId": grant.id.to_string(),
         "Name": terms.name,
         "CreationDate": time(grant.created_unix_ms),

@@ -56,7 +56,7 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> Re
     let headers = response.headers_mut();
     headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
     if let Ok(value) = HeaderValue::from_str(&request_id) {
-        headers.insert(header::KMS_REQUEST_ID, value);
+        headers.insert(header::AMZN_REQUEST_ID, value);
     }
     response
 }
@@ -79,24 +79,27 @@ async fn answer(
     request_id: &str,
 ) -> Result<Value, Refusal> {
     let body = read(body).await?;
-    let expected = Expected { region: &app.region, service: "kms", now_unix_ms: Timestamp::now().unix_ms() };
-    let identity = auth::authenticate_body(parts, &body, &app.accounts, expected).map_err(refused)?;
+    let expected = Expected {
+        region: &app.region,
+        service: "kms",
+        now_unix_ms: Timestamp::now().unix_ms(),
+        source: peer.address.ip(),
+    };
+    let identity = auth::authenticate_body(parts, &body, app.keys(), expected).map_err(refused)?;
     let target = parts.headers.get(header::TARGET).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let operation = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();
-    let Some(account) = identity.account() else {
+    if identity.is_anonymous() {
         return Err(Refusal::Door(
             "MissingAuthenticationTokenException",
             "Missing Authentication Token".to_owned(),
         ));
-    };
+    }
     let caller = Caller {
-        arn: identity.arn(),
-        account: account.id.clone(),
-        via_service: None,
+        credentials: identity.access_key_id,
         source_ip: Some(peer.address.ip()),
         secure_transport: peer.secure,
         request_id: request_id.to_owned(),
-        dry_run: false,
+        ..Caller::of(identity.subject)
     };
     let request: Value = match body.is_empty() {
         true => json!({}),
@@ -126,10 +129,15 @@ async fn read(mut body: RequestBody) -> Result<Vec<u8>, Refusal> {
 /// What a failed authentication is on this door.
 fn refused(error: AuthError) -> Refusal {
     let (name, message) = match &error {
-        AuthError::InvalidAccessKeyId { .. } | AuthError::InvalidToken => (
+        AuthError::InvalidAccessKeyId { .. } | AuthError::InvalidToken | AuthError::AccountProblem => (
             "UnrecognizedClientException",
             "The security token included in the request is invalid.".to_owned(),
         ),
+        AuthError::ExpiredToken => (
+            "ExpiredTokenException",
+            "The security token included in the request is expired".to_owned(),
+        ),
+        AuthError::TooManyFailures => ("ThrottlingException", "Rate exceeded".to_owned()),
         AuthError::SignatureDoesNotMatch { .. } => (
             "InvalidSignatureException",
             "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.".to_owned(),

@@ -99,7 +99,10 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
         "DescribeKey" => json!({ "KeyMetadata": key_metadata(kms, &*kms.describe_key(caller, key_id()?)?) }),
         "ListKeys" => {
             let page = kms.list_keys(caller, number(request, "Limit")?, optional(request, "Marker")?)?;
-            let keys = page.rows.iter().map(|id| json!({"KeyId": id.to_string(), "KeyArn": kms.arn(*id)}));
+            let keys = page
+                .rows
+                .iter()
+                .map(|entry| json!({ "KeyId": entry.key.id.to_string(), "KeyArn": kms.arn(&entry.key) }));
             listed("Keys", keys.collect(), &page)
         }
         "EnableKey" => nothing(kms.enable_key(caller, key_id()?))?,
@@ -108,14 +111,14 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
             let days = number(request, "PendingWindowInDays")?;
             let (entry, deletion_unix_ms) = kms.schedule_key_deletion(caller, key_id()?, days)?;
             json!({
-                "KeyId": kms.arn(entry.key.id),
+                "KeyId": kms.arn(&entry.key),
                 "DeletionDate": time(deletion_unix_ms),
                 "KeyState": entry.key.state.name(),
                 "PendingWindowInDays": days.unwrap_or(30),
             })
         }
         "CancelKeyDeletion" => {
-            json!({ "KeyId": kms.arn(kms.cancel_key_deletion(caller, key_id()?)?.key.id) })
+            json!({ "KeyId": kms.arn(&kms.cancel_key_deletion(caller, key_id()?)?.key) })
         }
         "RotateKeyOnDemand" => {
             json!({ "KeyId": kms.rotate_key_on_demand(caller, key_id()?)?.key.id.to_string() })
@@ -137,7 +140,7 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
             let aliases = page.rows.iter().map(|alias| {
                 json!({
                     "AliasName": alias.name,
-                    "AliasArn": kms.alias_arn(&alias.name),
+                    "AliasArn": alias.arn,
                     "TargetKeyId": alias.target.to_string(),
                 })
             });
@@ -192,7 +195,7 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
             let (algorithm, bits) = wrapping(request)?;
             let begun = kms.get_parameters_for_import(caller, key_id()?, algorithm, bits)?;
             json!({
-                "KeyId": kms.arn(begun.key_id),
+                "KeyId": kms.arn_of(begun.key_id),
                 "ImportToken": base64(&begun.token),
                 "PublicKey": base64(&begun.public_key),
                 "ParametersValidTo": time(begun.valid_to_unix_ms),
@@ -200,12 +203,12 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
         }
         "ImportKeyMaterial" => {
             let (entry, material) = kms.import_key_material(caller, import(request)?)?;
-            json!({ "KeyId": kms.arn(entry.key.id), "KeyMaterialId": material.to_string() })
+            json!({ "KeyId": kms.arn(&entry.key), "KeyMaterialId": material.to_string() })
         }
         "DeleteImportedKeyMaterial" => {
             let material = optional(request, "KeyMaterialId")?;
             let (entry, material) = kms.delete_imported_key_material(caller, key_id()?, material)?;
-            json!({ "KeyId": kms.arn(entry.key.id), "KeyMaterialId": material.map(|id| id.to_string()) })
+            json!({ "KeyId": kms.arn(&entry.key), "KeyMaterialId": material.map(|id| id.to_string()) })
         }
         "CreateGrant" => {
             let (grant, token) = kms.create_grant(caller, create_grant(request)?)?;

@@ -93,9 +93,9 @@ pub(super) fn time(unix_ms: u64) -> Value {
 pub(super) fn key_metadata(kms: &Kms, entry: &Entry) -> Value {
     let key = &entry.key;
     let mut metadata = json!({
-        "AWSAccountId": kms.account(),
+        "AWSAccountId": key.account,
         "KeyId": key.id.to_string(),
-        "Arn": kms.arn(key.id),
+        "Arn": kms.arn(key),
         "CreationDate": time(key.created_unix_ms),
         "Enabled": key.state == KeyState::Enabled,
         "Description": key.description,

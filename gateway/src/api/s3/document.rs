@@ -172,7 +172,7 @@ mod tests {
             object: None,
             query: Query::default(),
             headers,
-            identity: Identity::Anonymous,
+            identity: Identity::anonymous(),
             payload,
             body: RequestBody::new(StreamBody::new(stream::iter(frames)), Duration::from_secs(5), false),
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST),

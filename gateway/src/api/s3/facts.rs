@@ -10,7 +10,6 @@ use super::wire::time;
 use crate::auth::PayloadAuth;
 use crate::authz::Context;
 use crate::http::header;
-use crate::iam::Identity;
 
 /// Headers that are condition keys of S3 by their own name.
 const HEADERS: [HeaderName; 17] = [
@@ -77,15 +76,6 @@ pub fn of(request: &S3Request) -> Context {
     let streams = matches!(request.payload, PayloadAuth::StreamingSigned { .. });
     if streams {
         put("s3:signaturepayload", "STREAMING".to_owned());
-    }
-    match &request.identity {
-        Identity::Anonymous => put("aws:principaltype", "Anonymous".to_owned()),
-        Identity::Root { account, .. } => {
-            put("aws:principaltype", "Account".to_owned());
-            put("aws:principalaccount", account.id.clone());
-            put("aws:principalarn", request.identity.arn());
-            put("aws:userid", account.id.clone());
-        }
     }
     let tags = request_tags(&request.headers);
     if !tags.is_empty() {

@@ -12,7 +12,7 @@ use super::error::{Code, S3Error};
 use super::facts;
 use crate::app::App;
 use crate::auth::PayloadAuth;
-use crate::authz::{self, Question};
+use crate::authz::Question;
 use crate::config::SseCOverHttp;
 use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::header;
@@ -80,7 +80,15 @@ impl S3Request {
     ) -> Result<(), S3Error> {
         let context = || facts::of(self);
         let question = Question { identity: &self.identity, action, object, version, context: &context };
-        Ok(authz::check(&app.catalog, &question, bucket).await?)
+        Ok(app.authorizer.check(&question, bucket).await?)
+    }
+
+    /// May the caller list the bucket?
+    pub async fn may_list(&self, app: &App, bucket: &Bucket) -> Result<bool, S3Error> {
+        let (context, identity) = (|| facts::of(self), &self.identity);
+        let (object, version) = (None, VersionRef::Current);
+        let question = Question { identity, action: "s3:ListBucket", object, version, context: &context };
+        Ok(app.authorizer.allows(&question, bucket).await?)
     }
 
     /// Whose request it is, as far as object lock goes: governance is bypassed by whoever asks for it and may.
@@ -159,13 +167,11 @@ impl S3Request {
     /// The caller as KMS sees it.
     pub fn kms_caller(&self) -> Caller {
         Caller {
-            arn: self.identity.arn(),
-            account: self.identity.account().map(|a| a.id.clone()).unwrap_or_default(),
-            via_service: None,
+            credentials: self.identity.access_key_id.clone(),
             source_ip: Some(self.peer),
             secure_transport: self.secure,
             request_id: self.request_id.clone(),
-            dry_run: false,
+            ..Caller::of(self.identity.subject.clone())
         }
     }
 }

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderValue, Method};
-use storage::catalog::{Bucket, CatalogError, VersionRef};
+use storage::catalog::{Bucket, CatalogError};
 use storage::name::Timestamp;
 
 use super::error::{Code, S3Error};
@@ -62,8 +62,13 @@ async fn answer(
     if operation == Operation::Preflight {
         return bucket::preflight(app, &target, headers).await;
     }
-    let expected = Expected { region: &app.region, service: "s3", now_unix_ms: Timestamp::now().unix_ms() };
-    let authenticated = auth::authenticate(&parts, &app.accounts, expected)?;
+    let expected = Expected {
+        region: &app.region,
+        service: "s3",
+        now_unix_ms: Timestamp::now().unix_ms(),
+        source: peer.address.ip(),
+    };
+    let authenticated = auth::authenticate(&parts, app.keys(), expected)?;
     route::refuse_unsupported(operation, headers, &query)?;
 
     let bucket = match &target.bucket {
@@ -96,7 +101,9 @@ async fn answer(
         version,
     };
     let Some(bucket) = bucket else {
-        let permit = authz::authorize_service(&request.identity)?;
+        let (action, name) = (operation.action(), request.bucket.as_ref());
+        let context = || facts::of(&request);
+        let permit = app.authorizer.authorize_service(&request.identity, action, name, context)?;
         return operate(app, operation, permit, request).await;
     };
     let origin = request.headers.get(http::header::ORIGIN).cloned();
@@ -121,7 +128,7 @@ async fn authorized(
     let (object, version) = (request.object.as_ref(), request.version);
     // DeleteObjects and a form ask for each object by itself.
     let asks_later = matches!(operation, Operation::DeleteObjects | Operation::PostObject);
-    let is_owner = request.identity.account().is_some_and(|account| account.id == bucket.owner);
+    let is_owner = request.identity.is_of(&bucket.owner) && request.identity.subject.is_root();
     if !asks_later {
         for action in permissions::of(operation, &request) {
             request.authorize(app, action, &bucket, object, version).await?;
@@ -134,14 +141,18 @@ async fn authorized(
         let context = || facts::of(&request);
         let identity = &request.identity;
         let question = Question { identity, action, object, version, context: &context };
-        authz::authorize(&app.catalog, &question, bucket).await?
+        app.authorizer.authorize(&question, bucket).await?
     };
+    let of_policies = [Operation::GetBucketPolicy, Operation::PutBucketPolicy, Operation::DeleteBucketPolicy];
+    if of_policies.contains(&operation) && !request.identity.is_of(&permit.bucket().owner) {
+        // Whatever a policy says, it is the owner's own.
+        return Err(Code::MethodNotAllowed.into());
+    }
     if is_owner || !matches!(operation, Operation::GetObject | Operation::HeadObject) {
         return operate(app, operation, permit, request).await;
     }
     // Who may not list is not told whether an object exists.
-    let bucket = permit.bucket().clone();
-    let may_list = request.authorize(app, "s3:ListBucket", &bucket, None, VersionRef::Current).await.is_ok();
+    let may_list = request.may_list(app, permit.bucket()).await?;
     match operate(app, operation, permit, request).await {
         Err(error) if [Code::NoSuchKey, Code::NoSuchVersion].contains(&error.code) && !may_list => {
             Err(Code::AccessDenied.into())
@@ -151,7 +162,7 @@ async fn authorized(
 }
 
 /// The host that the client speaks to: `:authority` of h2, else `Host`.
-fn host(parts: &Parts) -> &str {
+pub fn host(parts: &Parts) -> &str {
     let header = || parts.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
     parts.uri.authority().map(|authority| authority.as_str()).or_else(header).unwrap_or_default()
 }

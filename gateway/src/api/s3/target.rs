@@ -80,7 +80,7 @@ impl Query {
 
 /// The bucket that a host names in front of a configured domain; ports do not count. The longest domain wins, and a
 /// domain itself names no bucket.
-fn bucket_of_host(host: &str, domains: &[String]) -> Option<String> {
+pub fn bucket_of_host(host: &str, domains: &[String]) -> Option<String> {
     let host = without_port(host);
     let mut best: Option<&str> = None;
     let mut longest = 0;

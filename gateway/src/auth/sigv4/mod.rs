@@ -3,6 +3,7 @@
 pub(crate) mod canonical;
 pub(crate) mod header;
 pub(crate) mod presigned;
+pub(crate) mod sign;
 pub(crate) mod streaming;
 
 use std::borrow::Cow;
@@ -14,8 +15,8 @@ use subtle::ConstantTimeEq;
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 use zeroize::Zeroizing;
 
-use super::{AuthError, Expected};
-use crate::iam::{Accounts, Identity};
+use super::{AuthError, Expected, Keys};
+use crate::iam::Identity;
 use canonical::{EncodedSlash, canonical_request, has_encoded_slash};
 
 /// The algorithm, as it is named in headers, queries and strings to sign.
@@ -203,39 +204,32 @@ pub(crate) fn verify(
     parts: &Parts,
     claim: &Claim<'_>,
     payload_hash: &str,
-    accounts: &Accounts,
+    token: Option<&str>,
+    keys: Keys<'_>,
+    expected: Expected<'_>,
 ) -> Result<Verified, AuthError> {
     require_signed_headers(parts, &claim.signed_headers)?;
-    let credential = &claim.credential;
-    let known = accounts.signing_key(
-        credential.access_key_id,
-        credential.date,
-        credential.region,
-        credential.service,
-    );
-    // An unknown access key takes as long as a known one: its signature is computed with a key of nobody's.
-    let (identity, signing_key) = match known {
-        Some((identity, signing_key)) => (Some(identity), signing_key),
-        None => (None, Zeroizing::new([0; 32])),
+    let matches = |signing_key: &[u8; 32]| {
+        let mut canonical = canonical_request(parts, &claim.signed_headers, payload_hash, EncodedSlash::Kept);
+        let mut to_sign = string_to_sign(claim, &canonical);
+        let mut matches = signature_matches(signing_key, &to_sign, &claim.signature);
+        if !matches && has_encoded_slash(parts.uri.path()) {
+            canonical = canonical_request(parts, &claim.signed_headers, payload_hash, EncodedSlash::Decoded);
+            to_sign = string_to_sign(claim, &canonical);
+            matches = signature_matches(signing_key, &to_sign, &claim.signature);
+        }
+        match matches {
+            true => Ok(()),
+            false => Err(AuthError::SignatureDoesNotMatch {
+                access_key_id: claim.credential.access_key_id.to_owned(),
+                string_to_sign: to_sign,
+                signature_provided: claim.signature.to_string(),
+                canonical_request: String::from_utf8_lossy(&canonical).into_owned(),
+            }),
+        }
     };
-    let mut canonical = canonical_request(parts, &claim.signed_headers, payload_hash, EncodedSlash::Kept);
-    let mut to_sign = string_to_sign(claim, &canonical);
-    let mut matches = signature_matches(&signing_key, &to_sign, &claim.signature);
-    if !matches && has_encoded_slash(parts.uri.path()) {
-        canonical = canonical_request(parts, &claim.signed_headers, payload_hash, EncodedSlash::Decoded);
-        to_sign = string_to_sign(claim, &canonical);
-        matches = signature_matches(&signing_key, &to_sign, &claim.signature);
-    }
-    match identity {
-        Some(identity) if matches => Ok(Verified { identity, signing_key }),
-        Some(_) => Err(AuthError::SignatureDoesNotMatch {
-            access_key_id: credential.access_key_id.to_owned(),
-            string_to_sign: to_sign,
-            signature_provided: claim.signature.to_string(),
-            canonical_request: String::from_utf8_lossy(&canonical).into_owned(),
-        }),
-        None => Err(AuthError::InvalidAccessKeyId { access_key_id: credential.access_key_id.to_owned() }),
-    }
+    let (identity, signing_key) = keys.judge(&claim.credential, token, expected, matches)?;
+    Ok(Verified { identity, signing_key })
 }
 
 /// `host` and every `x-amz-` header that is there must be signed: an unsigned one could have been added on the way.

@@ -24,7 +24,7 @@ pub(crate) struct Parameters<'a> {
     /// `X-Amz-Content-Sha256`, where it is not a header.
     pub(crate) content_sha256: Option<Cow<'a, str>>,
     /// `X-Amz-Security-Token`.
-    pub(crate) security_token: bool,
+    pub(crate) security_token: Option<Cow<'a, str>>,
     /// The parameters of SigV2.
     pub(crate) v2: bool,
 }
@@ -52,10 +52,7 @@ impl<'a> Parameters<'a> {
                 "X-Amz-SignedHeaders" => &mut parameters.signed_headers,
                 "X-Amz-Signature" => &mut parameters.signature,
                 "X-Amz-Content-Sha256" => &mut parameters.content_sha256,
-                "X-Amz-Security-Token" => {
-                    parameters.security_token = true;
-                    continue;
-                }
+                "X-Amz-Security-Token" => &mut parameters.security_token,
                 "AWSAccessKeyId" => {
                     v2_id = true;
                     continue;

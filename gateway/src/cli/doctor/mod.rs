@@ -68,6 +68,7 @@ async fn prove(folder: &Path) -> anyhow::Result<Vec<Finding>> {
     let objects = {
         let (app, client) = start(&config, &mut canaries).await?;
         let objects = plant::everything(&client, &mut canaries).await?;
+        plant::identities(&app.iam, &mut canaries).await?;
         for object in &objects {
             let answer = object.fetch(&client).await;
             ensure!(

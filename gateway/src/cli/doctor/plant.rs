@@ -10,6 +10,7 @@ use md5::{Digest, Md5};
 use super::canary::Canaries;
 use crate::api::local::{LocalClient, LocalRequest, LocalResponse};
 use crate::http::header;
+use crate::iam::{Iam, IdKind, PolicyText, User, access_key, unique_id};
 
 pub(super) const BUCKET: &str = "doctor-encryption";
 const SMALL_LEN: usize = 40 * 1024;
@@ -103,6 +104,36 @@ async fn settings(client: &LocalClient, canaries: &mut Canaries) -> anyhow::Resu
             send(client, Method::PUT, &format!("/{BUCKET}"), &[(name, "")], &[], document.into()).await;
         ensure!(answer.status.is_success(), "the bucket's {name}: {}", answer.status);
     }
+    Ok(())
+}
+
+/// A user with everything that one can have, and an access key.
+pub(super) async fn identities(iam: &Iam, canaries: &mut Canaries) -> anyhow::Result<()> {
+    let (access_key_id, secret) = access_key();
+    canaries.add("secrets of access keys", secret.as_bytes());
+    let resource = canaries.word("policies of users");
+    let policy = format!(
+        r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Deny","Action":"s3:*","Resource":"arn:aws:s3:::{resource}"}}}}"#
+    );
+    let user = User {
+        id: unique_id(IdKind::User),
+        name: canaries.word("names of users"),
+        path: format!("/{}/", canaries.word("paths of users")),
+        created_unix_ms: 0,
+        tags: vec![("canary".to_owned(), canaries.word("tags of users"))],
+        boundary: None,
+        inline: [(canaries.word("names of policies"), PolicyText::parse(&policy)?)].into(),
+        attached: Vec::new(),
+        groups: Vec::new(),
+    };
+    let account = iam.main_account().id.clone();
+    iam.change(&account, |draft| {
+        let record = iam.seal_access_key(&access_key_id, &secret, (&account, Some(&user.id)), 0);
+        draft.put(user.clone());
+        draft.put_access_key(record);
+        Ok(())
+    })
+    .await?;
     Ok(())
 }
 

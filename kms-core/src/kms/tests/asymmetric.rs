@@ -75,7 +75,7 @@ fn macs_are_those_of_rfc_2104_and_wrong_ones_are_refused() {
             assert_eq!(refused, KmsError::InvalidMac);
         }
         if spec == KeySpec::Hmac256 {
-            let entry = kms.resolve(&id).unwrap();
+            let entry = kms.find(&id).unwrap();
             let secret = entry.current().unwrap().material().unwrap().bytes().to_vec();
             assert_eq!(mac, crate::crypto::hmac_sha256(&secret, &[b"message"]));
         }
@@ -155,7 +155,7 @@ fn keys_of_every_kind_are_what_they_were_after_a_restart() {
 
     let kms = Kms::open(&store, root_key, config()).unwrap();
     for (id, (spec, usage)) in ids.iter().zip(kinds) {
-        let key = &kms.resolve(id).unwrap().key;
+        let key = &kms.find(id).unwrap().key;
         assert_eq!((key.spec, key.usage), (spec, usage));
     }
     kms.verify(&caller, &ids[1], asked, &signature).unwrap();
@@ -182,7 +182,7 @@ fn kinds_and_usages_that_do_not_fit_are_refused() {
     let grant = |operation: &str| {
         let request = crate::ops::CreateGrant {
             key_id: id.clone(),
-            grantee: user("a").arn,
+            grantee: user("a").arn().to_owned(),
             operations: vec![operation.to_owned()],
             ..Default::default()
         };

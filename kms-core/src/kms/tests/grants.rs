@@ -32,8 +32,7 @@ fn a_grant_gives_its_operations_to_its_grantee_at_once_and_until_it_ends() {
     assert!(kms.encrypt(&bob, &id, b"x", &context("a")).is_err(), "not the grantee");
     let other = new_key(&kms);
     assert!(kms.encrypt(&alice, &other, b"x", &context("a")).is_err(), "another key");
-    let session =
-        Caller { arn: "arn:aws:sts::111122223333:assumed-role/worker/s1".to_owned(), ..root_user() };
+    let session = named("arn:aws:sts::111122223333:assumed-role/worker/s1");
     let mut to_role = grant(&id, "x", &["Encrypt"]);
     to_role.grantee = "arn:aws:iam::111122223333:role/worker".to_owned();
     kms.create_grant(&root, to_role).unwrap();
@@ -135,9 +134,9 @@ fn a_name_finds_the_same_grant_on_the_same_key_only() {
 fn who_may_retire() {
     let kms = kms();
     let (root, id) = (root_user(), new_key(&kms));
-    let arn = kms.arn(kms.resolve(&id).unwrap().key.id);
+    let arn = kms.arn(&kms.find(&id).unwrap().key);
     let make = |operations: &[&str], retiring: Option<&str>| {
-        let retiring = retiring.map(|name| user(name).arn);
+        let retiring = retiring.map(|name| user(name).arn().to_owned());
         kms.create_grant(&root, CreateGrant { retiring, ..grant(&id, "grantee", operations) }).unwrap()
     };
     let (made, token) = make(&["Encrypt"], Some("retirer"));
@@ -160,7 +159,7 @@ fn listings_page_and_survive_a_restart_and_end_with_the_key() {
     let kms = Kms::open(&store, first_root.clone(), clock.config()).unwrap();
     let (root, id) = (root_user(), new_key(&kms));
     for n in 0..7 {
-        let retiring = Some(user("retirer").arn).filter(|_| n % 2 == 0);
+        let retiring = Some(user("retirer").arn().to_owned()).filter(|_| n % 2 == 0);
         kms.create_grant(&root, CreateGrant { retiring, ..grant(&id, &format!("g{}", n % 3), &["Encrypt"]) })
             .unwrap();
     }
@@ -180,12 +179,12 @@ fn listings_page_and_survive_a_restart_and_end_with_the_key() {
     let everything = all((None, None));
     assert_eq!(everything.len(), 7);
     assert!(everything.is_sorted_by_key(|grant| grant.id));
-    assert_eq!(all((None, Some(&user("g0").arn))).len(), 3);
+    assert_eq!(all((None, Some(user("g0").arn()))).len(), 3);
     assert_eq!(all((Some(&everything[3].id.to_string()), None)), [everything[3].clone()]);
     let (mut retirable, mut marker) = (0, None);
     loop {
         let page =
-            kms.list_retirable_grants(&root, &user("retirer").arn, Some(3), marker.as_deref()).unwrap();
+            kms.list_retirable_grants(&root, user("retirer").arn(), Some(3), marker.as_deref()).unwrap();
         retirable += page.rows.len();
         marker = page.next_marker;
         if marker.is_none() {
@@ -197,7 +196,7 @@ fn listings_page_and_survive_a_restart_and_end_with_the_key() {
     kms.schedule_key_deletion(&root, &id, Some(7)).unwrap();
     clock.pass_days(7);
     kms.run_scheduled_work().unwrap();
-    assert!(kms.list_retirable_grants(&root, &user("retirer").arn, None, None).unwrap().rows.is_empty());
+    assert!(kms.list_retirable_grants(&root, user("retirer").arn(), None, None).unwrap().rows.is_empty());
 }
 
 #[test]
@@ -229,7 +228,7 @@ fn grants_of_one_grantee_are_found_by_what_they_ask_for() {
             subset.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let request = CreateGrant {
             key_id: id.clone(),
-            grantee: user("a").arn,
+            grantee: user("a").arn().to_owned(),
             operations: operations.iter().map(|operation| (*operation).to_owned()).collect(),
             constraints: Constraints { equals: None, subset: (!subset.is_empty()).then_some(subset) },
             ..CreateGrant::default()

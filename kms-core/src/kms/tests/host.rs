@@ -12,7 +12,7 @@ fn full(kms: &Kms) -> (String, Vec<u8>) {
     let operations = vec!["Encrypt".to_owned()];
     let grant = crate::ops::CreateGrant {
         key_id: id.clone(),
-        grantee: user("a").arn,
+        grantee: user("a").arn().to_owned(),
         operations,
         ..Default::default()
     };
@@ -117,16 +117,45 @@ fn the_golden_stores_open() {
     let kms = open_golden(&serde_json::from_str(include_str!("golden/store-1.json")).unwrap());
     let counts = kms.counts();
     assert_eq!((counts.keys, counts.backing_keys, counts.grants, counts.aliases), (1, 2, 1, 1));
+    assert_eq!(kms.find("alias/mine").unwrap().key.account, "111122223333");
     // The second: with a key pair, an HMAC key, a recovery root and last uses.
     let golden: serde_json::Value = serde_json::from_str(include_str!("golden/store-2.json")).unwrap();
     let kms = open_golden(&golden);
     let counts = kms.counts();
     assert_eq!((counts.keys, counts.backing_keys, counts.grants, counts.aliases), (3, 4, 1, 3));
+    holds_pairs(&kms, &golden);
+    kms.encrypt(&user("a"), "alias/mine", b"x", &context("a")).unwrap();
+    // The third: with another account's key, and unique ids of those whom a policy and a grant name.
+    let golden: serde_json::Value = serde_json::from_str(include_str!("golden/store-3.json")).unwrap();
+    let kms = open_golden(&golden);
+    let counts = kms.counts();
+    assert_eq!((counts.keys, counts.backing_keys, counts.grants, counts.aliases), (5, 6, 2, 5));
+    holds_pairs(&kms, &golden);
+    let they = Caller::root_user("444455556666");
+    let opened =
+        kms.decrypt(&they, Some("alias/mine"), &bytes(&golden["their_blob"]), &context("a")).unwrap();
+    assert_eq!(opened.plaintext.expose(), b"secret");
+    let may = |name: &str, id: &str| {
+        let mut subject = Subject::named(user(name).arn());
+        subject.itself.push(id.to_owned());
+        kms.encrypt(&Caller::of(Arc::new(subject)), "alias/bound", b"x", &context("a")).is_ok()
+    };
+    assert!(may("b", "AIDAB") && may("c", "AIDAC") && may("renamed", "AIDAB"));
+    assert!(!may("b", "AIDAX") && !may("c", "AIDAX") && !may("d", "AIDAD"));
+    let bound = kms.find("alias/bound").unwrap().key.id.to_string();
+    let grants = kms.list_grants(&root_user(), &bound, (None, None), None, None).unwrap().rows;
+    let ids = (grants[0].bound.grantee_id.as_deref(), grants[0].bound.retiring_id.as_deref());
+    assert_eq!(ids, (Some("AIDAC"), Some("AIDAD")));
+}
+
+/// What the second and the third store have alike.
+fn holds_pairs(kms: &Kms, golden: &serde_json::Value) {
+    let counts = kms.counts();
     assert!(counts.has_recovery_kit && counts.domain_generation == 1);
     let asked = crate::ops::ToSign { message: b"message", is_digest: false, algorithm: "ECDSA_SHA_256" };
     kms.verify(&root_user(), "alias/pair", asked, &bytes(&golden["signature"])).unwrap();
     kms.verify_mac(&root_user(), "alias/mac", "HMAC_SHA_384", b"message", &bytes(&golden["mac"])).unwrap();
-    let pair = kms.resolve("alias/pair").unwrap().key.id.to_string();
+    let pair = kms.find("alias/pair").unwrap().key.id.to_string();
     assert_eq!(kms.get_key_last_usage(&root_user(), &pair).unwrap().1.unwrap().operation, "Verify");
     let kit: crate::root::RecoveryKit = serde_json::from_value(golden["kit"].clone()).unwrap();
     kit.open(&SecretBytes::new(b"a golden passphrase".to_vec())).unwrap();

@@ -95,7 +95,7 @@ fn a_hundred_generations_later_everything_opens_also_after_a_restart() {
 fn managed_keys_rotate_by_themselves_once_a_year() {
     let clock = TestClock::new();
     let kms = clock.kms();
-    let arn = kms.managed_key("s3").unwrap();
+    let arn = kms.managed_key("s3", "111122223333").unwrap();
     clock.pass_days(364);
     assert_eq!(kms.run_scheduled_work().unwrap().rotated, 0);
     clock.pass_days(1);

@@ -31,7 +31,7 @@ const OPERATIONS: [(&str, Operation); 24] = [
         let operations = vec!["Encrypt".to_owned()];
         let request = CreateGrant {
             key_id: id.to_owned(),
-            grantee: user("a").arn,
+            grantee: user("a").arn().to_owned(),
             operations,
             ..CreateGrant::default()
         };
@@ -117,7 +117,7 @@ fn every_operation_in_every_state() {
             for (state, note) in notes.into_iter().enumerate() {
                 let kms = kms();
                 let Some(id) = in_state(&kms, origin, state) else { continue };
-                let arn = kms.arn(kms.resolve(&id).unwrap().key.id);
+                let arn = kms.arn(&kms.find(&id).unwrap().key);
                 let found = run(&kms, &id).map_err(|error| (error.name(), error.to_string()));
                 let invalid = |what: &str| Err(("KMSInvalidStateException", format!("{arn} is {what}.")));
                 let wanted = match note {
@@ -166,6 +166,6 @@ fn ciphertexts_in_every_state() {
         for found in [decrypted, moved] {
             assert_eq!(found.err().map(|error| error.name()), name, "state {state}");
         }
-        assert_eq!(kms.resolve(&id).unwrap().key.state == KeyState::Enabled, state == 0);
+        assert_eq!(kms.find(&id).unwrap().key.state == KeyState::Enabled, state == 0);
     }
 }

@@ -50,6 +50,7 @@ codes! {
     AccessControlListNotSupported = "AccessControlListNotSupported", 400, "The bucket does not allow ACLs";
     AccountProblem = "AccountProblem", 403, "There is a problem with your account that prevents the operation from completing successfully.";
     AllAccessDisabled = "AllAccessDisabled", 403, "All access to this resource has been disabled.";
+    AmbiguousGrantByEmailAddress = "AmbiguousGrantByEmailAddress", 400, "The email address you provided is associated with more than one account.";
     AnnotationLimitExceeded = "AnnotationLimitExceeded", 400, "The object has as many annotations as it can have.";
     AnnotationNameTooLong = "AnnotationNameTooLong", 400, "The annotation name is too long.";
     AuthorizationHeaderMalformed = "AuthorizationHeaderMalformed", 400, "The authorization header that you provided is not valid.";

@@ -85,9 +85,9 @@ impl S3Error {
         self.code.status()
     }
 
-    /// Did the gateway fail, rather than refuse? (What is not implemented is refused.)
+    /// Did the gateway fail, rather than refuse? (What is not implemented is refused, and so is who asks too much.)
     pub fn is_failure(&self) -> bool {
-        self.status().is_server_error() && self.code != Code::NotImplemented
+        self.status().is_server_error() && ![Code::NotImplemented, Code::SlowDown].contains(&self.code)
     }
 
     /// What the client is told. A failure tells its default message and nothing from inside.

@@ -12,6 +12,7 @@ use crate::auth::AuthError;
 use crate::authz::{Denied, Refusal};
 use crate::bucket::CorruptSetting;
 use crate::http::body::BodyError;
+use crate::http::header;
 use crate::seal::OpenError;
 use crate::sealed_kv::Unsealable;
 use crate::sse::{PlanError, SseError};
@@ -112,7 +113,11 @@ impl From<Refusal> for S3Error {
 
 impl From<Denied> for S3Error {
     fn from(denied: Denied) -> Self {
-        Self::new(Code::AccessDenied).message(denied.message)
+        let error = Self::new(Code::AccessDenied).message(denied.message);
+        match denied.encoded {
+            Some(encoded) => error.header(header::AUTHORIZATION_MESSAGE, encoded),
+            None => error,
+        }
     }
 }
 
@@ -203,6 +208,9 @@ impl From<AuthError> for S3Error {
             AuthError::AccessDenied(message) => Self::new(Code::AccessDenied).message(message),
             AuthError::InvalidRequest(message) => Self::invalid_request(message),
             AuthError::InvalidToken => Code::InvalidToken.into(),
+            AuthError::ExpiredToken => Code::ExpiredToken.into(),
+            AuthError::AccountProblem => Code::AccountProblem.into(),
+            AuthError::TooManyFailures => Code::SlowDown.into(),
             AuthError::NotImplemented(message) => Self::new(Code::NotImplemented).message(message),
         }
     }

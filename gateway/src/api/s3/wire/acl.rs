@@ -7,7 +7,7 @@ use super::xml::{MalformedXml, XmlWriter};
 use crate::api::s3::error::{Code, S3Error};
 use crate::bucket::{Acl, Grant, Grantee, Ownership, Permission, PublicAccessBlock};
 use crate::http::header;
-use crate::iam::Account;
+use crate::iam::{Account, State};
 
 /// The most grants of an ACL.
 const MAX_GRANTS: usize = 100;
@@ -17,9 +17,17 @@ pub fn grantee(account: &Account) -> Grantee {
     Grantee::Canonical { id: account.canonical_id.clone(), display_name: Some(account.display_name.clone()) }
 }
 
-/// The ACL that a request's headers ask for; `None` where they ask for none. `owner` is whose bucket or object it is, the
-/// only account that there is to grant something to.
-pub fn of_headers(headers: &HeaderMap, owner: &Account) -> Result<Option<Acl>, S3Error> {
+/// Whom an ACL may name: whose bucket or object it is of, and everybody else who has an account.
+#[derive(Clone, Copy)]
+pub struct Accounts<'a> {
+    /// Whose it is.
+    pub owner: &'a Account,
+    /// All accounts.
+    pub all: &'a State,
+}
+
+/// The ACL that a request's headers ask for; `None` where they ask for none.
+pub fn of_headers(headers: &HeaderMap, accounts: Accounts<'_>) -> Result<Option<Acl>, S3Error> {
     let canned = headers.get(header::ACL).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let canned = canned.filter(|name| !name.is_empty());
     let mut grants = Vec::new();
@@ -33,7 +41,7 @@ pub fn of_headers(headers: &HeaderMap, owner: &Account) -> Result<Option<Acl>, S
         for value in headers.get_all(&name) {
             let value = String::from_utf8_lossy(value.as_bytes());
             for one in value.split(',').map(str::trim).filter(|one| !one.is_empty()) {
-                grants.push(Grant { grantee: named_grantee(one, owner)?, permission });
+                grants.push(Grant { grantee: named_grantee(one, accounts)?, permission });
             }
         }
     }
@@ -43,7 +51,7 @@ pub fn of_headers(headers: &HeaderMap, owner: &Account) -> Result<Option<Acl>, S
         (Some(_), false) => {
             Err(S3Error::invalid_request("Specifying both Canned ACLs and Header Grants is not allowed"))
         }
-        (Some(name), true) => match Acl::canned(&name, &grantee(owner)) {
+        (Some(name), true) => match Acl::canned(&name, &grantee(accounts.owner)) {
             Some(acl) => Ok(Some(acl)),
             None => Err(S3Error::invalid_argument("", header::ACL.as_str(), name)),
         },
@@ -51,24 +59,35 @@ pub fn of_headers(headers: &HeaderMap, owner: &Account) -> Result<Option<Acl>, S
 }
 
 /// `id="…"`, `uri="…"` or `emailAddress="…"`.
-fn named_grantee(text: &str, owner: &Account) -> Result<Grantee, S3Error> {
+fn named_grantee(text: &str, accounts: Accounts<'_>) -> Result<Grantee, S3Error> {
     let malformed =
         || S3Error::invalid_argument("Argument format not recognized", header::GRANT_PREFIX, text);
     let (kind, value) = text.split_once('=').ok_or_else(malformed)?;
     let value = value.trim().trim_matches('"');
     match kind.trim() {
-        "id" => canonical(value, owner),
+        "id" => canonical(value, accounts),
         "uri" => group(value),
-        "emailAddress" => Err(unresolvable(value)),
+        "emailAddress" => by_email(value, accounts),
         _ => Err(malformed()),
     }
 }
 
-fn canonical(id: &str, owner: &Account) -> Result<Grantee, S3Error> {
-    if id == owner.canonical_id {
-        Ok(grantee(owner))
-    } else {
-        Err(S3Error::invalid_argument("Invalid id", "CanonicalUser/ID", id))
+fn canonical(id: &str, accounts: Accounts<'_>) -> Result<Grantee, S3Error> {
+    if id == accounts.owner.canonical_id {
+        return Ok(grantee(accounts.owner));
+    }
+    let other = accounts.all.by_canonical_id(id);
+    other
+        .map(|account| grantee(account))
+        .ok_or_else(|| S3Error::invalid_argument("Invalid id", "CanonicalUser/ID", id))
+}
+
+fn by_email(email: &str, accounts: Accounts<'_>) -> Result<Grantee, S3Error> {
+    let mut named = accounts.all.by_email(email);
+    match (named.next(), named.next()) {
+        (Some(account), None) => Ok(grantee(account)),
+        (Some(_), Some(_)) => Err(S3Error::new(Code::AmbiguousGrantByEmailAddress).field("Email", email)),
+        _ => Err(S3Error::new(Code::UnresolvableGrantByEmailAddress).field("Email", email)),
     }
 }
 
@@ -77,21 +96,17 @@ fn group(uri: &str) -> Result<Grantee, S3Error> {
     found.map(|(group, _)| group).ok_or_else(|| S3Error::invalid_argument("Invalid group uri", "uri", uri))
 }
 
-fn unresolvable(email: &str) -> S3Error {
-    S3Error::new(Code::UnresolvableGrantByEmailAddress).field("Email", email)
-}
-
 fn checked(grants: Vec<Grant>) -> Result<Acl, S3Error> {
     if grants.len() > MAX_GRANTS { Err(Code::MalformedAclError.into()) } else { Ok(Acl { grants }) }
 }
 
 /// Reads `AccessControlPolicy`.
-pub fn parse(document: &[u8], owner: &Account) -> Result<Acl, S3Error> {
+pub fn parse(document: &[u8], accounts: Accounts<'_>) -> Result<Acl, S3Error> {
     let malformed = |_: MalformedXml| S3Error::from(Code::MalformedAclError);
     let root = Element::parse(document, "AccessControlPolicy").map_err(malformed)?;
     root.only(&["Owner", "AccessControlList"]).map_err(malformed)?;
     let named = root.required("Owner").and_then(|owner| owner.required("ID")).map_err(malformed)?;
-    if named.text.trim() != owner.canonical_id {
+    if named.text.trim() != accounts.owner.canonical_id {
         return Err(Code::AccessDenied.into());
     }
     let mut grants = Vec::new();
@@ -105,9 +120,9 @@ pub fn parse(document: &[u8], owner: &Account) -> Result<Acl, S3Error> {
             None => "Group".to_owned(),
         };
         let grantee = match kind.as_str() {
-            "CanonicalUser" => canonical(text("ID")?.ok_or(Code::MalformedAclError)?, owner)?,
+            "CanonicalUser" => canonical(text("ID")?.ok_or(Code::MalformedAclError)?, accounts)?,
             "Group" => group(text("URI")?.ok_or(Code::MalformedAclError)?)?,
-            "AmazonCustomerByEmail" => return Err(unresolvable(text("EmailAddress")?.unwrap_or_default())),
+            "AmazonCustomerByEmail" => by_email(text("EmailAddress")?.unwrap_or_default(), accounts)?,
             _ => return Err(Code::MalformedAclError.into()),
         };
         grants.push(Grant { grantee, permission: permission.ok_or(Code::MalformedAclError)? });
@@ -197,7 +212,11 @@ mod tests {
     use super::*;
 
     fn owner() -> Account {
-        Account { id: "1".repeat(12), canonical_id: "c0".to_owned(), display_name: "root".to_owned() }
+        Account { canonical_id: "c0".to_owned(), ..Account::new(&"1".repeat(12), "root", "", 0) }
+    }
+
+    fn with<T>(ask: impl FnOnce(Accounts<'_>) -> T) -> T {
+        ask(Accounts { owner: &owner(), all: &State::default() })
     }
 
     #[test]
@@ -208,10 +227,12 @@ mod tests {
                 Grant { grantee: Grantee::AllUsers, permission: Permission::Read },
             ],
         };
-        assert_eq!(parse(&write(&acl, &owner()), &owner()).unwrap(), acl);
+        assert_eq!(with(|accounts| parse(&write(&acl, &owner()), accounts)).unwrap(), acl);
         let stranger = Account { canonical_id: "c1".to_owned(), ..owner() };
-        assert_eq!(parse(&write(&acl, &stranger), &owner()).unwrap_err().code, Code::AccessDenied);
-        assert_eq!(parse(b"<AccessControlPolicy/>", &owner()).unwrap_err().code, Code::MalformedAclError);
+        let of_a_stranger = with(|accounts| parse(&write(&acl, &stranger), accounts));
+        assert_eq!(of_a_stranger.unwrap_err().code, Code::AccessDenied);
+        let empty = with(|accounts| parse(b"<AccessControlPolicy/>", accounts));
+        assert_eq!(empty.unwrap_err().code, Code::MalformedAclError);
         assert_eq!(parse_ownership(&write_ownership(Ownership::ObjectWriter)), Ok(Ownership::ObjectWriter));
         let block = PublicAccessBlock { ignore_public_acls: true, ..PublicAccessBlock::default() };
         assert_eq!(parse_public_access_block(&write_public_access_block(&block)), Ok(block));
@@ -221,7 +242,7 @@ mod tests {
     fn headers() {
         let of = |pairs: &[(http::HeaderName, &str)]| {
             let headers = pairs.iter().map(|(n, v)| (n.clone(), v.parse().unwrap())).collect();
-            of_headers(&headers, &owner()).map_err(|error| error.code)
+            with(|accounts| of_headers(&headers, accounts)).map_err(|error| error.code)
         };
         assert_eq!(of(&[]), Ok(None));
         let canned = of(&[(header::ACL, "public-read-write")]).unwrap().unwrap();

@@ -324,7 +324,7 @@ mod tests {
     }
 
     fn owner() -> Account {
-        Account { id: "1".repeat(12), canonical_id: "c".to_owned(), display_name: "root".to_owned() }
+        Account { canonical_id: "c".to_owned(), ..Account::new(&"1".repeat(12), "root", "", 0) }
     }
 
     fn objects(names: &[&str], truncated: bool) -> ListPage<ObjectSummary> {

@@ -5,6 +5,7 @@ use storage::catalog::{Bucket, CatalogError, Versioning};
 use storage::name::{BucketId, Timestamp};
 
 use super::with_journal;
+use crate::api::minio::RESERVED_BUCKET;
 use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
@@ -15,6 +16,7 @@ use crate::authz::Permit;
 use crate::bucket::{Acl, ObjectLock, Ownership, OwnershipControls, Setting, Tags};
 use crate::config::SseCNewBuckets;
 use crate::http::header::{BUCKET_ARN, BUCKET_OBJECT_LOCK_ENABLED, OBJECT_OWNERSHIP};
+use crate::iam::Account;
 use crate::sse::BucketEncryption;
 use crate::transfer::journal::ChangeError;
 
@@ -25,24 +27,29 @@ pub async fn create_bucket(
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
     let name = request.bucket.clone().ok_or(Code::InvalidBucketName)?;
-    let owner = request.identity.account().ok_or(Code::AccessDenied)?.id.clone();
+    if name.as_str() == RESERVED_BUCKET {
+        return Err(S3Error::new(Code::BucketAlreadyExists).field("BucketName", name.as_str()));
+    }
+    let account = request.identity.account.clone().ok_or(Code::AccessDenied)?;
+    let owner = &account.id;
     let body = document::read(&mut request, document::CONFIG_MAX_LEN).await?;
     let asked = location::parse(&body)?;
     check_constraint(&app.region, asked.constraint.as_deref())?;
-    let settings = settings(app, &request.headers, asked.tags)?;
+    let settings = settings(app, &account, &request.headers, asked.tags)?;
 
     // A bucket that exists is found before anything is written.
     let found = match app.catalog.bucket(&name).await {
         Ok(bucket) => Some(bucket.owner),
-        Err(CatalogError::NoSuchBucket) => create(app, &name, &owner, settings).await?,
+        Err(CatalogError::NoSuchBucket) => create(app, &name, owner, settings).await?,
         Err(error) => return Err(error.into()),
     };
     match found {
         None => {}
         // As AWS does in that region alone, for the sake of old clients.
-        Some(found) if found == owner && app.region == location::NO_CONSTRAINT => {}
+        Some(found) if found == *owner && app.region == location::NO_CONSTRAINT => {}
         Some(found) => {
-            let code = if found == owner { Code::BucketAlreadyOwnedByYou } else { Code::BucketAlreadyExists };
+            let code =
+                if found == *owner { Code::BucketAlreadyOwnedByYou } else { Code::BucketAlreadyExists };
             return Err(S3Error::new(code).field("BucketName", name.as_str()));
         }
     }
@@ -60,6 +67,7 @@ pub async fn create_bucket(
 /// What the request sets on the bucket from the beginning.
 fn settings(
     app: &App,
+    owner: &Account,
     headers: &HeaderMap,
     tags: Vec<(String, String)>,
 ) -> Result<impl FnOnce(&mut Bucket) + use<>, S3Error> {
@@ -77,8 +85,8 @@ fn settings(
         })?),
     };
     let locked = text(BUCKET_OBJECT_LOCK_ENABLED).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let owner = app.accounts.root();
-    let acl = acl::of_headers(headers, owner)?.filter(|acl| *acl != Acl::private(&acl::grantee(owner)));
+    let accounts = acl::Accounts { owner, all: &app.iam.state() };
+    let acl = acl::of_headers(headers, accounts)?.filter(|acl| *acl != Acl::private(&acl::grantee(owner)));
     let enforced = ownership.unwrap_or(Ownership::BucketOwnerEnforced) == Ownership::BucketOwnerEnforced;
     if acl.is_some() && enforced {
         return Err(Code::InvalidBucketAclWithObjectOwnership.into());

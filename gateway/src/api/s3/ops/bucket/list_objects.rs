@@ -17,7 +17,7 @@ pub async fn list_objects(app: &App, permit: Permit, request: S3Request) -> Resu
     let bucket = permit.bucket();
     let page = Page::parse(&bucket.name, &request.query, "max-keys", "marker")?;
     let objects = list(app, bucket, page, page.marker.map(str::to_owned)).await?;
-    Ok(response::xml(listing::write_objects(page, app.accounts.root(), &objects)))
+    Ok(response::xml(listing::write_objects(page, &app.owner_of(bucket), &objects)))
 }
 
 /// Lists objects.
@@ -33,8 +33,8 @@ pub async fn list_objects_v2(app: &App, permit: Permit, request: S3Request) -> R
     let fetch_owner =
         request.query.get("fetch-owner").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let objects = list(app, bucket, page, after).await?;
-    let owner = fetch_owner.then(|| app.accounts.root());
-    Ok(response::xml(listing::write_objects_v2(page, owner, token, &objects)))
+    let owner = fetch_owner.then(|| app.owner_of(bucket));
+    Ok(response::xml(listing::write_objects_v2(page, owner.as_deref(), token, &objects)))
 }
 
 /// Lists versions and delete markers.
@@ -62,7 +62,7 @@ pub async fn list_object_versions(
     };
     let after = page.marker.map(str::to_owned);
     let versions = app.catalog.list_versions(bucket, &page.request(after), after_version).await?;
-    Ok(response::xml(listing::write_versions(page, app.accounts.root(), version_id_marker, &versions)))
+    Ok(response::xml(listing::write_versions(page, &app.owner_of(bucket), version_id_marker, &versions)))
 }
 
 async fn list(

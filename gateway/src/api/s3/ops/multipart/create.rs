@@ -34,7 +34,7 @@ pub async fn create_multipart_upload(
         id,
         object: object.clone(),
         initiated: Timestamp::now(),
-        initiator: request.identity.arn(),
+        initiator: request.identity.arn().to_owned(),
         headers: metadata::system_headers(headers)?,
         user_metadata: metadata::user_metadata(headers)?,
         tags: extras.tags,

@@ -14,7 +14,7 @@ pub async fn list_parts(app: &App, permit: Permit, request: S3Request) -> Result
     let bucket = permit.bucket();
     let page = PartsPage {
         bucket: &bucket.name,
-        owner: app.accounts.root(),
+        owner: &app.owner_of(bucket),
         part_number_marker: marker(&request.query)?,
         max_parts: max_rows(&request.query, "max-parts")?,
         url_encoded: url_encoding(&request.query)?,

@@ -30,5 +30,5 @@ pub async fn list_multipart_uploads(
         };
     let asked = page.request(page.marker.map(str::to_owned));
     let uploads = app.catalog.list_uploads(bucket, &asked, after_upload).await?;
-    Ok(response::xml(write_uploads(page, app.accounts.root(), marker.unwrap_or_default(), &uploads)))
+    Ok(response::xml(write_uploads(page, &app.owner_of(bucket), marker.unwrap_or_default(), &uploads)))
 }

@@ -34,14 +34,14 @@ pub async fn put_object_acl(
 /// `GetObjectAcl`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAcl.html>.
 pub async fn get_object_acl(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
     let bucket = permit.bucket();
-    let owner = app.accounts.root();
+    let owner = app.owner_of(bucket);
     let found = found::find(app, bucket, request.object()?, request.version).await?;
     let stored = found.record.attributes.get(ACL_ATTRIBUTE);
     let acl: Acl = match stored {
         Some(stored) => serde_json::from_slice(stored).map_err(|_| CorruptSetting(ACL_ATTRIBUTE))?,
-        None => Acl::private(&acl::grantee(owner)),
+        None => Acl::private(&acl::grantee(&owner)),
     };
-    let mut response = response::xml(acl::write(&acl, owner));
+    let mut response = response::xml(acl::write(&acl, &owner));
     version::write_header(bucket, found.version, found.is_null, response.headers_mut());
     Ok(response)
 }

@@ -88,11 +88,12 @@ pub(in crate::api::s3::ops) fn object_acl(
     bucket: &Bucket,
     headers: &HeaderMap,
 ) -> Result<Option<Acl>, S3Error> {
-    let owner = app.accounts.root();
-    let Some(acl) = acl::of_headers(headers, owner)? else { return Ok(None) };
+    let owner = app.owner_of(bucket);
+    let accounts = acl::Accounts { owner: &owner, all: &app.iam.state() };
+    let Some(acl) = acl::of_headers(headers, accounts)? else { return Ok(None) };
     if OwnershipControls::in_force(bucket)? == Ownership::BucketOwnerEnforced {
         // The owner's own control is what there is in any case.
-        return match acl == Acl::private(&acl::grantee(owner)) {
+        return match acl == Acl::private(&acl::grantee(&owner)) {
             true => Ok(None),
             false => Err(Code::AccessControlListNotSupported.into()),
         };
@@ -107,15 +108,16 @@ pub(in crate::api::s3::ops) async fn asked_acl(
     bucket: &Bucket,
     request: &mut S3Request,
 ) -> Result<Acl, S3Error> {
-    let owner = app.accounts.root();
+    let owner = app.owner_of(bucket);
     let body = document::read(request, document::CONFIG_MAX_LEN).await?;
-    let canned_or_granted = acl::of_headers(&request.headers, owner)?;
+    let accounts = acl::Accounts { owner: &owner, all: &app.iam.state() };
+    let canned_or_granted = acl::of_headers(&request.headers, accounts)?;
     // The owner's own control, written out, says what is so in any case: clients that carry an ACL along with a copy send it.
-    let is_own = |acl: &Acl| *acl == Acl::private(&acl::grantee(owner));
+    let is_own = |acl: &Acl| *acl == Acl::private(&acl::grantee(&owner));
     let has_acls = OwnershipControls::in_force(bucket)? != Ownership::BucketOwnerEnforced;
     let acl = match (canned_or_granted, body.is_empty()) {
         (Some(acl), true) if has_acls => acl,
-        (None, false) => acl::parse(&body, owner)?,
+        (None, false) => acl::parse(&body, accounts)?,
         (Some(_), true) => return Err(Code::AccessControlListNotSupported.into()),
         (Some(_), false) => return Err(Code::UnexpectedContent.into()),
         (None, true) => return Err(Code::MissingSecurityHeader.into()),

@@ -16,7 +16,6 @@ use crate::app::App;
 use crate::authz::Permit;
 use crate::http::body::ResponseBody;
 use crate::http::header;
-use crate::iam::Identity;
 use crate::seal::PlainRange;
 use crate::sse::{CustomerHeaders, SseInfo};
 
@@ -73,7 +72,7 @@ struct Selected {
 
 /// Weighs conditions, range and part number.
 async fn select(app: &App, request: &S3Request, found: &Found) -> Result<Selected, S3Error> {
-    if request.identity == Identity::Anonymous && metadata::overrides_headers(&request.query) {
+    if request.identity.is_anonymous() && metadata::overrides_headers(&request.query) {
         return Err(S3Error::invalid_request(
             "Request specific response headers cannot be used for anonymous GET requests.",
         ));

@@ -73,19 +73,21 @@ pub async fn post_object(app: &App, permit: Permit, mut request: S3Request) -> R
             if form.get("awsaccesskeyid").is_some() {
                 return Err(S3Error::invalid_request(auth::V2_TEXT));
             }
-            if form.get(header::SECURITY_TOKEN.as_str()).is_some() {
-                return Err(Code::InvalidToken.into());
-            }
             let signed = SignedForm {
                 algorithm: required(header::ALGORITHM_FIELD)?,
                 credential: required(header::CREDENTIAL_FIELD)?,
                 date: required(header::DATE_NAME)?,
                 signature: required(header::SIGNATURE_PARAMETER)?,
                 policy: text,
+                security_token: form.get(header::SECURITY_TOKEN.as_str()),
             };
-            let expected =
-                Expected { region: &app.region, service: "s3", now_unix_ms: Timestamp::now().unix_ms() };
-            request.identity = auth::authenticate_form(signed, &app.accounts, expected)?;
+            let expected = Expected {
+                region: &app.region,
+                service: "s3",
+                now_unix_ms: Timestamp::now().unix_ms(),
+                source: request.peer,
+            };
+            request.identity = auth::authenticate_form(signed, app.keys(), expected)?;
             let policy = PostPolicy::parse(text)?;
             policy.check(bucket.name.as_str(), &form.fields, Timestamp::now())?;
             Some(policy)

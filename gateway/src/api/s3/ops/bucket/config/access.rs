@@ -18,7 +18,7 @@ pub async fn put_bucket_ownership_controls(
 ) -> Result<S3Response, S3Error> {
     let body = document::read_config(&mut request).await?;
     let ownership = acl::parse_ownership(&body)?;
-    let own = Acl::private(&acl::grantee(app.accounts.root()));
+    let own = Acl::private(&acl::grantee(&app.owner_of(permit.bucket())));
     let others = Acl::of(permit.bucket())?.is_some_and(|acl| acl != own);
     if ownership == Ownership::BucketOwnerEnforced && others {
         return Err(Code::InvalidBucketAclWithObjectOwnership.into());

@@ -24,7 +24,7 @@ pub async fn put_bucket_acl(
 
 /// `GetBucketAcl`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketAcl.html>.
 pub async fn get_bucket_acl(app: &App, permit: Permit, _request: S3Request) -> Result<S3Response, S3Error> {
-    let owner = app.accounts.root();
-    let acl = Acl::of(permit.bucket())?.unwrap_or_else(|| Acl::private(&acl::grantee(owner)));
-    Ok(response::xml(acl::write(&acl, owner)))
+    let owner = app.owner_of(permit.bucket());
+    let acl = Acl::of(permit.bucket())?.unwrap_or_else(|| Acl::private(&acl::grantee(&owner)));
+    Ok(response::xml(acl::write(&acl, &owner)))
 }

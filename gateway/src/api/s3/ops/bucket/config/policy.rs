@@ -29,13 +29,16 @@ pub async fn put_bucket_policy(
     let text = String::from_utf8(body.to_vec())
         .map_err(|_| malformed("Policies must be valid JSON and the first byte must be '{'"))?;
     let document = check(&text, &bucket.name)?;
+    let bindings = app.iam.state().bind(&document, app.iam.accept_unknown_principals);
+    let bindings = bindings
+        .map_err(|error| malformed("Invalid principal in policy").field("Detail", error.to_string()))?;
     let block = PublicAccessBlock::in_force(bucket)?;
     if block.block_public_policy && authz::is_public(&document) {
         return Err(S3Error::new(Code::AccessDenied).message(
             "public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.",
         ));
     }
-    set(app, bucket, &Policy(text)).await?;
+    set(app, bucket, &Policy { text, bindings }).await?;
     Ok(response::no_content())
 }
 
@@ -132,13 +135,14 @@ fn malformed(message: impl Into<std::borrow::Cow<'static, str>>) -> S3Error {
     S3Error::new(Code::MalformedPolicy).message(message)
 }
 
-/// `GetBucketPolicy`: the text as it was given.
+/// `GetBucketPolicy`: the text as it was given, but for principals who are gone.
 pub async fn get_bucket_policy(
-    _app: &App,
+    app: &App,
     permit: Permit,
     _request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let Policy(text) = get(permit.bucket(), Code::NoSuchBucketPolicy)?;
+    let Policy { text, bindings } = get(permit.bucket(), Code::NoSuchBucketPolicy)?;
+    let text = app.iam.state().shown(&text, &bindings);
     let mut response = response::xml(text.into_bytes());
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
@@ -160,7 +164,7 @@ pub async fn get_bucket_policy_status(
     permit: Permit,
     _request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let Policy(text) = get(permit.bucket(), Code::NoSuchBucketPolicy)?;
+    let Policy { text, .. } = get(permit.bucket(), Code::NoSuchBucketPolicy)?;
     let document =
         Document::parse_resource(&text).map_err(|_| crate::bucket::CorruptSetting(Policy::NAME))?;
     let is_public = if authz::is_public(&document) { "true" } else { "false" };

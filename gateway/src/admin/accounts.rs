@@ -1,0 +1,168 @@
+//! The gateway's accounts: who they are, and credentials of their root users.
+
+use std::sync::Arc;
+
+use anyhow::ensure;
+use clap::Subcommand;
+use serde::{Deserialize, Serialize};
+use storage::name::Timestamp;
+use zeroize::Zeroizing;
+
+use super::Out;
+use crate::api::s3::wire::time::iso8601;
+use crate::app::App;
+use crate::iam::{Account, access_key, account_id};
+
+/// The most accounts.
+const MAX_ACCOUNTS: usize = 1000;
+/// The most access keys of a root user: AWS's two.
+const MAX_ACCESS_KEYS: usize = 2;
+/// The longest name and email address, in characters.
+const MAX_NAME_LEN: usize = 256;
+
+/// What can be done with accounts.
+#[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
+pub enum AccountCommand {
+    /// Make an account with an access key of its root user, whose secret is shown this once
+    Create {
+        /// The name shown as owner
+        name: String,
+        /// How to reach whoever is responsible
+        #[arg(long, value_name = "ADDRESS", default_value = "")]
+        email: String,
+        /// 12 digits; by default random ones
+        #[arg(long, value_name = "DIGITS")]
+        id: Option<String>,
+    },
+    /// All accounts
+    List,
+    /// Let nobody of an account in any more; what it has stays
+    Disable {
+        /// 12 digits
+        id: String,
+    },
+    /// Let an account in again
+    Enable {
+        /// 12 digits
+        id: String,
+    },
+    /// Make a further access key of an account's root user, whose secret is shown this once
+    CreateKey {
+        /// 12 digits
+        id: String,
+    },
+    /// Delete an access key of an account's root user
+    DeleteKey {
+        /// 12 digits
+        id: String,
+        /// The access key
+        access_key_id: String,
+    },
+}
+
+pub(super) async fn run(app: &Arc<App>, command: AccountCommand, out: &Out) -> anyhow::Result<bool> {
+    match command {
+        AccountCommand::Create { name, email, id } => create(app, name, email, id, out).await?,
+        AccountCommand::List => list(app, out).await?,
+        AccountCommand::Disable { id } => set_disabled(app, &id, true, out).await?,
+        AccountCommand::Enable { id } => set_disabled(app, &id, false, out).await?,
+        AccountCommand::CreateKey { id } => create_access_key(app, &id, out).await?,
+        AccountCommand::DeleteKey { id, access_key_id } => {
+            delete_access_key(app, &id, &access_key_id).await?;
+            out.line(format!("access key {access_key_id} is deleted")).await?;
+        }
+    }
+    Ok(true)
+}
+
+async fn create(app: &App, name: String, email: String, id: Option<String>, out: &Out) -> anyhow::Result<()> {
+    let id = id.unwrap_or_else(account_id);
+    ensure!(is_account_id(&id), "{id} is not an account's id: it has 12 digits");
+    for (what, text) in [("name", &name), ("email address", &email)] {
+        ensure!(text.chars().count() <= MAX_NAME_LEN, "the {what} is longer than {MAX_NAME_LEN} characters");
+    }
+    ensure!(!name.trim().is_empty(), "an account has a name");
+    let state = app.iam.state();
+    ensure!(state.accounts.len() < MAX_ACCOUNTS, "there are {MAX_ACCOUNTS} accounts, and no more");
+    ensure!(state.by_email(&email).next().is_none(), "another account has the address {email}");
+    let account = Account::new(&id, &name, &email, Timestamp::now().unix_ms());
+    app.iam.create_account(account.clone()).await?;
+    out.line(format!("account       {id}")).await?;
+    out.line(format!("canonical id  {}", account.canonical_id)).await?;
+    create_access_key(app, &id, out).await
+}
+
+async fn create_access_key(app: &App, account: &str, out: &Out) -> anyhow::Result<()> {
+    let (id, secret) = access_key();
+    let made = app.iam.change(account, |draft| {
+        let record = app.iam.seal_access_key(&id, &secret, (account, None), draft.now_unix_ms());
+        let has = draft.access_keys_of(None).count();
+        if has < MAX_ACCESS_KEYS {
+            draft.put_access_key(record);
+        }
+        Ok(has < MAX_ACCESS_KEYS)
+    });
+    ensure!(made.await?, "the root user has {MAX_ACCESS_KEYS} access keys, and can have no more");
+    out.line(format!("access key    {id}")).await?;
+    let line = Zeroizing::new(format!("secret        {}", *secret));
+    out.line(line.as_str()).await?;
+    out.line("the secret is not shown again").await
+}
+
+async fn delete_access_key(app: &App, account: &str, id: &str) -> anyhow::Result<()> {
+    let state = app.iam.state();
+    let access_key = state.access_keys.get(id).filter(|key| key.record.account == account);
+    let is_kept =
+        access_key.is_some_and(|key| key.record.user.is_none() && !key.record.sealed_secret.is_empty());
+    ensure!(is_kept, "{id} is no access key of that account's root user that could be deleted here");
+    app.iam
+        .change(account, |draft| {
+            draft.remove_access_key(id);
+            Ok(())
+        })
+        .await?;
+    Ok(())
+}
+
+async fn set_disabled(app: &App, id: &str, is_disabled: bool, out: &Out) -> anyhow::Result<()> {
+    ensure!(
+        !is_disabled || app.iam.main_account().id != id,
+        "account {id} owns the gateway: nobody could enable it again"
+    );
+    app.iam
+        .change(id, |draft| {
+            let account = Account { is_disabled, ..(*draft.account).clone() };
+            draft.put_account(account);
+            Ok(())
+        })
+        .await?;
+    let now = if is_disabled { "disabled: nobody of it is let in" } else { "enabled" };
+    out.line(format!("account {id} is {now}")).await
+}
+
+async fn list(app: &App, out: &Out) -> anyhow::Result<()> {
+    let main = app.iam.main_account();
+    out.line(format!("{:12}  {:8}  {:20}  {:5}  {:5}  name", "account", "state", "made", "users", "roles"))
+        .await?;
+    for state in app.iam.state().accounts.values() {
+        let account = &state.account;
+        let status = match account.is_disabled {
+            true => "disabled",
+            false if account.id == main.id => "main",
+            false => "enabled",
+        };
+        let made = match account.created_unix_ms {
+            0 => "-".to_owned(),
+            at => iso8601(Timestamp(at)),
+        };
+        let (users, roles) = (state.users.len(), state.roles.len());
+        let email = if account.email.is_empty() { String::new() } else { format!(" <{}>", account.email) };
+        let name = format!("{}{email}", account.display_name);
+        out.line(format!("{:12}  {status:8}  {made:20}  {users:5}  {roles:5}  {name}", account.id)).await?;
+    }
+    Ok(())
+}
+
+fn is_account_id(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}

@@ -1,0 +1,148 @@
+//! Groups, and who is in them.
+//! <https://docs.aws.amazon.com/IAM/latest/APIReference/API_Group.html>
+
+use std::sync::Arc;
+
+use super::entity::{self, Shape};
+use super::kind::Kind;
+use super::page::Page;
+use super::quota::Quota;
+use super::user;
+use super::{Change, Request, rules};
+use crate::api::query::{Answer, Refusal, list};
+use crate::api::xml::XmlWriter;
+use crate::iam::{Account, AccountState, Draft, Group, IamError, IdKind, User, unique_id};
+
+/// `CreateGroup`: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateGroup.html>
+pub(super) fn create(request: &Request<'_>) -> Result<Change, Refusal> {
+    let parameters = request.parameters();
+    let name = rules::new_name::<Group>(parameters, Group::NAME)?.to_owned();
+    let path = rules::path(parameters, "Path", false)?.to_owned();
+    request.authorize(&request.arn_of::<Group>(&path, &name))?;
+    Ok(Box::new(move |draft| {
+        entity::vacant::<Group>(draft, &name)?;
+        let group = Group {
+            id: unique_id(IdKind::Group),
+            name: name.clone(),
+            path: path.clone(),
+            created_unix_ms: draft.now_unix_ms(),
+            inline: Default::default(),
+            attached: Vec::new(),
+        };
+        let answer = Answer::of(|xml| write_in(xml, &draft.account, &group));
+        draft.put(group);
+        Ok(answer)
+    }))
+}
+
+/// `GetGroup`, with its users in pages: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetGroup.html>
+pub(super) fn get(request: &Request<'_>) -> Result<Answer, Refusal> {
+    let name = rules::name_of::<Group>(request.parameters())?;
+    let page = Page::of(request.parameters())?;
+    request.authorize_named::<Group>(name)?;
+    let group = request.state.groups.get(name)?;
+    let members = members(&request.state, group).map(|user| (user.name.to_lowercase(), user));
+    let listed = page.cut(members);
+    Ok(Answer::of(|xml| {
+        write_in(xml, request.account(), group);
+        listed.write_end(xml);
+        list(xml, "Users", &listed.rows, |xml, user| {
+            user::write(xml, request.account(), user, Shape::Listed);
+        });
+    }))
+}
+
+/// The users of a group.
+fn members<'a>(account: &'a AccountState, group: &'a Group) -> impl Iterator<Item = &'a Arc<User>> {
+    account.users.iter().filter(|user| user.groups.contains(&group.id))
+}
+
+/// `ListGroups`: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListGroups.html>
+pub(super) fn list_all(request: &Request<'_>) -> Result<Answer, Refusal> {
+    entity::listed::<Group>(request, "Groups", |xml, group| write(xml, request.account(), group))
+}
+
+/// `ListGroupsForUser`: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListGroupsForUser.html>
+pub(super) fn list_for_user(request: &Request<'_>) -> Result<Answer, Refusal> {
+    let name = rules::name_of::<User>(request.parameters())?;
+    let page = Page::of(request.parameters())?;
+    request.authorize_named::<User>(name)?;
+    let user = request.state.users.get(name)?;
+    let groups = request.state.groups_of(user).map(|group| (group.name.to_lowercase(), group));
+    let listed = page.cut(groups);
+    Ok(Answer::of(|xml| {
+        listed.write_end(xml);
+        list(xml, "Groups", &listed.rows, |xml, group| write(xml, request.account(), group));
+    }))
+}
+
+/// `UpdateGroup`: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateGroup.html>
+pub(super) fn update(request: &Request<'_>) -> Result<Change, Refusal> {
+    entity::renamed::<Group>(request, "NewGroupName", |group, name, path| {
+        (group.name, group.path) = (name, path)
+    })
+}
+
+/// `DeleteGroup`: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_DeleteGroup.html>
+pub(super) fn delete(request: &Request<'_>) -> Result<Change, Refusal> {
+    let name = rules::name_of::<Group>(request.parameters())?.to_owned();
+    request.authorize_named::<Group>(&name)?;
+    Ok(Box::new(move |draft| {
+        let group = draft.groups.get(&name)?.clone();
+        if members(draft, &group).next().is_some() {
+            return Err(entity::in_use("remove users from group"));
+        }
+        entity::without_policies(&*group)?;
+        draft.remove::<Group>(&group.id);
+        Ok(Answer::empty())
+    }))
+}
+
+/// `AddUserToGroup`: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_AddUserToGroup.html>
+pub(super) fn add_user(request: &Request<'_>) -> Result<Change, Refusal> {
+    membership(request, |user, group| {
+        if !user.groups.contains(&group.id) {
+            Quota::GroupsPerUser.check(user.groups.len() + 1)?;
+            user.groups.push(group.id.clone());
+        }
+        Ok(())
+    })
+}
+
+/// `RemoveUserFromGroup`: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_RemoveUserFromGroup.html>
+pub(super) fn remove_user(request: &Request<'_>) -> Result<Change, Refusal> {
+    membership(request, |user, group| {
+        user.groups.retain(|id| *id != group.id);
+        Ok(())
+    })
+}
+
+fn membership(
+    request: &Request<'_>,
+    change: fn(&mut User, &Group) -> Result<(), IamError>,
+) -> Result<Change, Refusal> {
+    let parameters = request.parameters();
+    let name = rules::name_of::<Group>(parameters)?.to_owned();
+    let user_name = rules::name_of::<User>(parameters)?.to_owned();
+    request.authorize_named::<Group>(&name)?;
+    Ok(Box::new(move |draft: &mut Draft| {
+        let group = draft.groups.get(&name)?.clone();
+        let former = draft.users.get(&user_name)?.clone();
+        let mut user = User::clone(&former);
+        change(&mut user, &group)?;
+        if user.groups != former.groups {
+            draft.put(user);
+        }
+        Ok(Answer::empty())
+    }))
+}
+
+fn write_in(xml: &mut XmlWriter, account: &Account, group: &Group) {
+    xml.open("Group");
+    write(xml, account, group);
+    xml.close("Group");
+}
+
+fn write(xml: &mut XmlWriter, account: &Account, group: &Group) {
+    entity::write_common(xml, account, group, group.created_unix_ms);
+}

@@ -1,0 +1,123 @@
+//! What parameters must be like, and how a service says that one is not.
+
+use super::{Code, Parameters, Refusal};
+
+/// A pattern as messages show it, and who judges it.
+type Pattern = (&'static str, fn(&str) -> bool);
+
+/// What a text must be like.
+#[derive(Clone, Copy)]
+pub struct Rule {
+    min_len: usize,
+    max_len: usize,
+    /// None: any text.
+    pattern: Option<Pattern>,
+}
+
+/// The key of a tag.
+pub const TAG_KEY: Rule = Rule::of_pattern(1, 128, r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+", is_of_tag);
+/// The value of a tag.
+pub const TAG_VALUE: Rule = Rule::of_pattern(0, 256, r"[\p{L}\p{Z}\p{N}_.:/=+\-@]*", is_of_tag);
+
+impl Rule {
+    /// A text of a length between these, in characters.
+    pub const fn of_len(min_len: usize, max_len: usize) -> Self {
+        Self { min_len, max_len, pattern: None }
+    }
+
+    /// As [`Rule::of_len`], for which this holds too; `pattern` is how messages put it.
+    pub const fn of_pattern(
+        min_len: usize,
+        max_len: usize,
+        pattern: &'static str,
+        holds: fn(&str) -> bool,
+    ) -> Self {
+        Self { min_len, max_len, pattern: Some((pattern, holds)) }
+    }
+
+    /// Why the text breaks the rule.
+    pub fn broken_by(&self, text: &str) -> Option<String> {
+        let len = text.chars().count();
+        if len < self.min_len {
+            return Some(format!("Member must have length greater than or equal to {}", self.min_len));
+        }
+        if len > self.max_len {
+            return Some(format!("Member must have length less than or equal to {}", self.max_len));
+        }
+        let (pattern, holds) = self.pattern?;
+        (!holds(text)).then(|| format!("Member must satisfy regular expression pattern: {pattern}"))
+    }
+
+    /// Refuses a parameter whose text breaks the rule.
+    pub fn check<'p>(&self, name: &str, text: &'p str) -> Result<&'p str, Refusal> {
+        match self.broken_by(text) {
+            None => Ok(text),
+            Some(constraint) => Err(constrained(&member(name), &constraint)),
+        }
+    }
+}
+
+/// `1 validation error detected: …`.
+pub fn constrained(member: &str, constraint: &str) -> Refusal {
+    let message = format!(
+        "1 validation error detected: Value at '{member}' failed to satisfy constraint: {constraint}"
+    );
+    Refusal::new(Code::ValidationError, message)
+}
+
+/// What messages call a parameter: its name, which begins in lower case.
+pub fn member(name: &str) -> String {
+    let mut member = name.to_owned();
+    if let Some(first) = member.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    member
+}
+
+/// A parameter that must be there.
+pub fn required<'p>(parameters: &'p Parameters, name: &str, rule: Rule) -> Result<&'p str, Refusal> {
+    optional(parameters, name, rule)?.ok_or_else(|| constrained(&member(name), "Member must not be null"))
+}
+
+/// A parameter that may be there.
+pub fn optional<'p>(parameters: &'p Parameters, name: &str, rule: Rule) -> Result<Option<&'p str>, Refusal> {
+    parameters.get(name).map(|text| rule.check(name, text)).transpose()
+}
+
+/// `Tags`: at most so many, of which no two may have the same key, whatever its case where `folds_keys`.
+pub fn tags(parameters: &Parameters, max: usize, folds_keys: bool) -> Result<Vec<(String, String)>, Refusal> {
+    let given = parameters.structures("Tags");
+    if given.len() > max {
+        return Err(constrained("tags", &format!("Member must have length less than or equal to {max}")));
+    }
+    let mut tags: Vec<(String, String)> = Vec::new();
+    for tag in given {
+        let number = tags.len() + 1;
+        let text = |name: &str, rule: Rule| {
+            let member = format!("tags.{number}.member.{}", member(name));
+            let text = tag.get(name).ok_or_else(|| constrained(&member, "Member must not be null"))?;
+            rule.broken_by(text).map_or(Ok(text.to_owned()), |why| Err(constrained(&member, &why)))
+        };
+        let (key, value) = (text("Key", TAG_KEY)?, text("Value", TAG_VALUE)?);
+        if key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
+            return Err(Refusal::new(Code::InvalidInput, "Reserved aws: tag keys cannot be used."));
+        }
+        if tags.iter().any(|(other, _)| same_key(other, &key, folds_keys)) {
+            let hint = if folds_keys { " Please note that Tag keys are case insensitive." } else { "" };
+            return Err(Refusal::new(Code::InvalidInput, format!("Duplicate tag keys found.{hint}")));
+        }
+        tags.push((key, value));
+    }
+    Ok(tags)
+}
+
+/// Are these the same key of a tag?
+pub fn same_key(a: &str, b: &str, folds_keys: bool) -> bool {
+    a == b || folds_keys && a.to_lowercase() == b.to_lowercase()
+}
+
+/// Letters, numbers and separators of any language, and some punctuation.
+fn is_of_tag(text: &str) -> bool {
+    let is_separator = |c: char| c.is_whitespace() && !c.is_control();
+    text.chars().all(|c| c.is_alphanumeric() || is_separator(c) || "_.:/=+-@".contains(c))
+}

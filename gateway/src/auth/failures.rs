@@ -1,0 +1,156 @@
+//! Signatures that failed, counted by where they came from: who guesses access keys or secrets is held off.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+/// The most sources remembered. Beyond, those that have waited long enough are forgotten, or else all.
+const MAX_SOURCES: usize = 10_000;
+/// The most access keys of a source that are known to be good.
+const MAX_GOOD: usize = 32;
+const MINUTE_MS: u64 = 60_000;
+
+/// Failed signatures by source: an IPv4 address, or the /64 of an IPv6 address.
+#[derive(Debug)]
+pub struct Failures {
+    /// Failures that a source may have per minute, and at once; 0: as many as it likes.
+    per_minute: u32,
+    /// How many sources there are, so that a request looks no further while there are none.
+    len: AtomicUsize,
+    sources: Mutex<HashMap<IpAddr, Source>>,
+}
+
+#[derive(Debug, Default)]
+struct Source {
+    /// Failures that are not forgiven yet, as of `at_unix_ms`.
+    count: f64,
+    at_unix_ms: u64,
+    /// Access keys that have signed well since there were failures, and not ill since then: they are let in even now.
+    good: Vec<String>,
+}
+
+impl Failures {
+    /// With this many failures per minute and source.
+    pub fn new(per_minute: u32) -> Self {
+        Self { per_minute, len: AtomicUsize::new(0), sources: Mutex::default() }
+    }
+
+    /// May this source try this access key?
+    pub fn admits(&self, source: IpAddr, access_key_id: &str, now_unix_ms: u64) -> bool {
+        if self.len.load(Ordering::Relaxed) == 0 {
+            return true;
+        }
+        let mut sources = self.sources.lock();
+        let Some(known) = sources.get_mut(&place(source)) else { return true };
+        known.forgive(self.per_minute, now_unix_ms);
+        known.count + 1.0 <= f64::from(self.per_minute) || known.good.iter().any(|good| good == access_key_id)
+    }
+
+    /// A signature was wrong, or its access key unknown.
+    pub fn failed(&self, source: IpAddr, access_key_id: &str, now_unix_ms: u64) {
+        if self.per_minute == 0 {
+            return;
+        }
+        let mut sources = self.sources.lock();
+        if sources.len() >= MAX_SOURCES {
+            sources.retain(|_, known| {
+                known.forgive(self.per_minute, now_unix_ms);
+                known.count > 0.0
+            });
+            if sources.len() >= MAX_SOURCES {
+                sources.clear();
+            }
+        }
+        let known = sources.entry(place(source)).or_default();
+        known.forgive(self.per_minute, now_unix_ms);
+        known.count = (known.count + 1.0).min(f64::from(self.per_minute));
+        known.good.retain(|good| good != access_key_id);
+        self.len.store(sources.len(), Ordering::Relaxed);
+    }
+
+    /// A signature was right.
+    pub fn succeeded(&self, source: IpAddr, access_key_id: &str) {
+        if self.len.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut sources = self.sources.lock();
+        let Some(known) = sources.get_mut(&place(source)) else { return };
+        if known.count <= 0.0 {
+            sources.remove(&place(source));
+            self.len.store(sources.len(), Ordering::Relaxed);
+        } else if known.good.len() < MAX_GOOD && !known.good.iter().any(|good| good == access_key_id) {
+            known.good.push(access_key_id.to_owned());
+        }
+    }
+}
+
+impl Source {
+    fn forgive(&mut self, per_minute: u32, now_unix_ms: u64) {
+        let passed_ms = now_unix_ms.saturating_sub(self.at_unix_ms);
+        let forgiven = f64::from(per_minute) * passed_ms as f64 / MINUTE_MS as f64;
+        self.count = (self.count - forgiven).max(0.0);
+        self.at_unix_ms = now_unix_ms.max(self.at_unix_ms);
+    }
+}
+
+/// One who has an IPv6 network has all of its addresses.
+fn place(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GUESSER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
+    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 8));
+
+    #[test]
+    fn a_guesser_is_held_off_and_forgiven() {
+        let failures = Failures::new(60);
+        for guess in 0..60 {
+            assert!(failures.admits(GUESSER, "AKIA", 0), "{guess}");
+            failures.failed(GUESSER, "AKIA", 0);
+        }
+        assert!(!failures.admits(GUESSER, "AKIA", 0));
+        assert!(failures.admits(OTHER, "AKIA", 0));
+        // One failure a second is forgiven.
+        assert!(failures.admits(GUESSER, "AKIA", 1_100));
+        failures.failed(GUESSER, "AKIA", 1_100);
+        assert!(!failures.admits(GUESSER, "AKIA", 1_200));
+        assert!(failures.admits(GUESSER, "AKIA", 120_000));
+        failures.succeeded(GUESSER, "AKIA");
+        assert_eq!(failures.len.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn who_has_signed_well_beside_a_guesser_is_let_in() {
+        let failures = Failures::new(3);
+        failures.failed(GUESSER, "AKIA1", 0);
+        failures.succeeded(GUESSER, "AKIA2");
+        for _ in 0..5 {
+            failures.failed(GUESSER, "AKIA1", 0);
+        }
+        assert!(failures.admits(GUESSER, "AKIA2", 0));
+        // But not to guess its secret.
+        failures.failed(GUESSER, "AKIA2", 0);
+        assert!(!failures.admits(GUESSER, "AKIA2", 0));
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_source_and_all_are_bounded() {
+        let failures = Failures::new(1);
+        failures.failed("2001:db8::1".parse().unwrap(), "AKIA", 0);
+        assert!(!failures.admits("2001:db8::2".parse().unwrap(), "AKIA", 0));
+        for n in 0..20_000u32 {
+            failures.failed(IpAddr::V4(n.into()), "AKIA", 0);
+        }
+        assert!(failures.sources.lock().len() <= MAX_SOURCES);
+        assert!(Failures::new(0).admits(GUESSER, "AKIA", 0));
+    }
+}

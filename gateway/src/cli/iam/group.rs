@@ -1,0 +1,57 @@
+//! `sealgate group …`
+
+use clap::Subcommand;
+
+use super::client::{Client, text};
+use super::holder::{Holder, membership};
+use super::table::{columns, table};
+
+#[derive(Subcommand)]
+pub(in crate::cli) enum GroupCommand {
+    /// Make a group
+    Create { name: String },
+    /// All groups
+    List,
+    /// Delete a group
+    Delete {
+        name: String,
+        /// Take members and policies away first
+        #[arg(long)]
+        force: bool,
+    },
+    /// Put a user in a group
+    Add { group: String, user: String },
+    /// Take a user out of a group
+    Remove { group: String, user: String },
+}
+
+pub(super) fn run(client: &Client, command: GroupCommand) -> anyhow::Result<()> {
+    match command {
+        GroupCommand::Create { name } => {
+            client.ask("CreateGroup", &[("GroupName", &name)])?;
+            println!("group {name} is made");
+        }
+        GroupCommand::List => {
+            let rows = client.all("ListGroups", &[], "Groups")?;
+            print!("{}", table(["name", "made", "arn"], &columns(&rows, ["GroupName", "CreateDate", "Arn"])));
+        }
+        GroupCommand::Delete { name, force } => {
+            let group = Holder::group(name.clone());
+            group.delete(client, force, || {
+                for user in client.all("GetGroup", &[("GroupName", &name)], "Users")? {
+                    membership(client, "RemoveUserFromGroup", &name, text(&user, "UserName"))?;
+                }
+                Ok(())
+            })?;
+        }
+        GroupCommand::Add { group, user } => {
+            membership(client, "AddUserToGroup", &group, &user)?;
+            println!("user {user} is in group {group}");
+        }
+        GroupCommand::Remove { group, user } => {
+            membership(client, "RemoveUserFromGroup", &group, &user)?;
+            println!("user {user} is not in group {group} any more");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! `sealgate key …`: access keys.
+
+use clap::Subcommand;
+use zeroize::Zeroizing;
+
+use super::client::{Client, child, text};
+use super::refusal::AskError;
+use super::table::table;
+
+#[derive(Subcommand)]
+pub(in crate::cli) enum KeyCommand {
+    /// Make an access key of a user, whose secret is shown this once
+    Create { user: String },
+    /// A user's access keys
+    List { user: String },
+    /// Let nobody in with an access key any more
+    Disable {
+        user: String,
+        /// As `key list` tells it
+        id: String,
+    },
+    /// Let an access key in again
+    Enable {
+        user: String,
+        /// As `key list` tells it
+        id: String,
+    },
+    /// Delete an access key
+    Delete {
+        user: String,
+        /// As `key list` tells it
+        id: String,
+    },
+}
+
+pub(super) fn run(client: &Client, command: KeyCommand) -> anyhow::Result<()> {
+    match command {
+        KeyCommand::Create { user } => {
+            let made = child(client.ask("CreateAccessKey", &[("UserName", &user)])?, "AccessKey");
+            println!("access key  {}", text(&made, "AccessKeyId"));
+            let line = Zeroizing::new(format!("secret      {}", text(&made, "SecretAccessKey")));
+            println!("{}", *line);
+            println!("the secret is not shown again");
+        }
+        KeyCommand::List { user } => list(client, &user)?,
+        KeyCommand::Disable { user, id } => set(client, &user, &id, "Inactive", "disabled")?,
+        KeyCommand::Enable { user, id } => set(client, &user, &id, "Active", "enabled")?,
+        KeyCommand::Delete { user, id } => {
+            client.ask("DeleteAccessKey", &[("UserName", &user), ("AccessKeyId", &id)])?;
+            println!("access key {id} is deleted");
+        }
+    }
+    Ok(())
+}
+
+fn set(client: &Client, user: &str, id: &str, status: &str, told: &str) -> anyhow::Result<()> {
+    client.ask("UpdateAccessKey", &[("UserName", user), ("AccessKeyId", id), ("Status", status)])?;
+    println!("access key {id} is {told}");
+    Ok(())
+}
+
+/// Shows a user's access keys, and what each was last used for.
+pub(super) fn list(client: &Client, user: &str) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    for row in client.all("ListAccessKeys", &[("UserName", user)], "AccessKeyMetadata")? {
+        let id = text(&row, "AccessKeyId").to_owned();
+        let used = client.ask("GetAccessKeyLastUsed", &[("AccessKeyId", &id)])?;
+        let used = child(used, "AccessKeyLastUsed");
+        let used = match text(&used, "LastUsedDate") {
+            "" => "never".to_owned(),
+            date => format!("{date}, {} in {}", text(&used, "ServiceName"), text(&used, "Region")),
+        };
+        let status = text(&row, "Status").to_ascii_lowercase();
+        rows.push([id, status, text(&row, "CreateDate").to_owned(), used]);
+    }
+    print!("{}", table(["access key", "state", "made", "last used"], &rows));
+    Ok(())
+}
+
+/// The ids of a user's access keys.
+pub(super) fn ids(client: &Client, user: &str) -> Result<Vec<String>, AskError> {
+    let rows = client.all("ListAccessKeys", &[("UserName", user)], "AccessKeyMetadata")?;
+    Ok(rows.iter().map(|row| text(row, "AccessKeyId").to_owned()).collect())
+}

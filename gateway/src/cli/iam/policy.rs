@@ -1,0 +1,116 @@
+//! `sealgate policy …`
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use percent_encoding::percent_decode_str;
+
+use super::client::{Client, child, text};
+use super::document;
+use super::holder::Holder;
+use super::table::{columns, table};
+
+#[derive(Subcommand)]
+pub(in crate::cli) enum PolicyCommand {
+    /// Make a managed policy of a file in the policy language
+    Create { name: String, file: PathBuf },
+    /// The account's own policies
+    List {
+        /// Those too that AWS has
+        #[arg(long)]
+        all: bool,
+    },
+    /// What a policy says
+    Show {
+        /// As `policy list` tells it
+        arn: String,
+    },
+    /// Delete a policy that nobody has
+    Delete {
+        /// As `policy list` tells it
+        arn: String,
+    },
+    /// Give a policy to a user, group or role
+    Attach {
+        /// As `policy list --all` tells it
+        arn: String,
+        #[command(flatten)]
+        to: Whom,
+    },
+    /// Take a policy away
+    Detach {
+        /// As `user show` and `policy list` tell it
+        arn: String,
+        #[command(flatten)]
+        from: Whom,
+    },
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(in crate::cli) struct Whom {
+    /// A user
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// A group
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// A role
+    #[arg(long, value_name = "NAME")]
+    role: Option<String>,
+}
+
+impl Whom {
+    fn holder(self) -> Option<Holder> {
+        let group = || self.group.map(Holder::group);
+        self.user.map(Holder::user).or_else(group).or_else(|| self.role.map(Holder::role))
+    }
+}
+
+pub(super) fn run(client: &Client, command: PolicyCommand) -> anyhow::Result<()> {
+    match command {
+        PolicyCommand::Create { name, file } => {
+            let text_of = document(&file)?;
+            let made = client.ask("CreatePolicy", &[("PolicyName", &name), ("PolicyDocument", &text_of)])?;
+            println!("policy  {name}");
+            println!("arn     {}", text(&child(made, "Policy"), "Arn"));
+        }
+        PolicyCommand::List { all } => {
+            let scope = if all { "All" } else { "Local" };
+            let rows = client.all("ListPolicies", &[("Scope", scope)], "Policies")?;
+            print!(
+                "{}",
+                table(
+                    ["name", "version", "attached", "changed", "arn"],
+                    &columns(
+                        &rows,
+                        ["PolicyName", "DefaultVersionId", "AttachmentCount", "UpdateDate", "Arn"]
+                    )
+                )
+            );
+        }
+        PolicyCommand::Show { arn } => {
+            let policy = child(client.ask("GetPolicy", &[("PolicyArn", &arn)])?, "Policy");
+            let asked = [("PolicyArn", arn.as_str()), ("VersionId", text(&policy, "DefaultVersionId"))];
+            let version = child(client.ask("GetPolicyVersion", &asked)?, "PolicyVersion");
+            println!("{}", percent_decode_str(text(&version, "Document")).decode_utf8()?);
+        }
+        PolicyCommand::Delete { arn } => {
+            client.ask("DeletePolicy", &[("PolicyArn", &arn)])?;
+            println!("policy {arn} is deleted");
+        }
+        PolicyCommand::Attach { arn, to } => {
+            if let Some(holder) = to.holder() {
+                holder.attach(client, &arn)?;
+                println!("{} has {arn}", holder.title());
+            }
+        }
+        PolicyCommand::Detach { arn, from } => {
+            if let Some(holder) = from.holder() {
+                holder.detach(client, &arn)?;
+                println!("{} does not have {arn} any more", holder.title());
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! `sealgate role …`
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::client::{Client, child, text};
+use super::document;
+use super::holder::Holder;
+use super::table::{columns, table};
+
+#[derive(Subcommand)]
+pub(in crate::cli) enum RoleCommand {
+    /// Make a role
+    Create {
+        name: String,
+        /// Its trust policy: who may take it on
+        trust_file: PathBuf,
+    },
+    /// All roles
+    List,
+    /// Delete a role
+    Delete {
+        name: String,
+        /// Take policies away first
+        #[arg(long)]
+        force: bool,
+    },
+    /// End all sessions of a role that have begun until now
+    RevokeSessions { name: String },
+}
+
+pub(super) fn run(client: &Client, command: RoleCommand) -> anyhow::Result<()> {
+    match command {
+        RoleCommand::Create { name, trust_file } => {
+            let trust = document(&trust_file)?;
+            let made =
+                client.ask("CreateRole", &[("RoleName", &name), ("AssumeRolePolicyDocument", &trust)])?;
+            println!("role  {name}");
+            println!("arn   {}", text(&child(made, "Role"), "Arn"));
+        }
+        RoleCommand::List => {
+            let rows = client.all("ListRoles", &[], "Roles")?;
+            print!("{}", table(["name", "made", "arn"], &columns(&rows, ["RoleName", "CreateDate", "Arn"])));
+        }
+        RoleCommand::Delete { name, force } => Holder::role(name).delete(client, force, || Ok(()))?,
+        RoleCommand::RevokeSessions { name } => Holder::role(name).revoke_sessions(client)?,
+    }
+    Ok(())
+}

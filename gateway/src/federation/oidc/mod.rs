@@ -1,0 +1,129 @@
+//! Web identity tokens (JWTs of OpenID Connect providers), as AssumeRoleWithWebIdentity takes them.
+//! <https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation>,
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_create_oidc.html>
+
+mod cache;
+mod discovery;
+mod keys;
+mod token;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use discovery::is_issuer;
+pub use token::Token;
+
+use crate::http::client;
+use cache::Cache;
+use discovery::FetchError;
+use keys::Mismatch;
+
+/// How long one request to a provider may take; there are two for its keys.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A provider that an account has registered.
+#[derive(Debug, Clone, Copy)]
+pub struct Provider<'p> {
+    /// Its issuer, letter by letter as its tokens have it: `https://host[/path]`.
+    pub url: &'p str,
+    /// The audiences that its tokens may be for.
+    pub client_ids: &'p [String],
+}
+
+/// Whom a token tells of, once it has been verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebIdentity {
+    /// The provider's issuer.
+    pub provider_url: String,
+    /// Claim `sub`.
+    pub subject: String,
+    /// The registered client that the token was made for.
+    pub audience: String,
+    /// Claims by name: strings, numbers, booleans, and lists of them; others are left out. `aud` is the audience above; if that is
+    /// `azp`, `oaud` holds what the token has for `aud`.
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html>
+    pub claims: BTreeMap<String, Vec<String>>,
+    /// When the token expires, in seconds since 1970; the leeway is not added.
+    pub expires_unix_s: u64,
+}
+
+/// Why a token is refused: a variant for each error code of AssumeRoleWithWebIdentity, with its message.
+/// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html#API_AssumeRoleWithWebIdentity_Errors>
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WebIdentityError {
+    /// `InvalidIdentityToken`: it is no token of this provider for one of these clients.
+    #[error("{0}")]
+    InvalidIdentityToken(String),
+    /// `ExpiredTokenException`.
+    #[error("{0}")]
+    ExpiredToken(String),
+    /// `IDPCommunicationError`: the provider does not answer, and its keys are not known; trying again may help.
+    #[error("{0}")]
+    IdpCommunication(String),
+}
+
+impl WebIdentityError {
+    /// The account has no provider of this issuer.
+    pub fn no_provider(issuer: &str) -> Self {
+        Self::invalid(&format!("No OpenIDConnect provider found in your account for {issuer}"))
+    }
+
+    fn invalid(message: &str) -> Self {
+        Self::InvalidIdentityToken(message.to_owned())
+    }
+
+    fn no_verification_key() -> Self {
+        // Two blanks: AWS has them.
+        Self::invalid(
+            "Couldn't retrieve verification key from your identity provider,  please reference \
+             AssumeRoleWithWebIdentity documentation for requirements",
+        )
+    }
+}
+
+/// Verifies tokens, and keeps the keys of their providers; one for the process.
+pub struct Verifier {
+    cache: Cache,
+}
+
+impl Default for Verifier {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Verifier {
+    /// Asks nobody yet.
+    pub fn new() -> Self {
+        let agent = client::agent(TIMEOUT);
+        Self { cache: Cache::new(move |issuer| discovery::fetch(&agent, issuer)) }
+    }
+
+    /// Verifies a token against the provider that [`Token::issuer`] names: issuer, audience and times first, which cost nothing, then
+    /// the signature, for which the provider may have to be asked for its keys.
+    ///
+    /// # Errors
+    /// As AWS has them; that a provider is away matters only while its keys are not known.
+    pub async fn verify(
+        &self,
+        token: &Token<'_>,
+        provider: Provider<'_>,
+    ) -> Result<WebIdentity, WebIdentityError> {
+        let now_unix_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let identity = token.check(provider, now_unix_s)?;
+        let keys = self.cache.keys(provider.url, token.key_id()).await.map_err(|error| {
+            tracing::warn!(issuer = provider.url, %error, "the keys of an identity provider are not to be had");
+            match error {
+                FetchError::Unreachable(_) => WebIdentityError::IdpCommunication(
+                    "The identity provider could not be reached to verify the token".to_owned(),
+                ),
+                FetchError::Unusable(_) => WebIdentityError::no_verification_key(),
+            }
+        })?;
+        keys.verify(token).map_err(|mismatch| match mismatch {
+            Mismatch::NoKey => WebIdentityError::no_verification_key(),
+            Mismatch::Signature => WebIdentityError::invalid("The token's signature is not its provider's"),
+        })?;
+        Ok(identity)
+    }
+}

@@ -1,0 +1,148 @@
+//! What policies see of users and of sessions.
+//! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html>
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kms_core::policy::{Context, IdentityPolicies, NamedPolicy, PolicySet, Subject};
+
+use super::account::Account;
+use super::managed;
+use super::model::{Role, User};
+use super::policy_text::PolicyText;
+use super::state::{AccountState, Entity, RolePolicies, Seen};
+
+impl AccountState {
+    /// The root user, as policies see it.
+    pub fn root_subject(&self) -> Arc<Subject> {
+        let account = &self.account.id;
+        if let Some(Seen::User(subject)) = self.seen.read().get(account) {
+            return subject.clone();
+        }
+        let arn = self.account.iam_arn("root");
+        let context = context(&[
+            ("aws:principaltype", "Account"),
+            ("aws:principalaccount", account),
+            ("aws:principalarn", &arn),
+            ("aws:userid", account),
+        ]);
+        let subject = Arc::new(Subject { context, ..Subject::root_user(account) });
+        self.seen.write().insert(account.clone(), Seen::User(subject.clone()));
+        subject
+    }
+
+    /// A user, as policies see it.
+    pub fn user_subject(&self, user: &User) -> Arc<Subject> {
+        if let Some(Seen::User(subject)) = self.seen.read().get(&user.id) {
+            return subject.clone();
+        }
+        let arn = user.arn(&self.account);
+        let mut context = context(&[
+            ("aws:principaltype", "User"),
+            ("aws:principalaccount", &self.account.id),
+            ("aws:principalarn", &arn),
+            ("aws:userid", &user.id),
+            ("aws:username", &user.name),
+        ]);
+        add_principal_tags(&mut context, &user.tags);
+        let mut policies = self.policies_of(&user.inline, &user.attached);
+        for group in self.groups_of(user) {
+            policies.extend(self.policies_of(&group.inline, &group.attached));
+        }
+        let subject = Arc::new(Subject {
+            itself: vec![arn.clone(), user.id.clone()],
+            arn,
+            account: self.account.id.clone(),
+            identity: IdentityPolicies::These(Arc::new(PolicySet::new(policies))),
+            boundary: self.boundary(user.boundary.as_deref()),
+            context,
+            ..Subject::default()
+        });
+        self.seen.write().insert(user.id.clone(), Seen::User(subject.clone()));
+        subject
+    }
+
+    /// What a role may have.
+    pub fn role_policies(&self, role: &Role) -> Arc<RolePolicies> {
+        if let Some(Seen::Role(policies)) = self.seen.read().get(&role.id) {
+            return policies.clone();
+        }
+        let identity = Arc::new(PolicySet::new(self.policies_of(&role.inline, &role.attached)));
+        let policies = Arc::new(RolePolicies { identity, boundary: self.boundary(role.boundary.as_deref()) });
+        self.seen.write().insert(role.id.clone(), Seen::Role(policies.clone()));
+        policies
+    }
+
+    /// A session of a role, as policies see it whatever its name is.
+    pub fn role_subject(&self, role: &Role) -> Subject {
+        let arn = role.arn(&self.account);
+        let mut context = context(&[
+            ("aws:principaltype", "AssumedRole"),
+            ("aws:principalaccount", &self.account.id),
+            ("aws:principalarn", &arn),
+        ]);
+        add_principal_tags(&mut context, &role.tags);
+        let policies = self.role_policies(role);
+        Subject {
+            role: vec![arn.clone(), role.id.clone()],
+            arn,
+            account: self.account.id.clone(),
+            identity: IdentityPolicies::These(policies.identity.clone()),
+            boundary: policies.boundary.clone(),
+            context,
+            ..Subject::default()
+        }
+    }
+
+    /// Inline policies and attached ones. What can't be found any more allows nothing.
+    pub fn policies_of(
+        &self,
+        inline: &BTreeMap<String, PolicyText>,
+        attached: &[String],
+    ) -> Vec<NamedPolicy> {
+        let inline = inline.iter().map(|(name, policy)| named(name, policy));
+        inline.chain(attached.iter().filter_map(|arn| self.named_policy(arn))).collect()
+    }
+
+    /// The managed policy of this ARN, of the account or of AWS.
+    pub fn named_policy(&self, arn: &str) -> Option<NamedPolicy> {
+        self.managed_text(arn).map(|policy| named(arn, policy))
+    }
+
+    /// What the managed policy of this ARN says in its version in force.
+    pub fn managed_text(&self, arn: &str) -> Option<&PolicyText> {
+        if let Some(managed) = managed::find(arn) {
+            return Some(&managed.policy);
+        }
+        let own = arn.strip_prefix(&self.account.iam_arn("policy"))?;
+        let policy = self.policies.by_path_and_name(own)?;
+        Some(&policy.versions.get(&policy.default_version)?.policy)
+    }
+
+    fn boundary(&self, arn: Option<&str>) -> Option<Arc<PolicySet>> {
+        // A boundary that can't be found any more leaves nothing.
+        arn.map(|arn| Arc::new(PolicySet::new(self.named_policy(arn).into_iter().collect())))
+    }
+}
+
+/// A policy under its name.
+pub fn named(name: &str, policy: &PolicyText) -> NamedPolicy {
+    NamedPolicy { name: name.to_owned(), document: policy.document().clone() }
+}
+
+/// Values of condition keys, one each.
+pub(super) fn context(pairs: &[(&str, &str)]) -> Context {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()])).collect()
+}
+
+/// `aws:PrincipalTag/…`; what comes later replaces what was there.
+pub(super) fn add_principal_tags(context: &mut Context, tags: &[(String, String)]) {
+    for (name, value) in tags {
+        context.insert(format!("aws:principaltag/{}", name.to_ascii_lowercase()), vec![value.clone()]);
+    }
+}
+
+/// The ARN that policies call a role's account by, and the like.
+pub(super) fn assumed_role_arn(account: &Account, role: &Role, session_name: &str) -> String {
+    format!("arn:aws:sts::{}:assumed-role/{}/{session_name}", account.id, role.name)
+}

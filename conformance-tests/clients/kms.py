@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.keywrap import aes_key_wrap_with_padding
 
 kms = boto3.client("kms")
 account = boto3.client("kms").create_key()["KeyMetadata"]["AWSAccountId"]
-user = f"arn:aws:iam::{account}:user/alice"
+user = boto3.client("iam").create_user(UserName="alice")["User"]["Arn"]
 context = {"purpose": "test", "ü": "ö"}
 
 
@@ -260,7 +260,7 @@ def signatures_and_macs():
 def strangers():
     """A key policy can't name a user who does not exist."""
     key = kms.create_key()["KeyMetadata"]["KeyId"]
-    policy = kms.get_key_policy(KeyId=key)["Policy"].replace(f"arn:aws:iam::{account}:root", user)
+    policy = kms.get_key_policy(KeyId=key)["Policy"].replace(f"arn:aws:iam::{account}:root", f"arn:aws:iam::{account}:user/nobody")
     named = {"Policy": policy, "BypassPolicyLockoutSafetyCheck": True}
     message = refused("MalformedPolicyDocumentException", kms.put_key_policy, KeyId=key, **named)
     assert message == "Policy contains a statement with one or more invalid principals.", message

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, ensure};
 
-use crate::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, binary};
+use crate::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server, binary};
 
 /// The Python packages, with versions.
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
@@ -41,6 +41,27 @@ pub fn run_python(endpoint: &str, script: &str) -> anyhow::Result<String> {
     let output = command.args(["-c", script]).envs(environment).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// Runs one of the scripts in `clients` against a gateway, with its root user's credentials and these further variables.
+///
+/// # Errors
+/// When it does not succeed, with what it wrote.
+pub fn run_client(server: &Server, script: &str, variables: &[(&str, String)]) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let output = Command::new(python()?.join("python"))
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(script))
+        .current_dir(folder.path())
+        .env("AWS_ENDPOINT_URL", &server.endpoint)
+        .env("AWS_DEFAULT_REGION", "us-east-1")
+        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
+        .env("AWS_CONFIG_FILE", "none")
+        .envs(variables.iter().cloned())
+        .output()?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    ensure!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+    Ok(())
 }
 
 /// The folder that holds `node_modules`.

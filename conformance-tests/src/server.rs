@@ -15,6 +15,17 @@ pub const SECRET_ACCESS_KEY: &str = "conformance/tests/conformance/tests/1234";
 /// How long a start may take: the machine may be busy.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// An account of a gateway, and its root user's credentials.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// 12 digits.
+    pub id: String,
+    /// The access key.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: String,
+}
+
 /// A running gateway.
 pub struct Server {
     child: Child,
@@ -124,7 +135,23 @@ impl Server {
         Ok(self.child.wait()?.code())
     }
 
-    /// Runs another command of the binary on the folder of this stopped gateway.
+    /// Makes a further account.
+    pub fn create_account(&self, name: &str) -> anyhow::Result<Account> {
+        let output = self.command(&["account", "create", name])?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told = String::from_utf8(output.stdout)?;
+        let value = |what: &str| {
+            let found = told.lines().find_map(|line| line.strip_prefix(what));
+            found.map(|value| value.trim().to_owned()).with_context(|| format!("{what}: {told}"))
+        };
+        Ok(Account {
+            id: value("account ")?,
+            access_key_id: value("access key ")?,
+            secret_access_key: value("secret ")?,
+        })
+    }
+
+    /// Runs another command of the binary on the folder of this gateway.
     pub fn command(&self, arguments: &[&str]) -> anyhow::Result<std::process::Output> {
         let mut command = Command::new(binary()?);
         command.args(arguments).arg("--data").arg(&self.data).args(["--log", "error"]);

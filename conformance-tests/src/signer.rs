@@ -35,14 +35,24 @@ impl Signer {
         Self { at: None, ..Self::at(access_key_id, secret_access_key, OffsetDateTime::now_utc()) }
     }
 
+    /// For requests of today to this service (`iam`, `kms`, `sts`), which wants a hash of the body: sign with [`Signer::sign_body`].
+    pub fn of_service(access_key_id: &str, secret_access_key: &str, service: &str) -> Self {
+        let now = OffsetDateTime::now_utc();
+        Self { at: None, ..Self::scoped(access_key_id, secret_access_key, now, service) }
+    }
+
     /// For requests made, as they claim, at this moment.
     pub fn at(access_key_id: &str, secret_access_key: &str, at: OffsetDateTime) -> Self {
+        Self::scoped(access_key_id, secret_access_key, at, "s3")
+    }
+
+    fn scoped(access_key_id: &str, secret_access_key: &str, at: OffsetDateTime, service: &str) -> Self {
         let date = timestamp(at)[..8].to_owned();
         let mut signing_key = format!("AWS4{secret_access_key}").into_bytes();
-        for part in [&date, "us-east-1", "s3", "aws4_request"] {
+        for part in [&date, "us-east-1", service, "aws4_request"] {
             signing_key = hmac(&signing_key, part.as_bytes());
         }
-        let scope = format!("{date}/us-east-1/s3/aws4_request");
+        let scope = format!("{date}/us-east-1/{service}/aws4_request");
         Self { access_key_id: access_key_id.to_owned(), at: Some(at), scope, signing_key }
     }
 
@@ -50,6 +60,11 @@ impl Signer {
     /// query in order, and all its headers are signed.
     pub fn sign<B>(&self, request: &mut Request<B>) {
         self.sign_as(request, "UNSIGNED-PAYLOAD");
+    }
+
+    /// As [`Signer::sign`], with the hash of this body.
+    pub fn sign_body<B>(&self, request: &mut Request<B>, body: &[u8]) {
+        self.sign_as(request, &sha256(body));
     }
 
     /// As [`Signer::sign`], with this payload hash (or word in place of one).

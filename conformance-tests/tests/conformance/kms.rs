@@ -45,6 +45,7 @@ fn every_operation_at_its_own_door() {
 #[test]
 fn operations_with_the_sdk_for_javascript() {
     let server = Server::start().unwrap();
+    run_python(&server, r#"import boto3; boto3.client("iam").create_user(UserName="alice")"#);
     let output = Command::new("node")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/kms.mjs"))
         .env("CLIENTS_FOLDER", installed::node().unwrap())

@@ -2,10 +2,16 @@
 #![allow(clippy::unwrap_used, missing_docs)] // Tests may.
 
 mod aws_cli;
+mod cli;
 mod client;
 mod conditional;
 mod crash;
+mod differential;
+mod federation;
+mod guesses;
 mod host;
+mod iam;
+mod identities;
 mod kms;
 mod matrix;
 mod raw;

@@ -1,24 +1,18 @@
 //! One connection to the server, kept open; as light as it can be, since it runs on the server's machine.
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use conformance_tests::signer::Signer;
-use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::SendRequest;
-use hyper_util::rt::TokioIo;
+use conformance_tests::caller::{Caller, Credentials};
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::BodyExt;
 use md5::{Digest, Md5};
 
 use super::{Sse, Target};
 
 /// A connection.
-pub(crate) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    signer: Signer,
-    host: String,
-}
+pub(crate) struct Connection(Caller);
 
 /// An answer whose body was read and counted.
 pub(crate) struct Answer {
@@ -30,14 +24,11 @@ pub(crate) struct Answer {
 
 impl Connection {
     pub(crate) async fn open(target: &Target) -> anyhow::Result<Self> {
-        let host = target.endpoint.strip_prefix("http://").context("the endpoint must begin with http://")?;
-        let host = host.trim_end_matches('/').to_owned();
-        let stream = tokio::net::TcpStream::connect(&host).await.context("can't connect")?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        let signer = Signer::new(&target.access_key_id, &target.secret_access_key);
-        Ok(Self { sender, signer, host })
+        Self::open_as(target, target.root()).await
+    }
+
+    pub(crate) async fn open_as(target: &Target, credentials: Credentials) -> anyhow::Result<Self> {
+        Ok(Self(Caller::open(&target.endpoint, credentials).await?))
     }
 
     /// Signs and sends a request; any status but success is an error.
@@ -48,14 +39,7 @@ impl Connection {
         headers: &[(&'static str, String)],
         body: Bytes,
     ) -> anyhow::Result<Answer> {
-        let mut request = Request::builder().method(method).uri(path_and_query).header("host", &self.host);
-        for (name, value) in headers {
-            request = request.header(*name, value);
-        }
-        let mut request = request.body(Full::new(body))?;
-        self.signer.sign(&mut request);
-        self.sender.ready().await?;
-        let response = self.sender.send_request(request).await?;
+        let response = self.0.send(method, path_and_query, headers, body).await?;
         let (parts, mut body) = response.into_parts();
         let (mut body_len, mut head) = (0, Bytes::new());
         while let Some(frame) = body.frame().await {

@@ -2,10 +2,12 @@
 //! when its process id is given.
 
 mod client;
+mod identities;
 mod load;
 mod process;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use conformance_tests::caller::Credentials;
 
 use load::{Load, Outcome};
 
@@ -42,6 +44,13 @@ struct Target {
     runs: usize,
 }
 
+impl Target {
+    /// The credentials that it was given.
+    fn root(&self) -> Credentials {
+        Credentials::of_key(&self.access_key_id, &self.secret_access_key)
+    }
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// PutObject
@@ -56,6 +65,8 @@ enum Command {
     Delete(Shape),
     /// Multipart uploads of `--size` in parts of `--part-size`
     Multipart(Shape),
+    /// GetObject by those whom few, many and session policies allow it; makes them, and removes them again
+    Identities(identities::Shape),
     /// The project's own targets, one after the other
     Suite,
 }
@@ -121,6 +132,7 @@ async fn main() -> anyhow::Result<()> {
     let Cli { target, command } = Cli::parse();
     let (operation, shape) = match command {
         Command::Suite => return suite(&target).await,
+        Command::Identities(shape) => return identities::run(&target, &shape).await,
         Command::Put(shape) => (load::Operation::Put, shape),
         Command::Get(shape) => (load::Operation::Get, shape),
         Command::Head(shape) => (load::Operation::Head, shape),

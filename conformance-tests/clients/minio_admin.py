@@ -1,0 +1,216 @@
+"""MinIO's admin API with MinIO's own client for Python: users, policies, who has which."""
+
+import json
+import urllib.request
+
+from botocore.exceptions import ClientError
+from minio import MinioAdmin
+from minio.credentials import StaticProvider
+from minio.error import MinioAdminException
+
+from common import Caller, allowing, endpoint, other_root, refused, root, run, trusting, unique
+
+host = endpoint.split("://")[1]
+
+
+def admin_of(caller):
+    provider = StaticProvider(caller.access_key_id, caller.secret_access_key, caller.session_token)
+    return MinioAdmin(endpoint=host, credentials=provider, region="us-east-1", secure=False)
+
+
+admin = admin_of(root)
+SECRET = "a-secret-of-24-characters"
+
+
+def fails(code, call, *arguments, **named):
+    try:
+        call(*arguments, **named)
+    except MinioAdminException as error:
+        told = json.loads(error._body)
+        assert told["Code"] == code, told
+        return told["Message"]
+    raise AssertionError(f"not refused with {code}")
+
+
+def users_live():
+    name, bucket = unique("minio-user"), unique("bucket")
+    root.s3.create_bucket(Bucket=bucket)
+    admin.user_add(name, SECRET)
+    user = Caller(name, SECRET)
+    assert user.sts.get_caller_identity()["Arn"].endswith(f":user/{name}")
+    refused("AccessDenied", user.s3.put_object, Bucket=bucket, Key="k")
+    answer = json.loads(admin.attach_policy(["readwrite"], user=name))
+    assert answer["policiesAttached"] == ["readwrite"], answer
+    user.s3.put_object(Bucket=bucket, Key="k", Body=b"1")
+    assert json.loads(admin.user_list())[name]["policyName"] == "readwrite"
+    info = json.loads(admin.user_info(name))
+    assert (info["status"], info["policyName"], info["memberOf"]) == ("enabled", "readwrite", []), info
+    fails("XMinioAdminPolicyChangeAlreadyApplied", admin.attach_policy, ["readwrite"], user=name)
+
+    admin.user_disable(name)
+    refused("InvalidAccessKeyId", user.s3.put_object, Bucket=bucket, Key="k")
+    assert json.loads(admin.user_info(name))["status"] == "disabled"
+    admin.user_enable(name)
+    user.s3.put_object(Bucket=bucket, Key="k", Body=b"2")
+
+    # Another secret: the former one is no use any more.
+    admin.user_add(name, SECRET + "2")
+    refused("SignatureDoesNotMatch", user.s3.put_object, Bucket=bucket, Key="k")
+    user = Caller(name, SECRET + "2")
+    user.s3.put_object(Bucket=bucket, Key="k", Body=b"3")
+
+    answer = json.loads(admin.detach_policy(["readwrite"], user=name))
+    assert answer["policiesDetached"] == ["readwrite"], answer
+    refused("AccessDenied", user.s3.put_object, Bucket=bucket, Key="k")
+
+    # IAM sees the same user; his short id does not keep it from taking the key away.
+    keys = root.iam.list_access_keys(UserName=name)["AccessKeyMetadata"]
+    assert [key["AccessKeyId"] for key in keys] == [name]
+    admin.policy_set("readonly,readwrite", user=name)
+    admin.policy_set("readonly", user=name)
+    assert json.loads(admin.user_info(name))["policyName"] == "readonly"
+    admin.user_remove(name)
+    assert name not in json.loads(admin.user_list())
+    refused("NoSuchEntity", root.iam.get_user, UserName=name)
+    refused("InvalidAccessKeyId", user.s3.list_buckets)
+    fails("XMinioAdminNoSuchUser", admin.user_info, name)
+    fails("XMinioAdminNoSuchUser", admin.user_remove, name)
+
+
+def short_names_are_ids_too():
+    admin.user_add("bob", SECRET)
+    unchecked = root.new_client("iam", parameter_validation=False)
+    unchecked.update_access_key(UserName="bob", AccessKeyId="bob", Status="Inactive")
+    assert json.loads(admin.user_info("bob"))["status"] == "disabled"
+    unchecked.delete_access_key(UserName="bob", AccessKeyId="bob")
+    admin.user_remove("bob")
+    for name, secret in [("bo", SECRET), ("bob", "short"), ("b/b", SECRET)]:
+        try:
+            admin.user_add(name, secret)
+        except MinioAdminException:
+            continue
+        raise AssertionError(f"{name} was made")
+
+
+def ids_of_others_are_not_taken_over():
+    """Neither the root user's access key, nor one of another user or account."""
+    fails("EntityAlreadyExists", admin.user_add, root.access_key_id, SECRET)
+    assert root.sts.get_caller_identity()["Arn"].endswith(":root")
+    name = unique("other")
+    root.iam.create_user(UserName=name)
+    key = root.iam.create_access_key(UserName=name)["AccessKey"]
+    fails("EntityAlreadyExists", admin.user_add, key["AccessKeyId"], SECRET)
+    other = admin_of(other_root)
+    mine = unique("mine")
+    admin.user_add(mine, SECRET)
+    fails("EntityAlreadyExists", other.user_add, mine, SECRET + "2")
+    assert Caller(mine, SECRET).sts.get_caller_identity()["Arn"].endswith(mine)
+    assert mine not in json.loads(other.user_list())
+
+
+def policies_live():
+    name, text = unique("policy"), allowing("s3:GetObject")
+    admin.policy_add(name, policy=json.loads(text))
+    assert json.loads(admin.policy_info(name)) == json.loads(text)
+    # Beyond the number of versions that a policy can have.
+    for number in range(7):
+        text = allowing("s3:GetObject", f"arn:aws:s3:::bucket-{number}/*")
+        admin.policy_add(name, policy=json.loads(text))
+        assert json.loads(admin.policy_info(name)) == json.loads(text)
+    listed = json.loads(admin.policy_list())
+    assert listed[name] == json.loads(text)
+    assert {"readonly", "readwrite", "writeonly", "consoleAdmin", "AdministratorAccess"} <= set(listed)
+
+    user, group = unique("user"), unique("group")
+    admin.user_add(user, SECRET)
+    root.iam.create_group(GroupName=group)
+    root.iam.add_user_to_group(GroupName=group, UserName=user)
+    admin.attach_policy([name], user=user)
+    admin.attach_policy([name, "AmazonS3ReadOnlyAccess"], group=group)
+    found = json.loads(admin.get_policy_entities([user], [], []))
+    (mapping,) = found["userMappings"]
+    assert (mapping["user"], mapping["policies"]) == (user, [name]), mapping
+    assert mapping["memberOfMappings"] == [{"group": group, "policies": [name, "AmazonS3ReadOnlyAccess"]}]
+    found = json.loads(admin.get_policy_entities([], [], [name]))
+    assert found["policyMappings"] == [{"policy": name, "users": [user], "groups": [group]}], found
+    assert json.loads(admin.get_policy_entities([], [], []))["groupMappings"]
+
+    fails("DeleteConflict", admin.policy_remove, name)
+    admin.detach_policy([name], user=user)
+    admin.detach_policy([name], group=group)
+    admin.policy_remove(name)
+    fails("XMinioAdminNoSuchPolicy", admin.policy_info, name)
+    fails("XMinioAdminNoSuchPolicy", admin.attach_policy, [name], user=user)
+    fails("MalformedPolicyDocument", admin.policy_add, unique("bad"), policy={"Version": "2012-10-17"})
+    fails("XMinioAdminNoSuchUser", admin.attach_policy, ["readonly"], user=unique("nobody"))
+    fails("XMinioAdminNoSuchGroup", admin.attach_policy, ["readonly"], group=unique("nobody"))
+
+
+def iam_decides():
+    """Who may not, may not here either; a session's secret hides bodies as well as an access key's."""
+    name = unique("delegate")
+    admin.user_add(name, SECRET)
+    delegate = admin_of(Caller(name, SECRET))
+    for call, arguments in [
+        (delegate.user_add, ["somebody", SECRET]),
+        (delegate.user_list, []),
+        (delegate.user_info, [name]),
+        (delegate.user_disable, [name]),
+        (delegate.user_remove, [name]),
+        (delegate.policy_list, []),
+        (delegate.policy_info, ["AdministratorAccess"]),
+        (delegate.policy_add, ["mine", None, json.loads(allowing("s3:*"))]),
+        (delegate.policy_remove, ["AdministratorAccess"]),
+        (delegate.policy_set, ["AdministratorAccess", name]),
+        (delegate.info, []),
+    ]:
+        try:
+            call(*arguments)
+        except MinioAdminException as error:
+            assert error._code == "403", (call, error)
+        except OSError as error:
+            assert "insufficient" in str(error), error
+        else:
+            raise AssertionError(call)
+    fails("AccessDenied", delegate.attach_policy, ["AdministratorAccess"], user=name)
+    refused("NoSuchEntity", root.iam.get_user, UserName="somebody")
+
+    role = root.iam.create_role(RoleName=unique("role"), AssumeRolePolicyDocument=trusting("*"))["Role"]
+    root.iam.attach_role_policy(RoleName=role["RoleName"], PolicyArn="arn:aws:iam::aws:policy/IAMFullAccess")
+    root.iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=allowing("sts:AssumeRole"))
+    made = Caller(name, SECRET).sts.assume_role(RoleArn=role["Arn"], RoleSessionName="session")["Credentials"]
+    session = admin_of(Caller(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"]))
+    made_by_session = unique("made")
+    session.user_add(made_by_session, SECRET)
+    assert made_by_session in json.loads(session.user_list())
+    wrong = admin_of(Caller(root.access_key_id, "not the secret"))
+    fails("SignatureDoesNotMatch", wrong.info)
+
+
+def what_else_there_is():
+    info = json.loads(admin.info())
+    assert info["mode"] == "online" and info["buckets"]["count"] >= 1, info
+    message = fails("NotImplemented", admin.top_locks)
+    assert "top/locks" in message, message
+    for path in ["live", "ready"]:
+        with urllib.request.urlopen(f"{endpoint}/minio/health/{path}") as answer:
+            assert answer.status == 200
+    # These paths can't be an object's.
+    try:
+        root.s3.create_bucket(Bucket="minio")
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "BucketAlreadyExists", error
+    else:
+        raise AssertionError("the bucket was made")
+
+
+run(
+    [
+        users_live,
+        short_names_are_ids_too,
+        ids_of_others_are_not_taken_over,
+        policies_live,
+        iam_decides,
+        what_else_there_is,
+    ]
+)

@@ -1,0 +1,237 @@
+//! The binary's own commands for users, keys, policies, groups and roles, against a gateway; what they make, the AWS CLI uses.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use conformance_tests::installed;
+use conformance_tests::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server, binary};
+
+const READ_WRITE: &str =
+    r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}"#;
+const TRUST: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}"#;
+
+/// Somebody's credentials: id, secret and, of a session, its token.
+#[derive(Debug, Clone)]
+struct Credentials(String, String, Option<String>);
+
+impl Credentials {
+    fn root() -> Self {
+        Self(ACCESS_KEY_ID.to_owned(), SECRET_ACCESS_KEY.to_owned(), None)
+    }
+}
+
+/// Runs programs against a gateway, in a folder.
+struct Shell<'a> {
+    server: &'a Server,
+    folder: &'a Path,
+}
+
+impl Shell<'_> {
+    fn run(&self, mut command: Command, credentials: Option<&Credentials>) -> Output {
+        command.current_dir(self.folder).env_remove("AWS_PROFILE").envs([
+            ("AWS_ENDPOINT_URL", self.server.endpoint.as_str()),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+            ("AWS_CONFIG_FILE", "none"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "none"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ]);
+        let variables = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+        for name in variables {
+            command.env_remove(name);
+        }
+        if let Some(Credentials(id, secret, token)) = credentials {
+            command.envs([(variables[0], id), (variables[1], secret)]);
+            command.envs(token.iter().map(|token| (variables[2], token)));
+        }
+        command.output().unwrap()
+    }
+
+    fn sealgate(&self, line: &str, credentials: Option<&Credentials>) -> Output {
+        let mut command = Command::new(binary().unwrap());
+        command.args(line.split(' '));
+        self.run(command, credentials)
+    }
+
+    /// What a command that must succeed prints.
+    fn told(&self, line: &str) -> String {
+        let output = self.sealgate(line, Some(&Credentials::root()));
+        assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// What a command that must fail complains of.
+    fn refused(&self, line: &str, credentials: &Credentials) -> String {
+        let output = self.sealgate(line, Some(credentials));
+        assert!(!output.status.success(), "{line}: {}", text(&output.stdout));
+        text(&output.stderr)
+    }
+
+    fn aws(&self, line: &str, credentials: &Credentials) -> Output {
+        let mut command = Command::new(installed::python().unwrap().join("aws"));
+        command.args(line.split(' '));
+        self.run(command, Some(credentials))
+    }
+
+    fn may(&self, line: &str, credentials: &Credentials) -> String {
+        let output = self.aws(line, credentials);
+        assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    fn may_not(&self, line: &str, credentials: &Credentials) {
+        let output = self.aws(line, credentials);
+        let complaint = text(&output.stderr);
+        assert!(!output.status.success() && complaint.contains("AccessDenied"), "{line}: {complaint}");
+    }
+
+    fn new_key(&self, user: &str) -> Credentials {
+        let told = self.told(&format!("key create {user}"));
+        Credentials(field(&told, "access key"), field(&told, "secret"), None)
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What follows a word at the beginning of a line.
+fn field(told: &str, name: &str) -> String {
+    let line = told.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("no {name} in {told}")).trim().to_owned()
+}
+
+#[test]
+fn a_users_life() {
+    let server = Server::start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let shell = Shell { server: &server, folder: folder.path() };
+    std::fs::write(folder.path().join("policy.json"), READ_WRITE).unwrap();
+    let root = Credentials::root();
+    shell.may("s3api create-bucket --bucket of-cli", &root);
+
+    let arn = field(&shell.told("policy create read-write policy.json"), "arn");
+    assert_eq!(shell.told(&format!("policy show {arn}")).trim(), READ_WRITE);
+    assert!(!shell.told("policy list").contains("AdministratorAccess"));
+    assert!(shell.told("policy list --all").contains("arn:aws:iam::aws:policy/AdministratorAccess"));
+
+    let told = shell.told("user create alice --path /staff/");
+    assert!(field(&told, "arn").ends_with(":user/staff/alice"), "{told}");
+    let alice = shell.new_key("alice");
+    let put = "s3api put-object --bucket of-cli --key a";
+    shell.may_not(put, &alice);
+    shell.told(&format!("policy attach {arn} --user alice"));
+    shell.may(put, &alice);
+
+    let shown = shell.told("user show alice");
+    assert!(shown.contains(&arn) && shown.contains(&alice.0) && !shown.contains(&alice.1), "{shown}");
+    assert!(shown.contains("s3 in us-east-1"), "{shown}");
+    assert!(shell.told("user list").contains("alice"));
+
+    shell.told(&format!("key disable alice {}", alice.0));
+    assert!(!shell.aws(put, &alice).status.success());
+    assert!(shell.told("key list alice").contains("inactive"));
+    shell.told(&format!("key enable alice {}", alice.0));
+    shell.may(put, &alice);
+    shell.told(&format!("policy detach {arn} --user alice"));
+    shell.may_not(put, &alice);
+
+    shell.told("group create writers");
+    shell.told("group add writers alice");
+    shell.told(&format!("policy attach {arn} --group writers"));
+    shell.may(put, &alice);
+    assert!(shell.told("user show alice").contains("writers"));
+    shell.told("group remove writers alice");
+    shell.may_not(put, &alice);
+    shell.told("group add writers alice");
+
+    let complaint = shell.refused("user delete alice", &root);
+    assert!(complaint.contains("DeleteConflict") && complaint.contains("--force"), "{complaint}");
+    shell.told("user delete alice --force");
+    assert!(!shell.aws(put, &alice).status.success());
+    assert!(shell.refused("user show alice", &root).contains("NoSuchEntity"));
+    shell.told("group delete writers --force");
+    shell.told(&format!("policy delete {arn}"));
+    assert_eq!(shell.told("policy list").lines().count(), 1);
+}
+
+#[test]
+fn sessions_are_revoked() {
+    let server = Server::start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let shell = Shell { server: &server, folder: folder.path() };
+    std::fs::write(folder.path().join("trust.json"), TRUST).unwrap();
+    let s3 = "arn:aws:iam::aws:policy/AmazonS3FullAccess";
+    let role = field(&shell.told("role create job trust.json"), "arn");
+    assert!(shell.told("role list").contains(&role));
+    shell.told(&format!("policy attach {s3} --role job"));
+    shell.told("user create bob --policy arn:aws:iam::aws:policy/AdministratorAccess");
+    let bob = shell.new_key("bob");
+
+    let session = |line: &str| {
+        let query = "Credentials.[AccessKeyId,SecretAccessKey,SessionToken]";
+        let told = shell.may(&format!("sts {line} --output text --query {query}"), &bob);
+        let fields: Vec<&str> = told.split_whitespace().collect();
+        Credentials(fields[0].to_owned(), fields[1].to_owned(), Some(fields[2].to_owned()))
+    };
+    let of_role = session(&format!("assume-role --role-arn {role} --role-session-name one"));
+    let of_bob = session("get-session-token");
+    let list = "s3api list-buckets";
+    shell.may(list, &of_role);
+    shell.may(list, &of_bob);
+    // A session may ask IAM too, where its token is passed on.
+    let denied = shell.refused("user list", &of_role);
+    assert!(denied.contains("AccessDenied") && denied.contains("policy attach"), "{denied}");
+
+    shell.told("role revoke-sessions job");
+    shell.may_not(list, &of_role);
+    shell.may(list, &of_bob);
+    shell.told("user revoke-sessions bob");
+    shell.may_not(list, &of_bob);
+    shell.may(list, &bob);
+
+    shell.told("role delete job --force");
+    shell.told("user delete bob --force");
+}
+
+#[test]
+fn where_credentials_and_endpoint_are_from() {
+    let server = Server::start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let shell = Shell { server: &server, folder: folder.path() };
+    // Nothing is known, and nothing is made.
+    let output = shell.sealgate("user list --data data", None);
+    assert!(text(&output.stderr).contains("no credentials"), "{}", text(&output.stderr));
+    assert!(!folder.path().join("data.credentials").exists());
+    // The credentials file of the configuration.
+    let file = format!(
+        "[default]\naws_access_key_id = {ACCESS_KEY_ID}\naws_secret_access_key = {SECRET_ACCESS_KEY}\n"
+    );
+    std::fs::write(folder.path().join("data.credentials"), file).unwrap();
+    let output = shell.sealgate("user list --data data", None);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "name  made  arn\n");
+
+    let wrong = Credentials("AKIAWRONGWRONGWRONG".to_owned(), "wrong".to_owned(), None);
+    let complaint = shell.refused("user list", &wrong);
+    assert!(complaint.contains("InvalidClientTokenId") && complaint.contains("AWS_ACCESS_KEY_ID"));
+    let root = Credentials::root();
+    assert!(shell.refused("user list --endpoint http://127.0.0.1:1", &root).contains("does not answer"));
+    assert!(shell.refused("user list --endpoint 127.0.0.1:1", &root).contains("is no URL"));
+}
+
+/// MinIO's admin API, with MinIO's client for Python.
+#[test]
+fn users_and_policies_with_minio() {
+    let server = Server::start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let shell = Shell { server: &server, folder: folder.path() };
+    let told = shell.told(&format!("account create other --data {}", server.data.display()));
+    let mut command = Command::new(installed::python().unwrap().join("python"));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/minio_admin.py")).envs([
+        ("OTHER_ACCOUNT_ID", field(&told, "account")),
+        ("OTHER_ACCESS_KEY_ID", field(&told, "access key")),
+        ("OTHER_SECRET_ACCESS_KEY", field(&told, "secret")),
+    ]);
+    let output = shell.run(command, Some(&Credentials::root()));
+    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+}

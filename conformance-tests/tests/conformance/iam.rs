@@ -41,6 +41,36 @@ fn the_authorization_matrix() {
     run("authorization.py");
 }
 
+/// Conditions that every service knows: here the region that was asked, by S3, KMS, IAM and STS.
+#[test]
+fn conditions_of_every_service() {
+    let server = Server::start().unwrap();
+    let script = r#"
+import boto3
+from botocore.exceptions import ClientError
+iam = boto3.client("iam")
+iam.create_user(UserName="bound")
+key = iam.create_access_key(UserName="bound")["AccessKey"]
+as_bound = lambda service: boto3.client(service, aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
+s3, kms, own, sts = (as_bound(service) for service in ["s3", "kms", "iam", "sts"])
+calls = [s3.list_buckets, lambda: s3.create_bucket(Bucket="of-the-region"), kms.list_keys, own.list_users,
+         lambda: sts.get_federation_token(Name="guest")]
+for region, allowed in [("us-east-1", True), ("eu-west-1", False)]:
+    condition = '{"StringEquals":{"aws:RequestedRegion":"%s"}}' % region
+    policy = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":%s}}' % condition
+    iam.put_user_policy(UserName="bound", PolicyName="region", PolicyDocument=policy)
+    for call in calls:
+        try:
+            call()
+            answered = True
+        except ClientError as error:
+            assert error.response["Error"]["Code"] in ("AccessDenied", "AccessDeniedException"), error
+            answered = False
+        assert answered == allowed, (region, call)
+"#;
+    installed::run_python(&server.endpoint, script).unwrap();
+}
+
 #[test]
 fn accounts() {
     let server = Server::start().unwrap();

@@ -13,9 +13,9 @@ pub fn message_purpose(account: &str) -> String {
 }
 
 /// The longest value of a condition key that is told, in bytes.
-const MAX_VALUE_LEN: usize = 128;
-/// The most condition keys that are told: a message has to fit into a header.
-const MAX_KEYS: usize = 32;
+const MAX_VALUE_LEN: usize = 96;
+/// The most condition keys that are told, and values of each: a message has to fit into a header, through proxies too.
+const MAX_KEYS: usize = 16;
 
 /// AWS's text of a decision by policy, and the sealed message.
 pub(super) fn explain(

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use kms_core::policy::{Context, IdentityPolicies, NamedPolicy, PolicySet, Subject};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use storage::catalog::ShelfState;
 use zeroize::Zeroizing;
 
 use super::account::Account;
@@ -100,8 +101,8 @@ pub(super) struct Opened {
     pub(super) session: Arc<Session>,
     pub(super) signing_keys: SigningKeys,
     policies: Vec<NamedPolicy>,
-    /// The identity in this state of IAM.
-    seen: Mutex<Option<(Arc<State>, Option<Identity>)>>,
+    /// The identity, and in which state of IAM it was looked at.
+    seen: Mutex<Option<(ShelfState, Option<Identity>)>>,
 }
 
 impl Session {
@@ -130,13 +131,13 @@ impl Opened {
     }
 
     /// Who it is in this state; `None`: whose session it is does not exist any more.
-    pub(super) fn identity(&self, state: &Arc<State>) -> Option<Identity> {
+    pub(super) fn identity(&self, state: &State) -> Option<Identity> {
         let mut seen = self.seen.lock();
         match &*seen {
-            Some((of, identity)) if Arc::ptr_eq(of, state) => identity.clone(),
+            Some((of, identity)) if *of == state.shelf => identity.clone(),
             _ => {
                 let identity = state.account(&self.session.account).and_then(|account| self.see(account));
-                *seen = Some((state.clone(), identity.clone()));
+                *seen = Some((state.shelf, identity.clone()));
                 identity
             }
         }

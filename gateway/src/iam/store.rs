@@ -315,7 +315,7 @@ impl Iam {
 
     fn of_session(
         &self,
-        state: &Arc<State>,
+        state: &State,
         access_key_id: &str,
         token: &str,
         scope: Scope<'_>,

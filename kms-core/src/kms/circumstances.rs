@@ -45,7 +45,7 @@ impl Kms {
         of_operation: OfOperation<'a>,
     ) -> impl Values + 'a {
         let gather = move || {
-            let mut values = of_caller(caller, self.now_unix_ms());
+            let mut values = of_caller(caller, &self.config.region, self.now_unix_ms());
             values.extend(key.map(of_key).unwrap_or_default());
             add_context(&mut values, context);
             values.extend(of_operation.iter().map(|(name, all)| ((*name).to_owned(), all.clone())));
@@ -55,7 +55,7 @@ impl Kms {
     }
 }
 
-fn of_caller(caller: &Caller, now_unix_ms: u64) -> Context {
+fn of_caller(caller: &Caller, region: &str, now_unix_ms: u64) -> Context {
     let mut values = Context::new();
     let mut set = |name: &str, value: String| values.insert(name.to_owned(), vec![value]);
     set("kms:calleraccount", caller.account().to_owned());
@@ -64,6 +64,7 @@ fn of_caller(caller: &Caller, now_unix_ms: u64) -> Context {
     let principal = role.map_or(caller.arn(), String::as_str);
     set("aws:principalarn", principal.to_owned());
     set("aws:principalaccount", caller.account().to_owned());
+    set("aws:requestedregion", region.to_owned());
     set("aws:securetransport", caller.secure_transport.to_string());
     set("aws:viaawsservice", caller.via_service.is_some().to_string());
     let now_s = now_unix_ms / 1000;

@@ -6,9 +6,9 @@ use percent_encoding::percent_decode_str;
 use storage::name::Timestamp;
 
 use super::request::S3Request;
-use super::wire::time;
+use crate::app::App;
 use crate::auth::PayloadAuth;
-use crate::authz::Context;
+use crate::authz::{Circumstances, Context};
 use crate::http::header;
 
 /// Headers that are condition keys of S3 by their own name.
@@ -36,8 +36,15 @@ const HEADERS: [HeaderName; 17] = [
 const PARAMETERS: [&str; 4] = ["prefix", "delimiter", "max-keys", "versionId"];
 
 /// Values of condition keys by their lower-case names.
-pub fn of(request: &S3Request) -> Context {
-    let mut context = Context::new();
+pub fn of(app: &App, request: &S3Request) -> Context {
+    let circumstances = Circumstances {
+        source_ip: request.peer,
+        secure_transport: request.secure,
+        user_agent: text(&request.headers, &http::header::USER_AGENT),
+        requested_region: &app.region,
+        now_unix_ms: Timestamp::now().unix_ms(),
+    };
+    let mut context = circumstances.context();
     let mut put = |name: &str, value: String| {
         context.insert(name.to_owned(), vec![value]);
     };
@@ -58,17 +65,11 @@ pub fn of(request: &S3Request) -> Context {
         ("s3:if-match", http::header::IF_MATCH),
         ("s3:if-none-match", http::header::IF_NONE_MATCH),
         ("aws:referer", http::header::REFERER),
-        ("aws:useragent", http::header::USER_AGENT),
     ] {
         if let Some(value) = text(&request.headers, &header) {
             put(name, value.to_owned());
         }
     }
-    let now = Timestamp::now();
-    put("aws:currenttime", time::iso8601(now));
-    put("aws:epochtime", (now.unix_ms() / 1000).to_string());
-    put("aws:securetransport", request.secure.to_string());
-    put("aws:sourceip", request.peer.to_canonical().to_string());
     put("s3:signatureversion", "AWS4-HMAC-SHA256".to_owned());
     let presigned =
         request.query.0.iter().any(|(name, _)| name.eq_ignore_ascii_case(header::SIGNATURE_PARAMETER));

@@ -78,14 +78,14 @@ impl S3Request {
         object: Option<&ObjectKey>,
         version: VersionRef,
     ) -> Result<(), S3Error> {
-        let context = || facts::of(self);
+        let context = || facts::of(app, self);
         let question = Question { identity: &self.identity, action, object, version, context: &context };
         Ok(app.authorizer.check(&question, bucket).await?)
     }
 
     /// May the caller list the bucket?
     pub async fn may_list(&self, app: &App, bucket: &Bucket) -> Result<bool, S3Error> {
-        let (context, identity) = (|| facts::of(self), &self.identity);
+        let (context, identity) = (|| facts::of(app, self), &self.identity);
         let (object, version) = (None, VersionRef::Current);
         let question = Question { identity, action: "s3:ListBucket", object, version, context: &context };
         Ok(app.authorizer.allows(&question, bucket).await?)

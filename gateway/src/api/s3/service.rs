@@ -102,7 +102,7 @@ async fn answer(
     };
     let Some(bucket) = bucket else {
         let (action, name) = (operation.action(), request.bucket.as_ref());
-        let context = || facts::of(&request);
+        let context = || facts::of(app, &request);
         let permit = app.authorizer.authorize_service(&request.identity, action, name, context)?;
         return operate(app, operation, permit, request).await;
     };
@@ -138,7 +138,7 @@ async fn authorized(
     let permit = if asks_later {
         authz::authorize_each(bucket)
     } else {
-        let context = || facts::of(&request);
+        let context = || facts::of(app, &request);
         let identity = &request.identity;
         let question = Question { identity, action, object, version, context: &context };
         app.authorizer.authorize(&question, bucket).await?

@@ -11,7 +11,7 @@ use crate::policy::Subject;
 pub struct Caller {
     /// Who: its names, its policies, and what conditions may know of it.
     pub subject: Arc<Subject>,
-    /// Which of its credentials: an access key id; empty for the host's own calls.
+    /// Which of its credentials: an access key id, or its ARN for calls that nobody signed.
     pub credentials: Arc<str>,
     /// The service that calls on the principal's behalf, e.g. `s3.us-east-1.amazonaws.com` (`kms:ViaService`). Never from the wire.
     pub via_service: Option<String>,
@@ -29,8 +29,8 @@ impl Caller {
     /// A plain call of this subject's own, from this host.
     pub fn of(subject: Arc<Subject>) -> Self {
         Self {
+            credentials: Arc::from(subject.arn.as_str()),
             subject,
-            credentials: Arc::from(""),
             via_service: None,
             source_ip: None,
             secure_transport: true,

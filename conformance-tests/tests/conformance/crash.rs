@@ -84,6 +84,16 @@ async fn writer(client: Client, ledger: Ledger, writer: u64, seed: u64) {
     }
 }
 
+/// A client that a kill ends. The port may be somebody else's right after it, who need not answer: a request that is not answered in
+/// time was not acknowledged.
+fn until_killed(client: &Client) -> Client {
+    use aws_sdk_s3::config::retry::RetryConfig;
+    use aws_sdk_s3::config::timeout::TimeoutConfig;
+    let timeout = TimeoutConfig::builder().operation_timeout(Duration::from_secs(30)).build();
+    let config = client.config().to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeout);
+    Client::from_conf(config.build())
+}
+
 async fn put(client: &Client, key: &str, body: Vec<u8>) -> Result<(), String> {
     let put = client.put_object().bucket(BUCKET).key(key).body(ByteStream::from(body));
     put.send().await.map(drop).map_err(|e| format!("{e:?}"))
@@ -151,11 +161,7 @@ async fn what_was_acknowledged_survives_fifty_kills() {
         let client = client(&server);
         let writers: Vec<_> = (0..WRITERS)
             .map(|n| {
-                let config = client
-                    .config()
-                    .to_builder()
-                    .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled());
-                let client = Client::from_conf(config.build());
+                let client = until_killed(&client);
                 tokio::spawn(writer(client, ledger.clone(), n, random.below(u64::MAX)))
             })
             .collect();
@@ -267,11 +273,10 @@ async fn acknowledged_versions_survive_kills_in_order() {
     let versions = Versions::default();
     let mut random = Random(0x0dd_ba11);
     for round in 0..VERSION_ROUNDS {
-        let config = client(&server).config().to_builder();
-        let config = config.retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled()).build();
+        let killed = until_killed(&client(&server));
         let writers: Vec<_> = (0..WRITERS)
             .map(|_| {
-                let client = Client::from_conf(config.clone());
+                let client = killed.clone();
                 tokio::spawn(version_writer(client, versions.clone(), random.below(u64::MAX)))
             })
             .collect();

@@ -188,6 +188,8 @@ def last_use_of_keys():
     before = used()
     assert before["UserName"] == "used" and "LastUsedDate" not in before["AccessKeyLastUsed"], before
     assert (before["AccessKeyLastUsed"]["ServiceName"], before["AccessKeyLastUsed"]["Region"]) == ("N/A", "N/A"), before
+    refused("SignatureDoesNotMatch", Caller(caller.access_key_id, "x" * 40).sts.get_caller_identity, 403)
+    assert used() | {"ResponseMetadata": None} == before | {"ResponseMetadata": None}, "a wrong signature is no use"
     caller.s3.list_buckets()
     soon(lambda: used()["AccessKeyLastUsed"]["ServiceName"] == "s3")
     after = used()["AccessKeyLastUsed"]

@@ -199,7 +199,10 @@ impl Keys<'_> {
             Err(CredentialRefusal::Account) => Err(AuthError::AccountProblem),
         };
         match &judged {
-            Ok(_) => self.failures.succeeded(source, access_key_id),
+            Ok(_) => {
+                self.failures.succeeded(source, access_key_id);
+                self.iam.note_use(access_key_id, scope);
+            }
             Err(AuthError::ExpiredToken | AuthError::AccountProblem) => {}
             Err(_) => self.failures.failed(source, access_key_id, now_unix_ms),
         }

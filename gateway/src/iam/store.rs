@@ -285,6 +285,13 @@ impl Iam {
         }
     }
 
+    /// Notes that a request signed with the access key has been let in; GetAccessKeyLastUsed shows it.
+    pub fn note_use(&self, access_key_id: &str, scope: Scope<'_>) {
+        if let Some(access_key) = self.state().access_keys.get(access_key_id) {
+            access_key.last_used.note(scope.now_unix_ms, scope.region, scope.service);
+        }
+    }
+
     fn of_access_key(
         &self,
         state: &State,
@@ -307,7 +314,6 @@ impl Iam {
             access_key.secret.clone().map_or_else(|| self.open_secret(&access_key.record), Some)
         });
         let signing_key = signing_key.ok_or(Unknown)?;
-        access_key.last_used.note(scope.now_unix_ms, scope.region, scope.service);
         let access_key_id = Arc::from(access_key_id);
         let account = Some(account.account.clone());
         Ok((Identity { subject, account, access_key_id, principal, session: None }, signing_key))

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use kms_core::kms::{Kms, KmsConfig};
 use kms_core::root::RootKey;
 use storage::blob::BlobStore;
 use storage::blob::fs::FsOptions;
 use storage::catalog::{Bucket, Catalog};
-use storage::open::{Storage, StorageConfig};
+use storage::kv::Standing;
+use storage::kv::sled::{OpenKvError, SledConfig, SledKv};
+use storage::open::{OpenError, RecordOptions, Storage, StorageConfig};
 use storage::reclaim::{ReclaimOptions, Reclaimer};
 
 use crate::auth::{Failures, Keys};
@@ -18,10 +20,10 @@ use crate::config::{Config, LdapConfig, SseCNewBuckets, SseCOverHttp};
 use crate::federation::ldap::Ldap;
 use crate::federation::oidc::Verifier;
 use crate::iam::{self, Account, Iam, IamOptions};
-use crate::instance::{Credentials, DataFolder};
+use crate::instance::{Credentials, DataFolder, IfAbsent, Part};
 use crate::observe;
 use crate::root;
-use crate::sealed_kv::{MetadataKey, SealedKv};
+use crate::sealed_kv::{MetadataKey, RecordDigester, SealedKv};
 use crate::sse::Sse;
 use crate::transfer::journal::Records;
 
@@ -73,6 +75,8 @@ pub struct App {
 const MIN_PART_LEN: u64 = 5 << 20;
 /// What the metadata key is kept as in the key store.
 const METADATA_PURPOSE: &str = "catalog";
+/// What the secret of digests over all records is kept as in the key store.
+const DIGEST_PURPOSE: &str = "catalog digest";
 /// What the key of access keys and sessions is kept as in the key store.
 const IDENTITIES_PURPOSE: &str = "identities";
 
@@ -88,22 +92,17 @@ impl App {
         folder: DataFolder,
         root: Arc<dyn RootKey>,
     ) -> anyhow::Result<(Self, Credentials)> {
-        refuse_lost_catalog(&folder)?;
         Self::over(config, Stores::open_with(config, folder, root).await?).await
     }
 
-    /// As [`App::open`], but makes an empty catalog where there is none beside blobs: to fill it again.
-    pub async fn open_without_catalog(
-        config: &Config,
-        folder: DataFolder,
-    ) -> anyhow::Result<(Self, Credentials)> {
-        Self::over(config, Stores::open_or_create(config, folder).await?).await
-    }
-
-    async fn over(config: &Config, stores: Stores) -> anyhow::Result<(Self, Credentials)> {
+    async fn over(config: &Config, mut stores: Stores) -> anyhow::Result<(Self, Credentials)> {
         let credentials = Credentials::load(config)?;
         let sealed = SealedKv::new(stores.storage.kv.clone(), stores.metadata_key.clone());
         let catalog = Catalog::new(Arc::new(sealed));
+        // Of sessions before one knows what they left behind only if the catalog is exactly as they left it.
+        let is_exact = stores.storage.was_exact() && !stores.folder.instance.doubtful;
+        catalog.begin_session(stores.storage.session(), is_exact).await?;
+        stores.folder.set_doubtful(false)?;
         let root = (credentials.access_key_id.clone(), credentials.secret_access_key.clone());
         let secret = stores.kms.metadata_key(IDENTITIES_PURPOSE)?;
         let options = IamOptions {
@@ -126,7 +125,11 @@ impl App {
             failures: Failures::new(config.auth_failures_per_minute),
             web_identities: Verifier::new(),
             ldap: config.ldap.as_ref().map(open_ldap).transpose()?,
-            reclaimer: Reclaimer::new(catalog.clone(), local, ReclaimOptions::default()),
+            reclaimer: Reclaimer::new(
+                catalog.clone(),
+                local,
+                ReclaimOptions { quarantine: config.quarantine, ..ReclaimOptions::default() },
+            ),
             catalog,
             blobs: stores.storage.blobs.clone(),
             kms: stores.kms.clone(),
@@ -140,6 +143,11 @@ impl App {
             started: Instant::now(),
         };
         Ok((app, credentials))
+    }
+
+    /// Can it write? Not while an engine that failed is not open again.
+    pub fn is_ready(&self) -> bool {
+        self.catalog.standing() != Standing::Failed
     }
 
     /// What signatures are checked against.
@@ -190,25 +198,45 @@ pub struct Stores {
 impl Stores {
     /// Opens the stores of a data folder. A root key that does not fit is refused before anything is touched.
     pub async fn open(config: &Config, folder: DataFolder) -> anyhow::Result<Self> {
-        refuse_lost_catalog(&folder)?;
-        Self::open_or_create(config, folder).await
-    }
-
-    /// As [`Stores::open`], but makes an empty catalog where there is none beside blobs.
-    pub async fn open_or_create(config: &Config, folder: DataFolder) -> anyhow::Result<Self> {
         let root = root::open(config, &folder)?;
         Self::open_with(config, folder, root).await
     }
 
-    async fn open_with(config: &Config, folder: DataFolder, root: Arc<dyn RootKey>) -> anyhow::Result<Self> {
+    async fn open_with(
+        config: &Config,
+        mut folder: DataFolder,
+        root: Arc<dyn RootKey>,
+    ) -> anyhow::Result<Self> {
         let kms = open_kms(config, &folder, root.clone())?;
-        let metadata_key = Arc::new(MetadataKey::new(kms.metadata_key(METADATA_PURPOSE)?));
+        let (metadata_key, digester) = metadata(&kms)?;
+        let accepts = matches!(folder.opened_as, IfAbsent::Rebuild | IfAbsent::Adopt);
+        if accepts {
+            folder.set_doubtful(true)?;
+        }
         let storage = StorageConfig::Local {
             folder: folder.path.clone(),
-            catalog_cache_len: config.catalog_cache_len,
+            records: RecordOptions {
+                cache_len: config.catalog_cache_len,
+                digester,
+                accepts: accepts || folder.instance.unfinished,
+            },
             blobs: FsOptions { reserve_free: config.min_free_len, ..FsOptions::default() },
         };
-        let storage = tokio::task::spawn_blocking(move || Storage::open(&storage)).await??;
+        let open = || {
+            let storage = storage.clone();
+            tokio::task::spawn_blocking(move || Storage::open(&storage))
+        };
+        let opened = match open().await? {
+            // Nothing in it was ever served: what a first start that was cut off left is made anew.
+            Err(OpenError::Kv(OpenKvError::Corrupt { .. })) if folder.instance.unfinished => {
+                std::fs::remove_dir_all(folder.part(Part::Catalog))?;
+                folder.write_id(Part::Catalog)?;
+                open().await?
+            }
+            opened => opened,
+        };
+        let storage = opened?;
+        folder.finish()?;
         Ok(Self { storage, kms: Arc::new(kms), metadata_key, root, folder })
     }
 
@@ -228,16 +256,22 @@ impl Stores {
     }
 }
 
-/// An empty catalog would make orphans of all blobs.
-fn refuse_lost_catalog(folder: &DataFolder) -> anyhow::Result<()> {
-    let catalog = folder.path.join("catalog");
-    if !catalog.is_dir() && folder.path.join("blobs").is_dir() {
-        bail!(
-            "the catalog {} is missing; put it back from a backup, or make a new one with `sealgate rebuild`",
-            catalog.display()
-        );
-    }
-    Ok(())
+/// What seals catalog values, and what makes the digest over them.
+fn metadata(kms: &Kms) -> anyhow::Result<(Arc<MetadataKey>, Arc<RecordDigester>)> {
+    let metadata_key = Arc::new(MetadataKey::new(kms.metadata_key(METADATA_PURPOSE)?));
+    let digester = RecordDigester::new(&kms.metadata_key(DIGEST_PURPOSE)?, metadata_key.clone());
+    Ok((metadata_key, Arc::new(digester)))
+}
+
+/// Opens the records of a data folder alone: to fill them from a backup.
+pub async fn open_records(config: &Config, folder: &DataFolder, kms: &Kms) -> anyhow::Result<SledKv> {
+    let path = folder.part(Part::Catalog);
+    let options = SledConfig {
+        digester: metadata(kms)?.1,
+        head: Some(path.clone()),
+        ..SledConfig::new(path, config.catalog_cache_len)
+    };
+    Ok(tokio::task::spawn_blocking(move || SledKv::open(&options)).await??)
 }
 
 /// Opens the key store of a data folder.

@@ -12,8 +12,12 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 use crate::iam;
 
-/// The layout that this program reads and writes.
-const FORMAT: u32 = 1;
+/// The layout that this program reads and writes. 1 had no id.
+const FORMAT: u32 = 2;
+/// The file of a part that says which data folder it belongs to.
+const ID_FILE: &str = "id";
+/// The file in which a folder describes itself.
+const DESCRIPTION: &str = "instance.json";
 
 /// Why a data folder can't be used. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,41 @@ pub enum InstanceError {
         /// Its format.
         found: u32,
     },
+    /// A restore into the folder did not come to its end.
+    #[error("{}: a restore was cut off here; remove the folder and run `sealgate restore` again", .0.display())]
+    HalfRestored(PathBuf),
+    /// A part of the folder is not there.
+    #[error("{} is missing or empty, but the data folder (id {id}) has one: put it back (is a volume not mounted?), or {way_out}", path.display())]
+    NoPart {
+        /// The part.
+        path: PathBuf,
+        /// The id that it should carry.
+        id: String,
+        /// What else can be done.
+        way_out: &'static str,
+    },
+    /// A part does not say whose it is.
+    #[error("{} carries no id, but should carry {id}: put the right one back, or take it as it is with `sealgate adopt`", path.display())]
+    NoId {
+        /// The part.
+        path: PathBuf,
+        /// The id that it should carry.
+        id: String,
+    },
+    /// A part belongs to another data folder.
+    #[error(
+        "{} belongs to another data folder (id {found}, not {id}): put the right one back, or {way_out}", path.display()
+    )]
+    ForeignPart {
+        /// The part.
+        path: PathBuf,
+        /// The id that it should carry.
+        id: String,
+        /// The one that it carries.
+        found: String,
+        /// What else can be done.
+        way_out: &'static str,
+    },
     /// The description is damaged.
     #[error("{}: {message}", path.display())]
     Malformed {
@@ -70,6 +109,48 @@ pub struct Instance {
     pub account_id: String,
     /// The region that keys' ARNs name.
     pub region: String,
+    /// What the folder and each of its parts carry, at random: 32 hexadecimal digits. Empty in folders of format 1.
+    #[serde(default)]
+    pub id: String,
+    /// It is being made: nothing in it was ever served.
+    #[serde(default)]
+    pub unfinished: bool,
+    /// Its catalog came from a backup, was rebuilt or accepted by an operator, and was not served since: it may lack what blobs
+    /// tell.
+    #[serde(default)]
+    pub doubtful: bool,
+}
+
+/// A part of the folder that has an id of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Records.
+    Catalog,
+    /// Blobs.
+    Blobs,
+    /// The key store.
+    Kms,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Catalog, Self::Blobs, Self::Kms];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Catalog => "catalog",
+            Self::Blobs => "blobs",
+            Self::Kms => "kms",
+        }
+    }
+
+    fn way_out(self) -> &'static str {
+        match self {
+            Self::Catalog => "make a new catalog from the blobs with `sealgate rebuild`",
+            Self::Blobs => "copy the blobs back from where they are kept",
+            Self::Kms => "make a new data folder of a backup with `sealgate restore`",
+        }
+    }
 }
 
 /// A data folder that this process holds; released on drop.
@@ -81,16 +162,22 @@ pub struct DataFolder {
     pub instance: Instance,
     /// It was made by this call.
     pub is_new: bool,
+    /// What was asked for.
+    pub opened_as: IfAbsent,
     _lock: File,
 }
 
-/// May a folder be made where there is none?
+/// What is done where a folder, or a part of it, is not as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfAbsent {
-    /// Make it.
+    /// A folder is made where there is none.
     Create,
-    /// Refuse.
+    /// It is refused.
     Refuse,
+    /// A catalog that is missing, or another's, is made anew.
+    Rebuild,
+    /// An operator takes every part for the right one.
+    Adopt,
 }
 
 /// Root credentials.
@@ -107,12 +194,12 @@ impl DataFolder {
     /// Opens the folder of this configuration and holds it.
     pub fn open(config: &Config, if_absent: IfAbsent) -> Result<Self, InstanceError> {
         let path = config.data.clone();
-        let description = path.join("instance.json");
+        let description = path.join(DESCRIPTION);
         match fs::read(&description) {
-            Ok(text) => Self::reopen(config, path, &description, &text),
+            Ok(text) => Self::reopen(config, path, &description, &text, if_absent),
             Err(error) if error.kind() == io::ErrorKind::NotFound => match if_absent {
-                IfAbsent::Create => Self::create(config, path, &description),
-                IfAbsent::Refuse => Err(InstanceError::Absent(path)),
+                IfAbsent::Create => Self::create(config, path, None),
+                _ => Err(InstanceError::Absent(path)),
             },
             Err(source) => Err(InstanceError::Io { path, source }),
         }
@@ -123,25 +210,137 @@ impl DataFolder {
         path: PathBuf,
         description: &Path,
         text: &[u8],
+        if_absent: IfAbsent,
     ) -> Result<Self, InstanceError> {
         let instance: Instance = serde_json::from_slice(text)
             .map_err(|e| InstanceError::Malformed { path: description.to_owned(), message: e.to_string() })?;
         if instance.format > FORMAT {
             return Err(InstanceError::TooNew { found: instance.format });
         }
+        if instance.unfinished && instance.doubtful {
+            return Err(InstanceError::HalfRestored(path));
+        }
         if let Some(asked) = config.account_id.as_ref().filter(|id| **id != instance.account_id) {
             return Err(InstanceError::OtherAccount { found: instance.account_id, asked: asked.clone() });
         }
         let lock = hold(&path)?;
-        Ok(Self { path, instance, is_new: false, _lock: lock })
+        let mut folder = Self { path, instance, is_new: false, opened_as: if_absent, _lock: lock };
+        folder.check_parts(if_absent)?;
+        Ok(folder)
     }
 
-    fn create(config: &Config, path: PathBuf, description: &Path) -> Result<Self, InstanceError> {
+    /// Does each part belong to this folder? Folders of format 1 get their id here.
+    fn check_parts(&mut self, if_absent: IfAbsent) -> Result<(), InstanceError> {
+        let is_former = self.instance.id.is_empty();
+        if is_former {
+            // A part that has one already got it when this was cut off.
+            let found = Part::ALL.into_iter().find_map(|part| self.id_of(part).ok().flatten());
+            self.instance.id = found.unwrap_or_else(random_id);
+            // Nothing but the description is what a first start that was cut off leaves behind.
+            self.instance.unfinished = Part::ALL.into_iter().all(|part| !self.part(part).exists());
+        }
+        for part in Part::ALL {
+            let (path, id) = (self.part(part), self.instance.id.clone());
+            let way_out = part.way_out();
+            let found = self.id_of(part)?;
+            if found.as_ref() == Some(&id) {
+                continue;
+            }
+            let is_empty =
+                is_empty(&path).map_err(|source| InstanceError::Io { path: path.clone(), source })?;
+            let is_taken = self.instance.unfinished
+                || (is_former && !is_empty)
+                || if_absent == IfAbsent::Adopt
+                || (if_absent == IfAbsent::Rebuild && part == Part::Catalog);
+            match found {
+                _ if is_taken => self.write_id(part)?,
+                Some(found) => return Err(InstanceError::ForeignPart { path, id, found, way_out }),
+                None if is_empty => return Err(InstanceError::NoPart { path, id, way_out }),
+                None => return Err(InstanceError::NoId { path, id }),
+            }
+        }
+        if self.instance.format < FORMAT {
+            self.instance.format = FORMAT;
+            self.describe()?;
+        }
+        Ok(())
+    }
+
+    /// Where a part is.
+    pub fn part(&self, part: Part) -> PathBuf {
+        self.path.join(part.name())
+    }
+
+    /// The id that a part carries.
+    fn id_of(&self, part: Part) -> Result<Option<String>, InstanceError> {
+        let path = self.part(part).join(ID_FILE);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim().to_owned()).filter(|id| !id.is_empty())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Some("unreadable".to_owned())),
+            Err(source) => Err(InstanceError::Io { path, source }),
+        }
+    }
+
+    /// Gives a part the folder's id; made where it does not exist.
+    pub fn write_id(&self, part: Part) -> Result<(), InstanceError> {
+        let path = self.part(part);
+        DirBuilder::new()
+            .mode(0o700)
+            .recursive(true)
+            .create(&path)
+            .and_then(|()| write_new(&path.join(ID_FILE), format!("{}\n", self.instance.id).as_bytes()))
+            .and_then(|()| File::open(&self.path)?.sync_all())
+            .map_err(|source| InstanceError::Io { path, source })
+    }
+
+    /// Its parts are made and can be served.
+    pub fn finish(&mut self) -> Result<(), InstanceError> {
+        if self.instance.unfinished {
+            self.instance.unfinished = false;
+            self.describe()?;
+        }
+        Ok(())
+    }
+
+    /// Takes its id from its parts at the next start, as a folder of format 1.
+    pub fn forget_id(&mut self) -> Result<(), InstanceError> {
+        for part in [Part::Catalog, Part::Kms] {
+            let path = self.part(part).join(ID_FILE);
+            fs::remove_file(&path).map_err(|source| InstanceError::Io { path, source })?;
+        }
+        self.instance.id.clear();
+        self.instance.format = 1;
+        self.describe()
+    }
+
+    /// Says whether the catalog may lack what blobs tell.
+    pub fn set_doubtful(&mut self, is_doubtful: bool) -> Result<(), InstanceError> {
+        if self.instance.doubtful != is_doubtful {
+            self.instance.doubtful = is_doubtful;
+            self.describe()?;
+        }
+        Ok(())
+    }
+
+    fn describe(&self) -> Result<(), InstanceError> {
+        let path = self.path.join(DESCRIPTION);
+        let io = |source| InstanceError::Io { path: path.clone(), source };
+        let mut text = serde_json::to_vec_pretty(&self.instance).map_err(|e| io(e.into()))?;
+        text.push(b'\n');
+        write_new(&path, &text).map_err(io)
+    }
+
+    /// Makes a folder; `id`: of a backup.
+    pub fn create(config: &Config, path: PathBuf, id: Option<String>) -> Result<Self, InstanceError> {
         let io = |source| InstanceError::Io { path: path.clone(), source };
         match fs::read_dir(&path) {
             Ok(mut entries) => {
-                // A lock file alone is what a start that was cut off leaves behind.
-                if entries.any(|entry| entry.is_ok_and(|e| e.file_name() != "lock")) {
+                // These alone are what a start that was cut off leaves behind.
+                let left_behind = ["lock", "instance.json.new"];
+                if entries
+                    .any(|entry| entry.is_ok_and(|e| !left_behind.iter().any(|left| e.file_name() == *left)))
+                {
                     return Err(InstanceError::Foreign(path));
                 }
             }
@@ -151,15 +350,33 @@ impl DataFolder {
             Err(error) => return Err(io(error)),
         }
         let lock = hold(&path)?;
-        let account_id = match &config.account_id {
-            Some(id) => id.clone(),
-            None => iam::account_id(),
+        let instance = Instance {
+            format: FORMAT,
+            account_id: config.account_id.clone().unwrap_or_else(iam::account_id),
+            region: config.region.clone(),
+            id: id.unwrap_or_else(random_id),
+            unfinished: true,
+            doubtful: false,
         };
-        let instance = Instance { format: FORMAT, account_id, region: config.region.clone() };
-        let mut text = serde_json::to_vec_pretty(&instance).map_err(|e| io(e.into()))?;
-        text.push(b'\n');
-        write_new(description, &text).map_err(io)?;
-        Ok(Self { path, instance, is_new: true, _lock: lock })
+        let folder = Self { path, instance, is_new: true, opened_as: IfAbsent::Create, _lock: lock };
+        folder.describe()?;
+        Part::ALL.into_iter().try_for_each(|part| folder.write_id(part))?;
+        Ok(folder)
+    }
+}
+
+fn random_id() -> String {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).expect("the operating system gives random bytes");
+    hex::encode(id)
+}
+
+/// Is there nothing in this folder, or no folder?
+fn is_empty(folder: &Path) -> io::Result<bool> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
     }
 }
 
@@ -296,6 +513,63 @@ mod tests {
             DataFolder::open(&other, IfAbsent::Create),
             Err(InstanceError::OtherAccount { .. })
         ));
+    }
+
+    #[test]
+    fn a_part_that_is_missing_empty_or_anothers_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let config = config(scratch.path());
+        let other = Config { data: scratch.path().join("other"), ..config.clone() };
+        for config in [&config, &other] {
+            let mut folder = DataFolder::open(config, IfAbsent::Create).unwrap();
+            folder.finish().unwrap();
+        }
+        for part in Part::ALL {
+            let (path, aside) = (config.data.join(part.name()), scratch.path().join("aside"));
+            let refused = || DataFolder::open(&config, IfAbsent::Create).unwrap_err();
+            fs::rename(&path, &aside).unwrap();
+            assert!(matches!(refused(), InstanceError::NoPart { .. }));
+            fs::create_dir(&path).unwrap();
+            assert!(matches!(refused(), InstanceError::NoPart { .. }));
+            fs::write(path.join("something"), "").unwrap();
+            assert!(matches!(refused(), InstanceError::NoId { .. }));
+            fs::copy(other.data.join(part.name()).join(ID_FILE), path.join(ID_FILE)).unwrap();
+            assert!(matches!(refused(), InstanceError::ForeignPart { .. }));
+            assert_eq!(DataFolder::open(&config, IfAbsent::Rebuild).is_ok(), part == Part::Catalog);
+            fs::remove_dir_all(&path).unwrap();
+            fs::rename(&aside, &path).unwrap();
+            DataFolder::open(&config, IfAbsent::Create).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_off_goes_on_and_a_former_folder_gets_an_id() {
+        let scratch = tempfile::tempdir().unwrap();
+        let config = config(scratch.path());
+        fs::create_dir(&config.data).unwrap();
+        fs::write(config.data.join("instance.json.new"), "{").unwrap();
+        fs::write(config.data.join("lock"), "").unwrap();
+        drop(DataFolder::open(&config, IfAbsent::Create).unwrap());
+        fs::remove_dir_all(config.data.join("kms")).unwrap();
+        let mut folder = DataFolder::open(&config, IfAbsent::Create).unwrap();
+        assert!(folder.instance.unfinished);
+        folder.finish().unwrap();
+        drop(folder);
+
+        let former = r#"{"format":1,"account_id":"111122223333","region":"us-east-1"}"#;
+        fs::write(config.data.join(DESCRIPTION), former).unwrap();
+        for part in Part::ALL {
+            fs::remove_file(config.data.join(part.name()).join(ID_FILE)).unwrap();
+            fs::write(config.data.join(part.name()).join("something"), "").unwrap();
+        }
+        fs::remove_dir_all(config.data.join("blobs")).unwrap();
+        let refused = DataFolder::open(&config, IfAbsent::Create);
+        assert!(matches!(refused, Err(InstanceError::NoPart { .. })));
+        fs::create_dir(config.data.join("blobs")).unwrap();
+        fs::write(config.data.join("blobs/something"), "").unwrap();
+        let id = DataFolder::open(&config, IfAbsent::Create).unwrap().instance.id;
+        let again = DataFolder::open(&config, IfAbsent::Create).unwrap();
+        assert_eq!((again.instance.id, again.instance.unfinished), (id, false));
     }
 
     #[test]

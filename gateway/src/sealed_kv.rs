@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kms_core::secret::Secret32;
-use storage::kv::{Direction, Entry, Frozen, Key, KeyRange, KeyValue, KvError, Transaction, Write};
+use storage::digest::{Digest, Digester, Element};
+use storage::kv::{
+    Direction, Entry, Key, KeyRange, KeyValue, KvError, Snapshot, Standing, Transaction, Write,
+};
 
 pub use crate::seal::xaes::Unsealable;
 use crate::seal::xaes::Xaes;
@@ -90,7 +93,95 @@ impl KeyValue for SealedKv {
         self.inner.commit(transaction).await
     }
 
-    async fn freeze(&self) -> Result<Frozen, KvError> {
-        self.inner.freeze().await
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, KvError> {
+        let inner = self.inner.snapshot().await?;
+        Ok(Box::new(Opened { inner, kv: Self::new(self.inner.clone(), self.metadata_key.clone()) }))
+    }
+
+    async fn verify(&self) -> Result<u64, KvError> {
+        self.inner.verify().await
+    }
+
+    fn standing(&self) -> Standing {
+        self.inner.standing()
+    }
+}
+
+/// The entries of one moment, opened.
+struct Opened {
+    inner: Box<dyn Snapshot>,
+    kv: SealedKv,
+}
+
+#[async_trait]
+impl Snapshot for Opened {
+    async fn next(&mut self) -> Result<Vec<(Key, Entry)>, KvError> {
+        let entries = self.inner.next().await?;
+        let opened = entries.into_iter().map(|(name, entry)| {
+            let entry = self.kv.open(&name, entry)?;
+            Ok((name, entry))
+        });
+        opened.collect()
+    }
+}
+
+/// What digests are sealed as.
+const DIGEST: &str = "catalog digest";
+
+/// Makes the digest over all records: HMAC-SHA-256 of the name (its length in front) and the sealed value, under a secret of its
+/// own; the sum is sealed under the metadata key, bound to the commit's number. So who writes the medium can neither make the
+/// digest of another set of records, nor learn from the digests of two commits what to add.
+pub struct RecordDigester {
+    hmac: aws_lc_rs::hmac::Key,
+    metadata_key: Arc<MetadataKey>,
+}
+
+impl RecordDigester {
+    /// Under this secret.
+    pub fn new(secret: &Secret32, metadata_key: Arc<MetadataKey>) -> Self {
+        Self { hmac: aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.expose()), metadata_key }
+    }
+}
+
+impl Digester for RecordDigester {
+    fn element(&self, name: &[u8], value: &[&[u8]]) -> Element {
+        let mut context = aws_lc_rs::hmac::Context::with_key(&self.hmac);
+        context.update(&(name.len() as u64).to_le_bytes());
+        context.update(name);
+        value.iter().for_each(|piece| context.update(piece));
+        let mut element = Element::default();
+        element.copy_from_slice(context.sign().as_ref());
+        element
+    }
+
+    fn seal(&self, number: u64, digest: &Digest) -> Vec<u8> {
+        self.metadata_key.seal(DIGEST, &number.to_be_bytes(), &digest.to_bytes())
+    }
+
+    fn open(&self, number: u64, sealed: &[u8]) -> Option<Digest> {
+        let plain = self.metadata_key.open(DIGEST, &number.to_be_bytes(), sealed).ok()?;
+        Some(Digest::from_bytes(&plain.try_into().ok()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_opens_for_its_commit_alone_and_elements_tell_names_from_values() {
+        let metadata_key = Arc::new(MetadataKey::new(Secret32::random()));
+        let digester = RecordDigester::new(&Secret32::random(), metadata_key);
+        let element = digester.element(b"ab", &[b"c", b"d"]);
+        assert_eq!(element, digester.element(b"ab", &[b"cd"]));
+        assert_ne!(element, digester.element(b"a", &[b"bcd"]));
+        let digest = Digest::from_bytes(&element);
+        let sealed = digester.seal(5, &digest);
+        assert!(sealed.len() <= 128);
+        assert_eq!(digester.open(5, &sealed), Some(digest));
+        assert_eq!(digester.open(6, &sealed), None);
+        let other = RecordDigester::new(&Secret32::random(), Arc::new(MetadataKey::new(Secret32::random())));
+        assert_ne!(element, other.element(b"ab", &[b"cd"]));
+        assert_eq!(other.open(5, &sealed), None);
     }
 }

@@ -27,7 +27,7 @@ async fn main() {
     println!("rss before open {}", memory());
     let scans: u64 = std::env::args().nth(4).map_or(200, |n| n.parse().expect("a number"));
     let opened = Instant::now();
-    let kv = Arc::new(SledKv::open(&SledConfig { dir, cache_len: cache_mib << 20 }).expect("it opens"));
+    let kv = Arc::new(SledKv::open(&SledConfig::new(dir, cache_mib << 20)).expect("it opens"));
     println!("open {:?}, rss {}", opened.elapsed(), memory());
 
     let value = Bytes::from(vec![b'v'; 427]);

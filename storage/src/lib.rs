@@ -7,7 +7,14 @@ pub mod blob;
 pub mod catalog;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+pub mod digest;
+pub mod head;
 pub mod kv;
 pub mod name;
 pub mod open;
 pub mod reclaim;
+pub mod session;
+
+fn crc32c(bytes: &[u8]) -> u32 {
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
+}

@@ -6,19 +6,32 @@ use std::sync::Arc;
 use crate::blob::fs::{FsBlobStore, FsOptions};
 use crate::blob::memory::MemoryBlobStore;
 use crate::blob::{BlobError, BlobStore};
+use crate::digest::Digester;
 use crate::kv::memory::MemoryKv;
 use crate::kv::sled::{OpenKvError, SledConfig, SledKv};
 use crate::kv::{KeyValue, KvError};
+use crate::session::SessionId;
+
+/// How records on a local disk are opened.
+#[derive(Clone)]
+pub struct RecordOptions {
+    /// The most that the engine's page cache takes, in bytes.
+    pub cache_len: u64,
+    /// Makes the digest over all records.
+    pub digester: Arc<dyn Digester>,
+    /// An operator takes the records as they are for the right ones, whatever their head says.
+    pub accepts: bool,
+}
 
 /// Where records and blobs are.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum StorageConfig {
-    /// On a local disk: records in `FOLDER/catalog`, blobs in `FOLDER/blobs`.
+    /// On a local disk: records in `FOLDER/catalog` with their head beside it, blobs in `FOLDER/blobs`.
     Local {
         /// The data folder. The caller sees to it that one process has it open.
         folder: PathBuf,
-        /// The most that the catalog's page cache takes, in bytes.
-        catalog_cache_len: u64,
+        /// How records are opened.
+        records: RecordOptions,
         /// How blobs lie.
         blobs: FsOptions,
     },
@@ -33,6 +46,7 @@ pub struct Storage {
     /// Blobs.
     pub blobs: Arc<dyn BlobStore>,
     local: Option<(Arc<SledKv>, Arc<FsBlobStore>)>,
+    session: SessionId,
 }
 
 /// Why engines do not open.
@@ -54,21 +68,43 @@ pub enum OpenError {
 impl Storage {
     /// Opens what the configuration names, made where it does not exist. Waits for the disk.
     pub fn open(config: &StorageConfig) -> Result<Self, OpenError> {
+        let session = SessionId::random();
         match config {
             StorageConfig::Memory => Ok(Self {
                 kv: Arc::new(MemoryKv::new()),
                 blobs: Arc::new(MemoryBlobStore::new()),
                 local: None,
+                session,
             }),
-            StorageConfig::Local { folder, catalog_cache_len, blobs } => {
-                let catalog = SledConfig { dir: folder.join("catalog"), cache_len: *catalog_cache_len };
+            StorageConfig::Local { folder, records, blobs } => {
+                let catalog = SledConfig {
+                    digester: records.digester.clone(),
+                    head: Some(folder.join("catalog")),
+                    accepts: records.accepts,
+                    ..SledConfig::new(folder.join("catalog"), records.cache_len)
+                };
                 let kv = Arc::new(SledKv::open(&catalog)?);
                 let folder = folder.join("blobs");
-                let blobs = FsBlobStore::open(&folder, *blobs);
+                let blobs = FsBlobStore::open(&folder, FsOptions { session, ..*blobs });
                 let blobs = Arc::new(blobs.map_err(|source| OpenError::Blobs { folder, source })?);
-                Ok(Self { kv: kv.clone(), blobs: blobs.clone(), local: Some((kv, blobs)) })
+                Ok(Self { kv: kv.clone(), blobs: blobs.clone(), local: Some((kv, blobs)), session })
             }
         }
+    }
+
+    /// The session that blobs are made by from now on.
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// When they were opened, the records ended exactly where their head says.
+    pub fn was_exact(&self) -> bool {
+        self.local.as_ref().is_none_or(|(kv, _)| kv.was_exact())
+    }
+
+    /// The number of the last commit.
+    pub fn commit_number(&self) -> u64 {
+        self.local.as_ref().map_or(0, |(kv, _)| kv.commit_number())
     }
 
     /// The blob store on a local disk, whose space wants to be reclaimed.
@@ -98,8 +134,9 @@ mod tests {
     async fn what_was_stored_is_there_when_it_is_opened_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let blobs = FsOptions { reserve_free: 0, ..FsOptions::default() };
-        let config =
-            StorageConfig::Local { folder: folder.path().join("data"), catalog_cache_len: 1 << 20, blobs };
+        let records =
+            RecordOptions { cache_len: 1 << 20, digester: Arc::new(crate::digest::Unkeyed), accepts: false };
+        let config = StorageConfig::Local { folder: folder.path().join("data"), records, blobs };
         let name = Bytes::from_static(b"k");
         let storage = Storage::open(&config).expect("it opens");
         assert!(matches!(Storage::open(&config), Err(OpenError::Kv(OpenKvError::InUse(_)))));

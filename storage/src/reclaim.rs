@@ -1,12 +1,21 @@
 //! Space that nothing needs any more: displaced blobs, orphans of crashes, and segments that are mostly dead.
+//!
+//! A blob is deleted because a durable record displaced it, or because it is known to be of a write that was never committed; never
+//! because a record is missing. And nothing is deleted before the records were compared with what was committed. What can't be
+//! accounted for is put into quarantine, if it is little; if it is much, something is wrong with the records, and nothing is done.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::blob::fs::FsBlobStore;
 use crate::blob::{BlobError, BlobInfo, BlobOwner, BlobStore, SizeHint, StoredRange};
 use crate::catalog::{Catalog, CatalogError, OwnerState};
-use crate::name::Timestamp;
+use crate::kv::Standing;
+use crate::name::{BlobId, Timestamp};
+use crate::session::{SessionId, SessionState};
 
 /// Why a round of reclaim ended early; what it did until then is done.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +26,15 @@ pub enum ReclaimError {
     /// The blobs can't be read or written.
     #[error(transparent)]
     Blob(#[from] BlobError),
+    /// The records were not compared with what was committed yet, or are not what was.
+    #[error("the records can't be trusted now ({0:?}): nothing is deleted")]
+    Untrusted(Standing),
+    /// So many blobs have no record that something must be wrong with the records.
+    #[error(
+        "over {MAX_DOUBTFUL} blobs have no record and nothing tells why: none of them was touched; stop the gateway and run \
+         `sealgate check`, and `sealgate rebuild --add` to bring back what they hold"
+    )]
+    Doubtful,
 }
 
 /// How space is reclaimed.
@@ -24,9 +42,10 @@ pub enum ReclaimError {
 pub struct ReclaimOptions {
     /// How long a displaced blob stays for readers that have read its record and not opened it yet.
     pub displaced_grace: Duration,
-    /// How old a blob without a record must be to count as an orphan while this process runs: longer than any upload's
-    /// last step takes.
+    /// How long a blob of this process must be without a record to count as an orphan: longer than any upload's last step takes.
     pub orphan_grace: Duration,
+    /// How long blobs stay in quarantine; `None`: for ever.
+    pub quarantine: Option<Duration>,
     /// The part of a segment that must be dead for its live blobs to be moved out, in percent.
     pub dead_percent_min: u64,
     /// The pace of moving and of scrubbing, in bytes per second.
@@ -38,6 +57,7 @@ impl Default for ReclaimOptions {
         Self {
             displaced_grace: Duration::from_secs(5),
             orphan_grace: Duration::from_secs(3600),
+            quarantine: Some(Duration::from_secs(7 * 24 * 3600)),
             dead_percent_min: 50,
             move_len_per_s: 64 << 20,
         }
@@ -51,6 +71,10 @@ pub struct Reclaimed {
     pub displaced: u64,
     /// Orphans deleted.
     pub orphans: u64,
+    /// Blobs put into quarantine.
+    pub quarantined: u64,
+    /// Blobs whose time in quarantine was over: deleted.
+    pub expired: u64,
     /// Blobs looked at for orphans.
     pub looked_at: u64,
     /// Live blobs moved out of mostly dead segments.
@@ -64,19 +88,45 @@ const PAGE_LEN: usize = 256;
 /// Blobs of one step of a scrub, between which it keeps its pace.
 const SCRUB_PAGE_LEN: usize = 16;
 
+/// Blobs that a sweep puts into quarantine at the most.
+const MAX_DOUBTFUL: usize = 64;
+/// Orphans that one sweep deletes at the most; the next one goes on.
+const MAX_ORPHANS: usize = 100_000;
+
+/// What a blob that no record refers to is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finding {
+    /// It is needed, or may be.
+    Keep,
+    /// It is of a write that was never committed, or its record refers to a copy.
+    Orphan,
+    /// Nobody knows why there is no record.
+    Doubtful,
+}
+
 /// Frees the space of a store on a local disk.
 pub struct Reclaimer {
     catalog: Catalog,
     blobs: Arc<FsBlobStore>,
     options: ReclaimOptions,
-    /// Blobs from before this time are of no write that still runs.
-    opened: Timestamp,
+    /// Blobs of this process without a record, and when the first sweep met them.
+    suspects: Mutex<HashMap<BlobId, Instant>>,
+    /// What moves left behind because it was being read.
+    left_behind: Mutex<HashSet<BlobId>>,
 }
 
 impl Reclaimer {
-    /// To be made before the first write of this process.
+    /// For this process's session, which the catalog has begun.
     pub fn new(catalog: Catalog, blobs: Arc<FsBlobStore>, options: ReclaimOptions) -> Self {
-        Self { catalog, blobs, options, opened: Timestamp::now() }
+        Self { catalog, blobs, options, suspects: Mutex::default(), left_behind: Mutex::default() }
+    }
+
+    /// Nothing is deleted on a doubtful word.
+    fn trusted(&self) -> Result<(), ReclaimError> {
+        match self.catalog.standing() {
+            Standing::Verified => Ok(()),
+            standing => Err(ReclaimError::Untrusted(standing)),
+        }
     }
 
     /// Deletes what was displaced and is not being read.
@@ -89,6 +139,9 @@ impl Reclaimer {
             if page.is_empty() {
                 return Ok(done);
             }
+            // What was read is durable after this.
+            self.catalog.settle().await?;
+            self.trusted()?;
             for blob in page.iter().flat_map(|displaced| &displaced.blobs) {
                 self.blobs.delete(&blob.id).await?;
                 done.displaced += 1;
@@ -97,35 +150,121 @@ impl Reclaimer {
         }
     }
 
-    /// Looks at every blob for orphans.
+    /// Looks at every blob for those without a record, after all records were compared with what was committed.
     pub async fn sweep(&self) -> Result<Reclaimed, ReclaimError> {
+        let began = Timestamp::now();
+        self.catalog.settle().await?;
+        self.catalog.verify().await?;
         let mut done = Reclaimed::default();
+        let (mut orphans, mut doubtful) = (HashMap::new(), HashMap::new());
+        let mut suspects = HashMap::new();
+        let mut sessions = HashMap::new();
         let mut after = None;
         loop {
             let page = self.blobs.list(after, PAGE_LEN).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.blob.id);
-            for info in &page {
+            for info in page {
                 done.looked_at += 1;
-                if self.is_orphan(info).await? {
-                    self.blobs.delete(&info.blob.id).await?;
-                    done.orphans += 1;
+                let id = info.blob.id;
+                match self.judge(&info, &mut sessions, &mut suspects).await? {
+                    Finding::Keep => {}
+                    Finding::Orphan if orphans.len() < MAX_ORPHANS => drop(orphans.insert(id, info.owner)),
+                    Finding::Orphan => {}
+                    Finding::Doubtful => drop(doubtful.insert(id, info.owner)),
+                }
+            }
+            if doubtful.len() > MAX_DOUBTFUL {
+                self.catalog.without_displaced(&mut doubtful).await?;
+                if doubtful.len() > MAX_DOUBTFUL {
+                    return Err(ReclaimError::Doubtful);
                 }
             }
         }
+        *self.suspects.lock() = suspects;
+        self.catalog.without_displaced(&mut orphans).await?;
+        self.catalog.without_displaced(&mut doubtful).await?;
+        let is_whole = orphans.len() < MAX_ORPHANS;
+        for id in orphans.into_keys() {
+            self.trusted()?;
+            tracing::debug!(blob = %id, "a blob of a write that was never committed is deleted");
+            self.blobs.delete(&id).await?;
+            done.orphans += 1;
+        }
+        for (id, owner) in doubtful {
+            self.trusted()?;
+            match self.blobs.quarantine(&id).await {
+                Ok(()) => {
+                    tracing::warn!(blob = %id, ?owner, "a blob has no record and nothing tells why: it is in quarantine");
+                    done.quarantined += 1;
+                }
+                // Deleted meanwhile.
+                Err(BlobError::NotFound(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if let Some(kept) = self.options.quarantine {
+            done.expired = self.blobs.expire_quarantine(kept).await?;
+        }
         self.blobs.tidy().await?;
+        if is_whole {
+            self.catalog.forget_sessions(began).await?;
+        }
         Ok(done)
     }
 
-    /// No record refers to it, and no write that may still run made it.
-    async fn is_orphan(&self, info: &BlobInfo) -> Result<bool, ReclaimError> {
-        let grace_ms = self.options.orphan_grace.as_millis() as u64;
-        let is_old = info.finished < self.opened
-            || info.finished.unix_ms().saturating_add(grace_ms) < Timestamp::now().unix_ms();
-        Ok(match self.catalog.owner_state(&info.owner, info.blob.id).await? {
-            OwnerState::Alive => false,
-            OwnerState::Dead | OwnerState::Unknown => is_old,
+    async fn judge(
+        &self,
+        info: &BlobInfo,
+        sessions: &mut HashMap<SessionId, SessionState>,
+        suspects: &mut HashMap<BlobId, Instant>,
+    ) -> Result<Finding, ReclaimError> {
+        let BlobInfo { blob, owner, session, .. } = info;
+        let state = self.catalog.owner_state(owner, blob.id).await?;
+        if state == OwnerState::Alive {
+            return Ok(Finding::Keep);
+        }
+        let session = match sessions.get(session) {
+            Some(known) => *known,
+            None => {
+                let known = self.catalog.session_state(*session).await?;
+                sessions.insert(*session, known);
+                known
+            }
+        };
+        Ok(match session {
+            SessionState::Ended => Finding::Orphan,
+            SessionState::Live => {
+                if self.left_behind.lock().contains(&blob.id) {
+                    return Ok(Finding::Orphan);
+                }
+                // Its record may still come, but not for ever.
+                let first_met = self.suspects.lock().get(&blob.id).copied().unwrap_or_else(Instant::now);
+                if first_met.elapsed() >= self.options.orphan_grace {
+                    return Ok(Finding::Orphan);
+                }
+                if suspects.len() < MAX_ORPHANS {
+                    suspects.insert(blob.id, first_met);
+                }
+                Finding::Keep
+            }
+            SessionState::Unsure | SessionState::Unknown => match state {
+                OwnerState::Dead if self.is_elsewhere(owner).await? => Finding::Orphan,
+                _ => Finding::Doubtful,
+            },
         })
+    }
+
+    /// The record refers to another blob, and that one is there.
+    async fn is_elsewhere(&self, owner: &BlobOwner) -> Result<bool, ReclaimError> {
+        match self.catalog.content_blob(owner).await? {
+            None => Ok(true),
+            Some(other) => match self.blobs.open(&other).await {
+                Ok(_) => Ok(true),
+                Err(BlobError::NotFound(_)) => Ok(false),
+                Err(error) => Err(error.into()),
+            },
+        }
     }
 
     /// Compares every stored byte with the checksums it was stored with; it takes no key. Damage is logged and counted.
@@ -155,6 +294,7 @@ impl Reclaimer {
     /// are none.
     pub async fn compact(&self) -> Result<Reclaimed, ReclaimError> {
         let mut done = Reclaimed::default();
+        let mut sessions = HashMap::new();
         for first in self.blobs.mostly_dead_segments(self.options.dead_percent_min) {
             let mut after = Some(first);
             'segment: loop {
@@ -165,9 +305,9 @@ impl Reclaimer {
                     if !FsBlobStore::same_segment(&first, &info.blob.id) {
                         break 'segment;
                     }
-                    if self.is_orphan(info).await? {
-                        self.blobs.delete(&info.blob.id).await?;
-                        done.orphans += 1;
+                    self.trusted()?;
+                    // What has no record is left to the sweep.
+                    if self.judge(info, &mut sessions, &mut HashMap::new()).await? != Finding::Keep {
                         continue;
                     }
                     match self.move_blob(info).await {
@@ -203,8 +343,13 @@ impl Reclaimer {
         let to = writer.finish(trailer).await?;
         let is_moved = self.catalog.relocate(owner, *from, to).await?;
         match is_moved {
-            // A reader that came meanwhile may hold the old address: a later round finds an orphan.
-            true if self.is_read(owner) => {}
+            // A reader that came meanwhile may hold the old address: a later sweep deletes it.
+            true if self.is_read(owner) => {
+                let mut left_behind = self.left_behind.lock();
+                if left_behind.len() < MAX_ORPHANS {
+                    left_behind.insert(from.id);
+                }
+            }
             true => self.blobs.delete(&from.id).await?,
             false => self.blobs.delete(&to.id).await?,
         }

@@ -14,7 +14,8 @@ const WRITERS: usize = 8;
 const DIR: &str = "SEALGATE_KILL_TEST_DIR";
 
 fn open(dir: &Path) -> SledKv {
-    SledKv::open(&SledConfig { dir: dir.to_owned(), cache_len: 8 << 20 }).expect("the store opens")
+    SledKv::open(&SledConfig { head: Some(dir.join("own")), ..SledConfig::new(dir, 8 << 20) })
+        .expect("the store opens")
 }
 
 fn item(writer: usize, number: u64) -> Bytes {

@@ -7,6 +7,7 @@ mod client;
 mod conditional;
 mod crash;
 mod differential;
+mod doubt;
 mod federation;
 mod guesses;
 mod host;

@@ -8,7 +8,7 @@
 //! ```
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,23 +19,23 @@ use kms_core::backup::BackupKey;
 use kms_core::kms::Kms;
 use kms_core::root::RootKey;
 use serde::{Deserialize, Serialize};
-use storage::kv::sled::{SledConfig, SledKv};
-use storage::kv::{Direction, Key, KeyRange, KeyValue, Transaction, Write as KvWrite};
+use storage::kv::{KeyValue, Transaction, Write as KvWrite};
 use storage::name::Timestamp;
 
 use super::Out;
-use crate::app::App;
+use crate::app::{self, App};
 use crate::config::Config;
-use crate::instance::{DataFolder, IfAbsent};
+use crate::instance::{DataFolder, Part};
 use crate::root;
 
-const FORM: u32 = 1;
+/// 1 did not name the data folder's id.
+const FORM: u32 = 2;
 /// Bytes of a piece, about: what is held in memory.
 const PIECE_LEN: usize = 256 << 10;
 /// The longest sealed piece that is read: a piece, and one value of the catalog more.
 const MAX_SEALED_LEN: u32 = 4 << 20;
-/// Entries of one look at the catalog.
-const PAGE_LEN: usize = 1000;
+/// Pieces between two syncs of the file.
+const PIECES_PER_SYNC: u64 = 16;
 /// Entries of one commit of a restore.
 const RESTORED_AT_ONCE: usize = 200;
 /// The longest header.
@@ -54,6 +54,9 @@ pub struct Header {
     pub account_id: String,
     /// The region in ARNs.
     pub region: String,
+    /// The data folder's id, which its blobs carry too.
+    #[serde(default)]
+    pub id: String,
     /// The domain key under the root key.
     wrapped_domain: String,
     /// The backup's key under the domain key.
@@ -73,8 +76,8 @@ type Entry = (Kind, Vec<u8>, Vec<u8>);
 /// Where the salt of a passphrase is kept within a data folder.
 const PASSPHRASE_FILE: &str = "kms/passphrase.json";
 
-/// Writes a backup to a new file. Writers wait while the catalog is read, so that it is of one moment; the key store is copied
-/// after it, and so knows every key that the catalog names.
+/// Writes a backup to a new file: the catalog of one moment, for which nobody waits; the key store is copied after it, and so knows
+/// every key that the catalog names.
 pub(super) async fn backup(app: &Arc<App>, file: &Path, out: &Out) -> anyhow::Result<bool> {
     let mut options = File::options();
     std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
@@ -108,6 +111,7 @@ async fn write(app: &Arc<App>, file: File, out: &Out) -> anyhow::Result<(u64, u6
         root_id: app.stores.root.id().to_owned(),
         account_id: folder.instance.account_id.clone(),
         region: folder.instance.region.clone(),
+        id: folder.instance.id.clone(),
         wrapped_domain: STANDARD.encode(&first.wrapped_domain),
         wrapped_key: STANDARD.encode(&first.wrapped_key),
         passphrase,
@@ -118,19 +122,24 @@ async fn write(app: &Arc<App>, file: File, out: &Out) -> anyhow::Result<(u64, u6
     writer.file.write_all(b"\n")?;
 
     let kv = &app.stores.storage.kv;
-    let (mut records, mut start) = (0u64, Key::new());
-    let frozen = kv.freeze().await?;
+    let mut records = 0u64;
+    let mut snapshot = kv.snapshot().await?;
     loop {
-        let page = kv.scan(KeyRange { start, end: None }, Direction::Forward, PAGE_LEN).await?;
-        let Some((last, _)) = page.last() else { break };
-        start = [last, &[0][..]].concat().into();
-        records += page.len() as u64;
-        for (name, entry) in page {
-            writer.put((Kind::Catalog, name.to_vec(), entry.value.to_vec()))?;
+        let page = snapshot.next().await?;
+        if page.is_empty() {
+            break;
         }
+        records += page.len() as u64;
+        // The file is local, but its disk may be slow.
+        tokio::task::block_in_place(|| {
+            let mut entries = page.into_iter();
+            entries.try_for_each(|(name, entry)| {
+                writer.put((Kind::Catalog, name.to_vec(), entry.value.to_vec()))
+            })
+        })?;
         out.progress(format!("{records} records")).await?;
     }
-    drop(frozen);
+    drop(snapshot);
     let keys = app.kms.copy()?.entries;
     let count = keys.len() as u64;
     for (name, value) in keys {
@@ -161,6 +170,11 @@ impl Writer {
         self.file.write_all(&u32::try_from(sealed.len())?.to_be_bytes())?;
         self.file.write_all(&sealed)?;
         (self.number, self.len) = (self.number + 1, 0);
+        // Little by little: one long sync at the end would hold up everybody else's.
+        if self.number.is_multiple_of(PIECES_PER_SYNC) {
+            self.file.flush()?;
+            self.file.get_ref().sync_data()?;
+        }
         Ok(())
     }
 
@@ -178,7 +192,7 @@ pub async fn restore(config: &Config, file: &Path) -> anyhow::Result<Header> {
     Read::by_ref(&mut reader).take(MAX_HEADER_LEN).read_until(b'\n', &mut line)?;
     let header: Header =
         serde_json::from_slice(&line).with_context(|| format!("{} is no backup", file.display()))?;
-    ensure!(header.sealgate_backup == FORM, "a newer sealgate made the backup");
+    ensure!((1..=FORM).contains(&header.sealgate_backup), "a newer sealgate made the backup");
     let of_backup = Config {
         account_id: Some(header.account_id.clone()),
         region: header.region.clone(),
@@ -189,13 +203,15 @@ pub async fn restore(config: &Config, file: &Path) -> anyhow::Result<Header> {
         "{} is a data folder already; restore into a new one",
         config.data.display()
     );
-    let folder = DataFolder::open(&of_backup, IfAbsent::Create)?;
-    let kms_folder = folder.path.join("kms");
+    let id = Some(header.id.clone()).filter(|id| !id.is_empty());
+    let mut folder = DataFolder::create(&of_backup, config.data.clone(), id)?;
+    // Unfinished and doubtful: until the end it is not opened.
+    folder.set_doubtful(true)?;
+    let kms_folder = folder.part(Part::Kms);
     if let Some(text) = &header.passphrase {
-        std::fs::create_dir_all(&kms_folder)?;
         std::fs::write(folder.path.join(PASSPHRASE_FILE), text)?;
     }
-    let restored = restore_into(config, &folder, &header, reader).await;
+    let restored = restore_into(config, &mut folder, &header, reader, &kms_folder).await;
     if restored.is_err() {
         // Nothing of it is of any use, and the next try wants an empty folder.
         let _ = std::fs::remove_dir_all(&folder.path);
@@ -205,17 +221,54 @@ pub async fn restore(config: &Config, file: &Path) -> anyhow::Result<Header> {
 
 async fn restore_into(
     config: &Config,
-    folder: &DataFolder,
+    folder: &mut DataFolder,
     header: &Header,
     mut reader: BufReader<File>,
+    kms_folder: &Path,
 ) -> anyhow::Result<()> {
     let passphrase = || root::passphrase(config, "Passphrase of the root key");
     let root: Arc<dyn RootKey> = root::open_at(&config.root_key, folder, false, passphrase)?;
     let wrapped = (STANDARD.decode(&header.wrapped_domain)?, STANDARD.decode(&header.wrapped_key)?);
     let key = Kms::open_backup(&*root, &wrapped.0, &wrapped.1)?;
-    let catalog = SledConfig { dir: folder.path.join("catalog"), cache_len: config.catalog_cache_len };
-    let catalog = tokio::task::spawn_blocking(move || SledKv::open(&catalog)).await??;
+    let pieces_at = reader.stream_position()?;
+    // Keys come first: without them the catalog can't be counted as its own.
     let mut keys = Vec::new();
+    read(&mut reader, &key, async |entries| {
+        let of_kms = entries.into_iter().filter(|(kind, ..)| *kind == Kind::Kms);
+        keys.extend(of_kms.map(|(_, name, value)| (name, value)));
+        Ok(())
+    })
+    .await?;
+    tokio::task::block_in_place(|| Kms::restore(kms_folder, keys))?;
+    let kms = app::open_kms(config, folder, root)?;
+    let catalog = app::open_records(config, folder, &kms).await?;
+    reader.seek(SeekFrom::Start(pieces_at))?;
+    read(&mut reader, &key, async |entries| {
+        let of_catalog = entries.into_iter().filter(|(kind, ..)| *kind == Kind::Catalog);
+        let writes: Vec<KvWrite> =
+            of_catalog.map(|(_, name, value)| KvWrite::Put(name.into(), value.into())).collect();
+        for some in writes.chunks(RESTORED_AT_ONCE) {
+            catalog.commit(Transaction { conditions: Vec::new(), writes: some.to_vec() }).await?;
+        }
+        Ok(())
+    })
+    .await?;
+    catalog.close().await?;
+    tokio::task::block_in_place(|| drop((catalog, kms)));
+    // Its blobs, which carry its id, are still to come.
+    std::fs::remove_dir_all(folder.part(Part::Blobs))?;
+    if header.id.is_empty() {
+        folder.forget_id()?;
+    }
+    Ok(folder.finish()?)
+}
+
+/// Reads the pieces of a backup to its end, and hands on what is in each.
+async fn read(
+    reader: &mut BufReader<File>,
+    key: &BackupKey,
+    mut take: impl AsyncFnMut(Vec<Entry>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let mut number = 0;
     loop {
         let mut len = [0; 4];
@@ -229,29 +282,12 @@ async fn restore_into(
             (None, Some(piece)) => (piece, true),
             (None, None) => bail!("the backup is damaged: piece {number} does not open"),
         };
-        let entries: Vec<Entry> = postcard::from_bytes(piece.expose())?;
-        let mut writes = Vec::new();
-        for (kind, name, value) in entries {
-            match kind {
-                Kind::Kms => keys.push((name, value)),
-                Kind::Catalog => writes.push(KvWrite::Put(name.into(), value.into())),
-            }
-        }
-        for some in writes.chunks(RESTORED_AT_ONCE) {
-            catalog.commit(Transaction { conditions: Vec::new(), writes: some.to_vec() }).await?;
-        }
+        take(postcard::from_bytes(piece.expose())?).await?;
         if is_last {
             break;
         }
         number += 1;
     }
     ensure!(reader.read(&mut [0])? == 0, "the backup is damaged: something stands behind its end");
-    catalog.close().await?;
-    let kms_folder = folder.path.join("kms");
-    tokio::task::spawn_blocking(move || {
-        drop(catalog);
-        Kms::restore(&kms_folder, keys)
-    })
-    .await??;
     Ok(())
 }

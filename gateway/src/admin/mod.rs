@@ -5,6 +5,7 @@ pub mod backup;
 mod keys;
 mod objects;
 pub mod socket;
+mod witness;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -73,6 +74,12 @@ pub enum AdminCommand {
         /// The kit's own passphrase.
         passphrase: Passphrase,
     },
+    /// Notes down how far the data folder has come, or compares it with a note.
+    #[command(skip)]
+    Witness {
+        /// The note.
+        note: Option<String>,
+    },
     /// Does something with accounts.
     #[command(skip)]
     Account(AccountCommand),
@@ -140,7 +147,7 @@ impl fmt::Debug for Passphrase {
 impl AdminCommand {
     /// Does it look at what the catalog has (objects, users), or at keys alone?
     pub fn needs_objects(&self) -> bool {
-        use AdminCommand::{Account, Backup, Dependents, Rewrap, ScheduleDeletion, WhoCan};
+        use AdminCommand::{Account, Backup, Dependents, Rewrap, ScheduleDeletion, WhoCan, Witness};
         matches!(
             self,
             Account(_)
@@ -149,6 +156,7 @@ impl AdminCommand {
                 | Rewrap { .. }
                 | ScheduleDeletion { .. }
                 | WhoCan { .. }
+                | Witness { .. }
         )
     }
 }
@@ -184,9 +192,12 @@ impl Out {
         self.0.send(Told::Line(text.into())).await.map_err(|_| anyhow::anyhow!("nobody listens any more"))
     }
 
-    /// Tells how far it is, and whether anybody still listens.
+    /// Tells how far it is, and whether anybody still listens. Who does not read is not waited for.
     async fn progress(&self, text: String) -> anyhow::Result<()> {
-        self.0.send(Told::Progress(text)).await.map_err(|_| anyhow::anyhow!("nobody listens any more"))
+        match self.0.try_send(Told::Progress(text)) {
+            Err(mpsc::error::TrySendError::Closed(_)) => anyhow::bail!("nobody listens any more"),
+            Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => Ok(()),
+        }
     }
 }
 
@@ -236,6 +247,7 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
         C::RecoveryKitExport { file, passphrase } => {
             keys::recovery_kit(host, file, passphrase.secret(), out).await
         }
+        C::Witness { note } => witness::witness(objects()?, note.as_deref(), out).await,
         C::Account(command) => accounts::run(objects()?, command, out).await,
         C::Dependents { key } => objects::dependents(objects()?, &key, out).await.map(|_| true),
         C::ScheduleDeletion { key, days, yes } => {
@@ -251,4 +263,20 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
 /// The root user of an account, as whom the host asks what policies decide.
 fn root_user(account: &str, request_id: &str) -> Caller {
     Caller { request_id: request_id.to_owned(), ..Caller::root_user(account) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_does_not_read_is_not_waited_for() {
+        let (told, listener) = mpsc::channel(TOLD_LEN);
+        let out = Out(told);
+        for number in 0..10 * TOLD_LEN {
+            out.progress(format!("{number} records")).await.expect("somebody listens");
+        }
+        drop(listener);
+        out.progress(String::new()).await.expect_err("nobody does");
+    }
 }

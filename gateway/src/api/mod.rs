@@ -48,7 +48,7 @@ where
     }
     match parts.uri.path().strip_prefix("/_sealgate/") {
         // No bucket's name starts with an underscore, so these paths are free.
-        Some(rest) => health(rest),
+        Some(rest) => health(rest, app.is_ready()),
         None if door == Door::Kms || asks_kms(&parts) => kms::serve(&app, parts, body, peer).await,
         None if query::asks(&parts) => query::serve(&app, parts, body, peer).await,
         None => s3::service::serve(&app, parts, body, peer).await,
@@ -63,7 +63,7 @@ pub fn sealed<B>(door: Door, request: Request<B>) -> Response<ResponseBody> {
     }
     let message = "The gateway is sealed: its administrator has to give the passphrase of its root key.";
     match parts.uri.path().strip_prefix("/_sealgate/") {
-        Some(rest) => health(rest),
+        Some(rest) => health(rest, false),
         None if door == Door::Kms || asks_kms(&parts) => kms::unavailable(message),
         None if query::asks(&parts) => query::unavailable(message),
         None => {
@@ -79,10 +79,12 @@ fn asks_kms(parts: &http::request::Parts) -> bool {
     parts.method == http::Method::POST && target.is_some_and(|t| t.starts_with(kms::TARGET_PREFIX.as_bytes()))
 }
 
-/// Liveness for orchestrators: `/_sealgate/health/live`.
-fn health(path: &str) -> Response<ResponseBody> {
+/// For orchestrators: `/_sealgate/health/live`, and `/_sealgate/health/ready`, which a gateway is that can read and write.
+fn health(path: &str, is_ready: bool) -> Response<ResponseBody> {
     let (status, text) = match path {
         "health/live" => (StatusCode::OK, "live\n"),
+        "health/ready" if is_ready => (StatusCode::OK, "ready\n"),
+        "health/ready" => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         _ => (StatusCode::NOT_FOUND, "not found\n"),
     };
     let mut response = Response::new(ResponseBody::full(text));

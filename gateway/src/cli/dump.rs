@@ -45,8 +45,8 @@ pub(super) fn import(config: Config, path: &Path) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let file = std::fs::File::open(path).with_context(|| format!("can't read {}", path.display()))?;
-        let folder = DataFolder::open(&config, IfAbsent::Refuse)?;
-        let (app, _) = App::open_without_catalog(&config, folder).await?;
+        let folder = DataFolder::open(&config, IfAbsent::Rebuild)?;
+        let (app, _) = App::open(&config, folder).await?;
         ensure!(app.catalog.is_empty().await?, "the catalog is not empty; move it away first");
         let mut progress = Progress::new("records");
         let mut lines = Vec::with_capacity(LINES_AT_ONCE);

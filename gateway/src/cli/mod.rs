@@ -1,5 +1,6 @@
 //! The command line.
 
+mod adopt;
 mod check;
 mod doctor;
 mod dump;
@@ -58,6 +59,16 @@ enum Command {
     Restore {
         /// The backup
         file: PathBuf,
+    },
+    /// Take a data folder as it stands for the right one: parts without an id or with another's, a catalog whose head is missing or
+    /// says that it should reach further
+    Adopt,
+    /// Note down how far the data folder has come, or compare it with a note: a folder that was put back to an older state has
+    /// not the note's mark
+    Witness {
+        /// Compares the folder with this note
+        #[arg(long, value_name = "FILE")]
+        check: Option<PathBuf>,
     },
     /// Prove something on this machine
     Doctor {
@@ -123,6 +134,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             kms::admin(&config, crate::admin::AdminCommand::Backup { file })
         }
         Command::Restore { file } => restore(&config, &file),
+        Command::Adopt => adopt::run(config),
+        Command::Witness { check } => {
+            let note = check.map(std::fs::read_to_string).transpose()?;
+            kms::admin(&config, crate::admin::AdminCommand::Witness { note })
+        }
         Command::Doctor { proof: Proof::Encryption { scratch } } => doctor::encryption(&scratch),
         Command::Kms { command } => kms::run(&config, command),
         Command::Account { command } => kms::admin(&config, crate::admin::AdminCommand::Account(command)),
@@ -148,7 +164,10 @@ fn restore(config: &Config, file: &std::path::Path) -> anyhow::Result<ExitCode> 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let header = runtime.block_on(crate::admin::backup::restore(config, file))?;
     println!("restored account {} to {}", header.account_id, config.data.display());
-    println!("now put the copied folder `blobs` in it, and run `sealgate check`");
+    println!(
+        "now put the copied folder `blobs` in it; if it is newer than the backup, `sealgate rebuild --add` brings in"
+    );
+    println!("what came since; then run `sealgate check`");
     Ok(ExitCode::SUCCESS)
 }
 

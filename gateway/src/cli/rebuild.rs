@@ -17,7 +17,7 @@ const PAGE_LEN: usize = 500;
 pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let folder = DataFolder::open(&config, IfAbsent::Refuse)?;
+        let folder = DataFolder::open(&config, IfAbsent::Rebuild)?;
         let catalog = folder.path.join("catalog");
         if catalog.exists() {
             bail!(
@@ -25,7 +25,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
                 catalog.display()
             );
         }
-        let (app, _) = App::open_without_catalog(&config, folder).await?;
+        let (app, _) = App::open(&config, folder).await?;
         let (mut applied, mut unreadable) = (0u64, 0u64);
         let mut progress = Progress::new("blobs");
         let mut after = None;

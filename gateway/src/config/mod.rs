@@ -166,6 +166,9 @@ pub struct RawConfig {
     /// Seconds between two looks for mostly dead segment files
     #[arg(long, value_name = "SECONDS", env = "SEALGATE_RECLAIM_INTERVAL_S", global = true)]
     pub reclaim_interval_s: Option<u64>,
+    /// Days that blobs which nobody can account for stay in quarantine; 0: for ever
+    #[arg(long, value_name = "DAYS", env = "SEALGATE_QUARANTINE_DAYS", global = true)]
+    pub quarantine_days: Option<u64>,
     /// Log filter: error, warn, info, debug, or per module as in `info,gateway=debug`
     #[arg(long, value_name = "FILTER", env = "SEALGATE_LOG", global = true)]
     pub log: Option<String>,
@@ -231,6 +234,8 @@ pub struct Config {
     pub shutdown_timeout: std::time::Duration,
     /// Pause between two looks for mostly dead segment files.
     pub reclaim_interval: std::time::Duration,
+    /// How long blobs that nobody can account for are kept; `None`: for ever.
+    pub quarantine: Option<std::time::Duration>,
     /// Log filter.
     pub log: String,
     /// How log lines look.
@@ -358,6 +363,10 @@ impl Config {
             body_idle_timeout: seconds(raw.body_idle_timeout_s, 60),
             shutdown_timeout: seconds(raw.shutdown_timeout_s, 30),
             reclaim_interval: seconds(raw.reclaim_interval_s, 60),
+            quarantine: match raw.quarantine_days.unwrap_or(7) {
+                0 => None,
+                days => Some(std::time::Duration::from_secs(days.saturating_mul(24 * 3600))),
+            },
             log: raw.log.unwrap_or_else(|| "info".to_owned()),
             log_format: raw.log_format.unwrap_or_default(),
         })
@@ -407,6 +416,7 @@ impl RawConfig {
             body_idle_timeout_s,
             shutdown_timeout_s,
             reclaim_interval_s,
+            quarantine_days,
             log,
             log_format,
         )

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kms_core::ops::ScheduledWork;
+use storage::kv::Standing;
 use storage::reclaim::{ReclaimError, Reclaimed};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -92,6 +93,10 @@ async fn reclaim(app: Arc<App>, interval: Duration, mut stopped: watch::Receiver
             _ = stopped.changed() => return,
             _ = drain.tick() => {}
         }
+        // Nothing is deleted on a word that can't be trusted: the engine has said so in the log.
+        if app.catalog.standing() != Standing::Verified {
+            continue;
+        }
         let round = async {
             let mut done = app.reclaimer.drain().await?;
             let now = tokio::time::Instant::now();
@@ -100,18 +105,24 @@ async fn reclaim(app: Arc<App>, interval: Duration, mut stopped: watch::Receiver
                 next_compaction = now + interval;
             }
             if now >= next_sweep {
-                done.orphans = app.reclaimer.sweep().await?.orphans;
-                done.displaced += annotations::sweep(&app).await?;
                 next_sweep = now + SWEEP_INTERVAL;
+                let swept = app.reclaimer.sweep().await?;
+                (done.orphans, done.quarantined, done.expired) =
+                    (swept.orphans, swept.quarantined, swept.expired);
+                done.displaced += annotations::sweep(&app).await?;
             }
             Ok::<_, ReclaimError>(done)
         };
         tokio::select! {
             _ = stopped.changed() => return,
             result = round => match result {
-                Ok(Reclaimed { displaced: 0, orphans: 0, moved: 0, .. }) => {}
+                Ok(Reclaimed { displaced: 0, orphans: 0, moved: 0, quarantined: 0, expired: 0, .. }) => {}
                 Ok(done) => tracing::debug!(?done, "space was reclaimed"),
+                Err(error @ ReclaimError::Doubtful) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "orphans are not swept");
+                }
                 Err(error) => {
+                    next_sweep = next_sweep.min(tokio::time::Instant::now());
                     tracing::warn!(error = &error as &dyn std::error::Error, "space reclaim failed; it is tried again");
                     tokio::time::sleep(DRAIN_INTERVAL * 10).await;
                 }

@@ -13,6 +13,7 @@ use super::{
     StoredLen, StoredRange,
 };
 use crate::name::{BlobId, Timestamp};
+use crate::session::SessionId;
 
 /// A blob store that forgets everything when it is dropped. Clones share their blobs.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +70,7 @@ impl BlobStore for MemoryBlobStore {
             blob: BlobRef { id, stored_len: StoredLen(stored.content.len() as u64) },
             owner: stored.owner.clone(),
             finished: stored.finished,
+            session: SessionId(0),
         });
         Ok(rows.collect())
     }

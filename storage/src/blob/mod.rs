@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use crate::name::{BlobId, BucketId, ObjectKey, PartNumber, Timestamp, VersionId};
+use crate::session::SessionId;
 
 pub mod fs;
 pub mod memory;
@@ -79,6 +80,8 @@ pub struct BlobInfo {
     pub owner: BlobOwner,
     /// When it was finished, by the system clock.
     pub finished: Timestamp,
+    /// The session that made it.
+    pub session: SessionId,
 }
 
 /// What a caller can do about a failed call.

@@ -10,9 +10,9 @@ use super::record::{
     ContentRecord, DisplacedRecord, DisplacedWhat, LayoutRecord, PartRecord, Record, UploadRecord,
 };
 use super::{Catalog, CatalogError, SCAN_LEN, layout};
-use crate::blob::BlobRef;
+use crate::blob::{BlobOwner, BlobRef};
 use crate::kv::{Condition, Direction, Key, KeyRange, KvError, Transaction, Write};
-use crate::name::{BucketId, Timestamp, VersionId};
+use crate::name::{BlobId, BucketId, Timestamp, VersionId};
 
 /// Blobs to delete, and what to forget after that with [`Catalog::forget_displaced`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,9 +78,46 @@ impl Catalog {
     pub async fn forget_displaced(&self, displaced: Vec<Displaced>) -> Result<(), CatalogError> {
         let writes: Vec<Write> = displaced.into_iter().flat_map(|displaced| displaced.afterwards).collect();
         for writes in writes.chunks(1024) {
-            self.kv.commit(Transaction { conditions: Vec::new(), writes: writes.to_vec() }).await?;
+            self.commit(Transaction { conditions: Vec::new(), writes: writes.to_vec() }).await?;
         }
         Ok(())
+    }
+
+    /// Waits until everything that can be read now is durable.
+    pub async fn settle(&self) -> Result<(), CatalogError> {
+        // Commits are made in order, and this one writes nothing.
+        Ok(self.kv.commit(Transaction::default()).await?)
+    }
+
+    /// Takes out of `blobs` those that wait in the queue.
+    pub(crate) async fn without_displaced(
+        &self,
+        blobs: &mut HashMap<BlobId, BlobOwner>,
+    ) -> Result<(), CatalogError> {
+        let mut range = KeyRange::prefix(vec![layout::DISPLACED]);
+        loop {
+            let found = self.kv.scan(range.clone(), Direction::Forward, SCAN_LEN).await?;
+            for (_, entry) in &found {
+                let record = DisplacedRecord::decode(&entry.value)?;
+                match record.what {
+                    DisplacedWhat::Blob(blob) => drop(blobs.remove(&blob.id)),
+                    DisplacedWhat::Parts { keep, .. } => blobs.retain(|_, owner| match owner {
+                        BlobOwner::Content { version, part: Some(part), .. } => {
+                            Some(*version) != record.content
+                                || keep.iter().any(|&(low, high)| (low..=high).contains(&part.get()))
+                        }
+                        _ => true,
+                    }),
+                    DisplacedWhat::Uploads(of) => blobs.retain(
+                        |_, owner| !matches!(owner, BlobOwner::Content { bucket, part: Some(_), .. } if *bucket == of),
+                    ),
+                }
+            }
+            match found.last() {
+                Some((last, _)) if found.len() == SCAN_LEN => range.start = layout::successor(last),
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// Keeps a version's blobs from being reclaimed while it is read or written; released on drop.
@@ -138,7 +175,7 @@ impl Catalog {
         if found.len() < SCAN_LEN {
             transaction.writes.push(Write::Delete(queued.clone()));
         }
-        match self.kv.commit(transaction).await {
+        match self.commit(transaction).await {
             // Somebody else drains too; the next call sees what is left.
             Ok(()) | Err(KvError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error.into()),

@@ -60,7 +60,7 @@ impl Catalog {
             let key = layout::document(&base, &name);
             value.map_or(Write::Delete(key.clone()), |value| Write::Put(key, value))
         }));
-        match self.kv.commit(Transaction { conditions: vec![condition], writes }).await {
+        match self.commit(Transaction { conditions: vec![condition], writes }).await {
             Ok(()) => Ok(next),
             Err(crate::kv::KvError::Conflict { .. }) => Err(CatalogError::Contended),
             Err(error) => Err(error.into()),

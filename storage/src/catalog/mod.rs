@@ -19,7 +19,7 @@ mod trailer;
 mod upload;
 mod version;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 pub use self::displaced::{Displaced, ReadPin};
@@ -29,7 +29,7 @@ pub use self::model::*;
 pub use self::owner::OwnerState;
 pub use self::restore::Restored;
 pub use self::trailer::{Stamped, Trailer};
-use crate::kv::{Condition, Entry, Key, KeyValue, KvError, Transaction};
+use crate::kv::{Condition, Entry, Key, KeyValue, KvError, Standing, Transaction};
 use crate::name::PartNumber;
 
 /// What a caller can do about a failed call.
@@ -89,7 +89,7 @@ pub enum CatalogError {
 /// S3's nouns over an engine.
 #[derive(Clone)]
 pub struct Catalog {
-    kv: Arc<dyn KeyValue>,
+    pub(crate) kv: Arc<dyn KeyValue>,
     shared: Arc<Shared>,
 }
 
@@ -99,6 +99,8 @@ struct Shared {
     /// Taken by a writer that met a conflict, by the hash of the key it fights for: those who fight here queue up in
     /// order, and the engine sees few conflicts. Correctness never depends on it.
     queues: Vec<tokio::sync::Mutex<()>>,
+    /// That this process's session goes on, once it has begun.
+    session: OnceLock<Condition>,
 }
 
 /// How often a mutation is tried before it is [`CatalogError::Contended`].
@@ -110,7 +112,38 @@ impl Catalog {
     /// A catalog over this engine.
     pub fn new(kv: Arc<dyn KeyValue>) -> Self {
         let queues = (0..256).map(|_| tokio::sync::Mutex::new(())).collect();
-        Self { kv, shared: Arc::new(Shared { pins: displaced::Pins::default(), queues }) }
+        Self {
+            kv,
+            shared: Arc::new(Shared { pins: displaced::Pins::default(), queues, session: OnceLock::new() }),
+        }
+    }
+
+    /// Commits as long as this process's session goes on.
+    async fn commit(&self, mut transaction: Transaction) -> Result<(), KvError> {
+        let Some(session) = self.shared.session.get() else { return self.kv.commit(transaction).await };
+        transaction.conditions.push(session.clone());
+        match (self.kv.commit(transaction).await, session) {
+            (Err(KvError::Conflict { key }), Condition::At(of_session, _)) if key == *of_session => {
+                Err(KvError::Unavailable("the session of this gateway was ended by another".into()))
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    /// From now on every commit is conditional on this.
+    pub(crate) fn set_session(&self, session: Condition) {
+        // It begins once.
+        let _ = self.shared.session.set(session);
+    }
+
+    /// Can the records' word be trusted?
+    pub fn standing(&self) -> Standing {
+        self.kv.standing()
+    }
+
+    /// Compares all records with what was committed; answers how many there are.
+    pub async fn verify(&self) -> Result<u64, CatalogError> {
+        Ok(self.kv.verify().await?)
     }
 
     async fn get<const N: usize>(&self, keys: [Key; N]) -> Result<[Option<Entry>; N], CatalogError> {
@@ -138,7 +171,7 @@ struct Attempts<'a> {
 impl Attempts<'_> {
     /// True: it's committed. False: a condition did not hold; read again and try again.
     async fn commit(&mut self, transaction: Transaction) -> Result<bool, CatalogError> {
-        match self.catalog.kv.commit(transaction).await {
+        match self.catalog.commit(transaction).await {
             Ok(()) => return Ok(true),
             Err(KvError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),

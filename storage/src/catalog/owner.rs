@@ -11,10 +11,10 @@ use crate::name::{BlobId, ObjectKey, UploadId, VersionId};
 pub enum OwnerState {
     /// A record refers to it, or somebody reads or writes its content now: it stays.
     Alive,
-    /// No record refers to it, and none will any more: it may be deleted.
+    /// The record that it belonged to is there and refers to another blob.
     Dead,
-    /// No record refers to it; one may still come, as a blob is finished before its record is committed. Once no write
-    /// that was running when it was listed runs any more (or at start, before there are any), it is dead.
+    /// No record refers to it. One may still come, as a blob is finished before its record is committed; or one was there that
+    /// should be. What it is depends on the session that made it.
     Unknown,
 }
 
@@ -44,7 +44,7 @@ impl Catalog {
                     }
                     (Some(_), Some(_)) => (None, true),
                     (Some(_), None) if upload => (self.part_blob(owner).await?, false),
-                    (Some(_), None) => (None, true),
+                    (Some(_), None) => (None, false),
                 };
                 Ok(match (referred(stored), settled) {
                     (true, _) => OwnerState::Alive,
@@ -61,6 +61,18 @@ impl Catalog {
                 Ok(OwnerState::Unknown)
             }
         }
+    }
+
+    /// The blob that the record of this owner refers to now, where it is content of one blob.
+    pub(crate) async fn content_blob(&self, owner: &BlobOwner) -> Result<Option<BlobRef>, CatalogError> {
+        let BlobOwner::Content { bucket, object, version, part: None } = owner else {
+            return self.part_blob(owner).await;
+        };
+        let found = self.locate_content(*bucket, object, *version).await?;
+        Ok(found.and_then(|found| found.record.content).and_then(|content| match content.layout {
+            LayoutRecord::Single(blob) => Some(blob),
+            LayoutRecord::Parts(_) => None,
+        }))
     }
 
     /// Does any version of the object hold this content?

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::kv::{
-    Condition, Direction, Entry, Key, KeyRange, KeyValue, KvError, Revision, Transaction, Write,
+    Condition, Direction, Entry, Key, KeyRange, KeyValue, KvError, Revision, Standing, Transaction, Write,
 };
 
 /// All that one open, empty engine can show.
@@ -19,7 +19,8 @@ pub async fn run(kv: Arc<dyn KeyValue>) {
     of_racing_writers_one_wins(&kv).await;
     racing_increments_lose_nothing(&kv).await;
     readers_see_commits_whole_per_key(&kv).await;
-    nothing_is_committed_while_it_is_frozen(&kv).await;
+    a_snapshot_is_of_one_moment_and_nobody_waits_for_it(&kv).await;
+    verifying_goes_on_beside_commits(&kv).await;
 }
 
 /// What an engine keeps when it is dropped and opened again by `open`.
@@ -266,23 +267,59 @@ async fn readers_see_commits_whole_per_key(kv: &Arc<dyn KeyValue>) {
     writer.await.expect("a task");
 }
 
-async fn nothing_is_committed_while_it_is_frozen(kv: &Arc<dyn KeyValue>) {
-    let key = Key::from_static(b"frozen");
-    put(&**kv, &key, b"before").await;
-    let frozen = kv.freeze().await.expect("a freeze");
+async fn a_snapshot_is_of_one_moment_and_nobody_waits_for_it(kv: &Arc<dyn KeyValue>) {
+    let before: BTreeMap<Key, Bytes> = (0..700)
+        .map(|number| (name(&format!("snapshot/{number:04}")), pattern(number, 40 + number as usize * 30)))
+        .collect();
+    for (key, value) in &before {
+        put(&**kv, key, value).await;
+    }
+    let is_mine = |key: &Key| key.starts_with(b"snapshot/");
+    let mut snapshot = kv.snapshot().await.expect("a snapshot");
+    let mut found = BTreeMap::new();
+    let mut round = 0;
+    loop {
+        let page = snapshot.next().await.expect("a page");
+        if page.is_empty() {
+            break;
+        }
+        for (key, entry) in page.into_iter().filter(|(key, _)| is_mine(key)) {
+            assert!(found.insert(key, entry.value).is_none(), "an entry came twice");
+        }
+        // Whatever is changed while it is read: what was there before, what comes and what goes, before and behind it.
+        for number in (round % 7..700).step_by(7) {
+            put(&**kv, &name(&format!("snapshot/{number:04}")), b"changed").await;
+            put(&**kv, &name(&format!("snapshot/{number:04}/new")), b"new").await;
+            let gone = name(&format!("snapshot/{:04}", number / 2));
+            commit(&**kv, vec![], vec![Write::Delete(gone.clone())]).await.expect("a commit");
+            put(&**kv, &gone, b"again").await;
+        }
+        round += 1;
+    }
+    assert!(found == before, "a snapshot showed {} entries of {}", found.len(), before.len());
+    kv.verify().await.expect("what was committed");
+    assert_eq!(kv.standing(), Standing::Verified);
+}
+
+async fn verifying_goes_on_beside_commits(kv: &Arc<dyn KeyValue>) {
     let writer = tokio::spawn({
-        let (kv, key) = (kv.clone(), key.clone());
-        async move { put(&*kv, &key, b"after").await }
+        let kv = kv.clone();
+        async move {
+            for number in 0..300_u32 {
+                let key = name(&format!("verify/{:02}", number * 7 % 50));
+                let long = if number % 3 == 0 { 9000 } else { 10 };
+                match number % 5 {
+                    4 => commit(&*kv, vec![], vec![Write::Delete(key)]).await.expect("a commit"),
+                    _ => put(&*kv, &key, &pattern(number, long)).await,
+                }
+            }
+        }
     });
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    assert_eq!(read(&**kv, &key).await.expect("an entry").value, &b"before"[..]);
-    assert!(!writer.is_finished());
-    drop(frozen);
+    while !writer.is_finished() {
+        kv.verify().await.expect("what was committed");
+    }
     writer.await.expect("a writer");
-    assert_eq!(read(&**kv, &key).await.expect("an entry").value, &b"after"[..]);
-    // One that nobody waits for any more holds nobody up.
-    drop(kv.freeze().await.expect("a freeze"));
-    put(&**kv, &key, b"later").await;
+    kv.verify().await.expect("what was committed");
 }
 
 async fn commit(kv: &dyn KeyValue, conditions: Vec<Condition>, writes: Vec<Write>) -> Result<(), KvError> {

@@ -2,22 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::{
-    Condition, Direction, Entry, Frozen, Key, KeyRange, KeyValue, KvError, Revision, Transaction, Write,
+    Condition, Direction, Entry, Key, KeyRange, KeyValue, KvError, Revision, Snapshot, Standing, Transaction,
+    Write,
 };
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct MemoryKv {
     state: RwLock<State>,
-    /// Held while something is committed, or while nothing may be.
-    commits: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +59,6 @@ impl KeyValue for MemoryKv {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
-        let _turn = self.commits.lock().await;
         let mut state = self.state.write();
         for condition in &transaction.conditions {
             let (key, holds) = match condition {
@@ -91,8 +88,28 @@ impl KeyValue for MemoryKv {
         Ok(())
     }
 
-    async fn freeze(&self) -> Result<Frozen, KvError> {
-        Ok(Frozen::new(self.commits.clone().lock_owned().await))
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, KvError> {
+        let state = self.state.read();
+        let entries = state.entries.iter().map(|(key, entry)| (key.clone(), entry.clone())).collect();
+        Ok(Box::new(Copied(entries)))
+    }
+
+    async fn verify(&self) -> Result<u64, KvError> {
+        Ok(self.state.read().entries.len() as u64)
+    }
+
+    fn standing(&self) -> Standing {
+        Standing::Verified
+    }
+}
+
+/// All entries, until they were asked for.
+struct Copied(Vec<(Key, Entry)>);
+
+#[async_trait]
+impl Snapshot for Copied {
+    async fn next(&mut self) -> Result<Vec<(Key, Entry)>, KvError> {
+        Ok(std::mem::take(&mut self.0))
     }
 }
 

@@ -75,6 +75,14 @@ pub enum Write {
     Delete(Key),
 }
 
+impl Write {
+    /// The key that it changes.
+    pub fn key(&self) -> &Key {
+        let (Self::Put(key, _) | Self::Delete(key)) = self;
+        key
+    }
+}
+
 /// Conditions and writes that are applied together or not at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Transaction {
@@ -122,19 +130,33 @@ pub trait KeyValue: Send + Sync + 'static {
     /// Every condition holds: every write is applied, atomically and durably. Else nothing is, and `Conflict` names the key.
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError>;
 
-    /// Holds commits back: what scans show until the answer is dropped is the state of one moment, with every commit that was
-    /// acknowledged before. For copies; writers wait meanwhile.
-    async fn freeze(&self) -> Result<Frozen, KvError>;
+    /// The entries of one moment, with every commit that was acknowledged before: for copies. Nobody waits for it.
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, KvError>;
+
+    /// Reads every record and compares the whole with what was committed; answers how many there are. A difference is
+    /// [`KvError::Corrupt`]. Commits go on meanwhile.
+    async fn verify(&self) -> Result<u64, KvError>;
+
+    /// Can its word be trusted?
+    fn standing(&self) -> Standing;
 }
 
-/// While this is kept, nothing is committed.
-pub struct Frozen {
-    _hold: Box<dyn std::any::Any + Send>,
+/// Reads the entries of one moment, in no order.
+#[async_trait]
+pub trait Snapshot: Send {
+    /// Some more of them; none at the end. Who asks too slowly while much is committed is told that it is unavailable.
+    async fn next(&mut self) -> Result<Vec<(Key, Entry)>, KvError>;
 }
 
-impl Frozen {
-    /// Commits wait until `hold` is dropped.
-    pub(crate) fn new(hold: impl Send + 'static) -> Self {
-        Self { _hold: Box::new(hold) }
-    }
+/// How far an engine's word can be trusted: what is deleted on its word waits for [`Standing::Verified`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It serves; its records have not been compared with what was committed yet.
+    Verifying,
+    /// Its records are those that were committed.
+    Verified,
+    /// Its records are others than were committed.
+    Damaged,
+    /// It failed, and opens again by itself when it can.
+    Failed,
 }

@@ -4,23 +4,31 @@
 //! One thread commits: it takes what is queued, judges conditions against the tree and what it has accepted so far,
 //! applies everything as one atomic batch, and flushes. So one sync commits many transactions, and conditions need no
 //! locks. What sled calls a flush is made a real one in [`durable`].
+//!
+//! Every batch has a number and the digest over all records after it. A [`Head`](crate::head::Head) outside of sled knows the number
+//! of the last one that was durable, because a damaged log looks to sled like one that ends sooner. After a failure the
+//! committing thread closes sled and opens it again from what the medium has.
 
 mod commit;
 mod durable;
+mod engine;
 mod entry;
+mod reader;
+mod walk;
 
-use std::fs::{File, TryLockError};
-use std::io;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use sled::IVec;
 use tokio::sync::{mpsc, oneshot};
 
 use self::commit::{Committer, Request};
-use self::entry::{Stored, tagged};
-use super::{Direction, Entry, Frozen, Key, KeyRange, KeyValue, KvError, Transaction};
+use self::engine::Engine;
+use self::walk::Shared;
+use super::{Direction, Entry, Key, KeyRange, KeyValue, KvError, Snapshot, Standing, Transaction};
+use crate::digest::{Digester, Unkeyed};
 
 /// Transactions that wait to be committed; more wait for a place in the queue.
 const QUEUE_LEN: usize = 1024;
@@ -28,14 +36,30 @@ const QUEUE_LEN: usize = 1024;
 const MAX_INLINE_SCAN: usize = 300;
 /// How long sled may hold its own lock after the process's former use of the folder has ended.
 const LINGER: Duration = Duration::from_secs(5);
+/// The share of time that comparing all records takes in the background, and when somebody waits for it: one of so many.
+const BACKGROUND_SHARE: u32 = 3;
+const WAITED_SHARE: u32 = 1;
 
 /// How to open a [`SledKv`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SledConfig {
     /// A folder of its own; made if it does not exist.
     pub dir: PathBuf,
     /// The most that sled's page cache takes, in bytes.
     pub cache_len: u64,
+    /// Makes the digest over all records.
+    pub digester: Arc<dyn Digester>,
+    /// What the head's files are called but for their endings; `None`: none is kept.
+    pub head: Option<PathBuf>,
+    /// An operator takes the folder as it is for the right one, whatever the head says.
+    pub accepts: bool,
+}
+
+impl SledConfig {
+    /// Without a secret for digests and without a head: for tests and measurements.
+    pub fn new(dir: impl Into<PathBuf>, cache_len: u64) -> Self {
+        Self { dir: dir.into(), cache_len, digester: Arc::new(Unkeyed), head: None, accepts: false }
+    }
 }
 
 /// Why a folder does not open.
@@ -50,15 +74,40 @@ pub enum OpenKvError {
         /// The folder.
         dir: PathBuf,
         /// Why.
-        source: io::Error,
+        source: std::io::Error,
     },
     /// What is in it isn't what was written.
-    #[error("the metadata engine in {dir} is corrupt")]
+    #[error("the catalog in {dir} is damaged; `sealgate rebuild` makes a new one from the blobs")]
     Corrupt {
         /// The folder.
         dir: PathBuf,
-        /// What sled says.
+        /// What is wrong.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It ends too early: its log is damaged, or it is an older copy.
+    #[error(
+        "the catalog in {dir} ends at commit {reached}, {acknowledged} were acknowledged: put the right one back, or \
+         `sealgate rebuild` makes a new one from the blobs"
+    )]
+    Behind {
+        /// The folder.
+        dir: PathBuf,
+        /// Its last commit.
+        reached: u64,
+        /// The last commit that was acknowledged.
+        acknowledged: u64,
+    },
+    /// Nothing tells how far it should reach.
+    #[error(
+        "the catalog's head is missing ({} and {}), so nobody knows whether the catalog in {dir} is whole: put \
+         the head back, or take the catalog as it is with `sealgate adopt`",
+        head[0].display(), head[1].display()
+    )]
+    NoHead {
+        /// The folder.
+        dir: PathBuf,
+        /// The head's two files.
+        head: Vec<PathBuf>,
     },
     /// It was written by another version of this program.
     #[error("{dir} holds format {found}, this program knows format {known}")]
@@ -75,54 +124,46 @@ pub enum OpenKvError {
 /// See the module. Its folder is free for another process once this is dropped.
 pub struct SledKv {
     queue: mpsc::Sender<Request>,
-    reader: Reader,
+    shared: Arc<Shared>,
+    was_exact: bool,
     /// Joins the committing thread, which holds the folder's lock; the last field, so that the queue ends before.
     _committer: Joined,
 }
 
-#[derive(Clone)]
-struct Reader {
-    tree: sled::Tree,
-}
-
 impl SledKv {
-    /// Opens the folder.
+    /// Opens the folder, and begins to compare its records with what was committed.
     pub fn open(config: &SledConfig) -> Result<Self, OpenKvError> {
-        let dir = &config.dir;
-        let io = |source| OpenKvError::Io { dir: dir.clone(), source };
-        let lock = lock(dir)?;
-        // sled makes a snapshot of its log when it opens. Of a log that a killed process left in the page cache alone,
-        // it would be a snapshot of what a power cut can still take.
-        let log = dir.join("db");
-        if log.exists() {
-            File::open(&log).and_then(|log| log.sync_all()).map_err(io)?;
-        }
-        let db = open_sled(config)?;
-        let log = File::open(&log).and_then(|log| log.sync_all().map(|()| log)).map_err(io)?;
-        for folder in [Some(dir.as_path()), dir.parent()].into_iter().flatten() {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
-        }
-        let tree = (*db).clone();
+        let lock = engine::lock(&config.dir)?;
+        let mut engine = Engine::open(config, LINGER)?;
+        let (head, was_exact) = engine.compare(config)?;
+        let shared =
+            Arc::new(Shared::new(engine.tree.clone(), config.digester.clone(), engine.number, engine.digest));
         let (queue, requests) = mpsc::channel(QUEUE_LEN);
-        let committer = Committer::new(tree.clone(), log).map_err(|error| match error {
-            commit::StartError::Format(found) => {
-                OpenKvError::Format { dir: dir.clone(), found, known: commit::FORMAT }
-            }
-            commit::StartError::Sled(error) => classify(dir, error),
-        })?;
+        let committer = Committer::new(config.clone(), engine, shared.clone(), head);
         let thread = std::thread::Builder::new().name("kv-commit".into()).spawn(move || {
             committer.run(requests);
-            // In this order: what sled still has to write is written before another process may come.
-            drop(db);
+            // What sled still has to write is written before another process may come.
             drop(lock);
         });
-        let thread = thread.map_err(io)?;
-        Ok(Self { queue, reader: Reader { tree }, _committer: Joined(Some(thread)) })
+        let thread = thread.map_err(|source| OpenKvError::Io { dir: config.dir.clone(), source })?;
+        verify_in_background(&shared);
+        Ok(Self { queue, shared, was_exact, _committer: Joined(Some(thread)) })
+    }
+
+    /// When it was opened it ended exactly where the head says: nothing that was acknowledged is missing, and nothing that was not
+    /// is there.
+    pub fn was_exact(&self) -> bool {
+        self.was_exact
+    }
+
+    /// The number of the last commit.
+    pub fn commit_number(&self) -> u64 {
+        self.shared.applied.lock().number
     }
 
     /// Commits what is queued, and refuses what comes later. Readers may go on.
     pub async fn close(&self) -> Result<(), KvError> {
+        self.shared.closing.store(true, Ordering::Relaxed);
         self.request(|reply| Request::Close { reply }).await
     }
 
@@ -137,10 +178,22 @@ impl SledKv {
     }
 }
 
+fn verify_in_background(shared: &Arc<Shared>) {
+    let shared = shared.clone();
+    let verify = move || match shared.verify(BACKGROUND_SHARE) {
+        Ok(records) => tracing::debug!(records, "the catalog's records are those that were committed"),
+        // A difference has been told; a failure is told by who failed.
+        Err(error) => tracing::debug!(%error, "the catalog's records were not compared"),
+    };
+    if let Err(error) = std::thread::Builder::new().name("kv-verify".into()).spawn(verify) {
+        tracing::warn!(%error, "the catalog's records are not compared: no thread can be had");
+    }
+}
+
 #[async_trait]
 impl KeyValue for SledKv {
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, KvError> {
-        keys.iter().map(|key| self.reader.get(key)).collect()
+        self.shared.with_tree(|tree| keys.iter().map(|key| reader::get(tree, key)).collect())
     }
 
     async fn scan(
@@ -150,82 +203,35 @@ impl KeyValue for SledKv {
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, KvError> {
         if limit <= MAX_INLINE_SCAN {
-            return self.reader.scan(range, direction, limit);
+            return self.shared.with_tree(|tree| reader::scan(tree, &range, direction, limit));
         }
-        let reader = self.reader.clone();
-        let scan = tokio::task::spawn_blocking(move || reader.scan(range, direction, limit));
-        scan.await.map_err(|error| KvError::Unavailable(Box::new(error)))?
+        let shared = self.shared.clone();
+        let scan = move || shared.with_tree(|tree| reader::scan(tree, &range, direction, limit));
+        blocking(scan).await
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
         self.request(|reply| Request::Commit { transaction, reply }).await
     }
 
-    async fn freeze(&self) -> Result<Frozen, KvError> {
-        let (hold, held) = oneshot::channel();
-        self.request(|reply| Request::Freeze { held, reply }).await?;
-        Ok(Frozen::new(hold))
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, KvError> {
+        Ok(Box::new(self.shared.snapshot()))
+    }
+
+    async fn verify(&self) -> Result<u64, KvError> {
+        let shared = self.shared.clone();
+        blocking(move || shared.verify(WAITED_SHARE)).await
+    }
+
+    fn standing(&self) -> Standing {
+        self.shared.applied.lock().standing
     }
 }
 
-impl Reader {
-    fn get(&self, key: &[u8]) -> Result<Option<Entry>, KvError> {
-        let tagged = tagged(key);
-        loop {
-            let Some(found) = self.tree.get(&tagged).map_err(sled_error)? else {
-                return Ok(None);
-            };
-            if let Some(entry) = self.entry(&found)? {
-                return Ok(Some(entry));
-            }
-        }
-    }
-
-    fn scan(
-        &self,
-        range: KeyRange,
-        direction: Direction,
-        limit: usize,
-    ) -> Result<Vec<(Key, Entry)>, KvError> {
-        if range.end.as_ref().is_some_and(|end| *end <= range.start) {
-            return Ok(Vec::new());
-        }
-        let start = tagged(&range.start);
-        let end = range.end.as_ref().map_or_else(|| vec![entry::ENTRY + 1], |end| tagged(end));
-        let mut rows = self.tree.range(start..end);
-        let mut found = Vec::with_capacity(limit.min(1024));
-        while found.len() < limit {
-            let row = match direction {
-                Direction::Forward => rows.next(),
-                Direction::Backward => rows.next_back(),
-            };
-            let Some(row) = row else { break };
-            let (key, value) = row.map_err(sled_error)?;
-            let key = Key::copy_from_slice(&key[1..]);
-            let entry = match self.entry(&value)? {
-                Some(entry) => Some(entry),
-                None => self.get(&key)?,
-            };
-            found.extend(entry.map(|entry| (key, entry)));
-        }
-        Ok(found)
-    }
-
-    /// The entry of what is stored under its key; `None` if it was replaced while its chunks were read.
-    fn entry(&self, stored: &IVec) -> Result<Option<Entry>, KvError> {
-        let stored = Stored::parse(stored).map_err(corrupt)?;
-        if stored.chunk_count == 0 {
-            let value = Key::copy_from_slice(stored.front);
-            return Ok(Some(Entry { value, revision: stored.revision }));
-        }
-        let mut value = stored.front.to_vec();
-        for index in 0..stored.chunk_count {
-            let chunk = self.tree.get(entry::chunk_key(stored.revision, index)).map_err(sled_error)?;
-            let Some(chunk) = chunk else { return Ok(None) };
-            value.extend_from_slice(&chunk);
-        }
-        Ok(Some(Entry { value: value.into(), revision: stored.revision }))
-    }
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, KvError> + Send + 'static,
+) -> Result<T, KvError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| KvError::Unavailable(Box::new(error)))?
 }
 
 /// Waits for a thread when it's dropped.
@@ -240,45 +246,9 @@ impl Drop for Joined {
     }
 }
 
-/// Takes the folder for this process.
-fn lock(dir: &Path) -> Result<File, OpenKvError> {
-    let io = |source| OpenKvError::Io { dir: dir.to_owned(), source };
-    std::fs::create_dir_all(dir).map_err(io)?;
-    let lock = File::options().create(true).write(true).truncate(false).open(dir.join("lock")).map_err(io)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(OpenKvError::InUse(dir.to_owned())),
-        Err(TryLockError::Error(error)) => Err(io(error)),
-    }
-}
-
-/// The folder is ours by its lock file; sled's own lock may outlive its last use in this process by a moment.
-fn open_sled(config: &SledConfig) -> Result<sled::Db, OpenKvError> {
-    let until = Instant::now() + LINGER;
-    loop {
-        let sled = sled::Config::new().path(&config.dir).cache_capacity(config.cache_len);
-        // Of some broken logs it makes a panic.
-        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sled.open())) {
-            Ok(Ok(db)) => return Ok(db),
-            Ok(Err(sled::Error::Io(error)))
-                if error.kind() == io::ErrorKind::Other && Instant::now() < until =>
-            {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            Ok(Err(error)) => return Err(classify(&config.dir, error)),
-            Err(_) => {
-                let source = "sled panicked while it recovered its log".into();
-                return Err(OpenKvError::Corrupt { dir: config.dir.clone(), source });
-            }
-        }
-    }
-}
-
-fn classify(dir: &Path, error: sled::Error) -> OpenKvError {
-    let dir = dir.to_owned();
-    match error {
-        sled::Error::Io(source) => OpenKvError::Io { dir, source },
-        source => OpenKvError::Corrupt { dir, source: Box::new(source) },
+impl Drop for SledKv {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::Relaxed);
     }
 }
 
@@ -300,9 +270,14 @@ fn unavailable(message: &'static str) -> KvError {
 /// What a test does to a store to see what it does then.
 #[cfg(test)]
 impl SledKv {
-    /// A store whose sync fails from now on.
+    /// A store whose sync fails from now on, until it has been opened again.
     async fn break_sync(&self) {
         self.request(|reply| Request::BreakSync { reply }).await.expect("an answer");
+    }
+
+    /// A store that can't be opened again as long as this is so.
+    async fn break_open(&self, is_broken: bool) {
+        self.request(|reply| Request::BreakOpen { is_broken, reply }).await.expect("an answer");
     }
 }
 

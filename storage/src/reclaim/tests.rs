@@ -11,19 +11,23 @@ use crate::name::{BucketId, BucketName, ObjectKey, VersionId};
 
 struct World {
     folder: tempfile::TempDir,
+    kv: Arc<MemoryKv>,
     catalog: Catalog,
     blobs: Arc<FsBlobStore>,
     bucket: Bucket,
 }
 
-fn store(folder: &std::path::Path) -> Arc<FsBlobStore> {
-    let options = FsOptions { segment_len: 64 << 10, reserve_free: 0, ..FsOptions::default() };
+fn store(folder: &std::path::Path, session: SessionId) -> Arc<FsBlobStore> {
+    let options = FsOptions { segment_len: 64 << 10, reserve_free: 0, session, ..FsOptions::default() };
     Arc::new(FsBlobStore::open(folder.join("blobs"), options).unwrap())
 }
 
 async fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
-    let catalog = Catalog::new(Arc::new(MemoryKv::new()));
+    let kv = Arc::new(MemoryKv::new());
+    let catalog = Catalog::new(kv.clone());
+    let session = SessionId::random();
+    catalog.begin_session(session, true).await.unwrap();
     let bucket = Bucket {
         name: BucketName::parse("bucket").unwrap(),
         id: BucketId::random(),
@@ -35,8 +39,8 @@ async fn world() -> World {
         journal: None,
     };
     catalog.create_bucket(&bucket).await.unwrap();
-    let blobs = store(folder.path());
-    World { folder, catalog, blobs, bucket }
+    let blobs = store(folder.path(), session);
+    World { folder, kv, catalog, blobs, bucket }
 }
 
 impl World {
@@ -76,6 +80,19 @@ impl World {
             let version = record(Layout::Single(blob));
             self.catalog.commit_version(&self.bucket, &object, &version, &Precondition::None).await.unwrap();
         }
+    }
+
+    /// Another process goes on with the folder.
+    async fn restart(&mut self, is_exact: bool) {
+        let session = SessionId::random();
+        self.blobs.close().await;
+        self.blobs = store(self.folder.path(), session);
+        self.catalog = Catalog::new(self.kv.clone());
+        self.catalog.begin_session(session, is_exact).await.unwrap();
+    }
+
+    async fn count(&self) -> usize {
+        crate::contract::blob::list_all(&*self.blobs, 100).await.len()
     }
 
     async fn blob_of(&self, name: &str) -> BlobRef {
@@ -124,16 +141,89 @@ async fn orphans_of_a_crash_are_swept_at_the_next_start_and_not_before() {
     world.put("lost", 300_000, false).await;
     world.put("small", 100, true).await;
     world.put("gone", 100, false).await;
-    let same_process = Reclaimer { opened: Timestamp(0), ..world.reclaimer() };
-    assert_eq!(same_process.sweep().await.unwrap().orphans, 0, "their records may still come");
-    drop(same_process);
-    world.blobs.close().await;
-    world.blobs = store(world.folder.path());
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    for _ in 0..2 {
+        assert_eq!(world.reclaimer().sweep().await.unwrap().orphans, 0, "their records may still come");
+    }
+    world.restart(true).await;
     let done = world.reclaimer().sweep().await.unwrap();
-    assert_eq!((done.orphans, done.looked_at), (2, 4));
+    assert_eq!((done.orphans, done.looked_at, done.quarantined), (2, 4, 0));
     assert_eq!(world.content("kept").await, vec![b'k'; 300_000]);
     assert_eq!(world.content("small").await, vec![b's'; 100]);
+}
+
+#[tokio::test]
+async fn what_nobody_can_account_for_is_put_away_and_can_be_put_back() {
+    let mut world = world().await;
+    for (name, len) in [("kept", 300_000), ("small", 100)] {
+        world.put(name, len, true).await;
+    }
+    for (name, len) in [("large", 300_000), ("gone", 100)] {
+        world.put(name, len, false).await;
+    }
+    world.restart(false).await;
+    world.put("displaced", 100, true).await;
+    world.put("displaced", 100, true).await;
+    let done = world.reclaimer().sweep().await.unwrap();
+    assert_eq!((done.orphans, done.quarantined, done.looked_at), (0, 2, 6));
+    assert_eq!(world.count().await, 4);
+    let away = world.blobs.quarantined().await.unwrap();
+    let mut names: Vec<&str> = away
+        .iter()
+        .map(|away| match &away.owner {
+            BlobOwner::Content { object, .. } => object.as_str(),
+            BlobOwner::Journal { .. } => panic!("content was put away"),
+        })
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["gone", "large"]);
+    assert_eq!(world.blobs.expire_quarantine(Duration::from_secs(60)).await.unwrap(), 0);
+
+    assert_eq!(world.blobs.release_quarantine().await.unwrap(), 2);
+    assert!(world.blobs.quarantined().await.unwrap().is_empty());
+    let rows = crate::contract::blob::list_all(&*world.blobs, 100).await;
+    let mut found = 0;
+    for row in rows.iter().filter(|row| matches!(&row.owner, BlobOwner::Content { object, .. } if ["gone", "large"].contains(&object.as_str()))) {
+        let reader = world.blobs.open(&row.blob).await.unwrap();
+        let len = row.blob.stored_len.0 as usize;
+        let content = reader.read(StoredRange { offset: 0, len }).await.unwrap();
+        assert!(content.iter().all(|byte| *byte == if len == 100 { b'g' } else { b'l' }));
+        Trailer::decode(&world.blobs.read_trailer(&row.blob).await.unwrap()).unwrap();
+        found += 1;
+    }
+    assert_eq!(found, 2);
+    world.blobs.quarantine(&rows[0].blob.id).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(world.blobs.expire_quarantine(Duration::ZERO).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn where_much_is_missing_nothing_is_touched() {
+    let mut world = world().await;
+    world.put("kept", 100, true).await;
+    for number in 0..=MAX_DOUBTFUL {
+        world.put(&format!("{number}"), 100, false).await;
+    }
+    let before = world.count().await;
+    // The catalog of another time: it knows nothing of what was written since.
+    world.restart(false).await;
+    assert!(matches!(world.reclaimer().sweep().await, Err(ReclaimError::Doubtful)));
+    assert_eq!(world.count().await, before);
+    assert!(world.blobs.quarantined().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_record_that_names_a_blob_that_is_gone_does_not_cost_its_copy() {
+    let mut world = world().await;
+    world.put("moved", 100, true).await;
+    let info = crate::contract::blob::list_all(&*world.blobs, 100).await.remove(0);
+    let catalog_before = world.blob_of("moved").await;
+    assert!(world.reclaimer().move_blob(&info).await.unwrap());
+    let copy = world.blob_of("moved").await;
+    // An older catalog is put back.
+    assert!(world.catalog.relocate(&info.owner, copy, catalog_before).await.unwrap());
+    world.restart(false).await;
+    let done = world.reclaimer().sweep().await.unwrap();
+    assert_eq!((done.orphans, done.quarantined), (0, 1));
 }
 
 #[tokio::test]
@@ -232,8 +322,8 @@ async fn overwrites_race_with_moves_and_win() {
     for (round, number) in (0..10).flat_map(|round| (0..40).map(move |number| (round, number))) {
         live.insert(world.blob_of(&format!("{round}{number}")).await.id);
     }
-    let later = Reclaimer { opened: Timestamp(u64::MAX), ..reclaimer };
-    later.sweep().await.unwrap();
+    let options = ReclaimOptions { orphan_grace: Duration::ZERO, ..reclaimer.options };
+    Reclaimer { options, ..reclaimer }.sweep().await.unwrap();
     let rows = crate::contract::blob::list_all(&*world.blobs, 100).await;
     assert_eq!(rows.into_iter().map(|row| row.blob.id).collect::<std::collections::BTreeSet<_>>(), live);
 }

@@ -73,7 +73,7 @@ pub async fn serve(
     body: RequestBody,
     peer: Peer,
 ) -> Response<ResponseBody> {
-    let Some(call) = path.strip_prefix("admin/") else { return health(path, true) };
+    let Some(call) = path.strip_prefix("admin/") else { return health(path, app.is_ready()) };
     let request_id = query::request_id();
     let call = path.strip_prefix(ADMIN).unwrap_or(call);
     let result = answer(app, call, parts, body, peer, &request_id).await;

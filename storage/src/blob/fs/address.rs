@@ -1,6 +1,7 @@
 //! What a blob's id says: where the blob lies.
 
 use crate::name::BlobId;
+use crate::session::SessionId;
 
 const FILE: u8 = 1;
 const SEGMENT: u8 = 2;
@@ -19,8 +20,10 @@ pub(super) enum Address {
 pub(super) struct FileAddress {
     /// When the blob was finished: milliseconds since the epoch, 48 bits.
     pub finished_ms: u64,
+    /// The session that made it.
+    pub session: SessionId,
     /// Tells blobs of one millisecond apart.
-    pub random: [u8; 9],
+    pub random: [u8; 5],
 }
 
 /// Names a frame.
@@ -44,7 +47,8 @@ impl Address {
         match bytes[0] {
             FILE => Some(Self::File(FileAddress {
                 finished_ms: number(1..7),
-                random: bytes[7..16].try_into().expect("nine bytes"),
+                session: SessionId(number(7..11) as u32),
+                random: bytes[11..16].try_into().expect("five bytes"),
             })),
             SEGMENT => Some(Self::Frame(FrameAddress {
                 segment: number(1..6),
@@ -62,7 +66,8 @@ impl FileAddress {
         let mut bytes = [0; 16];
         bytes[1..7].copy_from_slice(&self.finished_ms.to_be_bytes()[2..]);
         bytes[0] = FILE;
-        bytes[7..].copy_from_slice(&self.random);
+        bytes[7..11].copy_from_slice(&self.session.0.to_be_bytes());
+        bytes[11..].copy_from_slice(&self.random);
         BlobId::from_bytes(bytes)
     }
 }
@@ -85,7 +90,7 @@ mod tests {
 
     #[test]
     fn an_address_survives_its_id_and_orders() {
-        let file = |finished_ms| FileAddress { finished_ms, random: [0xee; 9] };
+        let file = |finished_ms| FileAddress { finished_ms, session: SessionId(7 << 24), random: [0xee; 5] };
         let frame = |segment, offset| FrameAddress { segment, offset, nonce: [0xff; 6] };
         let ids = [
             file(0).id(),

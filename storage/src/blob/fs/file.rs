@@ -19,6 +19,7 @@ use super::space::Space;
 use crate::blob::owner::MAX_OWNER_LEN;
 use crate::blob::{BlobError, BlobOwner, BlobRef, BlobWriter, MAX_TRAILER_LEN, StoredLen};
 use crate::name::{BlobId, Timestamp};
+use crate::session::SessionId;
 
 /// Bytes of the footer.
 const FOOTER_LEN: usize = 48;
@@ -42,6 +43,7 @@ pub(super) struct Files {
     temp: PathBuf,
     current: Mutex<Option<(u64, Arc<Folder>)>>,
     space: Arc<Space>,
+    session: SessionId,
 }
 
 /// The fixed part at the end of a file.
@@ -56,13 +58,13 @@ pub(super) struct Tail {
 
 impl Files {
     /// Opens the folders; unfinished files of earlier runs are removed.
-    pub fn open(path: PathBuf, temp: PathBuf, space: Arc<Space>) -> io::Result<Self> {
+    pub fn open(path: PathBuf, temp: PathBuf, space: Arc<Space>, session: SessionId) -> io::Result<Self> {
         let folder = Folder::open(path)?;
         Folder::open(temp.clone())?;
         for entry in std::fs::read_dir(&temp)? {
             std::fs::remove_file(entry?.path())?;
         }
-        Ok(Self { folder, temp, current: Mutex::new(None), space })
+        Ok(Self { folder, temp, current: Mutex::new(None), space, session })
     }
 
     /// The path of a file below [`Files::folder`].
@@ -129,10 +131,10 @@ impl Files {
             direct.finish(&sink.file)?;
         }
         let stored_len = sink.written;
-        let mut random = [0; 9];
+        let mut random = [0; 5];
         getrandom::fill(&mut random).expect("the operating system gives random bytes");
         let finished_ms = Timestamp::now().unix_ms() & ((1 << 48) - 1);
-        let address = FileAddress { finished_ms, random };
+        let address = FileAddress { finished_ms, session: self.session, random };
         let tail =
             Tail { stored_len, trailer, owner: owner.clone(), content_crc: sink.crc.finalize() as u32 };
         let mut tail = vec![tail.encode(&address.id())];
@@ -214,7 +216,7 @@ fn parse_folder_name(name: &str) -> Option<u64> {
 
 impl Tail {
     /// Trailer, owner and footer.
-    fn encode(&self, id: &BlobId) -> Bytes {
+    pub fn encode(&self, id: &BlobId) -> Bytes {
         let owner = self.owner.encode();
         let mut out = BytesMut::with_capacity(self.trailer.len() + owner.len() + FOOTER_LEN);
         out.extend_from_slice(&self.trailer);

@@ -177,9 +177,7 @@ pub(super) fn same_error(error: &io::Error) -> io::Error {
 }
 
 /// CRC-32C (Castagnoli).
-pub(super) fn crc32c(bytes: &[u8]) -> u32 {
-    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
-}
+pub(super) use crate::crc32c;
 
 #[cfg(test)]
 mod tests {

@@ -99,6 +99,7 @@ fn page_of_files(
                     blob: BlobRef { id, stored_len: StoredLen(tail.stored_len) },
                     owner: tail.owner,
                     finished: Timestamp(address.finished_ms),
+                    session: address.session,
                 }),
             });
         }
@@ -140,6 +141,7 @@ fn page_of_frames(
                     blob: BlobRef { id, stored_len: StoredLen(found.header.stored_len.into()) },
                     owner,
                     finished: Timestamp(found.header.finished_ms),
+                    session: segment.session,
                 }),
                 None => Row::Damaged(id, "the checksum of its frame is wrong"),
             });

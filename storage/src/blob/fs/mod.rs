@@ -7,6 +7,7 @@ mod file;
 mod frame;
 mod io;
 mod listing;
+mod quarantine;
 mod segment;
 mod space;
 #[cfg(test)]
@@ -28,6 +29,8 @@ use self::file::{FileWriter, Files, Tail};
 use self::frame::{Builder, HEADER_LEN, Header};
 use self::io::{blocking, open_read, read_exact_at};
 use self::listing::{Depth, Row};
+use self::quarantine::Quarantine;
+pub use self::quarantine::Quarantined;
 use self::segment::{SEGMENT_HEADER_LEN, Segment, Segments};
 use self::space::Space;
 use super::owner::MAX_OWNER_LEN;
@@ -36,6 +39,7 @@ use super::{
     StoredRange,
 };
 use crate::name::{BlobId, Timestamp};
+use crate::session::SessionId;
 
 /// How blobs lie on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +50,18 @@ pub struct FsOptions {
     pub segment_len: u64,
     /// Bytes that stay free on the file system: writes that would take them are refused.
     pub reserve_free: u64,
+    /// The session that makes blobs.
+    pub session: SessionId,
 }
 
 impl Default for FsOptions {
     fn default() -> Self {
-        Self { small_len_max: 128 << 10, segment_len: 64 << 20, reserve_free: 256 << 20 }
+        Self {
+            small_len_max: 128 << 10,
+            segment_len: 64 << 20,
+            reserve_free: 256 << 20,
+            session: SessionId(0),
+        }
     }
 }
 
@@ -61,6 +72,7 @@ pub struct FsBlobStore {
     segments: Arc<Segments>,
     queue: Arc<Queue>,
     space: Arc<Space>,
+    quarantine: Arc<Quarantine>,
     options: FsOptions,
     committer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -92,8 +104,10 @@ impl FsBlobStore {
         };
         let folder = io::Folder::open(path.clone())?;
         let space = Arc::new(Space::new(File::open(&path)?, options.reserve_free));
-        let files = Arc::new(Files::open(path.join("files"), path.join("tmp"), space.clone())?);
-        let segments = Arc::new(Segments::open(path.join("segments"))?);
+        let files =
+            Arc::new(Files::open(path.join("files"), path.join("tmp"), space.clone(), options.session)?);
+        let segments = Arc::new(Segments::open(path.join("segments"), options.session)?);
+        let quarantine = Arc::new(Quarantine::open(path.join("quarantine"))?);
         folder.sync()?;
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             File::open(parent)?.sync_all()?;
@@ -102,7 +116,8 @@ impl FsBlobStore {
         let committer = Committer::new(queue.clone(), segments.clone(), options.segment_len);
         let committer =
             std::thread::Builder::new().name("blob-committer".into()).spawn(move || committer.run())?;
-        Ok(Self { files, segments, queue, space, options, committer: Mutex::new(Some(committer)) })
+        let committer = Mutex::new(Some(committer));
+        Ok(Self { files, segments, queue, space, quarantine, options, committer })
     }
 
     /// Writes what waits, seals the active segment and ends; later writes fail as unavailable.

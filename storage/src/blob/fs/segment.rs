@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use super::frame::Scan;
 use super::io::{Folder, crc32c, create_new, open_read, reserve};
 use crate::name::Timestamp;
+use crate::session::SessionId;
 
 /// Bytes of a segment's header; the first frame follows.
 pub(super) const SEGMENT_HEADER_LEN: u64 = 32;
@@ -26,6 +27,8 @@ const MAX_OPEN: usize = 256;
 #[derive(Debug)]
 pub(super) struct Segment {
     pub number: u64,
+    /// The session that made it, and every frame in it.
+    pub session: SessionId,
     state: Mutex<State>,
 }
 
@@ -62,8 +65,8 @@ pub(super) struct Occupancy {
 }
 
 impl Segment {
-    fn new(number: u64, state: State) -> Arc<Self> {
-        Arc::new(Self { number, state: Mutex::new(state) })
+    fn new(number: u64, session: SessionId, state: State) -> Arc<Self> {
+        Arc::new(Self { number, session, state: Mutex::new(state) })
     }
 
     /// Are the frames here durable and not deleted?
@@ -83,6 +86,8 @@ impl Segment {
 #[derive(Debug)]
 pub(super) struct Segments {
     pub folder: Folder,
+    /// The session that makes segments now.
+    session: SessionId,
     table: RwLock<BTreeMap<u64, Arc<Segment>>>,
     /// The last number given: none is given twice while the store is open, so no list of dead frames meets a stranger.
     last: Mutex<u64>,
@@ -99,10 +104,11 @@ struct OpenFiles {
 
 impl Segments {
     /// Opens the folder and recovers every segment in it; what a crash left half-written is cut off.
-    pub fn open(path: PathBuf) -> io::Result<Self> {
+    pub fn open(path: PathBuf, session: SessionId) -> io::Result<Self> {
         let folder = Folder::open(path)?;
         let segments = Self {
             folder,
+            session,
             table: RwLock::default(),
             last: Mutex::new(0),
             open: Mutex::default(),
@@ -136,10 +142,15 @@ impl Segments {
         let mut state = match read_footer(&file)? {
             Some(state) => state,
             None => {
-                let (state, offsets) = find_frames(&file)?;
+                let (mut state, offsets) = find_frames(&file)?;
                 tracing::info!(segment = number, frames = state.frames, "recovered a segment");
                 if state.frames > 0 {
                     seal(&file, &state)?;
+                } else if let Some(end) = written_end(&file)? {
+                    // Something was written there: who knows what can still be saved of it.
+                    tracing::error!(segment = number, "no frame of a segment is sound: it stays as it is");
+                    file.set_len(end)?;
+                    (state.end, state.frames) = (end, u32::MAX);
                 }
                 // Only frames that were counted may count as dead.
                 dead.retain(|(offset, _)| offsets.binary_search(offset).is_ok());
@@ -153,7 +164,8 @@ impl Segments {
             }
         }
         let all_dead = state.dead.len() as u64 >= u64::from(state.frames);
-        self.table.write().insert(number, Segment::new(number, state));
+        let session = read_session(&file)?;
+        self.table.write().insert(number, Segment::new(number, session, state));
         let mut last = self.last.lock();
         *last = number.max(*last);
         drop(last);
@@ -181,12 +193,13 @@ impl Segments {
         };
         let path = self.path(number, Kind::Segment);
         let file = create_new(&path)?;
-        let prepared = prepare(&file, number, len).and_then(|()| self.folder.sync());
+        let prepared = prepare(&file, number, self.session, len).and_then(|()| self.folder.sync());
         if let Err(error) = prepared {
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }
-        let segment = Segment::new(number, State { end: SEGMENT_HEADER_LEN, ..State::default() });
+        let state = State { end: SEGMENT_HEADER_LEN, ..State::default() };
+        let segment = Segment::new(number, self.session, state);
         self.table.write().insert(number, segment.clone());
         Ok((segment, file))
     }
@@ -360,18 +373,49 @@ fn dead_record(number: u64, offset: u32, len: u32) -> [u8; DEAD_LEN] {
     record
 }
 
-fn prepare(file: &File, number: u64, len: u64) -> io::Result<()> {
+fn prepare(file: &File, number: u64, session: SessionId, len: u64) -> io::Result<()> {
     let mut header = [0; SEGMENT_HEADER_LEN as usize];
     header[..4].copy_from_slice(b"SGsg");
     header[4] = VERSION;
     header[8..16].copy_from_slice(&number.to_le_bytes());
     header[16..24].copy_from_slice(&Timestamp::now().unix_ms().to_le_bytes());
+    header[24..28].copy_from_slice(&session.0.to_le_bytes());
     let crc = crc32c(&header[..28]);
     header[28..].copy_from_slice(&crc.to_le_bytes());
     reserve(file, len)?;
     file.set_len(len)?;
     file.write_all_at(&header, 0)?;
     file.sync_data()
+}
+
+/// Where the last byte that is not zero ends; `None` if there is none behind the header.
+fn written_end(file: &File) -> io::Result<Option<u64>> {
+    let mut buffer = vec![0; 1 << 20];
+    let (mut at, mut end) = (SEGMENT_HEADER_LEN, None);
+    loop {
+        match file.read_at(&mut buffer, at) {
+            Ok(0) => return Ok(end),
+            Ok(len) => {
+                let last = buffer[..len].iter().rposition(|byte| *byte != 0);
+                end = last.map(|last| at + last as u64 + 1).or(end);
+                at += len as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The session in a segment's header; of a damaged header none.
+fn read_session(file: &File) -> io::Result<SessionId> {
+    let mut header = [0; SEGMENT_HEADER_LEN as usize];
+    match file.read_exact_at(&mut header, 0) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(SessionId(0)),
+        other => other?,
+    }
+    let is_sound = header[..4] == *b"SGsg" && header[28..] == crc32c(&header[..28]).to_le_bytes();
+    let session = u32::from_le_bytes(header[24..28].try_into().expect("four bytes"));
+    Ok(SessionId(if is_sound { session } else { 0 }))
 }
 
 /// Cuts the file behind its last frame and writes the footer that spares the next start a scan.

@@ -191,3 +191,23 @@ async fn a_closed_store_writes_no_more() {
     assert!(matches!(refused, Err(BlobError::Unavailable(_))));
     assert!(get(&store, &blob).await.unwrap() == pattern(1, 10));
 }
+
+#[tokio::test]
+async fn a_segment_without_a_sound_frame_is_removed_only_if_nothing_was_written_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1 << 20);
+    put(&store, owner(1), SizeHint::Exact(500), &pattern(1, 500), 500, Bytes::new()).await.unwrap();
+    // As after a kill: without a footer.
+    let [path] = &segments(folder.path())[..] else { panic!("one segment") };
+    let unsealed = std::fs::read(path).unwrap();
+    drop(store);
+    let mut damaged = unsealed.clone();
+    damaged[32 + 100] ^= 1;
+    std::fs::write(path, &damaged).unwrap();
+    drop(open(folder.path(), 1 << 20));
+    let kept = std::fs::read(path).unwrap();
+    assert!(damaged.starts_with(&kept) && damaged[kept.len()..].iter().all(|byte| *byte == 0));
+    std::fs::write(path, &unsealed[..32]).unwrap();
+    drop(open(folder.path(), 1 << 20));
+    assert!(!path.exists());
+}

@@ -1,30 +1,43 @@
 //! The one thread that writes.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use sled::{Batch, IVec};
+use parking_lot::{Condvar, Mutex};
+use sled::{Batch, IVec, Tree};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::{Condition, Key, KvError, Revision, Transaction, Write};
+use super::super::{Condition, Key, KvError, Revision, Standing, Transaction, Write};
 use super::durable::{Syncs, syncs};
-use super::entry::{META, Stored, chunk_key, chunks, split, tagged};
-use super::{corrupt, sled_error, unavailable};
+use super::engine::{COMMIT_KEY, Engine, REVISION_KEY};
+use super::entry::{Stored, chunk_key, chunks, split, tagged};
+use super::walk::{self, Change, Shared};
+use super::{OpenKvError, SledConfig, corrupt, reader, sled_error, unavailable, verify_in_background};
+use crate::digest::Element;
+use crate::head::{Head, Reached};
 
-/// The number of the layout of sled's tree.
-pub(super) const FORMAT: u64 = 1;
-/// The key of [`FORMAT`].
-const FORMAT_KEY: [u8; 2] = [META, b'f'];
-/// The key of the revision that no entry has reached yet.
-const REVISION_KEY: [u8; 2] = [META, b'r'];
 /// Revisions are taken from reserved blocks of this many, so that none is used again after a restart.
 const REVISION_BLOCK: u64 = 1 << 20;
 /// Why nothing is committed after a close.
 const CLOSED: &str = "the store is closed";
+/// Why nothing is committed after a failure.
+const FAILED: &str = "an earlier write failed, and the engine is not open again yet";
 /// Transactions of one batch.
 const MAX_BATCH: usize = 256;
 /// Bytes of values from which on a batch takes no more transactions.
 const MAX_BATCH_LEN: usize = 4 << 20;
+/// Bytes that must be free for a batch to be begun: sled takes a full disk in the middle of a write for a failure.
+const MIN_FREE_LEN: u64 = 2 * MAX_BATCH_LEN as u64;
+/// How soon after a failure, and after each attempt that failed too, the engine is opened again.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
+/// How long an attempt to open again waits for sled's own lock.
+const REOPEN_LINGER: Duration = Duration::from_millis(300);
+/// How often the head is made durable.
+const HEAD_INTERVAL: Duration = Duration::from_secs(1);
 
 type Reply = oneshot::Sender<Result<(), KvError>>;
 
@@ -32,35 +45,36 @@ type Reply = oneshot::Sender<Result<(), KvError>>;
 pub(super) enum Request {
     /// Commits a transaction.
     Commit { transaction: Transaction, reply: Reply },
-    /// Commits nothing until the other end of `held` is dropped.
-    Freeze { held: oneshot::Receiver<()>, reply: Reply },
     /// Commits nothing from here on.
     Close { reply: Reply },
-    /// Lets every sync fail from here on.
+    /// Lets every sync fail until the engine is opened again.
     #[cfg(test)]
     BreakSync { reply: Reply },
-}
-
-/// Why the thread can't start.
-pub(super) enum StartError {
-    /// The tree has another format.
-    Format(u64),
-    /// sled failed.
-    Sled(sled::Error),
+    /// Lets every attempt to open again fail.
+    #[cfg(test)]
+    BreakOpen { is_broken: bool, reply: Reply },
 }
 
 /// See the module.
 pub(super) struct Committer {
-    tree: sled::Tree,
-    log: File,
+    config: SledConfig,
+    shared: Arc<Shared>,
+    /// `None` after a failure.
+    engine: Option<Engine>,
+    head: Option<HeadKeeper>,
     /// The last revision given.
     revision: u64,
     /// Revisions up to this are reserved.
     reserved: u64,
-    /// Why nothing is committed any more.
-    refusal: Option<&'static str>,
+    /// The last batch that was acknowledged.
+    acknowledged: u64,
+    /// When to try again to open the engine.
+    next_open: Instant,
+    is_closed: bool,
     #[cfg(test)]
     sync_is_broken: bool,
+    #[cfg(test)]
+    open_is_broken: bool,
 }
 
 /// Transactions that are applied together.
@@ -68,75 +82,79 @@ pub(super) struct Committer {
 struct Group {
     batch: Batch,
     len: usize,
+    /// The last revision given and reserved before it.
+    before: (u64, u64),
     /// What the batch makes of the keys that it touches: the state of the entry, `None` if it's absent.
     state: HashMap<Key, Option<EntryState>>,
+    /// What it changes, in order.
+    changes: Vec<Change>,
     accepted: Vec<Reply>,
+    /// Who wants the store closed.
+    closing: Option<Reply>,
     /// Transactions whose conditions did not hold. They hear of it when what they ran into can be read.
     refused: Vec<(Reply, KvError)>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct EntryState {
     revision: Revision,
     chunk_count: u16,
+    content: Content,
+}
+
+/// What an entry's element is made of.
+#[derive(Clone)]
+enum Content {
+    /// It was made when the batch took the entry up.
+    Element(Element),
+    /// The entry as it lies in the tree.
+    Stored(IVec),
 }
 
 impl Committer {
-    pub(super) fn new(tree: sled::Tree, log: File) -> Result<Self, StartError> {
-        let number = |key: [u8; 2]| -> Result<Option<u64>, StartError> {
-            let found = tree.get(key).map_err(StartError::Sled)?;
-            Ok(found.and_then(|found| found[..].try_into().ok()).map(u64::from_be_bytes))
-        };
-        match number(FORMAT_KEY)? {
-            None if tree.is_empty() => {
-                tree.insert(FORMAT_KEY, &FORMAT.to_be_bytes()).map_err(StartError::Sled)?;
-            }
-            Some(FORMAT) => {}
-            other => return Err(StartError::Format(other.unwrap_or_default())),
-        }
-        let revision = number(REVISION_KEY)?.unwrap_or_default();
-        Ok(Self {
-            tree,
-            log,
-            revision,
-            reserved: revision,
-            refusal: None,
+    pub(super) fn new(config: SledConfig, engine: Engine, shared: Arc<Shared>, head: Option<Head>) -> Self {
+        Self {
+            config,
+            shared,
+            revision: engine.reserved,
+            reserved: engine.reserved,
+            acknowledged: engine.number,
+            engine: Some(engine),
+            head: head.map(HeadKeeper::start),
+            next_open: Instant::now(),
+            is_closed: false,
             #[cfg(test)]
             sync_is_broken: false,
-        })
+            #[cfg(test)]
+            open_is_broken: false,
+        }
     }
 
     /// Commits what comes until nobody can send any more.
     pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
-        while let Some(request) = requests.blocking_recv() {
-            let mut group = Group::default();
+        while let Some(request) = self.next(&mut requests) {
+            let mut group = Group { before: (self.revision, self.reserved), ..Group::default() };
             let mut next = Some(request);
-            let mut freeze = None;
             while let Some(request) = next.take() {
                 match request {
-                    Request::Commit { reply, .. } if self.refusal.is_some() => {
-                        let reason = self.refusal.unwrap_or_default();
-                        let _ = reply.send(Err(unavailable(reason)));
-                    }
                     Request::Commit { transaction, reply } => match self.accept(&transaction, &mut group) {
                         Ok(()) => group.accepted.push(reply),
                         Err(error) => group.refused.push((reply, error)),
                     },
-                    Request::Freeze { held, reply } => {
+                    Request::Close { reply } => {
                         // What was taken before is committed first.
-                        freeze = Some((held, reply));
+                        self.is_closed = true;
+                        group.closing = Some(reply);
                         break;
                     }
-                    Request::Close { reply } => match self.refusal.replace(CLOSED) {
-                        None | Some(CLOSED) => group.accepted.push(reply),
-                        Some(reason) => {
-                            self.refusal = Some(reason);
-                            let _ = reply.send(Err(unavailable(reason)));
-                        }
-                    },
                     #[cfg(test)]
                     Request::BreakSync { reply } => {
                         self.sync_is_broken = true;
+                        let _ = reply.send(Ok(()));
+                    }
+                    #[cfg(test)]
+                    Request::BreakOpen { is_broken, reply } => {
+                        self.open_is_broken = is_broken;
                         let _ = reply.send(Ok(()));
                     }
                 }
@@ -145,22 +163,44 @@ impl Committer {
                 }
             }
             self.finish(group);
-            if let Some((held, reply)) = freeze
-                && reply.send(Ok(())).is_ok()
-            {
-                // The sender sends nothing: it is dropped.
-                let _ = held.blocking_recv();
+        }
+        // Readers have no tree any more, then sled is closed.
+        self.shared.applied.lock().end_walks();
+        *self.shared.tree.write() = None;
+    }
+}
+
+impl Committer {
+    /// The next request; while the engine is closed, attempts to open it come first.
+    fn next(&mut self, requests: &mut mpsc::Receiver<Request>) -> Option<Request> {
+        loop {
+            if self.engine.is_some() {
+                return requests.blocking_recv();
+            }
+            if Instant::now() >= self.next_open && !self.is_closed {
+                self.reopen();
+                self.next_open = Instant::now() + REOPEN_INTERVAL;
+                continue;
+            }
+            match requests.try_recv() {
+                Ok(request) => return Some(request),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => std::thread::sleep(Duration::from_millis(10)),
             }
         }
     }
 
     /// Judges a transaction; puts its writes in the batch if all its conditions hold.
     fn accept(&mut self, transaction: &Transaction, group: &mut Group) -> Result<(), KvError> {
+        if self.is_closed {
+            return Err(unavailable(CLOSED));
+        }
+        let tree = self.engine.as_ref().ok_or_else(|| unavailable(FAILED))?.tree.clone();
         for condition in &transaction.conditions {
             let (key, holds) = match condition {
-                Condition::Absent(key) => (key, self.state(key, group)?.is_none()),
+                Condition::Absent(key) => (key, state(&tree, key, group)?.is_none()),
                 Condition::At(key, revision) => {
-                    (key, self.state(key, group)?.is_some_and(|state| state.revision == *revision))
+                    (key, state(&tree, key, group)?.is_some_and(|state| state.revision == *revision))
                 }
             };
             if !holds {
@@ -176,26 +216,29 @@ impl Committer {
             {
                 return Err(unavailable("a key or a value is too long"));
             }
-            former.push(self.state(key, group)?);
+            former.push(state(&tree, key, group)?);
         }
         for (write, former) in transaction.writes.iter().zip(former) {
-            if let Some(former) = former {
+            if let Some(former) = &former {
                 for index in 0..former.chunk_count {
                     group.batch.remove(&chunk_key(former.revision, index));
                 }
             }
-            match write {
-                Write::Put(key, value) => self.put(key, value, group),
+            let before = former.map(|former| self.element(&tree, write.key(), &former));
+            let after = match write {
+                Write::Put(key, value) => Some(self.put(key, value, group)),
                 Write::Delete(key) => {
                     group.batch.remove(tagged(key));
                     group.state.insert(key.clone(), None);
+                    None
                 }
-            }
+            };
+            group.changes.push(Change { key: write.key().clone(), before, after });
         }
         Ok(())
     }
 
-    fn put(&mut self, key: &Key, value: &[u8], group: &mut Group) {
+    fn put(&mut self, key: &Key, value: &[u8], group: &mut Group) -> Element {
         self.revision += 1;
         if self.revision > self.reserved {
             self.reserved += REVISION_BLOCK;
@@ -211,59 +254,260 @@ impl Committer {
         }
         group.batch.insert(key_in_tree, Stored { revision, chunk_count, front }.encode());
         group.len += value.len();
-        group.state.insert(key.clone(), Some(EntryState { revision, chunk_count }));
+        let element = walk::element(&*self.config.digester, key, revision.0, value);
+        let content = Content::Element(element);
+        group.state.insert(key.clone(), Some(EntryState { revision, chunk_count, content }));
+        element
     }
 
-    /// The entry as the transactions so far leave it.
-    fn state(&self, key: &Key, group: &mut Group) -> Result<Option<EntryState>, KvError> {
-        if let Some(state) = group.state.get(key) {
-            return Ok(*state);
+    /// The element of what an entry was. What can't be read any more has none: then no digest fits, as it should not.
+    fn element(&self, tree: &Tree, key: &Key, former: &EntryState) -> Element {
+        let digester = &*self.config.digester;
+        match &former.content {
+            Content::Element(element) => *element,
+            Content::Stored(stored) if former.chunk_count == 0 => match Stored::parse(stored) {
+                Ok(stored) => walk::element(digester, key, former.revision.0, stored.front),
+                Err(_) => Element::default(),
+            },
+            Content::Stored(_) => match reader::get(tree, key) {
+                Ok(Some(entry)) => walk::element(digester, key, entry.revision.0, &entry.value),
+                _ => Element::default(),
+            },
         }
-        let found: Option<IVec> = self.tree.get(tagged(key)).map_err(sled_error)?;
-        let state = match found {
-            None => None,
-            Some(found) => {
-                let stored = Stored::parse(&found).map_err(corrupt)?;
-                Some(EntryState { revision: stored.revision, chunk_count: stored.chunk_count })
-            }
-        };
-        group.state.insert(key.clone(), state);
-        Ok(state)
     }
 
     /// Applies the batch, makes it durable, and tells everybody.
-    fn finish(&mut self, group: Group) {
-        let Group { batch, accepted, refused, .. } = group;
-        let result = if accepted.is_empty() { Ok(()) } else { self.apply(batch) };
-        if let Err(error) = &result {
-            tracing::error!(error = error as &dyn std::error::Error, "the metadata engine can't write");
-            // After a failed sync nobody knows what the medium has: a later sync that succeeds would not mend it.
-            self.refusal.get_or_insert("an earlier write failed; restart to find out what was stored");
-        }
-        for reply in accepted {
+    fn finish(&mut self, mut group: Group) {
+        let accepted = std::mem::take(&mut group.accepted);
+        let refused = std::mem::take(&mut group.refused);
+        let closing = group.closing.take();
+        let answer = match self.apply(group) {
+            Ok(()) => Ok(()),
+            Err(Refused::Full) => {
+                tracing::warn!("the catalog's file system is full: nothing is committed");
+                Err("the file system is full; nothing was written")
+            }
+            Err(Refused::Failed(error)) => {
+                self.fail(&error);
+                Err("a write failed; what was stored shows when the engine is open again")
+            }
+        };
+        let tell = |reply: Reply| {
             // Who does not wait any more does not want to know.
-            let _ = reply.send(match &result {
-                Ok(()) => Ok(()),
-                Err(error) => Err(KvError::Unavailable(error.to_string().into())),
-            });
-        }
+            let _ = reply.send(answer.map_err(unavailable));
+        };
+        accepted.into_iter().for_each(tell);
         for (reply, error) in refused {
             let _ = reply.send(Err(error));
         }
+        if let Some(reply) = closing {
+            let synced = self.head.as_ref().map_or(Ok(()), |head| head.0.head.sync());
+            let synced = synced.map_err(|error| KvError::Unavailable(Box::new(error)));
+            let open = self.engine.as_ref().map(|_| ()).ok_or_else(|| unavailable(FAILED));
+            let _ = reply.send(answer.map_err(unavailable).and(open).and(synced));
+        }
     }
 
-    fn apply(&mut self, batch: Batch) -> Result<(), sled::Error> {
-        self.tree.apply_batch(batch)?;
-        self.tree.flush()?;
+    fn apply(&mut self, mut group: Group) -> Result<(), Refused> {
+        if group.changes.is_empty() {
+            return Ok(());
+        }
+        let Some(engine) = &self.engine else { return Ok(()) };
+        if self.is_full() {
+            // What this batch reserved is not reserved.
+            (self.revision, self.reserved) = group.before;
+            return Err(Refused::Full);
+        }
+        let reached = {
+            let mut applied = self.shared.applied.lock();
+            let mut digest = applied.digest;
+            for change in &group.changes {
+                change.before.iter().for_each(|element| digest.take_away(element));
+                change.after.iter().for_each(|element| digest.add(element));
+            }
+            let number = applied.number + 1;
+            let mark = self.config.digester.seal(number, &digest);
+            group.batch.insert(&COMMIT_KEY, [&number.to_be_bytes()[..], &mark].concat());
+            applied.announce(&engine.tree, &group.changes);
+            engine.tree.apply_batch(group.batch)?;
+            (applied.number, applied.digest) = (number, digest);
+            Reached { number, mark }
+        };
+        engine.tree.flush()?;
         #[cfg(test)]
         if self.sync_is_broken {
-            return Err(std::io::Error::other("broken by a test").into());
+            return Err(io::Error::other("broken by a test").into());
         }
-        match syncs() {
-            Syncs { failed: true, .. } => Err(std::io::Error::other("a sync failed").into()),
-            Syncs { any: true, .. } => Ok(()),
+        match syncs(engine.log_id) {
+            Syncs { failed: true, .. } => return Err(io::Error::other("a sync failed").into()),
+            Syncs { any: true, .. } => {}
             // Not so safe as within sled, but what was acknowledged is durable.
-            Syncs { any: false, .. } => Ok(self.log.sync_data()?),
+            Syncs { any: false, .. } => engine.log.sync_data()?,
+        }
+        self.acknowledged = reached.number;
+        if let Some(head) = &self.head {
+            head.write(&reached);
+        }
+        Ok(())
+    }
+
+    /// Less is free than a batch may need?
+    fn is_full(&self) -> bool {
+        let free = rustix::fs::statvfs(&self.config.dir).map(|found| found.f_bavail * found.f_frsize);
+        free.is_ok_and(|free| free < MIN_FREE_LEN)
+    }
+
+    /// After a failed write nobody knows what the medium has, and a later sync that succeeds would not mend it. So nobody reads or
+    /// writes until the engine was opened again from what is there.
+    fn fail(&mut self, error: &sled::Error) {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            "the catalog can't be written: it is closed, and opened again"
+        );
+        {
+            let mut applied = self.shared.applied.lock();
+            applied.standing = Standing::Failed;
+            applied.end_walks();
+        }
+        *self.shared.tree.write() = None;
+        self.engine = None;
+        self.next_open = Instant::now() + REOPEN_INTERVAL;
+    }
+
+    fn reopen(&mut self) {
+        #[cfg(test)]
+        if self.open_is_broken {
+            return;
+        }
+        let opened = Engine::open(&self.config, REOPEN_LINGER).and_then(|engine| {
+            let (reached, acknowledged) = (engine.number, self.acknowledged);
+            let dir = self.config.dir.clone();
+            if reached < acknowledged {
+                Err(OpenKvError::Behind { dir, reached, acknowledged })
+            } else {
+                Ok(engine)
+            }
+        });
+        let engine = match opened {
+            Ok(engine) => engine,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the catalog does not open yet; it is tried again");
+                return;
+            }
+        };
+        (self.revision, self.reserved, self.acknowledged) = (engine.reserved, engine.reserved, engine.number);
+        #[cfg(test)]
+        {
+            self.sync_is_broken = false;
+        }
+        {
+            let mut applied = self.shared.applied.lock();
+            (applied.number, applied.digest) = (engine.number, engine.digest);
+            applied.standing = Standing::Verifying;
+        }
+        *self.shared.tree.write() = Some(engine.tree.clone());
+        if let Some(head) = &self.head {
+            head.write(&engine.reached());
+        }
+        tracing::info!(commit = engine.number, "the catalog is open again");
+        self.engine = Some(engine);
+        verify_in_background(&self.shared);
+    }
+}
+
+/// Why a batch was not acknowledged.
+enum Refused {
+    /// The file system is full; nothing was begun.
+    Full,
+    /// It may or may not be there.
+    Failed(sled::Error),
+}
+
+impl From<sled::Error> for Refused {
+    fn from(error: sled::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<io::Error> for Refused {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// The entry as the transactions so far leave it.
+fn state(tree: &Tree, key: &Key, group: &mut Group) -> Result<Option<EntryState>, KvError> {
+    if let Some(state) = group.state.get(key) {
+        return Ok(state.clone());
+    }
+    let found: Option<IVec> = tree.get(tagged(key)).map_err(sled_error)?;
+    let state = match found {
+        None => None,
+        Some(found) => {
+            let stored = Stored::parse(&found).map_err(corrupt)?;
+            let (revision, chunk_count) = (stored.revision, stored.chunk_count);
+            Some(EntryState { revision, chunk_count, content: Content::Stored(found) })
+        }
+    };
+    group.state.insert(key.clone(), state.clone());
+    Ok(state)
+}
+
+/// Writes the head with each batch, and makes it durable now and then on a thread of its own.
+struct HeadKeeper(Arc<Kept>, Option<std::thread::JoinHandle<()>>);
+
+struct Kept {
+    head: Head,
+    is_behind: AtomicBool,
+    ends: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl HeadKeeper {
+    fn start(head: Head) -> Self {
+        let kept = Arc::new(Kept {
+            head,
+            is_behind: AtomicBool::new(false),
+            ends: Mutex::new(false),
+            wake: Condvar::new(),
+        });
+        let thread = std::thread::Builder::new().name("kv-head".into()).spawn({
+            let kept = kept.clone();
+            move || kept.run()
+        });
+        // Without a thread the head is made durable at the end alone.
+        Self(kept, thread.ok())
+    }
+
+    fn write(&self, reached: &Reached) {
+        if let Err(error) = self.0.head.write(reached) {
+            tracing::error!(%error, "the catalog's head can't be written: a loss of what is committed now would not be noticed");
+        }
+        self.0.is_behind.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Kept {
+    fn run(&self) {
+        let mut ends = self.ends.lock();
+        while !*ends {
+            self.wake.wait_for(&mut ends, HEAD_INTERVAL);
+            if self.is_behind.swap(false, Ordering::Relaxed)
+                && let Err(error) = self.head.sync()
+            {
+                tracing::error!(%error, "the catalog's head can't be made durable");
+            }
+        }
+    }
+}
+
+impl Drop for HeadKeeper {
+    fn drop(&mut self) {
+        *self.0.ends.lock() = true;
+        self.0.wake.notify_all();
+        if let Some(thread) = self.1.take() {
+            let _ = thread.join();
         }
     }
 }

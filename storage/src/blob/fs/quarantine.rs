@@ -1,0 +1,202 @@
+//! Blobs that nobody can account for: no record refers to them, and nothing says why. They are put away, not deleted, and can be
+//! put back. Each is a file of its own in the folder `quarantine`, called by its id and the time when it came there.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::address::Address;
+use super::file::Tail;
+use super::frame::HEADER_LEN;
+use super::io::{Folder, blocking, crc32c, create_new, read_exact_at, write_all_at};
+use super::{FsBlobStore, StoredRange, not_found_or, truncated_or};
+use crate::blob::{BlobError, BlobOwner, BlobRef, BlobStore, MAX_READ_LEN, SizeHint, StoredLen};
+use crate::name::{BlobId, Timestamp};
+
+/// A blob in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Its id, and its length.
+    pub blob: BlobRef,
+    /// The record it belonged to.
+    pub owner: BlobOwner,
+    /// When it came there.
+    pub since: Timestamp,
+}
+
+/// The folder.
+#[derive(Debug)]
+pub(super) struct Quarantine {
+    folder: Folder,
+}
+
+impl Quarantine {
+    pub fn open(path: PathBuf) -> io::Result<Self> {
+        Ok(Self { folder: Folder::open(path)? })
+    }
+
+    fn new_path(&self, id: &BlobId) -> PathBuf {
+        self.folder.path.join(format!("{id}-{}", Timestamp::now().unix_ms()))
+    }
+
+    /// The blobs there, with their files; what is no such file is left out.
+    fn list(&self) -> io::Result<Vec<(PathBuf, BlobId, Timestamp)>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.folder.path)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let parsed = name.and_then(|name| name.split_once('-')).and_then(|(id, since)| {
+                let id: [u8; 16] = hex::decode(id).ok()?.try_into().ok()?;
+                Some((BlobId::from_bytes(id), Timestamp(since.parse().ok()?)))
+            });
+            match parsed {
+                Some((id, since)) => found.push((path, id, since)),
+                None => tracing::warn!(file = %path.display(), "a foreign file lies in the quarantine"),
+            }
+        }
+        found.sort_unstable_by_key(|(_, id, _)| *id);
+        Ok(found)
+    }
+}
+
+impl FsBlobStore {
+    /// Puts a blob away: it is not found and not listed any more.
+    pub async fn quarantine(&self, blob: &BlobId) -> Result<(), BlobError> {
+        let id = *blob;
+        let path = self.quarantine.new_path(blob);
+        let (files, quarantine) = (self.files.clone(), self.quarantine.clone());
+        match Address::parse(blob).ok_or(BlobError::NotFound(id))? {
+            Address::File(address) => {
+                let moved = blocking(move || {
+                    let from = files.path(address);
+                    std::fs::rename(&from, &path)?;
+                    quarantine.folder.sync()?;
+                    from.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+                });
+                moved.await.map_err(|error| not_found_or(id, error))
+            }
+            Address::Frame(address) => {
+                let (_, file, header) = self.frame(id, address).await?;
+                let body_at = u64::from(address.offset) + HEADER_LEN as u64;
+                let body = read_exact_at(&file, body_at, header.body_len()).await;
+                let body = body.map_err(|error| truncated_or(id, error))?.freeze();
+                let whole = header.fits(&body);
+                let owner_at = body.len() - usize::from(header.owner_len);
+                let owner = BlobOwner::decode(&body[owner_at..]).filter(|_| whole);
+                let owner = owner.ok_or(BlobError::Corrupt(id, "the checksum of its frame is wrong"))?;
+                let content = body.slice(..header.stored_len as usize);
+                let tail = Tail {
+                    stored_len: header.stored_len.into(),
+                    trailer: body.slice(header.stored_len as usize..owner_at),
+                    owner,
+                    content_crc: crc32c(&content),
+                };
+                let written = blocking(move || write(&path, &quarantine, content, tail.encode(&id)));
+                written.await.map_err(BlobError::Unavailable)?;
+                self.delete(blob).await
+            }
+        }
+    }
+
+    /// The blobs that were put away, by id.
+    pub async fn quarantined(&self) -> Result<Vec<Quarantined>, BlobError> {
+        let quarantine = self.quarantine.clone();
+        let listed = blocking(move || {
+            let mut found = Vec::new();
+            for (path, id, since) in quarantine.list()? {
+                match Tail::read(&File::open(&path)?, &id)? {
+                    Ok(Tail { stored_len, owner, .. }) => {
+                        let blob = BlobRef { id, stored_len: StoredLen(stored_len) };
+                        found.push(Quarantined { blob, owner, since });
+                    }
+                    Err(why) => tracing::error!(blob = %id, why, "a blob in quarantine is damaged"),
+                }
+            }
+            Ok(found)
+        });
+        listed.await.map_err(BlobError::Unavailable)
+    }
+
+    /// Deletes what has been in quarantine for longer than this; answers how many.
+    pub async fn expire_quarantine(&self, kept: Duration) -> Result<u64, BlobError> {
+        let quarantine = self.quarantine.clone();
+        let before = Timestamp::now().unix_ms().saturating_sub(kept.as_millis() as u64);
+        let expired = blocking(move || {
+            let mut count = 0;
+            for (path, id, since) in quarantine.list()? {
+                if since.unix_ms() < before {
+                    tracing::warn!(blob = %id, "a blob was in quarantine for as long as the settings keep it: it is deleted");
+                    std::fs::remove_file(path)?;
+                    count += 1;
+                }
+            }
+            Ok(count)
+        });
+        expired.await.map_err(BlobError::Unavailable)
+    }
+
+    /// Puts everything back that is in quarantine; answers how many blobs. Small ones get another id: a rebuild finds whose they are.
+    pub async fn release_quarantine(&self) -> Result<u64, BlobError> {
+        let quarantine = self.quarantine.clone();
+        let listed = blocking(move || quarantine.list()).await.map_err(BlobError::Unavailable)?;
+        let mut count = 0;
+        for (path, id, _) in listed {
+            let opened = {
+                let path = path.clone();
+                blocking(move || {
+                    let file = File::open(path)?;
+                    Ok((Tail::read(&file, &id)?, file))
+                })
+            };
+            let (tail, file) = opened.await.map_err(BlobError::Unavailable)?;
+            let tail = match tail {
+                Ok(tail) => tail,
+                Err(why) => {
+                    tracing::error!(blob = %id, why, "a blob in quarantine is damaged: it stays there");
+                    continue;
+                }
+            };
+            match Address::parse(&id) {
+                Some(Address::File(address)) => {
+                    let (files, quarantine) = (self.files.clone(), self.quarantine.clone());
+                    let moved = blocking(move || {
+                        let to = files.path(address);
+                        let folder = Folder::open(to.parent().map_or_else(PathBuf::new, PathBuf::from))?;
+                        files.folder.sync()?;
+                        std::fs::rename(&path, &to)?;
+                        folder.sync()?;
+                        quarantine.folder.sync()
+                    });
+                    moved.await.map_err(BlobError::Unavailable)?;
+                }
+                _ => {
+                    let file = Arc::new(file);
+                    let mut writer =
+                        self.create(tail.owner.clone(), SizeHint::Exact(tail.stored_len)).await?;
+                    let mut range = StoredRange { offset: 0, len: 0 };
+                    while range.offset < tail.stored_len {
+                        range.len = (tail.stored_len - range.offset).min(MAX_READ_LEN as u64) as usize;
+                        let read = read_exact_at(&file, range.offset, range.len).await;
+                        writer.write(read.map_err(|error| truncated_or(id, error))?.freeze()).await?;
+                        range.offset += range.len as u64;
+                    }
+                    writer.finish(tail.trailer).await?;
+                    blocking(move || std::fs::remove_file(path)).await.map_err(BlobError::Unavailable)?;
+                }
+            }
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+fn write(path: &std::path::Path, quarantine: &Quarantine, content: Bytes, tail: Bytes) -> io::Result<()> {
+    let file = create_new(path)?;
+    write_all_at(&file, &mut vec![content, tail], 0)?;
+    file.sync_data()?;
+    quarantine.folder.sync()
+}

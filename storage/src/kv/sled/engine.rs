@@ -1,0 +1,242 @@
+//! Opens sled's folder, as often as it takes: at the start, and again after a failure.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Advice, fadvise};
+use sled::{Batch, Db, Tree};
+
+use super::durable::{self, FileId};
+use super::entry::META;
+use super::{OpenKvError, SledConfig, walk};
+use crate::digest::{Digest, Digester};
+use crate::head::{Found, Head, Reached};
+use crate::kv::KvError;
+
+/// The number of the layout of sled's tree. 1 had neither number nor digest.
+pub(super) const FORMAT: u64 = 2;
+/// The key of [`FORMAT`].
+const FORMAT_KEY: [u8; 2] = [META, b'f'];
+/// The key of the revision that no entry has reached yet.
+pub(super) const REVISION_KEY: [u8; 2] = [META, b'r'];
+/// The key of the last commit's number and sealed digest.
+pub(super) const COMMIT_KEY: [u8; 2] = [META, b'c'];
+
+/// sled's own description of its folder, as this program makes it.
+const CONF: &[u8] = b"segment_size: 524288\nuse_compression: false\nversion: 0.34\n";
+
+/// An open engine.
+pub(super) struct Engine {
+    pub(super) tree: Tree,
+    /// sled's log.
+    pub(super) log: File,
+    pub(super) log_id: FileId,
+    /// Revisions up to this may be in use.
+    pub(super) reserved: u64,
+    /// The last commit.
+    pub(super) number: u64,
+    pub(super) digest: Digest,
+    /// The digest as it is sealed.
+    pub(super) mark: Vec<u8>,
+    /// It was made just now.
+    pub(super) is_new: bool,
+    /// Dropped last: closes sled.
+    _db: Db,
+}
+
+impl Engine {
+    /// Opens the folder. `linger` is how long sled may hold its own lock after a former use in this process.
+    pub(super) fn open(config: &SledConfig, linger: Duration) -> Result<Self, OpenKvError> {
+        let dir = &config.dir;
+        let io = |source| OpenKvError::Io { dir: dir.clone(), source };
+        mend_conf(dir).map_err(io)?;
+        // sled makes a snapshot of its log when it opens. Of a log that a killed process left in the page cache alone,
+        // it would be a snapshot of what a power cut can still take. And of pages whose sync failed the cache may show what
+        // the medium does not have: they are read anew.
+        let path = dir.join("db");
+        if path.exists() {
+            let log = File::open(&path).map_err(io)?;
+            log.sync_all().map_err(io)?;
+            fadvise(&log, 0, None, Advice::DontNeed).map_err(|error| io(error.into()))?;
+        }
+        let db = open_sled(config, linger)?;
+        let log = File::open(&path).and_then(|log| log.sync_all().map(|()| log)).map_err(io)?;
+        for folder in [Some(dir.as_path()), dir.parent()].into_iter().flatten() {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+        }
+        let log_id = durable::id_of(&log).map_err(io)?;
+        durable::forget(log_id);
+        Self::read((*db).clone(), log, log_id, db, config)
+    }
+
+    fn read(tree: Tree, log: File, log_id: FileId, db: Db, config: &SledConfig) -> Result<Self, OpenKvError> {
+        let dir = &config.dir;
+        let failed = |error| classify(dir, error);
+        let number = |key: [u8; 2]| -> Result<Option<u64>, OpenKvError> {
+            let found = tree.get(key).map_err(failed)?;
+            Ok(found.and_then(|found| found[..].try_into().ok()).map(u64::from_be_bytes))
+        };
+        let format = number(FORMAT_KEY)?;
+        let is_new = format.is_none() && tree.is_empty();
+        let reserved = number(REVISION_KEY)?.unwrap_or_default();
+        let (number, digest, mark) = match format {
+            Some(FORMAT) => {
+                let stored = tree.get(COMMIT_KEY).map_err(failed)?.unwrap_or_default();
+                parse_commit(&*config.digester, &stored).ok_or_else(|| {
+                    let source = "the mark of its last commit does not open".into();
+                    OpenKvError::Corrupt { dir: dir.clone(), source }
+                })?
+            }
+            None if is_new => (0, Digest::default(), Vec::new()),
+            // A store of an earlier build is counted from here on.
+            Some(1) => {
+                tracing::info!("the catalog is of an earlier format: its records are read once");
+                let digest = walk::digest_of(&tree, &*config.digester).map_err(|error| match error {
+                    KvError::Unavailable(source) | KvError::Corrupt(source) => {
+                        OpenKvError::Corrupt { dir: dir.clone(), source }
+                    }
+                    KvError::Conflict { .. } => {
+                        OpenKvError::Corrupt { dir: dir.clone(), source: "a conflict".into() }
+                    }
+                })?;
+                (0, digest, Vec::new())
+            }
+            other => {
+                let found = other.unwrap_or_default();
+                return Err(OpenKvError::Format { dir: dir.clone(), found, known: FORMAT });
+            }
+        };
+        let mut engine = Self { tree, log, log_id, reserved, number, digest, mark, is_new, _db: db };
+        if format != Some(FORMAT) {
+            engine.mark_as(1, config)?;
+        }
+        Ok(engine)
+    }
+
+    /// Gives the state as it is a number.
+    pub(super) fn mark_as(&mut self, number: u64, config: &SledConfig) -> Result<(), OpenKvError> {
+        let failed = |error| classify(&config.dir, error);
+        let mark = config.digester.seal(number, &self.digest);
+        let mut batch = Batch::default();
+        batch.insert(&FORMAT_KEY, &FORMAT.to_be_bytes());
+        batch.insert(&COMMIT_KEY, [&number.to_be_bytes()[..], &mark].concat());
+        self.tree.apply_batch(batch).map_err(failed)?;
+        self.tree.flush().map_err(failed)?;
+        self.log.sync_data().map_err(|source| OpenKvError::Io { dir: config.dir.clone(), source })?;
+        (self.number, self.mark) = (number, mark);
+        Ok(())
+    }
+
+    /// Compares the engine with its head, and opens the head where they fit. Answers whether the engine's end is that which the head
+    /// tells, so that nothing can be missing.
+    pub(super) fn compare(&mut self, config: &SledConfig) -> Result<(Option<Head>, bool), OpenKvError> {
+        let Some(base) = &config.head else { return Ok((None, true)) };
+        let dir = &config.dir;
+        let io = |source| OpenKvError::Io { dir: base.clone(), source };
+        let Found { reached, unsound } = Head::read(base).map_err(io)?;
+        let is_exact = match (&reached, config.accepts) {
+            (None, _) if self.is_new || self.number == 1 => true,
+            (None, false) => {
+                return Err(OpenKvError::NoHead { dir: dir.clone(), head: unsound });
+            }
+            (Some(head), false) if head.number > self.number => {
+                return Err(OpenKvError::Behind {
+                    dir: dir.clone(),
+                    reached: self.number,
+                    acknowledged: head.number,
+                });
+            }
+            (Some(head), false) if head.number == self.number && head.mark != self.mark => {
+                let source = "its last commit is another than the head names".into();
+                return Err(OpenKvError::Corrupt { dir: dir.clone(), source });
+            }
+            // One more: the process was killed between the batch's sync and its acknowledgement.
+            (Some(head), false) => self.number - head.number <= 1,
+            (reached, true) => {
+                // Numbers ascend, whatever was lost.
+                let above = reached.as_ref().map_or(0, |head| head.number) + 1;
+                self.mark_as(above.max(self.number), config)?;
+                false
+            }
+        };
+        if reached.is_some() && !config.accepts {
+            for path in &unsound {
+                tracing::warn!(file = %path.display(), "a file of the catalog's head is missing or damaged: it is made anew");
+            }
+        }
+        let head = Head::open(base, &self.reached()).map_err(io)?;
+        Ok((Some(head), is_exact))
+    }
+
+    pub(super) fn reached(&self) -> Reached {
+        Reached { number: self.number, mark: self.mark.clone() }
+    }
+}
+
+fn parse_commit(digester: &dyn Digester, stored: &[u8]) -> Option<(u64, Digest, Vec<u8>)> {
+    let (number, mark) = stored.split_first_chunk::<8>()?;
+    let number = u64::from_be_bytes(*number);
+    Some((number, digester.open(number, mark)?, mark.to_vec()))
+}
+
+/// Takes the folder for this process.
+pub(super) fn lock(dir: &Path) -> Result<File, OpenKvError> {
+    let io = |source| OpenKvError::Io { dir: dir.to_owned(), source };
+    std::fs::create_dir_all(dir).map_err(io)?;
+    let lock = File::options().create(true).write(true).truncate(false).open(dir.join("lock")).map_err(io)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenKvError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io(error)),
+    }
+}
+
+/// sled writes its description without a sync, and trusts it without a look at its checksum. It is always the same here: one that
+/// is not is put away, and sled makes it anew.
+fn mend_conf(dir: &Path) -> io::Result<()> {
+    let path = dir.join("conf");
+    let found = match std::fs::read(&path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, CONF) as u32;
+    if found.strip_prefix(CONF).is_some_and(|rest| rest == crc.to_le_bytes()) {
+        return Ok(());
+    }
+    tracing::warn!(file = %path.display(), "sled's description of its folder is damaged: it is made anew");
+    std::fs::rename(&path, dir.join("conf.damaged"))
+}
+
+/// The folder is ours by its lock file; sled's own lock may outlive its last use in this process by a moment.
+fn open_sled(config: &SledConfig, linger: Duration) -> Result<Db, OpenKvError> {
+    let until = Instant::now() + linger;
+    loop {
+        let sled = sled::Config::new().path(&config.dir).cache_capacity(config.cache_len);
+        // Of some broken logs it makes a panic.
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sled.open())) {
+            Ok(Ok(db)) => return Ok(db),
+            Ok(Err(sled::Error::Io(error)))
+                if error.kind() == io::ErrorKind::Other && Instant::now() < until =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Ok(Err(error)) => return Err(classify(&config.dir, error)),
+            Err(_) => {
+                let source = "sled panicked while it recovered its log".into();
+                return Err(OpenKvError::Corrupt { dir: config.dir.clone(), source });
+            }
+        }
+    }
+}
+
+pub(super) fn classify(dir: &Path, error: sled::Error) -> OpenKvError {
+    let dir = dir.to_owned();
+    match error {
+        sled::Error::Io(source) => OpenKvError::Io { dir, source },
+        source => OpenKvError::Corrupt { dir, source: Box::new(source) },
+    }
+}

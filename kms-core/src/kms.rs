@@ -1,8 +1,8 @@
 //! The service: keys in a store of their own, behind the policy gate.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
@@ -17,10 +17,10 @@ use crate::grant::{Grant, Grants};
 use crate::key::backing::{BackingKey, Made};
 use crate::key::usage::LastUse;
 use crate::key::{KeyManager, KmsKey, KmsKeyId};
-use crate::root::{RootError, RootKey};
+use crate::root::RootError;
 use crate::secret::{Secret32, SecretBytes};
-use crate::store::{Change, KeyStore, SledStore, StoreError};
-use record::{Stored, WRAP_LABEL, WrappedDomain};
+use crate::store::{Change, Copies, OpenStoreError, StoreError};
+use record::WRAP_LABEL;
 
 mod caller;
 mod circumstances;
@@ -28,11 +28,13 @@ mod gate;
 mod host;
 mod key_policy;
 mod naming;
+mod opening;
 mod record;
 
 pub use caller::Caller;
 pub use host::{StoreCopy, StoreCounts};
 pub use key_policy::KeyPolicy;
+pub use opening::Standing;
 
 /// A data key, in the clear and wrapped.
 #[derive(Debug)]
@@ -115,8 +117,8 @@ pub struct Entry {
 /// The key management service. Every call is synchronous, takes microseconds, and is safe from any thread.
 pub struct Kms {
     pub(crate) config: KmsConfig,
-    store: Box<dyn KeyStore>,
-    domain: Secret32,
+    store: Copies,
+    domain: Arc<Secret32>,
     /// How many domain keys the store had.
     generation: u32,
     state: RwLock<State>,
@@ -124,6 +126,8 @@ pub struct Kms {
     directory: RwLock<Option<Arc<dyn Directory>>>,
     /// Held by who reads, changes and writes.
     change: Mutex<()>,
+    /// When it was last tried to open a store again that failed.
+    tried: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -138,58 +142,17 @@ struct State {
 
 /// In the store's folder, in the clear: the id of the root key that it needs, to be read before anything is opened.
 const ROOT_ID_FILE: &str = "root-id";
-/// What the domain key is wrapped as.
-const DOMAIN_PURPOSE: &str = "sealgate kms v1 domain key 1";
+
+impl From<OpenStoreError> for OpenError {
+    fn from(error: OpenStoreError) -> Self {
+        match error {
+            OpenStoreError::Store(error) => Self::Store(error),
+            OpenStoreError::Root(error) => Self::Root(error),
+        }
+    }
+}
 
 impl Kms {
-    /// Opens (or makes) the key store in this folder. A root key that does not fit is refused before anything is touched.
-    pub fn open(folder: &Path, root: Arc<dyn RootKey>, config: KmsConfig) -> Result<Self, OpenError> {
-        let expected = Self::check_root(folder, &*root)?;
-        let store = SledStore::open(folder)?;
-        let kms = Self::over(Box::new(store), &*root, config)?;
-        if expected != [root.id()] {
-            // Written last: a store whose making was cut off is made on at the next start.
-            host::write_root_ids(folder, &[root.id()])?;
-        }
-        Ok(kms)
-    }
-
-    /// Is this the root key that the store in this folder names? Answers the ids that it names.
-    pub fn check_root(folder: &Path, root: &dyn RootKey) -> Result<Vec<String>, OpenError> {
-        let expected = host::read_root_ids(folder)?;
-        match expected.is_empty() || expected.iter().any(|id| id == root.id()) {
-            true => Ok(expected),
-            false => {
-                let expected = expected.join(" or ");
-                Err(RootError::WrongRoot { expected, found: root.id().to_owned() }.into())
-            }
-        }
-    }
-
-    /// Over a store of any kind.
-    pub fn over(store: Box<dyn KeyStore>, root: &dyn RootKey, config: KmsConfig) -> Result<Self, OpenError> {
-        let mut stored = Stored::read(store.load()?)?;
-        let (domain, generation) = match stored.domain.take() {
-            Some(wrapped) => (wrapped.open(root)?, wrapped.generation),
-            None if stored.is_empty() => {
-                let domain = Secret32::random();
-                store.commit(vec![WrappedDomain::of(root, &domain, 1)?.for_root()])?;
-                (domain, 1)
-            }
-            None => return Err(OpenError::Corrupt("the domain key is missing")),
-        };
-        let state = stored.open(&domain, &config.account)?;
-        Ok(Self {
-            config,
-            store,
-            domain,
-            generation,
-            state: RwLock::new(state),
-            directory: RwLock::default(),
-            change: Mutex::new(()),
-        })
-    }
-
     /// ARN of the AWS managed key that an account has of a service (`s3` → `alias/aws/s3`), made on first use.
     pub fn managed_key(&self, service: &str, account: &str) -> Result<String, KmsError> {
         let alias = format!("alias/aws/{service}");
@@ -197,7 +160,7 @@ impl Kms {
         if let Some(arn) = existing() {
             return Ok(arn);
         }
-        let _change = self.changing();
+        let _change = self.changing()?;
         if let Some(arn) = existing() {
             return Ok(arn);
         }
@@ -256,10 +219,24 @@ impl Kms {
 
     /// A secret of this store's owner (the gateway's metadata key): made at first use, the same ever after.
     pub fn metadata_key(&self, purpose: &str) -> Result<Secret32, KmsError> {
-        let _change = self.changing();
-        if let Some(wrapped) = self.state.read().secrets.get(purpose) {
-            return crypto::open_32(&self.domain, WRAP_LABEL, wrapped, purpose.as_bytes())
-                .ok_or_else(|| KmsError::Internal("a wrapped secret does not open".to_owned()));
+        if let Some(secret) = self.secret(purpose)? {
+            return Ok(secret);
+        }
+        let _change = self.changing()?;
+        self.metadata_key_within(purpose)
+    }
+
+    fn secret(&self, purpose: &str) -> Result<Option<Secret32>, KmsError> {
+        let state = self.state.read();
+        let Some(wrapped) = state.secrets.get(purpose) else { return Ok(None) };
+        let opened = crypto::open_32(&self.domain, WRAP_LABEL, wrapped, purpose.as_bytes());
+        opened.map(Some).ok_or_else(|| KmsError::Internal("a wrapped secret does not open".to_owned()))
+    }
+
+    /// As [`Kms::metadata_key`], for whom is changing the store.
+    fn metadata_key_within(&self, purpose: &str) -> Result<Secret32, KmsError> {
+        if let Some(secret) = self.secret(purpose)? {
+            return Ok(secret);
         }
         let secret = Secret32::random();
         let wrapped = crypto::seal(&self.domain, WRAP_LABEL, secret.expose(), purpose.as_bytes());
@@ -305,8 +282,11 @@ impl Kms {
         state.keys.values().filter(|entry| entry.key.account == account).cloned().collect()
     }
 
-    pub(crate) fn changing(&self) -> MutexGuard<'_, ()> {
-        self.change.lock()
+    /// For who is about to write. A store that failed is opened again first, so that what is read then is what is durable.
+    pub(crate) fn changing(&self) -> Result<MutexGuard<'_, ()>, KmsError> {
+        let change = self.change.lock();
+        self.heal(&change).map_err(|error| KmsError::Internal(error.to_string()))?;
+        Ok(change)
     }
 
     /// Keeps a key durably, with an alias of its account that points to it, before anybody can use it.
@@ -380,7 +360,7 @@ impl Kms {
         if let Some(backing) = self.state.read().internal.get(purpose) {
             return Ok(backing.clone());
         }
-        let _change = self.changing();
+        let _change = self.changing()?;
         if let Some(backing) = self.state.read().internal.get(purpose) {
             return Ok(backing.clone());
         }
@@ -394,7 +374,8 @@ impl Kms {
     /// Writes what is new of the last uses of keys.
     pub fn write_last_uses(&self) -> Result<(), KmsError> {
         let entries: Vec<Arc<Entry>> = self.state.read().keys.values().cloned().collect();
-        let _change = self.changing();
+        let _change = self.changing()?;
+        self.store.sync_head();
         let taken = entries.iter().filter_map(|entry| Some((entry.key.id, entry.last_use.take_new()?)));
         // A key that was deleted meanwhile must not leave anything behind.
         let taken = taken.filter(|(id, _)| self.entry(*id).is_some());

@@ -2,19 +2,21 @@
 //! is sealed under.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::opening::{NO_KIT, unlock_by};
 use super::{Caller, Entry, KeyPolicy, Kms, OpenError, ROOT_ID_FILE, record};
 use crate::audit::AuditEvent;
 use crate::backup::BackupKey;
 use crate::context::EncryptionContext;
 use crate::crypto::{self, blob};
 use crate::error::KmsError;
-use crate::root::{RecoveryKit, RootKey, SecretRoot};
+use crate::root::{PassphraseRoot, RecoveryKit, RootError, RootKey, SecretRoot};
 use crate::secret::{Secret32, SecretBytes};
-use crate::store::{Change, Item, KeyStore, SledStore, StoreError};
-use record::{DOMAIN_NAME, Stored, WRAP_LABEL, WrappedDomain};
+use crate::store::{Change, Contents, Copies, IfBehind, Item, StoreError, StorePlaces};
+use record::{DOMAIN_NAME, RECOVERY_NAME, Stored, WRAP_LABEL, WrappedDomain};
 
 /// How many of what a store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +82,7 @@ impl Kms {
 
     /// Gives a key the default policy again: for one that nobody can administer any more.
     pub fn reset_key_policy(&self, key_id: &str) -> Result<Arc<Entry>, KmsError> {
-        let _change = self.changing();
+        let _change = self.changing()?;
         let entry = self.find(key_id)?;
         let reset = Arc::new(entry.with_policy(KeyPolicy::default_of(&entry.key.account)));
         self.put_entry(reset.clone(), None)?;
@@ -104,7 +106,7 @@ impl Kms {
 
     /// Seals the whole store under a new domain key, in one commit. Import tokens that are under way become invalid.
     pub fn rekey_domain(self, root: &dyn RootKey) -> Result<(), OpenError> {
-        let domain = Secret32::random();
+        let domain = Arc::new(Secret32::random());
         let state = self.state.read();
         let generation = self.generation + 1;
         let mut changes: Vec<Change> = vec![WrappedDomain::of(root, &domain, generation)?.for_root()];
@@ -130,16 +132,23 @@ impl Kms {
                 changes.push(WrappedDomain::of(&recovery, &domain, generation)?.for_recovery());
             }
         }
-        Ok(self.store.commit(changes)?)
+        let entries = changes.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        Ok(self.store.rekey(entries, domain)?)
     }
 
     /// Wraps the domain key under another root key. While that happens either root is taken for the right one by the file that names
     /// it, and the store itself knows.
-    pub fn rekey_root(self, folder: &Path, from: &dyn RootKey, to: &dyn RootKey) -> Result<(), OpenError> {
+    pub fn rekey_root(
+        self,
+        places: impl Into<StorePlaces>,
+        from: &dyn RootKey,
+        to: &dyn RootKey,
+    ) -> Result<(), OpenError> {
+        let places = places.into();
         let wrapped = WrappedDomain::of(to, &self.domain, self.generation)?;
-        write_root_ids(folder, &[from.id(), to.id()])?;
+        write_root_ids(&places, &[from.id(), to.id()])?;
         self.store.commit(vec![wrapped.for_root()])?;
-        Ok(write_root_ids(folder, &[to.id()])?)
+        Ok(bind(&places, to.id())?)
     }
 }
 
@@ -147,7 +156,8 @@ impl Kms {
     /// A kit that opens this store, sealed under a passphrase. All kits of a store hold the same recovery root.
     pub fn recovery_kit(&self, passphrase: &SecretBytes) -> Result<RecoveryKit, OpenError> {
         let failed = |error: KmsError| StoreError::Failed(error.to_string());
-        let secret = self.metadata_key(RECOVERY_PURPOSE).map_err(failed)?;
+        let _change = self.changing().map_err(failed)?;
+        let secret = self.metadata_key_within(RECOVERY_PURPOSE).map_err(failed)?;
         let root = SecretRoot::new(Secret32::take(&mut { *secret.expose() }));
         let kit = RecoveryKit::seal(&self.config.account, &secret, &root, passphrase)?;
         let wrapped = WrappedDomain::of(&root, &self.domain, self.generation)?;
@@ -155,24 +165,36 @@ impl Kms {
         Ok(kit)
     }
 
-    /// Puts the store in this folder, whose root key is lost, under another root key, by its recovery root.
-    pub fn recover(folder: &Path, recovery: &SecretRoot, to: &dyn RootKey) -> Result<(), OpenError> {
-        if read_root_ids(folder)?.is_empty() {
+    /// Puts the store at these places, whose root key is lost, under another root key, by its recovery root.
+    pub fn recover(
+        places: impl Into<StorePlaces>,
+        recovery: &SecretRoot,
+        to: &dyn RootKey,
+    ) -> Result<(), OpenError> {
+        let places = places.into();
+        let mut ids = read_root_ids(&places.folder)?;
+        if ids.is_empty() {
             return Err(OpenError::Corrupt("there is none"));
         }
-        let store = SledStore::open(folder)?;
-        let stored = Stored::read(store.load()?)?;
-        let wrapped = stored.recovery.clone();
-        let wrapped = wrapped.ok_or(OpenError::Corrupt("no recovery kit was ever made of it"))?;
-        let domain = wrapped.open(recovery)?;
+        let copies = Copies::at(&places)?;
+        let opened = copies.open(&unlock_by(recovery, RECOVERY_NAME), true, IfBehind::Refuse);
+        let opened = opened.map_err(|error| match OpenError::from(error) {
+            OpenError::Root(RootError::Unavailable(why)) if why == NO_KIT => OpenError::Corrupt(NO_KIT),
+            error => error,
+        })?;
+        let Contents { entries, domain, is_former } = opened.ok_or(OpenError::Corrupt("there is none"))?;
+        let stored = Stored::read(entries.clone())?;
+        let generation = stored.recovery.as_ref().map_or(1, |wrapped| wrapped.generation);
         // That everything opens is seen before anything is changed; whose it is does not matter here.
         stored.open(&domain, "")?;
-        let moved = WrappedDomain::of(to, &domain, wrapped.generation)?;
-        let mut ids = read_root_ids(folder)?;
+        let moved = WrappedDomain::of(to, &domain, generation)?.for_root();
         ids.push(to.id().to_owned());
-        write_root_ids(folder, &ids.iter().map(String::as_str).collect::<Vec<_>>())?;
-        store.commit(vec![moved.for_root()])?;
-        Ok(write_root_ids(folder, &[to.id()])?)
+        write_root_ids(&places, &ids.iter().map(String::as_str).collect::<Vec<_>>())?;
+        match is_former {
+            true => copies.bring_forward(entries, vec![moved])?,
+            false => copies.commit(vec![moved])?,
+        }
+        Ok(bind(&places, to.id())?)
     }
 }
 
@@ -189,15 +211,13 @@ pub struct StoreCopy {
 }
 
 const BACKUP_PURPOSE: &[u8] = b"backup key";
-/// Changes of one commit of a restore.
-const RESTORED_AT_ONCE: usize = 500;
 
 impl Kms {
     /// A copy of the store as of one moment.
     pub fn copy(&self) -> Result<StoreCopy, OpenError> {
-        let entries = {
-            let _change = self.changing();
-            self.store.load()?
+        let entries: Vec<Item> = {
+            let _change = self.change.lock();
+            self.store.load()?.into_iter().collect()
         };
         let domain = entries.iter().find(|(name, _)| name == DOMAIN_NAME);
         let (_, wrapped_domain) = domain.ok_or(OpenError::Corrupt("the domain key is missing"))?.clone();
@@ -218,40 +238,65 @@ impl Kms {
         Ok(BackupKey::new(secret.ok_or(OpenError::Corrupt("the backup's key does not open"))?))
     }
 
-    /// Makes a key store of a copy's entries, in a folder that has none. It is one once this answers `Ok`.
-    pub fn restore(folder: &Path, entries: Vec<Item>) -> Result<(), OpenError> {
-        let store = SledStore::open(folder)?;
-        if !store.load()?.is_empty() {
-            return Err(OpenError::Corrupt("there is one already"));
+    /// Makes a key store of a copy's entries, where there is none. It is one once this answers `Ok`.
+    pub fn restore(places: impl Into<StorePlaces>, entries: Vec<Item>) -> Result<(), OpenError> {
+        let places = places.into();
+        let copies = Copies::at(&places)?;
+        if places.is_made() {
+            let what = [places.folder.join("db"), places.mirror_log(), places.head.clone()];
+            let there = what.iter().find(|path| path.exists()).unwrap_or(&places.folder);
+            return Err(StoreError::Failed(format!(
+                "there is one already: {}; start the gateway with it, or move it away before you restore",
+                there.display()
+            ))
+            .into());
         }
-        // Without a domain key it does not open: so this comes last.
-        let (domain, others): (Vec<Item>, Vec<Item>) =
-            entries.into_iter().partition(|(name, _)| name == DOMAIN_NAME);
-        for some in others.chunks(RESTORED_AT_ONCE) {
-            store.commit(some.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect())?;
+        let entries = entries.into_iter().collect();
+        if let Err(error) = copies.restore(&entries) {
+            places.remove_copies();
+            return Err(error.into());
         }
-        Ok(store.commit(domain.into_iter().map(|(name, value)| (name, Some(value))).collect())?)
+        Ok(())
     }
 }
 
 /// What the recovery root is kept as.
 const RECOVERY_PURPOSE: &str = "recovery root";
 
-/// The ids of the roots that a store may need; none if it was never made.
-pub(super) fn read_root_ids(folder: &Path) -> std::io::Result<Vec<String>> {
+/// The ids of the roots that the store in this folder may need; none if it was never made, or the file is no such list.
+pub(super) fn read_root_ids(folder: &Path) -> io::Result<Vec<String>> {
     match fs::read_to_string(folder.join(ROOT_ID_FILE)) {
         Ok(text) => Ok(text.split_whitespace().map(str::to_owned).collect()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            Ok(Vec::new())
+        }
         Err(error) => Err(error),
     }
 }
 
-/// Writes them, durably, whole or not at all.
-pub(super) fn write_root_ids(folder: &Path, ids: &[&str]) -> std::io::Result<()> {
-    let temporary = folder.join("root-id.new");
-    let file = fs::File::create(&temporary)?;
-    std::io::Write::write_all(&mut &file, format!("{}\n", ids.join("\n")).as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&temporary, folder.join(ROOT_ID_FILE))?;
-    fs::File::open(folder)?.sync_all()
+/// Was the store at these places bound to a root key once?
+pub(super) fn was_made(places: &StorePlaces) -> bool {
+    [&places.folder, &places.mirror].iter().any(|folder| folder.join(ROOT_ID_FILE).exists())
+}
+
+/// Writes down that the store needs this root key, and keeps what else is needed to open it beside both copies.
+pub(super) fn bind(places: &StorePlaces, root_id: &str) -> io::Result<()> {
+    let is_bound = |folder: &Path| Ok::<_, io::Error>(read_root_ids(folder)? == [root_id]);
+    if !is_bound(&places.folder)? || !is_bound(&places.mirror)? {
+        write_root_ids(places, &[root_id])?;
+    }
+    PassphraseRoot::keep_twice(&places.folder, &places.mirror)
+}
+
+/// Writes them beside both copies, durably, each file whole or not at all.
+pub(super) fn write_root_ids(places: &StorePlaces, ids: &[&str]) -> io::Result<()> {
+    for folder in [&places.mirror, &places.folder] {
+        let temporary = folder.join("root-id.new");
+        let file = fs::File::create(&temporary)?;
+        io::Write::write_all(&mut &file, format!("{}\n", ids.join("\n")).as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, folder.join(ROOT_ID_FILE))?;
+        fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }

@@ -13,6 +13,7 @@
 //! | `i` + purpose | a backing key of the gateway's own, wrapped |
 //! | `s` + purpose | a secret of the gateway, wrapped |
 //! | `u` + key id | its last use |
+//! | `d` | the digest over all others (`store/digest.rs`) |
 //!
 //! All but `m` and `r` are sealed by the domain key, bound to their names.
 
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DOMAIN_PURPOSE, Entry, KeyPolicy, OpenError, State};
+use super::{Entry, KeyPolicy, OpenError, State};
 use crate::crypto;
 use crate::grant::Grant;
 use crate::key::backing::{BackingKey, Made, MadeBy};
@@ -33,17 +34,21 @@ use crate::key::{
 };
 use crate::root::{RootError, RootKey};
 use crate::secret::Secret32;
-use crate::store::Change;
+use crate::store::{Change, DIGEST_NAME};
 
 /// What the domain key wraps secrets under.
 pub(super) const WRAP_LABEL: &str = "sealgate kms v1 wrapped key";
 /// What the domain key seals records under.
 const RECORD_LABEL: &str = "sealgate kms v1 record";
 const VERSION: u8 = 1;
+/// Of a domain key that is wrapped for a store with a digest: who has an old wrapping only can't do without the digest.
+const DIGESTED_VERSION: u8 = 2;
 /// The name of the domain key.
 pub(super) const DOMAIN_NAME: &[u8] = b"m";
 /// Values stay well below what sled keeps within a page.
 const POLICY_PIECE_LEN: usize = 4096;
+/// The name of the domain key under the recovery root.
+pub(super) const RECOVERY_NAME: &[u8] = b"r";
 const CORRUPT: OpenError = OpenError::Corrupt("an entry is not of this format");
 
 #[derive(Serialize, Deserialize)]
@@ -97,19 +102,26 @@ pub(super) struct WrappedDomain {
     pub(super) wrapped: Vec<u8>,
     /// How many domain keys the store had, this one included.
     pub(super) generation: u32,
+    /// Was it wrapped for a store with a digest?
+    pub(super) needs_digest: bool,
+}
+
+/// What the domain key is wrapped as.
+fn domain_purpose(needs_digest: bool) -> &'static str {
+    if needs_digest { "sealgate kms v1 domain key 2" } else { "sealgate kms v1 domain key 1" }
 }
 
 impl WrappedDomain {
     /// Wraps a domain key.
     pub(super) fn of(root: &dyn RootKey, domain: &Secret32, generation: u32) -> Result<Self, RootError> {
-        let wrapped = root.wrap(DOMAIN_PURPOSE, domain)?;
-        Ok(Self { root_id: root.id().to_owned(), wrapped, generation })
+        let wrapped = root.wrap(domain_purpose(true), domain)?;
+        Ok(Self { root_id: root.id().to_owned(), wrapped, generation, needs_digest: true })
     }
 
     /// The domain key, by the root key that this names.
     pub(super) fn open(&self, root: &dyn RootKey) -> Result<Secret32, RootError> {
         match self.root_id == root.id() {
-            true => root.unwrap(DOMAIN_PURPOSE, &self.wrapped),
+            true => root.unwrap(domain_purpose(self.needs_digest), &self.wrapped),
             false => {
                 let (expected, found) = (self.root_id.clone(), root.id().to_owned());
                 Err(RootError::WrongRoot { expected, found })
@@ -117,16 +129,23 @@ impl WrappedDomain {
         }
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, OpenError> {
+    /// From the value of its entry.
+    pub(super) fn decode(value: &[u8]) -> Result<Self, OpenError> {
+        let (needs_digest, bytes) = match value.split_first() {
+            Some((&VERSION, bytes)) => (false, bytes),
+            Some((&DIGESTED_VERSION, bytes)) => (true, bytes),
+            _ => return Err(CORRUPT),
+        };
         let ((root_id, wrapped), rest) = postcard::take_from_bytes(bytes).map_err(|_| CORRUPT)?;
         // The first stores did not count.
         let generation = if rest.is_empty() { 1 } else { postcard::from_bytes(rest).map_err(|_| CORRUPT)? };
-        Ok(Self { root_id, wrapped, generation })
+        Ok(Self { root_id, wrapped, generation, needs_digest })
     }
 
     fn change(&self, name: &[u8]) -> Change {
-        let Self { root_id, wrapped, generation } = self;
-        (name.to_vec(), Some([&[VERSION][..], &encode(&(root_id, wrapped, generation))].concat()))
+        let Self { root_id, wrapped, generation, needs_digest } = self;
+        let version = if *needs_digest { DIGESTED_VERSION } else { VERSION };
+        (name.to_vec(), Some([&[version][..], &encode(&(root_id, wrapped, generation))].concat()))
     }
 
     /// The change that makes it the one of the root key.
@@ -136,7 +155,7 @@ impl WrappedDomain {
 
     /// The change that makes it the one of the recovery root.
     pub(super) fn for_recovery(&self) -> Change {
-        self.change(b"r")
+        self.change(RECOVERY_NAME)
     }
 }
 
@@ -149,12 +168,14 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    pub(super) fn read(entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<Self, OpenError> {
+    pub(super) fn read(entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<Self, OpenError> {
         let mut stored = Self::default();
         for (name, value) in entries {
             match (&name[..], value.split_first()) {
-                (DOMAIN_NAME, Some((&VERSION, value))) => stored.domain = Some(WrappedDomain::decode(value)?),
-                (b"r", Some((&VERSION, value))) => stored.recovery = Some(WrappedDomain::decode(value)?),
+                (DOMAIN_NAME, _) => stored.domain = Some(WrappedDomain::decode(&value)?),
+                (RECOVERY_NAME, _) => stored.recovery = Some(WrappedDomain::decode(&value)?),
+                // It was compared before anything was read.
+                (DIGEST_NAME, _) => {}
                 ([b'k' | b'b' | b'p' | b'n' | b'g' | b'a' | b'i' | b's' | b'u', ..], Some((&VERSION, _))) => {
                     stored.entries.push((name, value));
                 }
@@ -162,10 +183,6 @@ impl Stored {
             }
         }
         Ok(stored)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 
     /// Unseals every record and unwraps every backing key.

@@ -1,14 +1,17 @@
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::clock::DAY_MS;
 use crate::ops::CreateKey;
 use crate::policy::{Document, IdentityPolicies, PolicySet, Subject};
-use crate::store::MemoryStore;
+use crate::root::RootKey;
+use crate::store::{KeyStore, MemoryStore, SledStore};
 
 mod accounts;
 mod asymmetric;
 mod bound;
+mod copies;
 mod grants;
 mod host;
 mod identity;

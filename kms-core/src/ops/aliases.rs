@@ -23,7 +23,7 @@ impl Kms {
     pub fn create_alias(&self, caller: &Caller, name: &str, key_id: &str) -> Result<(), KmsError> {
         check_name(name)?;
         self.authorize_alias(caller, "kms:CreateAlias", name)?;
-        let _change = self.changing();
+        let _change = self.changing()?;
         let entry = self.changeable(caller, "kms:CreateAlias", key_id, Needs::NotPendingDeletion)?;
         if self.alias(caller.account(), name).is_some() {
             return Err(KmsError::AlreadyExists(format!(
@@ -38,7 +38,7 @@ impl Kms {
     pub fn update_alias(&self, caller: &Caller, name: &str, key_id: &str) -> Result<(), KmsError> {
         check_name(name)?;
         self.authorize_alias(caller, "kms:UpdateAlias", name)?;
-        let _change = self.changing();
+        let _change = self.changing()?;
         let from = self.existing_alias(caller, name)?;
         self.changeable(caller, "kms:UpdateAlias", &from.to_string(), Needs::Nothing)?;
         let entry = self.changeable(caller, "kms:UpdateAlias", key_id, Needs::NotPendingDeletion)?;
@@ -49,7 +49,7 @@ impl Kms {
     pub fn delete_alias(&self, caller: &Caller, name: &str) -> Result<(), KmsError> {
         check_name(name)?;
         self.authorize_alias(caller, "kms:DeleteAlias", name)?;
-        let _change = self.changing();
+        let _change = self.changing()?;
         let from = self.existing_alias(caller, name)?;
         self.changeable(caller, "kms:DeleteAlias", &from.to_string(), Needs::Nothing)?;
         self.put_alias(caller.account(), name, None)

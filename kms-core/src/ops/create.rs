@@ -52,6 +52,7 @@ impl Kms {
         };
         let (description, tags) = (request.description, request.tags);
         let key = KmsKey { description, tags, spec, usage, origin, ..new };
+        let _change = self.changing()?;
         self.insert_key(key, policy, None)
     }
 

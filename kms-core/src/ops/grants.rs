@@ -56,7 +56,7 @@ impl Kms {
             grantee_id: self.bound(&request.grantee)?,
             retiring_id: request.retiring.as_deref().map(|arn| self.bound(arn)).transpose()?.flatten(),
         };
-        let _change = self.changing();
+        let _change = self.changing()?;
         let entry = self.resolve_key(caller, "kms:CreateGrant", &request.key_id)?;
         let Constraints { equals, subset } = &request.constraints;
         let mut conditions = vec![
@@ -140,7 +140,7 @@ impl Kms {
     /// identity policies let.
     fn retire(&self, caller: &Caller, key_arn: &str, grant_id: GrantId) -> Result<(), KmsError> {
         const ACTION: &str = "kms:RetireGrant";
-        let _change = self.changing();
+        let _change = self.changing()?;
         let entry = self.resolve_key(caller, ACTION, key_arn)?;
         let grant = self.existing_grant(entry.key.id, grant_id)?;
         let is_caller = |principal: &str| self.is_meant(caller, ACTION, &entry, principal);
@@ -162,7 +162,7 @@ impl Kms {
     /// `RevokeGrant`.
     pub fn revoke_grant(&self, caller: &Caller, key_id: &str, grant_id: &str) -> Result<(), KmsError> {
         let grant_id = parse_id(grant_id)?;
-        let _change = self.changing();
+        let _change = self.changing()?;
         let entry = self.resolve_key(caller, "kms:RevokeGrant", key_id)?;
         let none = EncryptionContext::new();
         self.authorize_with(caller, "kms:RevokeGrant", &entry, &none, &for_service(caller))?;

@@ -79,7 +79,7 @@ impl Kms {
                 "ValidTo must be in the future, and within 365 days from now.".to_owned(),
             ));
         }
-        let _change = self.changing();
+        let _change = self.changing()?;
         let mut conditions =
             vec![("kms:expirationmodel", vec![expiration_model(request.expires_unix_ms).to_owned()])];
         conditions.extend(request.expires_unix_ms.map(|at| ("kms:validto", vec![(at / 1000).to_string()])));
@@ -160,7 +160,7 @@ impl Kms {
         key_id: &str,
         material_id: Option<&str>,
     ) -> Result<(Arc<Entry>, Option<KeyMaterialId>), KmsError> {
-        let _change = self.changing();
+        let _change = self.changing()?;
         let action = "kms:DeleteImportedKeyMaterial";
         let entry = self.changeable_of(Origin::External, caller, action, key_id, Needs::Nothing, &[])?;
         let wanted = material_id.map(str::to_owned).or(entry.key.current_material.map(|id| id.to_string()));
@@ -178,7 +178,7 @@ impl Kms {
         if self.entry(id).is_none_or(|entry| expired(&entry).is_none()) {
             return Ok(0);
         }
-        let _change = self.changing();
+        let _change = self.changing()?;
         let mut count = 0;
         while let Some((entry, at)) = self.entry(id).and_then(|entry| Some((entry.clone(), expired(&entry)?)))
         {

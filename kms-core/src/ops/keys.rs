@@ -71,7 +71,7 @@ impl Kms {
         description: String,
     ) -> Result<(), KmsError> {
         check_description(&description)?;
-        let _change = self.changing();
+        let _change = self.changing()?;
         let entry = self.changeable(caller, "kms:UpdateKeyDescription", key_id, Needs::NotPendingDeletion)?;
         let key = KmsKey { description, ..entry.key.clone() };
         self.put_key(&entry, key).map(drop)
@@ -97,7 +97,7 @@ impl Kms {
         }
         let deletion_unix_ms = self.now_unix_ms() + days * DAY_MS;
         let conditions = [("kms:schedulekeydeletionpendingwindowindays", vec![days.to_string()])];
-        let _change = self.changing();
+        let _change = self.changing()?;
         let action = "kms:ScheduleKeyDeletion";
         let entry = self.changeable_with(caller, action, key_id, Needs::NotPendingDeletion, &conditions)?;
         let key = KmsKey { state: KeyState::PendingDeletion { deletion_unix_ms }, ..entry.key.clone() };
@@ -106,7 +106,7 @@ impl Kms {
 
     /// `CancelKeyDeletion`: the key is disabled afterwards, or waits for the imported material that it lacks.
     pub fn cancel_key_deletion(&self, caller: &Caller, key_id: &str) -> Result<Arc<Entry>, KmsError> {
-        let _change = self.changing();
+        let _change = self.changing()?;
         let entry = self.changeable(caller, "kms:CancelKeyDeletion", key_id, Needs::PendingDeletion)?;
         let is_whole = entry.key.current_material.is_some() && entry.backing.iter().all(|b| b.has_material());
         let state = if is_whole { KeyState::Disabled } else { KeyState::PendingImport };
@@ -121,7 +121,7 @@ impl Kms {
         needs: Needs,
         state: KeyState,
     ) -> Result<Arc<Entry>, KmsError> {
-        let _change = self.changing();
+        let _change = self.changing()?;
         let entry = self.changeable(caller, action, key_id, needs)?;
         self.put_key(&entry, KmsKey { state, ..entry.key.clone() })
     }

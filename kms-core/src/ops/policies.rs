@@ -36,7 +36,7 @@ impl Kms {
         bypass_policy_lockout_safety_check: bool,
     ) -> Result<(), KmsError> {
         check_name(name)?;
-        let _change = self.changing();
+        let _change = self.changing()?;
         let entry = self.changeable_with(
             caller,
             "kms:PutKeyPolicy",

@@ -56,7 +56,7 @@ impl Kms {
             ))
         })?;
         let conditions = [("kms:rotationperiodindays", vec![days.to_string()])];
-        let _change = self.changing();
+        let _change = self.changing()?;
         let entry = self.changeable_of(
             Origin::AwsKms,
             caller,
@@ -75,7 +75,7 @@ impl Kms {
 
     /// `DisableKeyRotation`.
     pub fn disable_key_rotation(&self, caller: &Caller, key_id: &str) -> Result<(), KmsError> {
-        let _change = self.changing();
+        let _change = self.changing()?;
         let entry = self.changeable_of(
             Origin::AwsKms,
             caller,
@@ -121,7 +121,7 @@ impl Kms {
 
     /// `RotateKeyOnDemand`. Imported material is rotated to what was imported for it.
     pub fn rotate_key_on_demand(&self, caller: &Caller, key_id: &str) -> Result<Arc<Entry>, KmsError> {
-        let _change = self.changing();
+        let _change = self.changing()?;
         let entry = self.changeable(caller, "kms:RotateKeyOnDemand", key_id, Needs::Enabled)?;
         self.check_rotatable(&entry)?;
         if entry.key.on_demand_rotations >= MAX_ON_DEMAND_ROTATIONS {
@@ -165,7 +165,7 @@ impl Kms {
         if !self.entry(id).is_some_and(|entry| is_due(&entry)) {
             return Ok(false);
         }
-        let _change = self.changing();
+        let _change = self.changing()?;
         let Some(entry) = self.entry(id).filter(|entry| is_due(entry)) else { return Ok(false) };
         let rotation = entry.key.rotation.map(|rotation| AutomaticRotation {
             next_unix_ms: now + u64::from(rotation.period_days) * DAY_MS,
@@ -213,7 +213,7 @@ impl Kms {
         if !self.entry(id).is_some_and(|entry| is_due(&entry)) {
             return Ok(false);
         }
-        let _change = self.changing();
+        let _change = self.changing()?;
         let Some(entry) = self.entry(id).filter(|entry| is_due(entry)) else { return Ok(false) };
         self.forget_entry(&entry)?;
         Ok(true)

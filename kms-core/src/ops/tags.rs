@@ -64,7 +64,7 @@ impl Kms {
     ) -> Result<(), KmsError> {
         let conditions: Vec<(&str, Vec<String>)> =
             conditions.iter().map(|(name, values)| (name.as_str(), values.clone())).collect();
-        let _change = self.changing();
+        let _change = self.changing()?;
         let entry = self.changeable_with(caller, action, key_id, Needs::NotPendingDeletion, &conditions)?;
         let mut tags = entry.key.tags.clone();
         change(&mut tags);

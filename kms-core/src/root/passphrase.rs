@@ -73,6 +73,38 @@ impl PassphraseRoot {
         store.join("passphrase.json")
     }
 
+    /// Keeps salt and costs, where there are any, in a second folder too: without them the passphrase is of no use.
+    pub(crate) fn keep_twice(store: &Path, second: &Path) -> std::io::Result<()> {
+        let (from, to) = (Self::file(store), Self::file(second));
+        let Ok(text) = fs::read(&from) else { return Ok(()) };
+        if fs::read(&to).is_ok_and(|kept| kept == text) {
+            return Ok(());
+        }
+        match fs::remove_file(&to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => super::file::create(&to, &text),
+        }
+    }
+
+    /// Puts back salt and costs that are missing in a store, or are no such thing, from the second folder.
+    pub fn put_back(store: &Path, second: &Path) -> Result<(), RootError> {
+        let is_good = |text: &[u8]| serde_json::from_slice::<Derivation>(text).is_ok();
+        let (file, kept) = (Self::file(store), Self::file(second));
+        let Ok(text) = fs::read(&kept) else { return Ok(()) };
+        if fs::read(&file).is_ok_and(|text| is_good(&text)) || !is_good(&text) {
+            return Ok(());
+        }
+        tracing::warn!(file = %file.display(), "salt and costs of the passphrase are put back from {}", kept.display());
+        let put = || {
+            fs::create_dir_all(store)?;
+            if file.exists() {
+                fs::rename(&file, store.join("passphrase.json.damaged"))?;
+            }
+            super::file::create(&file, &text)
+        };
+        put().map_err(|e: std::io::Error| RootError::Unavailable(format!("{}: {e}", file.display())))
+    }
+
     /// Derives the root key by the salt and costs of this store.
     pub fn open(store: &Path, passphrase: &SecretBytes) -> Result<SecretRoot, RootError> {
         let file = Self::file(store);

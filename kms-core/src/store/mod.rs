@@ -1,10 +1,35 @@
-//! Where keys are kept: a small ordered map with durable, atomic commits, never beside what it protects.
+//! Where keys are kept: a small ordered map with durable, atomic commits, never beside what it protects. It is kept twice (`copies`),
+//! each time with a digest over all its entries (`digest`), and a head outside of both tells how far it reached (`head`).
 
+mod aside;
+mod copies;
+mod digest;
+mod head;
 mod memory;
+mod mirror;
+mod place;
+mod places;
+mod report;
+mod salvage;
 mod sled;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use self::memory::MemoryStore;
+pub use self::places::StorePlaces;
+pub use self::report::{CopyReport, StoreReport};
 pub use self::sled::SledStore;
+
+pub(crate) use self::copies::{Contents, Copies, IfBehind, OpenStoreError};
+pub(crate) use self::digest::DIGEST_NAME;
+#[cfg(test)]
+pub(crate) use self::mirror::MirrorLog;
+pub(crate) use self::place::FixedPlace;
+pub(crate) use self::report::{Scratch, examine};
+pub(crate) use self::verdict::{UnlockError, Unlocked};
 
 /// Why a store can't serve.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +40,36 @@ pub enum StoreError {
     /// It can't be read or written.
     #[error("the key store fails: {0}")]
     Failed(String),
+    /// It failed, and was not opened again yet.
+    #[error("the key store failed, and is being opened again")]
+    Doubtful,
+    /// No copy is whole.
+    #[error("the key store is damaged: {0}; restore a backup (sealgate restore)")]
+    Damaged(String),
+    /// It lacks what was acknowledged.
+    #[error(
+        "the key store ends at commit {found}, {acknowledged} were acknowledged ({}): put back the newer copy or restore a backup; \
+         to accept the loss: sealgate kms verify-store --accept",
+        head.display()
+    )]
+    Behind {
+        /// The number of its last commit.
+        found: u64,
+        /// The number that the head tells.
+        acknowledged: u64,
+        /// The file of the head.
+        head: PathBuf,
+    },
+    /// Its head does not vouch for it.
+    #[error(
+        "{0}; put it back or restore a backup; to take the store as it is: sealgate kms verify-store --accept"
+    )]
+    Unvouched(String),
+    /// What lies in the place of a copy is of another store.
+    #[error(
+        "{0} belongs to another key store; put the right one there, or name another place (--kms-mirror)"
+    )]
+    Foreign(PathBuf),
 }
 
 /// A name and its value.
@@ -23,6 +78,18 @@ pub type Item = (Vec<u8>, Vec<u8>);
 /// One change: a value for a name, or its end.
 pub type Change = (Vec<u8>, Option<Vec<u8>>);
 
+/// All entries of a store.
+pub(crate) type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// Which state of which store: what a commit leads from and to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreState {
+    /// Drawn when the store was made.
+    pub store_id: [u8; 16],
+    /// How many commits it had.
+    pub number: u64,
+}
+
 /// An ordered map of a few small values (each under 7 KiB), read whole at the start.
 pub trait KeyStore: Send + Sync + 'static {
     /// Every entry, in order.
@@ -30,4 +97,14 @@ pub trait KeyStore: Send + Sync + 'static {
 
     /// Applies all changes or none; `Ok` means that they survive a power cut.
     fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError>;
+}
+
+impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
+    fn load(&self) -> Result<Vec<Item>, StoreError> {
+        (**self).load()
+    }
+
+    fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        (**self).commit(changes)
+    }
 }

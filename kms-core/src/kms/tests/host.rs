@@ -64,7 +64,7 @@ fn the_domain_key_and_the_root_key_change_and_everything_still_opens() {
     }
     holds(&Kms::open(&store, new.clone(), config()).unwrap());
     // Cut off in the middle, the store still opens with the root that it is wrapped by, and says which that is.
-    super::super::host::write_root_ids(&store, &[new.id(), old.id()]).unwrap();
+    super::super::host::write_root_ids(&(&store).into(), &[new.id(), old.id()]).unwrap();
     assert!(matches!(Kms::open(&store, old, config()), Err(OpenError::Root(RootError::WrongRoot { .. }))));
     holds(&Kms::open(&store, new, config()).unwrap());
 }

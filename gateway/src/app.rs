@@ -19,9 +19,10 @@ use crate::authz::Authorizer;
 use crate::config::{Config, LdapConfig, SseCNewBuckets, SseCOverHttp};
 use crate::federation::ldap::Ldap;
 use crate::federation::oidc::Verifier;
-use crate::iam::{self, Account, Iam, IamOptions};
+use crate::iam::{self, Account, Iam, IamError, IamOptions};
 use crate::instance::{Credentials, DataFolder, IfAbsent, Part};
 use crate::observe;
+use crate::observe::jobs::JobStates;
 use crate::root;
 use crate::sealed_kv::{MetadataKey, RecordDigester, SealedKv};
 use crate::sse::Sse;
@@ -67,6 +68,8 @@ pub struct App {
     pub metadata_key: Arc<MetadataKey>,
     /// The open stores.
     pub stores: Stores,
+    /// How the background jobs are getting on.
+    pub job_states: JobStates,
     /// When it was opened.
     pub started: Instant,
 }
@@ -86,6 +89,16 @@ impl App {
         Self::over(config, Stores::open(config, folder).await?).await
     }
 
+    /// As [`App::open`], for whoever checks what is there: identities that can't be read are answered, and all else opens without them.
+    pub async fn open_to_check(
+        config: &Config,
+        folder: DataFolder,
+    ) -> anyhow::Result<(Self, Option<IamError>)> {
+        let stores = Stores::open(config, folder).await?;
+        let (app, _, damaged) = Self::over_damaged(config, stores).await?;
+        Ok((app, damaged))
+    }
+
     /// As [`App::open`], with a root key that is at hand.
     pub async fn open_with(
         config: &Config,
@@ -95,13 +108,23 @@ impl App {
         Self::over(config, Stores::open_with(config, folder, root).await?).await
     }
 
-    async fn over(config: &Config, mut stores: Stores) -> anyhow::Result<(Self, Credentials)> {
+    async fn over(config: &Config, stores: Stores) -> anyhow::Result<(Self, Credentials)> {
+        match Self::over_damaged(config, stores).await? {
+            (app, credentials, None) => Ok((app, credentials)),
+            (_, _, Some(error)) => Err(error.into()),
+        }
+    }
+
+    async fn over_damaged(
+        config: &Config,
+        mut stores: Stores,
+    ) -> anyhow::Result<(Self, Credentials, Option<IamError>)> {
         let credentials = Credentials::load(config)?;
         let sealed = SealedKv::new(stores.storage.kv.clone(), stores.metadata_key.clone());
         let catalog = Catalog::new(Arc::new(sealed));
         // Of sessions before one knows what they left behind only if the catalog is exactly as they left it.
-        let is_exact = stores.storage.was_exact() && !stores.folder.instance.doubtful;
-        catalog.begin_session(stores.storage.session(), is_exact).await?;
+        let former_end = stores.storage.former_end().filter(|_| !stores.folder.instance.doubtful);
+        catalog.begin_session(stores.storage.session(), former_end).await?;
         stores.folder.set_doubtful(false)?;
         let root = (credentials.access_key_id.clone(), credentials.secret_access_key.clone());
         let secret = stores.kms.metadata_key(IDENTITIES_PURPOSE)?;
@@ -109,7 +132,11 @@ impl App {
             main: stores.folder.instance.account_id.clone(),
             accept_unknown_principals: config.accept_unknown_principals,
         };
-        let iam = Arc::new(Iam::open(catalog.clone(), &secret, options, root).await?);
+        let (iam, damaged) = match Iam::open(catalog.clone(), &secret, options.clone(), root.clone()).await {
+            Ok(iam) => (iam, None),
+            Err(error) => (Iam::empty(catalog.clone(), &secret, options, root)?, Some(error)),
+        };
+        let iam = Arc::new(iam);
         stores.kms.set_directory(iam::directory(&iam));
         let local = stores.storage.local_blobs().context("blobs are on a local disk")?.clone();
         let app = Self {
@@ -140,9 +167,10 @@ impl App {
             ),
             metadata_key: stores.metadata_key.clone(),
             stores,
+            job_states: JobStates::default(),
             started: Instant::now(),
         };
-        Ok((app, credentials))
+        Ok((app, credentials, damaged))
     }
 
     /// Can it write? Not while an engine that failed is not open again.
@@ -189,6 +217,8 @@ pub struct Stores {
     pub kms: Arc<Kms>,
     /// What seals catalog values and blob trailers.
     pub metadata_key: Arc<MetadataKey>,
+    /// What makes the digest over all records.
+    pub digester: Arc<RecordDigester>,
     /// What the key store is rooted in.
     pub root: Arc<dyn RootKey>,
     /// Let go last.
@@ -217,7 +247,7 @@ impl Stores {
             folder: folder.path.clone(),
             records: RecordOptions {
                 cache_len: config.catalog_cache_len,
-                digester,
+                digester: digester.clone(),
                 accepts: accepts || folder.instance.unfinished,
             },
             blobs: FsOptions { reserve_free: config.min_free_len, ..FsOptions::default() },
@@ -237,7 +267,7 @@ impl Stores {
         };
         let storage = opened?;
         folder.finish()?;
-        Ok(Self { storage, kms: Arc::new(kms), metadata_key, root, folder })
+        Ok(Self { storage, kms: Arc::new(kms), metadata_key, digester, root, folder })
     }
 
     /// Flushes and closes.

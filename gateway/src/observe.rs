@@ -1,5 +1,7 @@
 //! What operators see: the audit, a line of JSON for each decision about a key, in a file or on standard output.
 
+pub mod jobs;
+
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;

@@ -40,8 +40,8 @@ fn additional_data(purpose: &str, name: &[u8]) -> Vec<u8> {
     [purpose.as_bytes(), &[0], name].concat()
 }
 
-/// An engine whose values are sealed, each bound to its key: a value that was changed, moved or made elsewhere is
-/// [`KvError::Corrupt`]. Keys lie in the clear, since their order is the engine's.
+/// An engine whose values are sealed, each bound to its key: a value that was changed, moved or made elsewhere is handed on as damaged
+/// ([`Entry::is_damaged`]), so that it hides no other. Keys lie in the clear, since their order is the engine's.
 pub struct SealedKv {
     inner: Arc<dyn KeyValue>,
     metadata_key: Arc<MetadataKey>,
@@ -53,10 +53,10 @@ impl SealedKv {
         Self { inner, metadata_key }
     }
 
-    fn open(&self, name: &Key, entry: Entry) -> Result<Entry, KvError> {
+    fn open(&self, name: &Key, entry: Entry) -> Entry {
         match self.metadata_key.open(CATALOG, name, &entry.value) {
-            Ok(plain) => Ok(Entry { value: plain.into(), revision: entry.revision }),
-            Err(error) => Err(KvError::Corrupt(Box::new(error))),
+            Ok(plain) => Entry { value: plain.into(), revision: entry.revision },
+            Err(_) => Entry::damaged(entry.revision),
         }
     }
 }
@@ -65,7 +65,7 @@ impl SealedKv {
 impl KeyValue for SealedKv {
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, KvError> {
         let entries = self.inner.get(keys).await?;
-        keys.iter().zip(entries).map(|(name, entry)| entry.map(|e| self.open(name, e)).transpose()).collect()
+        Ok(keys.iter().zip(entries).map(|(name, entry)| entry.map(|e| self.open(name, e))).collect())
     }
 
     async fn scan(
@@ -75,13 +75,11 @@ impl KeyValue for SealedKv {
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, KvError> {
         let entries = self.inner.scan(range, direction, limit).await?;
-        entries
-            .into_iter()
-            .map(|(name, entry)| {
-                let entry = self.open(&name, entry)?;
-                Ok((name, entry))
-            })
-            .collect()
+        let opened = entries.into_iter().map(|(name, entry)| {
+            let entry = self.open(&name, entry);
+            (name, entry)
+        });
+        Ok(opened.collect())
     }
 
     async fn commit(&self, mut transaction: Transaction) -> Result<(), KvError> {
@@ -118,10 +116,10 @@ impl Snapshot for Opened {
     async fn next(&mut self) -> Result<Vec<(Key, Entry)>, KvError> {
         let entries = self.inner.next().await?;
         let opened = entries.into_iter().map(|(name, entry)| {
-            let entry = self.kv.open(&name, entry)?;
-            Ok((name, entry))
+            let entry = self.kv.open(&name, entry);
+            (name, entry)
         });
-        opened.collect()
+        Ok(opened.collect())
     }
 }
 
@@ -166,7 +164,42 @@ impl Digester for RecordDigester {
 
 #[cfg(test)]
 mod tests {
+    use kms_core::secret::Secret32;
+    use storage::kv::memory::MemoryKv;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_value_that_does_not_open_is_handed_on_as_damaged_and_can_be_replaced() {
+        let inner = Arc::new(MemoryKv::new());
+        let sealed = SealedKv::new(inner.clone(), Arc::new(MetadataKey::new(Secret32::take(&mut [7; 32]))));
+        let keys: Vec<Key> = ["a", "b", "c"].map(Key::from).to_vec();
+        let put = |key: &Key, value: &'static str| Write::Put(key.clone(), value.into());
+        let writes = keys.iter().map(|key| put(key, "v")).collect();
+        sealed.commit(Transaction { conditions: vec![], writes }).await.unwrap();
+        // One value flipped, one moved from another key.
+        let stored = inner.get(&keys).await.unwrap();
+        let mut flipped = stored[1].clone().unwrap().value.to_vec();
+        flipped[30] ^= 1;
+        let moved = stored[0].clone().unwrap().value;
+        let writes = vec![Write::Put(keys[1].clone(), flipped.into()), Write::Put(keys[2].clone(), moved)];
+        inner.commit(Transaction { conditions: vec![], writes }).await.unwrap();
+
+        let found = sealed.get(&keys).await.unwrap();
+        let damaged: Vec<bool> =
+            found.iter().map(|entry| entry.as_ref().expect("it is there").is_damaged()).collect();
+        assert_eq!(damaged, [false, true, true]);
+        let all = KeyRange { start: Key::new(), end: None };
+        let scanned = sealed.scan(all, Direction::Forward, 10).await.unwrap();
+        assert_eq!(scanned.iter().map(|(_, entry)| entry.is_damaged()).collect::<Vec<_>>(), damaged);
+        let absent = vec![storage::kv::Condition::Absent(keys[1].clone())];
+        let refused = sealed.commit(Transaction { conditions: absent, writes: vec![] }).await;
+        assert!(matches!(refused, Err(KvError::Conflict { .. })), "it is not absent");
+        let at = vec![storage::kv::Condition::At(keys[1].clone(), scanned[1].1.revision)];
+        let writes = vec![put(&keys[1], "w")];
+        sealed.commit(Transaction { conditions: at, writes }).await.unwrap();
+        assert_eq!(sealed.get(&keys[1..2]).await.unwrap()[0].as_ref().unwrap().value, "w");
+    }
 
     #[test]
     fn a_digest_opens_for_its_commit_alone_and_elements_tell_names_from_values() {

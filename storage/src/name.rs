@@ -60,6 +60,12 @@ impl BucketName {
         Self(format!("of-{of}{INTERNAL_SUFFIX}").into())
     }
 
+    /// The name of a bucket whose own record is lost, by so many digits of its id.
+    pub fn recovered(id: BucketId, digits: usize) -> Self {
+        let id = id.to_string();
+        Self(format!("recovered-{}", id.get(..digits).unwrap_or(&id)).into())
+    }
+
     /// Is it the name of a bucket that has no door?
     pub fn is_internal(&self) -> bool {
         self.0.ends_with(INTERNAL_SUFFIX)

@@ -10,6 +10,7 @@ use crate::digest::Digester;
 use crate::kv::memory::MemoryKv;
 use crate::kv::sled::{OpenKvError, SledConfig, SledKv};
 use crate::kv::{KeyValue, KvError};
+use crate::name::Timestamp;
 use crate::session::SessionId;
 
 /// How records on a local disk are opened.
@@ -97,9 +98,9 @@ impl Storage {
         self.session
     }
 
-    /// When they were opened, the records ended exactly where their head says.
-    pub fn was_exact(&self) -> bool {
-        self.local.as_ref().is_none_or(|(kv, _)| kv.was_exact())
+    /// When the last commit before this was made, if it is sure that the records have every one.
+    pub fn former_end(&self) -> Option<Timestamp> {
+        self.local.as_ref().and_then(|(kv, _)| kv.former_end())
     }
 
     /// The number of the last commit.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::blob::fs::FsBlobStore;
+use crate::blob::fs::{FsBlobStore, Why};
 use crate::blob::{BlobError, BlobInfo, BlobOwner, BlobStore, SizeHint, StoredRange};
 use crate::catalog::{Catalog, CatalogError, OwnerState};
 use crate::kv::Standing;
@@ -48,7 +48,7 @@ pub struct ReclaimOptions {
     pub quarantine: Option<Duration>,
     /// The part of a segment that must be dead for its live blobs to be moved out, in percent.
     pub dead_percent_min: u64,
-    /// The pace of moving and of scrubbing, in bytes per second.
+    /// The pace of moving, in bytes per second.
     pub move_len_per_s: u64,
 }
 
@@ -79,19 +79,18 @@ pub struct Reclaimed {
     pub looked_at: u64,
     /// Live blobs moved out of mostly dead segments.
     pub moved: u64,
-    /// Blobs that a scrub found to be other bytes than were written.
-    pub damaged: u64,
 }
 
 /// Blobs of one look at the store or the queue.
 const PAGE_LEN: usize = 256;
-/// Blobs of one step of a scrub, between which it keeps its pace.
-const SCRUB_PAGE_LEN: usize = 16;
 
 /// Blobs that a sweep puts into quarantine at the most.
 const MAX_DOUBTFUL: usize = 64;
 /// Orphans that one sweep deletes at the most; the next one goes on.
 const MAX_ORPHANS: usize = 100_000;
+
+/// How long after a session's last commit its writes may have been cut off.
+pub const UNSETTLED_MS: u64 = 5000;
 
 /// What a blob that no record refers to is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +99,8 @@ enum Finding {
     Keep,
     /// It is of a write that was never committed, or its record refers to a copy.
     Orphan,
+    /// It is of the last moments of a session, behind its last commit: of a write that was cut off, if the catalog is not an older one.
+    Unsettled,
     /// Nobody knows why there is no record.
     Doubtful,
 }
@@ -140,7 +141,7 @@ impl Reclaimer {
                 return Ok(done);
             }
             // What was read is durable after this.
-            self.catalog.settle().await?;
+            self.catalog.barrier().await?;
             self.trusted()?;
             for blob in page.iter().flat_map(|displaced| &displaced.blobs) {
                 self.blobs.delete(&blob.id).await?;
@@ -153,10 +154,10 @@ impl Reclaimer {
     /// Looks at every blob for those without a record, after all records were compared with what was committed.
     pub async fn sweep(&self) -> Result<Reclaimed, ReclaimError> {
         let began = Timestamp::now();
-        self.catalog.settle().await?;
+        self.catalog.barrier().await?;
         self.catalog.verify().await?;
         let mut done = Reclaimed::default();
-        let (mut orphans, mut doubtful) = (HashMap::new(), HashMap::new());
+        let (mut orphans, mut unsettled, mut doubtful) = (HashMap::new(), HashMap::new(), HashMap::new());
         let mut suspects = HashMap::new();
         let mut sessions = HashMap::new();
         let mut after = None;
@@ -170,7 +171,10 @@ impl Reclaimer {
                 match self.judge(&info, &mut sessions, &mut suspects).await? {
                     Finding::Keep => {}
                     Finding::Orphan if orphans.len() < MAX_ORPHANS => drop(orphans.insert(id, info.owner)),
-                    Finding::Orphan => {}
+                    Finding::Unsettled if unsettled.len() < MAX_ORPHANS => {
+                        drop(unsettled.insert(id, info.owner));
+                    }
+                    Finding::Orphan | Finding::Unsettled => {}
                     Finding::Doubtful => drop(doubtful.insert(id, info.owner)),
                 }
             }
@@ -182,26 +186,25 @@ impl Reclaimer {
             }
         }
         *self.suspects.lock() = suspects;
-        self.catalog.without_displaced(&mut orphans).await?;
-        self.catalog.without_displaced(&mut doubtful).await?;
-        let is_whole = orphans.len() < MAX_ORPHANS;
+        for blobs in [&mut orphans, &mut unsettled, &mut doubtful] {
+            self.catalog.without_displaced(blobs).await?;
+        }
+        let is_whole = orphans.len().max(unsettled.len()) < MAX_ORPHANS;
         for id in orphans.into_keys() {
             self.trusted()?;
             tracing::debug!(blob = %id, "a blob of a write that was never committed is deleted");
             self.blobs.delete(&id).await?;
             done.orphans += 1;
         }
+        for id in unsettled.into_keys() {
+            self.trusted()?;
+            tracing::info!(blob = %id, "a blob of a write that was cut off is in quarantine");
+            done.quarantined += u64::from(self.put_away(&id, Why::CutOff).await?);
+        }
         for (id, owner) in doubtful {
             self.trusted()?;
-            match self.blobs.quarantine(&id).await {
-                Ok(()) => {
-                    tracing::warn!(blob = %id, ?owner, "a blob has no record and nothing tells why: it is in quarantine");
-                    done.quarantined += 1;
-                }
-                // Deleted meanwhile.
-                Err(BlobError::NotFound(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
+            tracing::warn!(blob = %id, ?owner, "a blob has no record and nothing tells why: it is put into quarantine");
+            done.quarantined += u64::from(self.put_away(&id, Why::Unknown).await?);
         }
         if let Some(kept) = self.options.quarantine {
             done.expired = self.blobs.expire_quarantine(kept).await?;
@@ -213,6 +216,15 @@ impl Reclaimer {
         Ok(done)
     }
 
+    /// False: it was deleted meanwhile.
+    async fn put_away(&self, blob: &BlobId, why: Why) -> Result<bool, ReclaimError> {
+        match self.blobs.quarantine(blob, why).await {
+            Ok(()) => Ok(true),
+            Err(BlobError::NotFound(_)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn judge(
         &self,
         info: &BlobInfo,
@@ -221,7 +233,7 @@ impl Reclaimer {
     ) -> Result<Finding, ReclaimError> {
         let BlobInfo { blob, owner, session, .. } = info;
         let state = self.catalog.owner_state(owner, blob.id).await?;
-        if state == OwnerState::Alive {
+        if matches!(state, OwnerState::Alive | OwnerState::Unreadable) {
             return Ok(Finding::Keep);
         }
         let session = match sessions.get(session) {
@@ -233,7 +245,11 @@ impl Reclaimer {
             }
         };
         Ok(match session {
-            SessionState::Ended => Finding::Orphan,
+            SessionState::Ended(end) => match info.finished.unix_ms().saturating_sub(end.unix_ms()) {
+                0 => Finding::Orphan,
+                since_ms if since_ms <= UNSETTLED_MS => Finding::Unsettled,
+                _ => Finding::Doubtful,
+            },
             SessionState::Live => {
                 if self.left_behind.lock().contains(&blob.id) {
                     return Ok(Finding::Orphan);
@@ -264,23 +280,6 @@ impl Reclaimer {
                 Err(BlobError::NotFound(_)) => Ok(false),
                 Err(error) => Err(error.into()),
             },
-        }
-    }
-
-    /// Compares every stored byte with the checksums it was stored with; it takes no key. Damage is logged and counted.
-    pub async fn scrub(&self) -> Result<Reclaimed, ReclaimError> {
-        let mut done = Reclaimed::default();
-        let mut after = None;
-        loop {
-            let page = self.blobs.scrub(after, SCRUB_PAGE_LEN).await?;
-            done.looked_at += page.sound + page.damaged.len() as u64;
-            done.damaged += page.damaged.len() as u64;
-            for (blob, why) in &page.damaged {
-                tracing::error!(%blob, why, "a blob is damaged");
-            }
-            let Some(last) = page.last else { return Ok(done) };
-            after = Some(last);
-            self.pause(page.sound_len).await;
         }
     }
 

@@ -31,15 +31,15 @@ impl SessionId {
 pub enum SessionState {
     /// It goes on.
     Live,
-    /// It has ended, and the catalog has every commit of it.
-    Ended,
+    /// It has ended, and the catalog has every commit of it, up to this last one.
+    Ended(Timestamp),
     /// It has ended, or so it seems; the catalog may lack some of its commits.
     Unsure,
     /// The catalog has never heard of it, or has forgotten it.
     Unknown,
 }
 
-/// Format and state, then the time of the change in unix milliseconds.
+/// Format and state, then the time of the change and of the session's last commit in unix milliseconds.
 const FORMAT: u8 = 1;
 const LIVE: u8 = 0;
 const ENDED: u8 = 1;
@@ -53,32 +53,39 @@ fn key_of(session: SessionId) -> Key {
     [&[SESSION], &session.0.to_be_bytes()[..]].concat().into()
 }
 
-fn encode(state: u8) -> Bytes {
-    [&[FORMAT, state], &Timestamp::now().unix_ms().to_be_bytes()[..]].concat().into()
+fn encode(state: u8, end: Timestamp) -> Bytes {
+    let times = [Timestamp::now(), end].map(|time| time.unix_ms().to_be_bytes());
+    [&[FORMAT, state], &times.concat()[..]].concat().into()
 }
 
 fn decode(value: &[u8]) -> (SessionState, u64) {
-    let at = value.get(2..10).and_then(|at| at.try_into().ok()).map_or(0, u64::from_be_bytes);
+    let time =
+        |at: usize| value.get(at..at + 8).and_then(|at| at.try_into().ok()).map_or(0, u64::from_be_bytes);
     let state = match value {
         [FORMAT, LIVE, ..] => SessionState::Live,
-        [FORMAT, ENDED, ..] => SessionState::Ended,
+        [FORMAT, ENDED, ..] => SessionState::Ended(Timestamp(time(10))),
         _ => SessionState::Unsure,
     };
-    (state, at)
+    (state, time(2))
 }
 
 impl Catalog {
-    /// Begins the session of this process, and ends every other: the caller holds what only one may hold. `is_exact`: the catalog
-    /// is exactly as the last of them left it.
-    pub async fn begin_session(&self, session: SessionId, is_exact: bool) -> Result<(), CatalogError> {
+    /// Begins the session of this process, and ends every other: the caller holds what only one may hold. `former_end`: when the
+    /// last commit was made, if the catalog is as the last of them left it.
+    pub async fn begin_session(
+        &self,
+        session: SessionId,
+        former_end: Option<Timestamp>,
+    ) -> Result<(), CatalogError> {
+        let ended = former_end.map_or_else(|| encode(UNSURE, Timestamp(0)), |end| encode(ENDED, end));
         let mut writes = Vec::new();
         for (key, entry) in self.sessions().await? {
             if decode(&entry.value).0 == SessionState::Live {
-                writes.push(Write::Put(key, encode(if is_exact { ENDED } else { UNSURE })));
+                writes.push(Write::Put(key, ended.clone()));
             }
         }
         let key = key_of(session);
-        writes.push(Write::Put(key.clone(), encode(LIVE)));
+        writes.push(Write::Put(key.clone(), encode(LIVE, Timestamp(0))));
         let conditions = vec![Condition::Absent(key.clone())];
         self.kv.commit(Transaction { conditions, writes }).await?;
         let begun = self.kv.get(std::slice::from_ref(&key)).await?.pop().flatten();
@@ -98,7 +105,7 @@ impl Catalog {
         let mut writes = Vec::new();
         for (key, entry) in self.sessions().await? {
             let (state, at) = decode(&entry.value);
-            if state == SessionState::Ended && at < before.unix_ms() {
+            if matches!(state, SessionState::Ended(_)) && at < before.unix_ms() {
                 writes.push(Write::Delete(key));
             }
         }
@@ -127,17 +134,23 @@ mod tests {
         let [first, second, third] = [(); 3].map(|()| SessionId::random());
         let state = async |session| Catalog::new(kv.clone()).session_state(session).await.expect("a read");
         let one = Catalog::new(kv.clone());
-        one.begin_session(first, true).await.expect("it begins");
+        one.begin_session(first, Some(Timestamp(1))).await.expect("it begins");
         assert_eq!(state(first).await, SessionState::Live);
         assert_eq!(state(second).await, SessionState::Unknown);
         one.put_document("shelf", "a").await.expect("a commit");
         let other = Catalog::new(kv.clone());
-        other.begin_session(second, true).await.expect("it begins");
-        assert_eq!((state(first).await, state(second).await), (SessionState::Ended, SessionState::Live));
+        other.begin_session(second, Some(Timestamp(7))).await.expect("it begins");
+        assert_eq!(
+            (state(first).await, state(second).await),
+            (SessionState::Ended(Timestamp(7)), SessionState::Live)
+        );
         one.put_document("shelf", "b").await.expect_err("its session has ended");
         other.put_document("shelf", "b").await.expect("a commit");
-        Catalog::new(kv.clone()).begin_session(third, false).await.expect("it begins");
-        assert_eq!((state(first).await, state(second).await), (SessionState::Ended, SessionState::Unsure));
+        Catalog::new(kv.clone()).begin_session(third, None).await.expect("it begins");
+        assert_eq!(
+            (state(first).await, state(second).await),
+            (SessionState::Ended(Timestamp(7)), SessionState::Unsure)
+        );
         other.forget_sessions(Timestamp(u64::MAX >> 1)).await.expect("a commit");
         assert_eq!((state(first).await, state(second).await), (SessionState::Unknown, SessionState::Unsure));
     }

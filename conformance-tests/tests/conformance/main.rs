@@ -6,6 +6,7 @@ mod cli;
 mod client;
 mod conditional;
 mod crash;
+mod damage;
 mod differential;
 mod doubt;
 mod federation;

@@ -2,6 +2,7 @@
 
 mod accounts;
 pub mod backup;
+pub mod jobs;
 mod keys;
 mod objects;
 pub mod socket;
@@ -80,6 +81,12 @@ pub enum AdminCommand {
         /// The note.
         note: Option<String>,
     },
+    /// Tells how the background jobs are getting on.
+    #[command(skip)]
+    Jobs {
+        /// As one JSON object.
+        json: bool,
+    },
     /// Does something with accounts.
     #[command(skip)]
     Account(AccountCommand),
@@ -147,11 +154,12 @@ impl fmt::Debug for Passphrase {
 impl AdminCommand {
     /// Does it look at what the catalog has (objects, users), or at keys alone?
     pub fn needs_objects(&self) -> bool {
-        use AdminCommand::{Account, Backup, Dependents, Rewrap, ScheduleDeletion, WhoCan, Witness};
+        use AdminCommand::{Account, Backup, Dependents, Jobs, Rewrap, ScheduleDeletion, WhoCan, Witness};
         matches!(
             self,
             Account(_)
                 | Backup { .. }
+                | Jobs { .. }
                 | Dependents { .. }
                 | Rewrap { .. }
                 | ScheduleDeletion { .. }
@@ -248,6 +256,7 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
             keys::recovery_kit(host, file, passphrase.secret(), out).await
         }
         C::Witness { note } => witness::witness(objects()?, note.as_deref(), out).await,
+        C::Jobs { json } => jobs::tell(objects()?, json, out).await,
         C::Account(command) => accounts::run(objects()?, command, out).await,
         C::Dependents { key } => objects::dependents(objects()?, &key, out).await.map(|_| true),
         C::ScheduleDeletion { key, days, yes } => {

@@ -25,7 +25,7 @@ pub struct DefaultRetention {
 }
 
 impl Setting for ObjectLock {
-    const NAME: &'static str = "object-lock";
+    const NAME: &'static str = storage::catalog::LOCK_SETTING;
 }
 
 impl ObjectLock {

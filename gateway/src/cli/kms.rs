@@ -135,7 +135,7 @@ fn new_passphrase(what: &str) -> anyhow::Result<SecretBytes> {
     Ok(first)
 }
 
-fn code(success: bool) -> ExitCode {
+pub(super) fn code(success: bool) -> ExitCode {
     if success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -185,12 +185,12 @@ pub(super) fn root_text(config: &Config, root: &dyn RootKey) -> String {
 
 /// Shows what a command tells.
 #[derive(Default)]
-struct Terminal {
+pub(super) struct Terminal {
     has_progress: bool,
 }
 
 impl Terminal {
-    fn show(&mut self, told: &Told) {
+    pub(super) fn show(&mut self, told: &Told) {
         let mut err = std::io::stderr();
         match told {
             Told::Progress(text) if err.is_terminal() => {

@@ -19,7 +19,7 @@ use crate::config::{Config, RootPlace};
 use crate::http::listener::{Limits, serve};
 use crate::http::tls;
 use crate::instance::{Credentials, DataFolder, IfAbsent};
-use crate::jobs::{Jobs, lifecycle};
+use crate::jobs::{Jobs, lifecycle, scrub};
 use crate::root;
 
 /// Runs the gateway until it is told to stop.
@@ -190,7 +190,8 @@ async fn work(
     }
     let Some(app) = app.get() else { return Ok(()) };
     let pace = lifecycle::Pace { interval: config.lifecycle_interval, rate: config.lifecycle_rate };
-    let _ = jobs.set(Jobs::start(app.clone(), config.reclaim_interval, pace));
+    let scrub = scrub::Pace { len_per_s: config.scrub_rate_len_per_s, interval: config.scrub_interval };
+    let _ = jobs.set(Jobs::start(app.clone(), config.reclaim_interval, pace, scrub));
     let Some(admin) = admin else { return std::future::pending().await };
     let root = super::kms::root_text(config, &*app.stores.root);
     let host = || Host { kms: app.kms.clone(), app: Some(app.clone()), root: root.clone() };

@@ -169,6 +169,12 @@ pub struct RawConfig {
     /// Days that blobs which nobody can account for stay in quarantine; 0: for ever
     #[arg(long, value_name = "DAYS", env = "SEALGATE_QUARANTINE_DAYS", global = true)]
     pub quarantine_days: Option<u64>,
+    /// MiB per second at which stored bytes are compared with their checksums; 0: never
+    #[arg(long, value_name = "MIB", env = "SEALGATE_SCRUB_RATE_MIB_S", global = true)]
+    pub scrub_rate_mib_s: Option<u64>,
+    /// Seconds between the beginnings of two such rounds
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_SCRUB_INTERVAL_S", global = true)]
+    pub scrub_interval_s: Option<u64>,
     /// Log filter: error, warn, info, debug, or per module as in `info,gateway=debug`
     #[arg(long, value_name = "FILTER", env = "SEALGATE_LOG", global = true)]
     pub log: Option<String>,
@@ -236,6 +242,10 @@ pub struct Config {
     pub reclaim_interval: std::time::Duration,
     /// How long blobs that nobody can account for are kept; `None`: for ever.
     pub quarantine: Option<std::time::Duration>,
+    /// Bytes per second at which stored bytes are compared with their checksums; 0: never.
+    pub scrub_rate_len_per_s: u64,
+    /// Time between the beginnings of two such rounds.
+    pub scrub_interval: std::time::Duration,
     /// Log filter.
     pub log: String,
     /// How log lines look.
@@ -319,6 +329,7 @@ impl Config {
             ("lifecycle_interval_s", raw.lifecycle_interval_s.unwrap_or(1)),
             ("lifecycle_day_s", raw.lifecycle_day_s.unwrap_or(1)),
             ("lifecycle_rate", lifecycle_rate.into()),
+            ("scrub_interval_s", raw.scrub_interval_s.unwrap_or(1)),
         ] {
             if value == 0 {
                 return invalid(setting, "must be at least 1");
@@ -367,6 +378,8 @@ impl Config {
                 0 => None,
                 days => Some(std::time::Duration::from_secs(days.saturating_mul(24 * 3600))),
             },
+            scrub_rate_len_per_s: mib(raw.scrub_rate_mib_s, 8),
+            scrub_interval: seconds(raw.scrub_interval_s, 7 * 86_400),
             log: raw.log.unwrap_or_else(|| "info".to_owned()),
             log_format: raw.log_format.unwrap_or_default(),
         })
@@ -417,6 +430,8 @@ impl RawConfig {
             shutdown_timeout_s,
             reclaim_interval_s,
             quarantine_days,
+            scrub_rate_mib_s,
+            scrub_interval_s,
             log,
             log_format,
         )

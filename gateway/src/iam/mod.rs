@@ -31,6 +31,7 @@ pub use model::{
     User,
 };
 pub use policy_text::{PolicyText, TrustPolicy};
+pub use record::check_document;
 pub use session::{MAX_TOKEN_LEN, Session, SessionOf, SessionPolicies, iso8601};
 pub use signing_keys::derive_signing_key;
 pub use state::{AccountState, Entity, Named, RolePolicies, State};

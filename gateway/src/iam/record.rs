@@ -21,7 +21,9 @@ use storage::catalog::ShelfState;
 
 use super::account::Account;
 use super::error::IamError;
-use super::model::{AccessKey, AccessKeyRecord, LastUsed, OidcProvider, Use};
+use super::model::{
+    AccessKey, AccessKeyRecord, Group, LastUsed, ManagedPolicy, OidcProvider, Role, Use, User,
+};
 use super::state::{AccountState, Entity, State};
 
 /// The catalog's shelf.
@@ -59,6 +61,24 @@ pub(super) fn access_key_name(account: &str, id: &str) -> String {
 
 pub(super) fn use_name(account: &str, id: &str) -> String {
     format!("used/{account}/{id}")
+}
+
+/// Is a document of the catalog one of these? For whoever names the damaged ones.
+pub fn check_document(shelf: &str, name: &str, value: &[u8]) -> Result<(), IamError> {
+    if shelf != SHELF {
+        return Err(IamError::Corrupt("a document on an unknown shelf"));
+    }
+    match name.split('/').next().unwrap_or_default() {
+        "account" => decode::<Account>(value).map(drop),
+        "user" => decode::<User>(value).map(drop),
+        "group" => decode::<Group>(value).map(drop),
+        "role" => decode::<Role>(value).map(drop),
+        "policy" => decode::<ManagedPolicy>(value).map(drop),
+        "provider" => decode::<OidcProvider>(value).map(drop),
+        "key" => decode::<AccessKeyRecord>(value).map(drop),
+        "used" => decode::<Use>(value).map(drop),
+        _ => Err(IamError::Corrupt("a document of an unknown kind")),
+    }
 }
 
 /// Everything that is kept. `main` is there in any case: the account that owns the gateway.

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::app::App;
 use crate::bucket::{Lifecycle, Rule, Setting, Transition, When, is_due};
+use crate::observe::jobs::LifecycleRun;
 use crate::transfer::journal::ChangeError;
 
 /// Rows per page.
@@ -66,6 +67,12 @@ pub async fn run(app: Arc<App>, pace: Pace, mut stopped: watch::Receiver<bool>) 
             _ = stopped.changed() => return,
             result = walk.all() => result,
         };
+        *app.job_states.lifecycle.lock() = Some(LifecycleRun {
+            ended_unix_ms: Timestamp::now().unix_ms(),
+            is_whole: result.is_ok(),
+            seen: walk.done.seen,
+            changes: walk.done.changes(),
+        });
         match result {
             Ok(()) if walk.done.changes() == 0 => {
                 tracing::debug!(done = ?walk.done, "nothing was due by lifecycle rules")

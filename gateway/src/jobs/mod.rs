@@ -1,7 +1,9 @@
-//! Work that no request waits for: space reclaim, what is due in the life of keys, and lifecycle rules.
+//! Work that no request waits for: space reclaim, what is due in the life of keys, lifecycle rules, and the scrub.
 
 pub mod annotations;
 pub mod lifecycle;
+pub mod names;
+pub mod scrub;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,16 +31,18 @@ pub struct Jobs {
     reclaim: JoinHandle<()>,
     keys: JoinHandle<()>,
     lifecycle: JoinHandle<()>,
+    scrub: JoinHandle<()>,
 }
 
 impl Jobs {
     /// Starts them: displaced blobs are freed as they come, orphans at the start and now and then, segments compacted every
     /// `interval`.
-    pub fn start(app: Arc<App>, interval: Duration, lifecycle: lifecycle::Pace) -> Self {
+    pub fn start(app: Arc<App>, interval: Duration, lifecycle: lifecycle::Pace, scrub: scrub::Pace) -> Self {
         let (stop, stopped) = watch::channel(false);
         let keys = tokio::spawn(keys(app.clone(), stopped.clone()));
         let lifecycle = tokio::spawn(lifecycle::run(app.clone(), lifecycle, stopped.clone()));
-        Self { stop, lifecycle, reclaim: tokio::spawn(reclaim(app, interval, stopped)), keys }
+        let scrub = tokio::spawn(scrub::run(app.clone(), scrub, stopped.clone()));
+        Self { stop, lifecycle, scrub, reclaim: tokio::spawn(reclaim(app, interval, stopped)), keys }
     }
 
     /// Stops them at their next step and waits for it.
@@ -48,6 +52,7 @@ impl Jobs {
             ("space reclaim", self.reclaim),
             ("the schedule of keys", self.keys),
             ("lifecycle", self.lifecycle),
+            ("the scrub", self.scrub),
         ] {
             if let Err(error) = job.await {
                 tracing::error!(%error, "{name} ended badly");
@@ -117,7 +122,14 @@ async fn reclaim(app: Arc<App>, interval: Duration, mut stopped: watch::Receiver
             _ = stopped.changed() => return,
             result = round => match result {
                 Ok(Reclaimed { displaced: 0, orphans: 0, moved: 0, quarantined: 0, expired: 0, .. }) => {}
-                Ok(done) => tracing::debug!(?done, "space was reclaimed"),
+                Ok(done) => {
+                    let mut totals = app.job_states.reclaim.lock();
+                    totals.displaced += done.displaced;
+                    totals.orphans += done.orphans;
+                    totals.moved += done.moved;
+                    totals.quarantined += done.quarantined;
+                    tracing::debug!(?done, "space was reclaimed");
+                }
                 Err(error @ ReclaimError::Doubtful) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "orphans are not swept");
                 }

@@ -59,8 +59,10 @@ impl Catalog {
             let found = self.kv.scan(range.clone(), Direction::Forward, SCAN_LEN).await?;
             for (key, entry) in &found {
                 let name = str::from_utf8(&key[1..]).ok().and_then(|name| BucketName::parse(name).ok());
-                let name = name.ok_or(CatalogError::Corrupt("a bucket's name"))?;
-                let record = BucketRecord::decode(&entry.value)?;
+                let (Some(name), Ok(record)) = (name, BucketRecord::decode(&entry.value)) else {
+                    self.note_damage(key);
+                    continue;
+                };
                 if owner.is_some_and(|owner| owner != record.owner || name.is_internal()) {
                     continue;
                 }

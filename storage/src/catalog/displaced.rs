@@ -40,7 +40,11 @@ impl Catalog {
         loop {
             let found = self.kv.scan(range.clone(), Direction::Forward, SCAN_LEN).await?;
             for (key, entry) in &found {
-                let record = DisplacedRecord::decode(&entry.value)?;
+                let Ok(record) = DisplacedRecord::decode(&entry.value) else {
+                    // Its blobs have no record: whoever looks for such finds them.
+                    self.note_damage(key);
+                    continue;
+                };
                 if record.content.is_some_and(|content| self.shared.pins.holds(content)) {
                     continue;
                 }
@@ -84,7 +88,7 @@ impl Catalog {
     }
 
     /// Waits until everything that can be read now is durable.
-    pub async fn settle(&self) -> Result<(), CatalogError> {
+    pub async fn barrier(&self) -> Result<(), CatalogError> {
         // Commits are made in order, and this one writes nothing.
         Ok(self.kv.commit(Transaction::default()).await?)
     }
@@ -147,7 +151,10 @@ impl Catalog {
             if keep.iter().any(|&(low, high)| (low..=high).contains(&last)) {
                 continue;
             }
-            displaced.blobs.push(PartRecord::decode(&entry.value)?.blob);
+            match PartRecord::decode(&entry.value) {
+                Ok(part) => displaced.blobs.push(part.blob),
+                Err(_) => self.note_damage(key),
+            }
             displaced.afterwards.push(Write::Delete(key.clone()));
         }
         displaced.afterwards.push(if found.len() < SCAN_LEN {
@@ -169,8 +176,12 @@ impl Catalog {
             transaction.writes.push(Write::Delete(key.clone()));
             let content = layout::upload_id_in(key)?.0;
             transaction.writes.push(displaced_parts(content, Vec::new()));
-            let journal = UploadRecord::decode(&entry.value)?.journal;
-            transaction.writes.extend(journal.map(|blob| displaced_blob(None, blob)));
+            match UploadRecord::decode(&entry.value) {
+                Ok(upload) => {
+                    transaction.writes.extend(upload.journal.map(|blob| displaced_blob(None, blob)));
+                }
+                Err(_) => self.note_damage(key),
+            }
         }
         if found.len() < SCAN_LEN {
             transaction.writes.push(Write::Delete(queued.clone()));

@@ -25,6 +25,10 @@ impl Catalog {
             loop {
                 let found = self.kv.scan(range.clone(), Direction::Forward, SCAN_LEN).await?;
                 for (key, entry) in &found {
+                    if entry.is_damaged() {
+                        self.note_damage(key);
+                        return Err(CatalogError::Corrupt("a document"));
+                    }
                     let name = String::from_utf8(key[base.len()..].to_vec());
                     let name = name.map_err(|_| CatalogError::Corrupt("a document's name"))?;
                     documents.push((name, entry.value.clone()));

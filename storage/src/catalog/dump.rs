@@ -60,6 +60,10 @@ impl Catalog {
         };
         let found = self.kv.scan(KeyRange { start, end: None }, Direction::Forward, SCAN_LEN).await?;
         for (key, entry) in &found {
+            if entry.is_damaged() {
+                self.note_damage(key);
+                return Err(CatalogError::Corrupt("the log names it"));
+            }
             if let Some(line) = Line::of(key, &entry.value)? {
                 line.append_to(&mut lines);
             }

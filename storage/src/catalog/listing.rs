@@ -46,11 +46,20 @@ impl Catalog {
                 if skip_to.as_ref().is_some_and(|to| key[1..] < to[1..]) {
                     continue;
                 }
-                let name = layout::name_in(key, base.len())?;
-                let rolled_up =
-                    delimiter.and_then(|d| common_prefix(&name, &request.prefix, d)).map(str::to_owned);
-                let Some(item) = decode(name, key, &entry.value)? else {
-                    continue;
+                let read = layout::name_in(key, base.len()).and_then(|name| {
+                    let rolled_up =
+                        delimiter.and_then(|d| common_prefix(&name, &request.prefix, d)).map(str::to_owned);
+                    Ok((rolled_up, decode(name, key, &entry.value)?))
+                });
+                let (rolled_up, item) = match read {
+                    Ok((rolled_up, Some(item))) => (rolled_up, item),
+                    Ok((_, None)) => continue,
+                    // Nothing can be told of it, and it must not hide the others.
+                    Err(CatalogError::Corrupt(_)) => {
+                        self.note_damage(key);
+                        continue;
+                    }
+                    Err(error) => return Err(error),
                 };
                 if page.rows.len() == request.limit {
                     page.truncated = true;

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::Timestamp;
 
+/// The setting in a bucket's record that says that object lock is on; once it is, it stays.
+pub const LOCK_SETTING: &str = "object-lock";
+
 /// How a retention binds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,9 +4,11 @@
 //! are in the file of the noun that they speak of.
 
 mod bucket;
+mod damage;
 mod displaced;
 mod document;
 mod dump;
+mod inspect;
 mod layout;
 mod listing;
 mod lock;
@@ -22,12 +24,14 @@ mod version;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+pub use self::damage::{bucket_of, name_of};
 pub use self::displaced::{Displaced, ReadPin};
 pub use self::document::{DocumentChange, ShelfState};
-pub use self::lock::{Authority, EventHold, Lock, Period, Retention, RetentionMode};
+pub use self::inspect::{DisplacedSet, Inspected};
+pub use self::lock::{Authority, EventHold, LOCK_SETTING, Lock, Period, Retention, RetentionMode};
 pub use self::model::*;
 pub use self::owner::OwnerState;
-pub use self::restore::Restored;
+pub use self::restore::{ContentState, Lost, Restored, Salvaged, Touched};
 pub use self::trailer::{Stamped, Trailer};
 use crate::kv::{Condition, Entry, Key, KeyValue, KvError, Standing, Transaction};
 use crate::name::PartNumber;
@@ -96,6 +100,7 @@ pub struct Catalog {
 /// What the clones of a catalog share beside the engine.
 struct Shared {
     pins: displaced::Pins,
+    met: damage::Met,
     /// Taken by a writer that met a conflict, by the hash of the key it fights for: those who fight here queue up in
     /// order, and the engine sees few conflicts. Correctness never depends on it.
     queues: Vec<tokio::sync::Mutex<()>>,
@@ -114,7 +119,12 @@ impl Catalog {
         let queues = (0..256).map(|_| tokio::sync::Mutex::new(())).collect();
         Self {
             kv,
-            shared: Arc::new(Shared { pins: displaced::Pins::default(), queues, session: OnceLock::new() }),
+            shared: Arc::new(Shared {
+                pins: displaced::Pins::default(),
+                met: damage::Met::default(),
+                queues,
+                session: OnceLock::new(),
+            }),
         }
     }
 

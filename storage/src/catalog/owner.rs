@@ -16,11 +16,20 @@ pub enum OwnerState {
     /// No record refers to it. One may still come, as a blob is finished before its record is committed; or one was there that
     /// should be. What it is depends on the session that made it.
     Unknown,
+    /// The record can't be read: the blob stays where it is.
+    Unreadable,
 }
 
 impl Catalog {
     /// Does the record of `owner` refer to this blob?
     pub async fn owner_state(&self, owner: &BlobOwner, blob: BlobId) -> Result<OwnerState, CatalogError> {
+        match self.sound_owner_state(owner, blob).await {
+            Err(CatalogError::Corrupt(_)) => Ok(OwnerState::Unreadable),
+            other => other,
+        }
+    }
+
+    async fn sound_owner_state(&self, owner: &BlobOwner, blob: BlobId) -> Result<OwnerState, CatalogError> {
         let referred = |stored: Option<BlobRef>| stored.is_some_and(|stored| stored.id == blob);
         match owner {
             BlobOwner::Content { bucket, object, version, part } => {

@@ -2,6 +2,7 @@
 //! Abort delete it.
 
 use super::bucket::in_bucket;
+use super::damage::Found;
 use super::displaced::{displaced_blob, displaced_parts};
 use super::record::{PartRecord, Record, UploadRecord, VersionRecord, stamp_us};
 use super::{
@@ -56,10 +57,11 @@ impl Catalog {
             transaction.conditions.push(Condition::At(keys[1].clone(), found.revision));
             transaction.conditions.push(unchanged(&keys[2], &former));
             transaction.writes.push(Write::Put(keys[2].clone(), record.clone()));
-            if let Some(former) = &former {
-                let blob = PartRecord::decode(&former.value)?.blob;
-                if blob != part.blob {
-                    transaction.writes.push(displaced_blob(Some(upload.id.0), blob));
+            if former.is_some() {
+                if let Found::Sound(former) = self.look::<PartRecord>(&keys[2], former.as_ref())
+                    && former.blob != part.blob
+                {
+                    transaction.writes.push(displaced_blob(Some(upload.id.0), former.blob));
                 }
                 // A Complete that has read the former part must fail.
                 let mut upload = UploadRecord::decode(&found.value)?;
@@ -104,8 +106,7 @@ impl Catalog {
             let [found_bucket, found_head, found_upload] = self.get(keys.clone()).await?;
             let (mut transaction, front) = in_bucket(bucket, &keys[0], &found_bucket)?;
             let found = found_upload.as_ref().ok_or(CatalogError::NoSuchUpload)?;
-            let former = found_head.as_ref().map(|found| VersionRecord::decode(&found.value)).transpose()?;
-            precondition.check(former.as_ref())?;
+            let former = self.former(&keys[1], &found_head, &found_bucket, precondition)?;
             // Their blobs may have moved since, their content may not have changed.
             let stored = self.numbered_parts(upload.id.0, &numbers).await?;
             for (stored, part) in stored.iter().zip(parts) {
@@ -145,8 +146,9 @@ impl Catalog {
                 conditions: vec![Condition::At(key.clone(), found.revision)],
                 writes: vec![Write::Delete(key.clone()), displaced_parts(id.0, Vec::new())],
             };
-            let journal = UploadRecord::decode(&found.value)?.journal;
-            transaction.writes.extend(journal.map(|blob| displaced_blob(None, blob)));
+            if let Found::Sound(upload) = self.look::<UploadRecord>(&key, Some(&found)) {
+                transaction.writes.extend(upload.journal.map(|blob| displaced_blob(None, blob)));
+            }
             if attempts.commit(transaction).await? {
                 return Ok(());
             }

@@ -3,11 +3,12 @@
 //! id is the newest.
 
 use super::bucket::in_bucket;
+use super::damage::Found;
 use super::displaced::{displaced_blob, displaced_content};
 use super::record::{BucketFront, ContentPlace, Record, VersionRecord, stamp_us};
 use super::{
     Authority, Bucket, Catalog, CatalogError, ListPage, ListRequest, ObjectSummary, ObjectVersion,
-    Precondition, VersionRef, VersionSummary, Versioning, layout, record, unchanged,
+    Precondition, SCAN_LEN, VersionRef, VersionSummary, Versioning, layout, record, unchanged,
 };
 use crate::kv::{Condition, Direction, Entry, Key, KeyRange, Transaction, Write};
 use crate::name::{BucketId, ObjectKey, VersionId};
@@ -59,9 +60,15 @@ impl Catalog {
         if bucket.versioning == Versioning::Unversioned {
             return Ok(VersionId::now());
         }
-        let [head] = self.get([layout::head(bucket.id, object)]).await?;
-        let head = head.map(|head| VersionRecord::decode(&head.value)).transpose()?;
-        Ok(head.map_or_else(VersionId::now, |head| VersionId::after(head.version)))
+        let key = layout::head(bucket.id, object);
+        let [head] = self.get([key.clone()]).await?;
+        let newest = match self.look::<VersionRecord>(&key, head.as_ref()) {
+            Found::Absent => None,
+            Found::Sound(head) => Some(head.version),
+            Found::Damaged => unless_all_damaged(self.newest_noncurrent(bucket.id, object).await)?
+                .map(|next| next.record.version),
+        };
+        Ok(newest.map_or_else(VersionId::now, VersionId::after))
     }
 
     /// Writes `version` if the precondition holds, in one commit with what it displaces: it becomes the current one. (Of two that
@@ -80,8 +87,7 @@ impl Catalog {
         loop {
             let [found_bucket, found] = self.get(keys.clone()).await?;
             let (mut transaction, front) = in_bucket(bucket, &keys[0], &found_bucket)?;
-            let former = found.as_ref().map(|found| VersionRecord::decode(&found.value)).transpose()?;
-            precondition.check(former.as_ref())?;
+            let former = self.former(&keys[1], &found, &found_bucket, precondition)?;
             transaction.conditions.push(unchanged(&keys[1], &found));
             let ordered = *precondition == Precondition::None;
             self.push_version(&mut transaction, &front, object, former, record.clone(), ordered).await?;
@@ -91,6 +97,23 @@ impl Catalog {
         }
     }
 
+    /// The current version as a writer finds it, which may be replaced under this condition.
+    pub(super) fn former(
+        &self,
+        key: &Key,
+        found: &Option<Entry>,
+        bucket: &Option<Entry>,
+        precondition: &Precondition,
+    ) -> Result<Found<VersionRecord>, CatalogError> {
+        let former = self.look::<VersionRecord>(key, found.as_ref());
+        match &former {
+            Found::Absent => precondition.check(None)?,
+            Found::Sound(former) => precondition.check(Some(former))?,
+            Found::Damaged => Self::expect_replaceable(bucket, precondition)?,
+        }
+        Ok(former)
+    }
+
     /// Adds to a transaction what makes `record` the current version in the place of `former`, on which the transaction is
     /// conditional already. `may_follow`: it may also be written as the one before it.
     pub(super) async fn push_version(
@@ -98,7 +121,7 @@ impl Catalog {
         transaction: &mut Transaction,
         front: &BucketFront,
         object: &ObjectKey,
-        former: Option<VersionRecord>,
+        former: Found<VersionRecord>,
         mut record: VersionRecord,
         may_follow: bool,
     ) -> Result<(), CatalogError> {
@@ -106,9 +129,21 @@ impl Catalog {
             return Err(CatalogError::Contended);
         }
         let head = layout::head(front.id, object);
-        let Some(mut former) = former else {
-            transaction.writes.push(Write::Put(head, record.encode()));
-            return Ok(());
+        let mut former = match former {
+            Found::Sound(former) => former,
+            Found::Absent => {
+                transaction.writes.push(Write::Put(head, record.encode()));
+                return Ok(());
+            }
+            Found::Damaged => {
+                // Whether one that is not current is `null`, its record alone told.
+                match unless_all_damaged(self.noncurrent_null(front.id, object).await)? {
+                    Some(null) if record.is_null => self.push_null_deleted(transaction, front.id, null)?,
+                    null => record.null_elsewhere = null.map(|null| null.record.version),
+                }
+                transaction.writes.push(Write::Put(head, record.encode()));
+                return Ok(());
+            }
         };
         if former.is_null && record.is_null {
             former.expect_deletable(Authority::usual())?;
@@ -125,11 +160,7 @@ impl Catalog {
             let key = layout::version(front.id, object, id);
             let [found] = self.get([key.clone()]).await?;
             let null = Located::decode(key, found.ok_or(CatalogError::Corrupt("a null version"))?)?;
-            null.record.expect_deletable(Authority::usual())?;
-            transaction.conditions.push(null.condition());
-            transaction.writes.push(Write::Delete(null.key));
-            transaction.writes.extend(null.record.place_forgotten(front.id));
-            transaction.writes.extend(null.record.left_behind(None));
+            self.push_null_deleted(transaction, front.id, null)?;
         }
         let (mut newer, older) = if record.version < former.version {
             (record, former)
@@ -146,6 +177,21 @@ impl Catalog {
         };
         transaction.writes.push(Write::Put(head, newer.encode()));
         transaction.writes.extend(older.as_noncurrent(front.id, object));
+        Ok(())
+    }
+
+    /// Adds to a transaction what deletes the version `null` that is not current.
+    fn push_null_deleted(
+        &self,
+        transaction: &mut Transaction,
+        bucket: BucketId,
+        null: Located,
+    ) -> Result<(), CatalogError> {
+        null.record.expect_deletable(Authority::usual())?;
+        transaction.conditions.push(null.condition());
+        transaction.writes.push(Write::Delete(null.key));
+        transaction.writes.extend(null.record.place_forgotten(bucket));
+        transaction.writes.extend(null.record.left_behind(None));
         Ok(())
     }
 
@@ -214,23 +260,31 @@ impl Catalog {
                 precondition.check(None)?;
                 return Ok(None);
             };
-            let mut head = Located::decode(keys[1].clone(), head)?;
-            transaction.conditions.push(head.condition());
-            let deleted = if head.record.is_current(which) {
-                let next = self.newest_noncurrent(bucket.id, object).await?;
-                match next {
-                    None => transaction.writes.push(Write::Delete(keys[1].clone())),
-                    Some(mut next) => {
-                        transaction.conditions.push(next.condition());
-                        transaction.writes.push(Write::Delete(next.key.clone()));
-                        // What was renamed needs its place wherever its record is.
-                        let place = next.record.place_forgotten(bucket.id);
-                        transaction.writes.extend(place.filter(|_| !next.record.renamed));
-                        next.record.null_elsewhere =
-                            head.record.null_elsewhere.filter(|_| !next.record.is_null);
-                        transaction.writes.push(Write::Put(keys[1].clone(), next.record.encode()));
+            transaction.conditions.push(Condition::At(keys[1].clone(), head.revision));
+            let mut head = match self.look::<VersionRecord>(&keys[1], Some(&head)) {
+                Found::Sound(record) => Located { key: keys[1].clone(), entry: head, record },
+                _ => {
+                    let found = self.beside_damaged(bucket.id, object, which).await?;
+                    self.push_deleted_unread(
+                        &mut transaction,
+                        &found_bucket,
+                        found,
+                        precondition,
+                        authority,
+                    )?;
+                    if which == VersionRef::Current {
+                        let null = self.noncurrent_null(bucket.id, object).await?;
+                        let null = null.map(|null| null.record.version);
+                        self.push_promoted(&mut transaction, bucket.id, object, null).await?;
                     }
+                    if attempts.commit(transaction).await? {
+                        return Ok(None);
+                    }
+                    continue;
                 }
+            };
+            let deleted = if head.record.is_current(which) {
+                self.push_promoted(&mut transaction, bucket.id, object, head.record.null_elsewhere).await?;
                 head
             } else {
                 let id = match which {
@@ -239,7 +293,29 @@ impl Catalog {
                     VersionRef::Id(id) | VersionRef::Noncurrent(id) => Some(id),
                 };
                 let found = match id {
-                    Some(id) => self.noncurrent(bucket.id, object, id).await?,
+                    Some(id) => match self.noncurrent(bucket.id, object, id).await {
+                        Err(CatalogError::Corrupt(_)) => {
+                            let key = layout::version(bucket.id, object, id);
+                            let [entry] = self.get([key.clone()]).await?;
+                            let found = entry.map(|entry| (key, entry));
+                            self.push_deleted_unread(
+                                &mut transaction,
+                                &found_bucket,
+                                found,
+                                precondition,
+                                authority,
+                            )?;
+                            if head.record.null_elsewhere == Some(id) {
+                                head.record.null_elsewhere = None;
+                                transaction.writes.push(Write::Put(keys[1].clone(), head.record.encode()));
+                            }
+                            if attempts.commit(transaction).await? {
+                                return Ok(None);
+                            }
+                            continue;
+                        }
+                        found => found?,
+                    },
                     None => None,
                 };
                 let found = found.filter(|found| found.record.is_version(which));
@@ -265,6 +341,80 @@ impl Catalog {
         }
     }
 
+    /// Adds to a transaction that deletes the current version what makes the newest of the others the current one.
+    async fn push_promoted(
+        &self,
+        transaction: &mut Transaction,
+        bucket: BucketId,
+        object: &ObjectKey,
+        null: Option<VersionId>,
+    ) -> Result<(), CatalogError> {
+        let head = layout::head(bucket, object);
+        let Some(mut next) = self.newest_noncurrent(bucket, object).await? else {
+            transaction.writes.retain(|write| *write != Write::Delete(head.clone()));
+            transaction.writes.push(Write::Delete(head));
+            return Ok(());
+        };
+        transaction.conditions.push(next.condition());
+        transaction.writes.retain(|write| *write != Write::Delete(head.clone()));
+        transaction.writes.push(Write::Delete(next.key.clone()));
+        // What was renamed needs its place wherever its record is.
+        let place = next.record.place_forgotten(bucket);
+        transaction.writes.extend(place.filter(|_| !next.record.renamed));
+        next.record.null_elsewhere = null.filter(|_| !next.record.is_null);
+        transaction.writes.push(Write::Put(head, next.record.encode()));
+        Ok(())
+    }
+
+    /// What a deletion is about where the current version can't be read: that one, or one that is not current. What is not among those may
+    /// be the current one.
+    async fn beside_damaged(
+        &self,
+        bucket: BucketId,
+        object: &ObjectKey,
+        which: VersionRef,
+    ) -> Result<Option<(Key, Entry)>, CatalogError> {
+        let key = match which {
+            VersionRef::Current => layout::head(bucket, object),
+            VersionRef::Id(id) | VersionRef::Noncurrent(id) => layout::version(bucket, object, id),
+            VersionRef::Null => match self.noncurrent_null(bucket, object).await? {
+                Some(null) => null.key,
+                None => return Err(CatalogError::Corrupt("the current version")),
+            },
+        };
+        let [found] = self.get([key.clone()]).await?;
+        let found = found.ok_or(CatalogError::Corrupt("the current version"))?;
+        Ok(Some((key, found)))
+    }
+
+    /// Adds to a transaction what deletes a version, whether its record can be read or not.
+    fn push_deleted_unread(
+        &self,
+        transaction: &mut Transaction,
+        bucket: &Option<Entry>,
+        found: Option<(Key, Entry)>,
+        precondition: &Precondition,
+        authority: Authority,
+    ) -> Result<(), CatalogError> {
+        let Some((key, entry)) = found else { return Ok(()) };
+        match self.look::<VersionRecord>(&key, Some(&entry)) {
+            Found::Sound(record) => {
+                precondition.check(Some(&record))?;
+                record.expect_deletable(authority)?;
+                let (bucket, ..) = layout::version_in(&key)?;
+                transaction.writes.extend(record.place_forgotten(bucket));
+                transaction.writes.extend(record.left_behind(None));
+            }
+            _ => Self::expect_replaceable(bucket, precondition)?,
+        }
+        let condition = Condition::At(key.clone(), entry.revision);
+        if !transaction.conditions.contains(&condition) {
+            transaction.conditions.push(condition);
+        }
+        transaction.writes.push(Write::Delete(key));
+        Ok(())
+    }
+
     /// Gives the current version `from`, which was read before, the name `to` in the place of what has it: one commit, whatever its
     /// size, in a bucket without versions. `version` is the record under its new name: `from` but for `renamed` and its journal.
     /// [`CatalogError::Contended`] if `from` has changed since, [`CatalogError::NoSuchKey`] if it is gone.
@@ -288,8 +438,7 @@ impl Catalog {
             if !former.is(expected) {
                 return Err(CatalogError::Contended);
             }
-            let replaced = target.as_ref().map(|target| VersionRecord::decode(&target.value)).transpose()?;
-            precondition.check(replaced.as_ref())?;
+            let replaced = self.former(&keys[2], &target, &found_bucket, precondition)?;
             let mut record = VersionRecord::of(version, stamp_us());
             record.renamed = true;
             record.content.clone_from(&former.content);
@@ -301,7 +450,7 @@ impl Catalog {
             transaction.writes.push(Write::Put(keys[2].clone(), record.encode()));
             transaction.writes.push(Write::Put(layout::content(bucket.id, content.version), place.encode()));
             transaction.writes.extend(former.journal.map(|blob| displaced_blob(None, blob)));
-            if let Some(replaced) = &replaced {
+            if let Found::Sound(replaced) = &replaced {
                 replaced.expect_deletable(Authority::usual())?;
                 transaction.writes.extend(replaced.place_forgotten(bucket.id));
                 transaction.writes.extend(replaced.left_behind(None));
@@ -358,7 +507,18 @@ impl Catalog {
         let key = layout::head(bucket, object);
         let [head] = self.get([key.clone()]).await?;
         let Some(head) = head else { return Ok(None) };
-        let head = VersionRecord::decode(&head.value)?;
+        let Found::Sound(head) = self.look::<VersionRecord>(&key, Some(&head)) else {
+            // It was not shown, so the listing ended in one that is not current.
+            return Ok(match which {
+                VersionRef::Id(id) | VersionRef::Noncurrent(id) => {
+                    Some(layout::successor(&layout::version(bucket, object, id)))
+                }
+                VersionRef::Null => {
+                    self.noncurrent_null(bucket, object).await?.map(|null| layout::successor(&null.key))
+                }
+                VersionRef::Current => None,
+            });
+        };
         Ok(match which {
             _ if head.is_current(which) => Some(layout::successor(&key)),
             VersionRef::Id(id) | VersionRef::Noncurrent(id) if id < head.version => Some(key),
@@ -382,7 +542,21 @@ impl Catalog {
         loop {
             let key = layout::head(bucket, object);
             let [Some(entry)] = self.get([key.clone()]).await? else { return Ok(None) };
-            let head = Located::decode(key.clone(), entry)?;
+            let head = match self.look::<VersionRecord>(&key, Some(&entry)) {
+                Found::Sound(record) => Located { key: key.clone(), entry, record },
+                _ => {
+                    // It may be the one that is asked for, unless that is found elsewhere.
+                    let found = match which {
+                        VersionRef::Current => None,
+                        VersionRef::Null => self.noncurrent_null(bucket, object).await?,
+                        VersionRef::Id(id) | VersionRef::Noncurrent(id) => {
+                            self.noncurrent(bucket, object, id).await?
+                        }
+                    };
+                    let found = found.filter(|found| found.record.is_version(which));
+                    return found.map(Some).ok_or(CatalogError::Corrupt(VersionRecord::NAME));
+                }
+            };
             if head.record.is_current(which) {
                 return Ok(Some(head));
             }
@@ -470,9 +644,54 @@ impl Catalog {
         bucket: BucketId,
         object: &ObjectKey,
     ) -> Result<Option<Located>, CatalogError> {
-        let range = KeyRange::prefix(layout::versions(bucket, object));
-        let found = self.kv.scan(range, Direction::Forward, 1).await?;
-        found.into_iter().next().map(|(key, entry)| Located::decode(key, entry)).transpose()
+        self.first_noncurrent(bucket, object, |_| true).await
+    }
+
+    /// The version `null`, where it is not the current one and the current one's record does not tell.
+    async fn noncurrent_null(
+        &self,
+        bucket: BucketId,
+        object: &ObjectKey,
+    ) -> Result<Option<Located>, CatalogError> {
+        self.first_noncurrent(bucket, object, |record| record.is_null).await
+    }
+
+    /// The newest of the versions that are not current, and that fit. Those that can't be read are passed over, unless all are.
+    async fn first_noncurrent(
+        &self,
+        bucket: BucketId,
+        object: &ObjectKey,
+        fits: impl Fn(&VersionRecord) -> bool,
+    ) -> Result<Option<Located>, CatalogError> {
+        let mut range = KeyRange::prefix(layout::versions(bucket, object));
+        let (mut len, mut is_any_sound, mut is_any_damaged) = (1, false, false);
+        loop {
+            let found = self.kv.scan(range.clone(), Direction::Forward, len).await?;
+            let is_last = found.len() < len;
+            for (key, entry) in found {
+                range.start = layout::successor(&key);
+                match self.look::<VersionRecord>(&key, Some(&entry)) {
+                    Found::Sound(record) if fits(&record) => return Ok(Some(Located { key, entry, record })),
+                    Found::Sound(_) => is_any_sound = true,
+                    _ => is_any_damaged = true,
+                }
+            }
+            if is_last {
+                return match is_any_damaged && !is_any_sound {
+                    true => Err(CatalogError::Corrupt(VersionRecord::NAME)),
+                    false => Ok(None),
+                };
+            }
+            len = SCAN_LEN;
+        }
+    }
+}
+
+/// What was found among versions that are not current; none where not one of them can be read.
+fn unless_all_damaged(found: Result<Option<Located>, CatalogError>) -> Result<Option<Located>, CatalogError> {
+    match found {
+        Err(CatalogError::Corrupt(_)) => Ok(None),
+        other => other,
     }
 }
 

@@ -18,6 +18,22 @@ pub struct Entry {
     pub revision: Revision,
 }
 
+/// What stands in the place of a value that can't be read: no record begins so.
+const DAMAGED: &[u8] = b"\xff the value in this place is damaged";
+
+impl Entry {
+    /// An entry that is there and whose value can't be read: who opens values hands it on in its place, since one value must not keep
+    /// the others of a scan from being seen, and must not be taken for none.
+    pub fn damaged(revision: Revision) -> Self {
+        Self { value: Bytes::from_static(DAMAGED), revision }
+    }
+
+    /// Is it one whose value can't be read?
+    pub fn is_damaged(&self) -> bool {
+        self.value == DAMAGED
+    }
+}
+
 /// An engine's opaque mark of one write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Revision(pub u64);

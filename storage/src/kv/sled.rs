@@ -29,6 +29,7 @@ use self::engine::Engine;
 use self::walk::Shared;
 use super::{Direction, Entry, Key, KeyRange, KeyValue, KvError, Snapshot, Standing, Transaction};
 use crate::digest::{Digester, Unkeyed};
+use crate::name::Timestamp;
 
 /// Transactions that wait to be committed; more wait for a place in the queue.
 const QUEUE_LEN: usize = 1024;
@@ -125,7 +126,7 @@ pub enum OpenKvError {
 pub struct SledKv {
     queue: mpsc::Sender<Request>,
     shared: Arc<Shared>,
-    was_exact: bool,
+    former_end: Option<Timestamp>,
     /// Joins the committing thread, which holds the folder's lock; the last field, so that the queue ends before.
     _committer: Joined,
 }
@@ -135,7 +136,9 @@ impl SledKv {
     pub fn open(config: &SledConfig) -> Result<Self, OpenKvError> {
         let lock = engine::lock(&config.dir)?;
         let mut engine = Engine::open(config, LINGER)?;
-        let (head, was_exact) = engine.compare(config)?;
+        let last_commit = engine.committed;
+        let (head, is_exact) = engine.compare(config)?;
+        let former_end = is_exact.then_some(last_commit);
         let shared =
             Arc::new(Shared::new(engine.tree.clone(), config.digester.clone(), engine.number, engine.digest));
         let (queue, requests) = mpsc::channel(QUEUE_LEN);
@@ -147,13 +150,13 @@ impl SledKv {
         });
         let thread = thread.map_err(|source| OpenKvError::Io { dir: config.dir.clone(), source })?;
         verify_in_background(&shared);
-        Ok(Self { queue, shared, was_exact, _committer: Joined(Some(thread)) })
+        Ok(Self { queue, shared, former_end, _committer: Joined(Some(thread)) })
     }
 
-    /// When it was opened it ended exactly where the head says: nothing that was acknowledged is missing, and nothing that was not
-    /// is there.
-    pub fn was_exact(&self) -> bool {
-        self.was_exact
+    /// When the last commit before it was opened was made, if it is sure that it was the last one: the engine's end is that which the
+    /// head tells.
+    pub fn former_end(&self) -> Option<Timestamp> {
+        self.former_end
     }
 
     /// The number of the last commit.

@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::blob::BlobRef;
-use crate::blob::fs::FsOptions;
+use crate::blob::fs::{Depth, FsOptions, Surveyed};
 use crate::catalog::{
     Bucket, Content, Layout, ObjectRecord, ObjectVersion, Precondition, SystemHeaders, Trailer, VersionKind,
 };
@@ -27,7 +27,7 @@ async fn world() -> World {
     let kv = Arc::new(MemoryKv::new());
     let catalog = Catalog::new(kv.clone());
     let session = SessionId::random();
-    catalog.begin_session(session, true).await.unwrap();
+    catalog.begin_session(session, None).await.unwrap();
     let bucket = Bucket {
         name: BucketName::parse("bucket").unwrap(),
         id: BucketId::random(),
@@ -83,12 +83,12 @@ impl World {
     }
 
     /// Another process goes on with the folder.
-    async fn restart(&mut self, is_exact: bool) {
+    async fn restart(&mut self, former_end: Option<Timestamp>) {
         let session = SessionId::random();
         self.blobs.close().await;
         self.blobs = store(self.folder.path(), session);
         self.catalog = Catalog::new(self.kv.clone());
-        self.catalog.begin_session(session, is_exact).await.unwrap();
+        self.catalog.begin_session(session, former_end).await.unwrap();
     }
 
     async fn count(&self) -> usize {
@@ -144,7 +144,7 @@ async fn orphans_of_a_crash_are_swept_at_the_next_start_and_not_before() {
     for _ in 0..2 {
         assert_eq!(world.reclaimer().sweep().await.unwrap().orphans, 0, "their records may still come");
     }
-    world.restart(true).await;
+    world.restart(Some(Timestamp::now())).await;
     let done = world.reclaimer().sweep().await.unwrap();
     assert_eq!((done.orphans, done.looked_at, done.quarantined), (2, 4, 0));
     assert_eq!(world.content("kept").await, vec![b'k'; 300_000]);
@@ -160,7 +160,7 @@ async fn what_nobody_can_account_for_is_put_away_and_can_be_put_back() {
     for (name, len) in [("large", 300_000), ("gone", 100)] {
         world.put(name, len, false).await;
     }
-    world.restart(false).await;
+    world.restart(None).await;
     world.put("displaced", 100, true).await;
     world.put("displaced", 100, true).await;
     let done = world.reclaimer().sweep().await.unwrap();
@@ -191,9 +191,22 @@ async fn what_nobody_can_account_for_is_put_away_and_can_be_put_back() {
         found += 1;
     }
     assert_eq!(found, 2);
-    world.blobs.quarantine(&rows[0].blob.id).await.unwrap();
+    world.blobs.quarantine(&rows[0].blob.id, Why::Unknown).await.unwrap();
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(world.blobs.expire_quarantine(Duration::ZERO).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_came_after_the_last_commit_that_is_known_is_not_deleted() {
+    for (before_ms, why) in [(1000, Why::CutOff), (60_000, Why::Unknown)] {
+        let mut world = world().await;
+        world.put("kept", 100, true).await;
+        world.put("late", 100, false).await;
+        world.restart(Some(Timestamp(Timestamp::now().unix_ms() - before_ms))).await;
+        let done = world.reclaimer().sweep().await.unwrap();
+        assert_eq!((done.orphans, done.quarantined), (0, 1));
+        assert_eq!(world.blobs.quarantined().await.unwrap()[0].why, why);
+    }
 }
 
 #[tokio::test]
@@ -205,7 +218,7 @@ async fn where_much_is_missing_nothing_is_touched() {
     }
     let before = world.count().await;
     // The catalog of another time: it knows nothing of what was written since.
-    world.restart(false).await;
+    world.restart(None).await;
     assert!(matches!(world.reclaimer().sweep().await, Err(ReclaimError::Doubtful)));
     assert_eq!(world.count().await, before);
     assert!(world.blobs.quarantined().await.unwrap().is_empty());
@@ -221,7 +234,7 @@ async fn a_record_that_names_a_blob_that_is_gone_does_not_cost_its_copy() {
     let copy = world.blob_of("moved").await;
     // An older catalog is put back.
     assert!(world.catalog.relocate(&info.owner, copy, catalog_before).await.unwrap());
-    world.restart(false).await;
+    world.restart(None).await;
     let done = world.reclaimer().sweep().await.unwrap();
     assert_eq!((done.orphans, done.quarantined), (0, 1));
 }
@@ -329,13 +342,19 @@ async fn overwrites_race_with_moves_and_win() {
 }
 
 #[tokio::test]
-async fn a_scrub_finds_damage_and_the_queue_goes_on_past_it() {
+async fn a_survey_finds_damage_and_the_queue_goes_on_past_it() {
     let world = world().await;
     for number in 0..5 {
         world.put(&format!("small{number}"), 500, true).await;
         world.put(&format!("large{number}"), 200_000, true).await;
     }
-    assert_eq!(world.reclaimer().scrub().await.unwrap(), Reclaimed { looked_at: 10, ..Reclaimed::default() });
+    let damaged = async || {
+        let rows = world.blobs.survey(None, 100, Depth::Content).await.unwrap();
+        let sound = rows.iter().filter(|row| matches!(row, Surveyed::Sound(_))).count();
+        assert_eq!(rows.len(), 10, "{rows:?}");
+        rows.len() - sound
+    };
+    assert_eq!(damaged().await, 0);
     let damage = |folder: &str, place: fn(usize) -> usize| {
         let mut paths = vec![world.folder.path().join("blobs").join(folder)];
         while let Some(path) = paths.pop() {
@@ -351,11 +370,12 @@ async fn a_scrub_finds_damage_and_the_queue_goes_on_past_it() {
         }
     };
     damage("files", |_| 100_000);
-    assert_eq!(world.reclaimer().scrub().await.unwrap().damaged, 1);
+    assert_eq!(damaged().await, 1);
     damage("segments", |_| 32 + 100);
-    assert_eq!(world.reclaimer().scrub().await.unwrap().damaged, 2);
+    assert_eq!(damaged().await, 2);
     // The first frame's header: its blob can't even be found any more.
     damage("segments", |_| 32 + 10);
+    assert_eq!(damaged().await, 2, "the frame is a gap now");
     for number in 0..5 {
         world.put(&format!("small{number}"), 500, true).await;
     }

@@ -192,6 +192,33 @@ impl Files {
         Ok(rows)
     }
 
+    /// Adds what lies in the folder that is no file of this store, until there are `limit` of them.
+    pub fn foreign(&self, limit: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
+        for entry in std::fs::read_dir(&self.folder.path)? {
+            let entry = entry?;
+            let number = entry.file_name().to_str().and_then(parse_folder_name);
+            let (Some(number), true) = (number, entry.path().is_dir()) else {
+                found.push(entry.path());
+                continue;
+            };
+            for entry in std::fs::read_dir(entry.path())? {
+                let entry = entry?;
+                let id = entry.file_name().to_str().and_then(|name| BlobId::parse(name).ok());
+                let is_own = id.is_some_and(|id| match super::Address::parse(&id) {
+                    Some(super::Address::File(address)) => address.finished_ms >> FOLDER_BITS == number,
+                    _ => false,
+                });
+                if !is_own {
+                    found.push(entry.path());
+                }
+                if found.len() >= limit {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Removes folders that are empty and whose time is over.
     pub fn remove_empty_folders(&self) -> io::Result<()> {
         let now = Timestamp::now().unix_ms() >> FOLDER_BITS;
@@ -272,8 +299,9 @@ impl Tail {
 }
 
 impl Tail {
-    /// Are the stored bytes those that were written?
-    pub fn fits(&self, file: &File) -> io::Result<bool> {
+    /// Are the stored bytes those that were written? They are read no faster than so many a second, if so many are given; what was read
+    /// at a pace does not take the place of what is asked for in the page cache.
+    pub fn fits(&self, file: &File, len_per_s: Option<u64>) -> io::Result<bool> {
         let mut crc = Digest::new(CrcAlgorithm::Crc32Iscsi);
         let mut buffer = vec![0; WRITE_LEN];
         let mut at = 0;
@@ -281,6 +309,16 @@ impl Tail {
             let piece = (self.stored_len - at).min(WRITE_LEN as u64) as usize;
             file.read_exact_at(&mut buffer[..piece], at)?;
             crc.update(&buffer[..piece]);
+            if let Some(len_per_s) = len_per_s {
+                let _ = rustix::fs::fadvise(
+                    file,
+                    at,
+                    std::num::NonZeroU64::new(piece as u64),
+                    rustix::fs::Advice::DontNeed,
+                );
+                let pause_us = piece as u64 * 1_000_000 / len_per_s.max(1);
+                std::thread::sleep(std::time::Duration::from_micros(pause_us));
+            }
             at += piece as u64;
         }
         Ok(crc.finalize() as u32 == self.content_crc)

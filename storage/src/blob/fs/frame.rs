@@ -33,20 +33,26 @@ impl Header {
     /// Parses and checks a header.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; HEADER_LEN] = bytes.first_chunk()?;
-        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
-        if bytes[..4] != MAGIC || bytes[4] != VERSION || word(36) != crc32c(&bytes[..36]) {
+        let crc = u32::from_le_bytes(bytes[36..].try_into().expect("four bytes"));
+        if bytes[..4] != MAGIC || bytes[4] != VERSION || crc != crc32c(&bytes[..36]) {
             return None;
         }
-        let header = Self {
+        let header = Self::parse(bytes);
+        (header.frame_len() <= WINDOW as u64 && header.trailer_len as usize <= MAX_TRAILER_LEN)
+            .then_some(header)
+    }
+
+    /// What the fields say; nothing is checked.
+    fn parse(bytes: &[u8; HEADER_LEN]) -> Self {
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        Self {
             owner_len: u16::from_le_bytes([bytes[6], bytes[7]]),
             stored_len: word(8),
             trailer_len: word(12),
             finished_ms: u64::from_le_bytes(bytes[16..24].try_into().expect("eight bytes")),
             nonce: bytes[24..30].try_into().expect("six bytes"),
             body_crc: word(32),
-        };
-        (header.frame_len() <= WINDOW as u64 && header.trailer_len as usize <= MAX_TRAILER_LEN)
-            .then_some(header)
+        }
     }
 
     fn encode(&self) -> [u8; HEADER_LEN] {
@@ -137,6 +143,8 @@ pub(super) struct Found<'a> {
     pub header: Header,
     /// Payload, trailer and owner; `None` if they are not what was written.
     pub body: Option<&'a [u8]>,
+    /// The same, whether they are what was written or not.
+    read: &'a [u8],
 }
 
 impl Found<'_> {
@@ -145,6 +153,22 @@ impl Found<'_> {
         let body = self.body?;
         BlobOwner::decode(&body[body.len() - usize::from(self.header.owner_len)..])
     }
+
+    /// What its owner reads as, whether the body is sound or not.
+    pub fn legible_owner(&self) -> Option<BlobOwner> {
+        let at = self.header.body_len().checked_sub(self.header.owner_len.into())?;
+        BlobOwner::decode(self.read.get(at..)?)
+    }
+}
+
+/// What the owner reads as of a frame that lay from `start` up to `end` at most, though its header is not sound.
+pub(super) fn legible_owner_at(file: &File, start: u64, end: u64) -> Option<BlobOwner> {
+    let mut bytes = vec![0; end.saturating_sub(start).min(WINDOW as u64) as usize];
+    file.read_exact_at(&mut bytes, start).ok()?;
+    let header = Header::parse(bytes.first_chunk()?);
+    let body_end = HEADER_LEN.checked_add(header.body_len())?;
+    let owner_at = body_end.checked_sub(header.owner_len.into())?;
+    BlobOwner::decode(bytes.get(owner_at..body_end)?)
 }
 
 /// Walks the frames of a segment. Behind bytes that are no frame it looks for the next one, so that
@@ -157,31 +181,42 @@ pub(super) struct Scan<'a> {
     end: u64,
     window: Vec<u8>,
     window_at: u64,
+    /// Behind the last bytes that are no frame and not zero.
+    used_end: u64,
 }
 
 impl<'a> Scan<'a> {
     /// The frames from `start`, where a frame begins, up to `end` or the end of the file.
     pub fn new(file: &'a File, start: u64, end: u64) -> io::Result<Self> {
         let end = end.min(file.metadata()?.len());
-        Ok(Self { file, at: start.next_multiple_of(ALIGN), end, window: Vec::new(), window_at: 0 })
+        let at = start.next_multiple_of(ALIGN);
+        Ok(Self { file, at, end, window: Vec::new(), window_at: 0, used_end: 0 })
+    }
+
+    /// Behind the last bytes met so far that are no frame and were written nevertheless: room that was only reserved is zeros.
+    pub fn used_end(&self) -> u64 {
+        self.used_end
     }
 
     /// The next frame.
     pub fn next(&mut self) -> io::Result<Option<Found<'_>>> {
         while self.at + HEADER_LEN as u64 <= self.end {
             let at = self.at;
-            let Some(header) = Header::decode(self.bytes(at, HEADER_LEN)?) else {
+            let end = self.end;
+            let bytes = self.bytes(at, HEADER_LEN)?;
+            let header = Header::decode(bytes).filter(|header| at + header.frame_len() <= end);
+            let is_used = bytes.iter().take(ALIGN as usize).any(|&byte| byte != 0);
+            let Some(header) = header else {
                 self.at += ALIGN;
+                if is_used {
+                    self.used_end = self.at;
+                }
                 continue;
             };
-            if at + header.frame_len() > self.end {
-                self.at += ALIGN;
-                continue;
-            }
             self.at += header.frame_len();
-            let body = self.bytes(at + HEADER_LEN as u64, header.body_len())?;
-            let body = header.fits(body).then_some(body);
-            return Ok(Some(Found { offset: at, header, body }));
+            let read = self.bytes(at + HEADER_LEN as u64, header.body_len())?;
+            let body = header.fits(read).then_some(read);
+            return Ok(Some(Found { offset: at, header, body, read }));
         }
         Ok(None)
     }

@@ -28,9 +28,10 @@ use self::committer::{Committer, Queue};
 use self::file::{FileWriter, Files, Tail};
 use self::frame::{Builder, HEADER_LEN, Header};
 use self::io::{blocking, open_read, read_exact_at};
-use self::listing::{Depth, Row};
+pub use self::listing::{Depth, Surveyed};
 use self::quarantine::Quarantine;
-pub use self::quarantine::Quarantined;
+pub use self::quarantine::{Quarantined, Why};
+pub use self::segment::Finding;
 use self::segment::{SEGMENT_HEADER_LEN, Segment, Segments};
 use self::space::Space;
 use super::owner::MAX_OWNER_LEN;
@@ -68,6 +69,7 @@ impl Default for FsOptions {
 /// Blobs in a folder of a local file system. The caller sees to it that one process has it open.
 #[derive(Debug)]
 pub struct FsBlobStore {
+    root: PathBuf,
     files: Arc<Files>,
     segments: Arc<Segments>,
     queue: Arc<Queue>,
@@ -77,18 +79,10 @@ pub struct FsBlobStore {
     committer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What a look at stored bytes found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Scrubbed {
-    /// Blobs that are what was written.
-    pub sound: u64,
-    /// Their stored bytes.
-    pub sound_len: u64,
-    /// Blobs that are not, and what is wrong with each.
-    pub damaged: Vec<(BlobId, &'static str)>,
-    /// The last blob looked at.
-    pub last: Option<BlobId>,
-}
+/// What lies in the folder.
+const OWN_FOLDERS: [&str; 4] = ["files", "tmp", "segments", "quarantine"];
+/// A record and its blob that tell two lengths.
+const OTHER_LEN: &str = "another length than its record says";
 
 impl FsBlobStore {
     /// Opens the store in this folder, made if absent, and recovers what a crash left. Waits for the disk.
@@ -117,7 +111,7 @@ impl FsBlobStore {
         let committer =
             std::thread::Builder::new().name("blob-committer".into()).spawn(move || committer.run())?;
         let committer = Mutex::new(Some(committer));
-        Ok(Self { files, segments, queue, space, quarantine, options, committer })
+        Ok(Self { root: path, files, segments, queue, space, quarantine, options, committer })
     }
 
     /// Writes what waits, seals the active segment and ends; later writes fail as unavailable.
@@ -148,23 +142,65 @@ impl FsBlobStore {
         }
     }
 
-    /// Reads up to `limit` finished blobs with ids above `after` and compares them with the checksums they were stored
-    /// with; it takes no key. `last` of the answer is where to go on, `None` at the end.
-    pub async fn scrub(&self, after: Option<BlobId>, limit: usize) -> Result<Scrubbed, BlobError> {
+    /// Up to `limit` rows of a walk over everything that is stored, behind the row of this id: blobs, and what is damaged. Looked at
+    /// with [`Depth::Content`] every stored byte is compared with the checksums it was stored with, which takes no key.
+    pub async fn survey(
+        &self,
+        after: Option<BlobId>,
+        limit: usize,
+        depth: Depth,
+    ) -> Result<Vec<Surveyed>, BlobError> {
         let (files, segments) = (self.files.clone(), self.segments.clone());
-        let page = blocking(move || listing::page(&files, &segments, after, limit, Depth::Content));
-        let page = page.await.map_err(BlobError::Unavailable)?;
-        let mut scrubbed = Scrubbed { last: page.last().map(Row::id), ..Scrubbed::default() };
-        for row in page {
-            match row {
-                Row::Sound(info) => {
-                    scrubbed.sound += 1;
-                    scrubbed.sound_len += info.blob.stored_len.0;
-                }
-                Row::Damaged(id, why) => scrubbed.damaged.push((id, why)),
-            }
+        let page = blocking(move || listing::page(&files, &segments, after, limit, depth));
+        page.await.map_err(BlobError::Unavailable)
+    }
+
+    /// Compares every byte of a blob with the checksums it was stored with; it takes no key.
+    pub async fn verify(&self, blob: &BlobRef) -> Result<(), BlobError> {
+        let id = blob.id;
+        if let Some(Address::File(address)) = Address::parse(&id) {
+            let (file, stored_len) = (self.file(id, address).await?, blob.stored_len.0);
+            let looked = blocking(move || {
+                Ok(match Tail::read(&file, &id)? {
+                    Err(why) => Some(why),
+                    Ok(tail) if tail.stored_len != stored_len => Some(OTHER_LEN),
+                    Ok(tail) => (!tail.fits(&file, None)?).then_some("the checksum of its content is wrong"),
+                })
+            });
+            let damage = looked.await.map_err(|error| truncated_or(id, error))?;
+            return damage.map_or(Ok(()), |why| Err(BlobError::Corrupt(id, why)));
         }
-        Ok(scrubbed)
+        self.open(blob).await?;
+        self.read_trailer(blob).await.map(drop)
+    }
+
+    /// What was not as it should be when the store was opened.
+    pub fn findings(&self) -> &[Finding] {
+        self.segments.findings()
+    }
+
+    /// Files in the folder that this store did not put there, at most `limit` of them.
+    pub async fn foreign_files(&self, limit: usize) -> Result<Vec<PathBuf>, BlobError> {
+        let (root, files, segments) = (self.root.clone(), self.files.clone(), self.segments.clone());
+        let found = blocking(move || {
+            let mut found = Vec::new();
+            for entry in std::fs::read_dir(&root)? {
+                let entry = entry?;
+                if !OWN_FOLDERS.iter().any(|own| entry.file_name() == *own) {
+                    found.push(entry.path());
+                }
+            }
+            for entry in std::fs::read_dir(&segments.folder.path)? {
+                let entry = entry?;
+                if !entry.file_name().to_str().is_some_and(Segments::is_own_name) {
+                    found.push(entry.path());
+                }
+            }
+            files.foreign(limit, &mut found)?;
+            found.truncate(limit);
+            Ok(found)
+        });
+        found.await.map_err(BlobError::Unavailable)
     }
 
     /// Writes down which frames are dead, and removes empty folders.
@@ -271,7 +307,7 @@ impl BlobStore for FsBlobStore {
             Address::Frame(address) => {
                 let (_, file, header) = self.frame(id, address).await?;
                 if u64::from(header.stored_len) != len {
-                    return Err(BlobError::Corrupt(id, "another length than its record says"));
+                    return Err(BlobError::Corrupt(id, OTHER_LEN));
                 }
                 (file, u64::from(address.offset) + HEADER_LEN as u64)
             }
@@ -343,7 +379,7 @@ impl BlobStore for FsBlobStore {
                 let page = listing::page(&files, &segments, after, limit - rows.len(), Depth::Rows)?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.id());
-                rows.extend(page.into_iter().filter_map(Row::sound));
+                rows.extend(page.into_iter().filter_map(Surveyed::sound));
             }
             Ok(rows)
         });

@@ -1,5 +1,5 @@
 //! Blobs that nobody can account for: no record refers to them, and nothing says why. They are put away, not deleted, and can be
-//! put back. Each is a file of its own in the folder `quarantine`, called by its id and the time when it came there.
+//! put back. Each is a file of its own in the folder `quarantine`, called by its id, the time when it came there, and why.
 
 use std::fs::File;
 use std::io;
@@ -17,6 +17,15 @@ use super::{FsBlobStore, StoredRange, not_found_or, truncated_or};
 use crate::blob::{BlobError, BlobOwner, BlobRef, BlobStore, MAX_READ_LEN, SizeHint, StoredLen};
 use crate::name::{BlobId, Timestamp};
 
+/// Why a blob is in quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Its write was cut off, as it seems: it is of the last moments of a session.
+    CutOff,
+    /// Nobody knows.
+    Unknown,
+}
+
 /// A blob in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {
@@ -26,6 +35,8 @@ pub struct Quarantined {
     pub owner: BlobOwner,
     /// When it came there.
     pub since: Timestamp,
+    /// Why it is there.
+    pub why: Why,
 }
 
 /// The folder.
@@ -39,35 +50,38 @@ impl Quarantine {
         Ok(Self { folder: Folder::open(path)? })
     }
 
-    fn new_path(&self, id: &BlobId) -> PathBuf {
-        self.folder.path.join(format!("{id}-{}", Timestamp::now().unix_ms()))
+    fn new_path(&self, id: &BlobId, why: Why) -> PathBuf {
+        let why = if why == Why::CutOff { "c" } else { "u" };
+        self.folder.path.join(format!("{id}-{}-{why}", Timestamp::now().unix_ms()))
     }
 
     /// The blobs there, with their files; what is no such file is left out.
-    fn list(&self) -> io::Result<Vec<(PathBuf, BlobId, Timestamp)>> {
+    fn list(&self) -> io::Result<Vec<(PathBuf, BlobId, Timestamp, Why)>> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.folder.path)? {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str());
-            let parsed = name.and_then(|name| name.split_once('-')).and_then(|(id, since)| {
+            let parsed = name.and_then(|name| name.split_once('-')).and_then(|(id, rest)| {
                 let id: [u8; 16] = hex::decode(id).ok()?.try_into().ok()?;
-                Some((BlobId::from_bytes(id), Timestamp(since.parse().ok()?)))
+                let (since, why) = rest.split_once('-')?;
+                let why = if why == "c" { Why::CutOff } else { Why::Unknown };
+                Some((BlobId::from_bytes(id), Timestamp(since.parse().ok()?), why))
             });
             match parsed {
-                Some((id, since)) => found.push((path, id, since)),
+                Some((id, since, why)) => found.push((path, id, since, why)),
                 None => tracing::warn!(file = %path.display(), "a foreign file lies in the quarantine"),
             }
         }
-        found.sort_unstable_by_key(|(_, id, _)| *id);
+        found.sort_unstable_by_key(|(_, id, ..)| *id);
         Ok(found)
     }
 }
 
 impl FsBlobStore {
     /// Puts a blob away: it is not found and not listed any more.
-    pub async fn quarantine(&self, blob: &BlobId) -> Result<(), BlobError> {
+    pub async fn quarantine(&self, blob: &BlobId, why: Why) -> Result<(), BlobError> {
         let id = *blob;
-        let path = self.quarantine.new_path(blob);
+        let path = self.quarantine.new_path(blob, why);
         let (files, quarantine) = (self.files.clone(), self.quarantine.clone());
         match Address::parse(blob).ok_or(BlobError::NotFound(id))? {
             Address::File(address) => {
@@ -107,13 +121,13 @@ impl FsBlobStore {
         let quarantine = self.quarantine.clone();
         let listed = blocking(move || {
             let mut found = Vec::new();
-            for (path, id, since) in quarantine.list()? {
+            for (path, id, since, why) in quarantine.list()? {
                 match Tail::read(&File::open(&path)?, &id)? {
                     Ok(Tail { stored_len, owner, .. }) => {
                         let blob = BlobRef { id, stored_len: StoredLen(stored_len) };
-                        found.push(Quarantined { blob, owner, since });
+                        found.push(Quarantined { blob, owner, since, why });
                     }
-                    Err(why) => tracing::error!(blob = %id, why, "a blob in quarantine is damaged"),
+                    Err(damage) => tracing::error!(blob = %id, damage, "a blob in quarantine is damaged"),
                 }
             }
             Ok(found)
@@ -127,7 +141,7 @@ impl FsBlobStore {
         let before = Timestamp::now().unix_ms().saturating_sub(kept.as_millis() as u64);
         let expired = blocking(move || {
             let mut count = 0;
-            for (path, id, since) in quarantine.list()? {
+            for (path, id, since, _) in quarantine.list()? {
                 if since.unix_ms() < before {
                     tracing::warn!(blob = %id, "a blob was in quarantine for as long as the settings keep it: it is deleted");
                     std::fs::remove_file(path)?;
@@ -144,7 +158,7 @@ impl FsBlobStore {
         let quarantine = self.quarantine.clone();
         let listed = blocking(move || quarantine.list()).await.map_err(BlobError::Unavailable)?;
         let mut count = 0;
-        for (path, id, _) in listed {
+        for (path, id, ..) in listed {
             let opened = {
                 let path = path.clone();
                 blocking(move || {

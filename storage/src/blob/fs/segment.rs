@@ -94,6 +94,47 @@ pub(super) struct Segments {
     open: Mutex<OpenFiles>,
     /// Segments whose dead list on disk is behind.
     behind: Mutex<BTreeSet<u64>>,
+    /// What was not as it should be when the folder was opened.
+    findings: Vec<Finding>,
+}
+
+/// What was not as it should be when the store was opened, and what was done about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// Bytes at the end of a segment that was never sealed: of a write that a crash tore, or of blobs that were damaged since. They
+    /// were cut off.
+    CutOff {
+        /// The segment.
+        segment: u64,
+        /// Where it ends now.
+        offset: u64,
+        /// How many bytes that had been written were cut off.
+        len: u64,
+    },
+    /// Records of a dead list that did not fit were taken out. What they spoke of counts as alive again, until a sweep.
+    DeadList {
+        /// The segment.
+        segment: u64,
+        /// How many.
+        records: u64,
+    },
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::CutOff { segment, offset, len } => write!(
+                f,
+                "{len} bytes that are no sound blob were cut off the end of segment {segment:010x} at {offset}: a write that a crash \
+                 tore, or damage"
+            ),
+            Self::DeadList { segment, records } => write!(
+                f,
+                "{records} damaged records were taken out of the list of deleted blobs of segment {segment:010x}: what they spoke of is \
+                 without a record now"
+            ),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -106,15 +147,16 @@ impl Segments {
     /// Opens the folder and recovers every segment in it; what a crash left half-written is cut off.
     pub fn open(path: PathBuf, session: SessionId) -> io::Result<Self> {
         let folder = Folder::open(path)?;
-        let segments = Self {
+        let mut segments = Self {
             folder,
             session,
             table: RwLock::default(),
             last: Mutex::new(0),
             open: Mutex::default(),
             behind: Mutex::default(),
+            findings: Vec::new(),
         };
-        for entry in std::fs::read_dir(&segments.folder.path)? {
+        for entry in std::fs::read_dir(segments.folder.path.clone())? {
             let name = entry?.file_name();
             let Some((number, kind)) = name.to_str().and_then(parse_name) else {
                 tracing::warn!(file = ?name, "a foreign file lies among the segments");
@@ -128,29 +170,49 @@ impl Segments {
                 Kind::DeadList => {}
             }
         }
+        for finding in &segments.findings {
+            tracing::warn!("{finding}");
+        }
         Ok(segments)
+    }
+
+    /// What was not as it should be at the opening.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// Does this file lie among the segments by right?
+    pub fn is_own_name(name: &str) -> bool {
+        parse_name(name).is_some()
     }
 
     fn path(&self, number: u64, kind: Kind) -> PathBuf {
         self.folder.path.join(name(number, kind))
     }
 
-    fn recover(&self, number: u64) -> io::Result<()> {
+    fn recover(&mut self, number: u64) -> io::Result<()> {
         let path = self.path(number, Kind::Segment);
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
-        let mut dead = self.read_dead_list(number)?;
+        let (mut dead, damaged) = self.read_dead_list(number)?;
+        if damaged > 0 {
+            self.rewrite_dead_list(number, &dead)?;
+            self.findings.push(Finding::DeadList { segment: number, records: damaged });
+        }
         let mut state = match read_footer(&file)? {
             Some(state) => state,
             None => {
-                let (mut state, offsets) = find_frames(&file)?;
+                let (mut state, offsets, used_end) = find_frames(&file)?;
                 tracing::info!(segment = number, frames = state.frames, "recovered a segment");
+                if let Some(len) = used_end.checked_sub(state.end).filter(|&len| len > 0) {
+                    self.findings.push(Finding::CutOff { segment: number, offset: state.end, len });
+                }
                 if state.frames > 0 {
                     seal(&file, &state)?;
-                } else if let Some(end) = written_end(&file)? {
+                } else if used_end > SEGMENT_HEADER_LEN {
                     // Something was written there: who knows what can still be saved of it.
                     tracing::error!(segment = number, "no frame of a segment is sound: it stays as it is");
-                    file.set_len(end)?;
-                    (state.end, state.frames) = (end, u32::MAX);
+                    file.set_len(used_end)?;
+                    (state.end, state.frames) = (used_end, u32::MAX);
                 }
                 // Only frames that were counted may count as dead.
                 dead.retain(|(offset, _)| offsets.binary_search(offset).is_ok());
@@ -164,7 +226,7 @@ impl Segments {
             }
         }
         let all_dead = state.dead.len() as u64 >= u64::from(state.frames);
-        let session = read_session(&file)?;
+        let session = read_session(&file, number)?;
         self.table.write().insert(number, Segment::new(number, session, state));
         let mut last = self.last.lock();
         *last = number.max(*last);
@@ -172,16 +234,60 @@ impl Segments {
         if all_dead { self.remove(number) } else { Ok(()) }
     }
 
-    fn read_dead_list(&self, number: u64) -> io::Result<Vec<(u32, u32)>> {
+    /// The records of a dead list that fit, and how many do not.
+    fn read_dead_list(&self, number: u64) -> io::Result<(Vec<(u32, u32)>, u64)> {
         let bytes = match std::fs::read(self.path(number, Kind::DeadList)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
             other => other?,
         };
-        let records = bytes.chunks_exact(DEAD_LEN).filter_map(|record| {
-            let word = |at: usize| u32::from_le_bytes(record[at..at + 4].try_into().expect("four bytes"));
-            (record == dead_record(number, word(0), word(4))).then(|| (word(0), word(4)))
-        });
-        Ok(records.collect())
+        let (mut records, mut damaged) = (Vec::new(), 0);
+        for record in bytes.chunks(DEAD_LEN) {
+            let word = |at: usize| {
+                record
+                    .get(at..at + 4)
+                    .map_or(0, |word| u32::from_le_bytes(word.try_into().expect("four bytes")))
+            };
+            if record == dead_record(number, word(0), word(4)) {
+                records.push((word(0), word(4)));
+            // A crash may leave a torn record at the end, and room that was never written.
+            } else if record.len() == DEAD_LEN && record.iter().any(|&byte| byte != 0) {
+                damaged += 1;
+            }
+        }
+        Ok((records, damaged))
+    }
+
+    /// Puts a list of these records in the place of a damaged one.
+    fn rewrite_dead_list(&self, number: u64, dead: &[(u32, u32)]) -> io::Result<()> {
+        let path = self.path(number, Kind::DeadList);
+        let fresh = path.with_extension("dead-new");
+        let records: Vec<u8> =
+            dead.iter().flat_map(|&(offset, len)| dead_record(number, offset, len)).collect();
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&fresh)?;
+        file.write_all(&records)?;
+        file.sync_all()?;
+        std::fs::rename(&fresh, &path)
+    }
+
+    /// The part of these bytes of a segment that was not deleted; `None`: all of it was.
+    pub fn alive_within(&self, number: u64, start: u64, end: u64) -> io::Result<Option<(u64, u64)>> {
+        let (mut dead, _) = self.read_dead_list(number)?;
+        if let Some(segment) = self.get(number) {
+            dead.extend(&segment.state.lock().unsaved);
+        }
+        dead.sort_unstable();
+        let (mut start, mut end) = (start, end);
+        for &(offset, len) in &dead {
+            if u64::from(offset) == start {
+                start += u64::from(len);
+            }
+        }
+        for &(offset, len) in dead.iter().rev() {
+            if u64::from(offset) + u64::from(len) == end {
+                end = u64::from(offset);
+            }
+        }
+        Ok((start < end).then_some((start, end)))
     }
 
     /// Begins a segment above all others, with room for `len` bytes. Its entry is durable.
@@ -388,34 +494,24 @@ fn prepare(file: &File, number: u64, session: SessionId, len: u64) -> io::Result
     file.sync_data()
 }
 
-/// Where the last byte that is not zero ends; `None` if there is none behind the header.
-fn written_end(file: &File) -> io::Result<Option<u64>> {
-    let mut buffer = vec![0; 1 << 20];
-    let (mut at, mut end) = (SEGMENT_HEADER_LEN, None);
-    loop {
-        match file.read_at(&mut buffer, at) {
-            Ok(0) => return Ok(end),
-            Ok(len) => {
-                let last = buffer[..len].iter().rposition(|byte| *byte != 0);
-                end = last.map(|last| at + last as u64 + 1).or(end);
-                at += len as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+/// The session in a segment's header; of a damaged header none.
+fn read_session(file: &File, number: u64) -> io::Result<SessionId> {
+    if !has_sound_header(file, number) {
+        return Ok(SessionId(0));
     }
+    let mut session = [0; 4];
+    file.read_exact_at(&mut session, 24)?;
+    Ok(SessionId(u32::from_le_bytes(session)))
 }
 
-/// The session in a segment's header; of a damaged header none.
-fn read_session(file: &File) -> io::Result<SessionId> {
+/// Is the segment's header the one that was written?
+pub(super) fn has_sound_header(file: &File, number: u64) -> bool {
     let mut header = [0; SEGMENT_HEADER_LEN as usize];
-    match file.read_exact_at(&mut header, 0) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(SessionId(0)),
-        other => other?,
-    }
-    let is_sound = header[..4] == *b"SGsg" && header[28..] == crc32c(&header[..28]).to_le_bytes();
-    let session = u32::from_le_bytes(header[24..28].try_into().expect("four bytes"));
-    Ok(SessionId(if is_sound { session } else { 0 }))
+    file.read_exact_at(&mut header, 0).is_ok()
+        && header[..4] == *b"SGsg"
+        && header[4] == VERSION
+        && header[8..16] == number.to_le_bytes()
+        && header[28..] == crc32c(&header[..28]).to_le_bytes()
 }
 
 /// Cuts the file behind its last frame and writes the footer that spares the next start a scan.
@@ -447,20 +543,23 @@ fn read_footer(file: &File) -> io::Result<Option<State>> {
     Ok(sound.then(|| State { end, frames, sealed: true, ..State::default() }))
 }
 
-/// Finds the frames of a segment that was never sealed, and their offsets: its end is behind the last sound one.
-fn find_frames(file: &File) -> io::Result<(State, Vec<u32>)> {
+/// Finds the frames of a segment that was never sealed, and their offsets: its end is behind the last sound one. Also tells how far
+/// it was written.
+fn find_frames(file: &File) -> io::Result<(State, Vec<u32>, u64)> {
     let mut state = State { end: SEGMENT_HEADER_LEN, sealed: true, ..State::default() };
     let mut offsets = Vec::new();
+    let mut used_end = SEGMENT_HEADER_LEN;
     let mut scan = Scan::new(file, SEGMENT_HEADER_LEN, u64::MAX)?;
     while let Some(frame) = scan.next()? {
         offsets.push(frame.offset as u32);
+        used_end = frame.offset + frame.header.frame_len();
         if frame.body.is_some() {
             state.frames = offsets.len() as u32;
             state.end = frame.offset + frame.header.frame_len();
         }
     }
     offsets.truncate(state.frames as usize);
-    Ok((state, offsets))
+    Ok((state, offsets, used_end.max(scan.used_end())))
 }
 
 #[cfg(test)]

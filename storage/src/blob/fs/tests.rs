@@ -211,3 +211,168 @@ async fn a_segment_without_a_sound_frame_is_removed_only_if_nothing_was_written_
     drop(open(folder.path(), 1 << 20));
     assert!(!path.exists());
 }
+
+/// Every row of a survey, asked for page by page.
+async fn survey_all(store: &FsBlobStore, limit: usize) -> Vec<Surveyed> {
+    let (mut rows, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.survey(after, limit, Depth::Content).await.unwrap();
+        let Some(last) = page.last() else { return rows };
+        after = Some(last.id());
+        rows.extend(page);
+        assert!(rows.len() < 100, "a survey that does not end: {rows:#?}");
+    }
+}
+
+fn sound_ids(rows: &[Surveyed]) -> Vec<BlobId> {
+    let sound = rows.iter().filter(|row| matches!(row, Surveyed::Sound(_)));
+    sound.map(Surveyed::id).collect()
+}
+
+#[tokio::test]
+async fn a_survey_tells_every_damaged_byte_of_a_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _, blobs) = crashed_segment(folder.path()).await;
+    // Sealed again: as a stop leaves it.
+    drop(open(folder.path(), 1 << 20));
+    let bytes = std::fs::read(&path).unwrap();
+    let end = bytes.len() - 32;
+    let frames: Vec<(usize, usize)> = blobs
+        .iter()
+        .map(|blob| match Address::parse(&blob.id) {
+            Some(Address::Frame(address)) => {
+                let offset = address.offset as usize;
+                let header = Header::decode(&bytes[offset..]).unwrap();
+                (offset, offset + HEADER_LEN + header.body_len())
+            }
+            _ => panic!("a small blob lies in a frame"),
+        })
+        .collect();
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        std::fs::write(&path, &flipped).unwrap();
+        let store = open(folder.path(), 1 << 20);
+        let rows = survey_all(&store, 100).await;
+        assert_eq!(survey_all(&store, 1).await, rows, "byte {at}");
+        drop(store);
+        let hit = frames.iter().position(|&(start, end)| (start..end).contains(&at));
+        let sound: Vec<BlobId> =
+            (0..).zip(&blobs).filter(|(index, _)| hit != Some(*index)).map(|(_, blob)| blob.id).collect();
+        assert_eq!(sound_ids(&rows), sound, "byte {at}");
+        let told = rows.len() - sound.len();
+        // Padding belongs to nobody; a damaged footer is made again.
+        let expected = usize::from(hit.is_some() || at < 32);
+        assert_eq!(told, expected, "byte {at}: {rows:#?}");
+        if let Some((start, frame_end)) = hit.map(|hit| frames[hit])
+            && at >= start + HEADER_LEN
+            && at < frame_end - 80
+        {
+            let seed = hit.unwrap() as u64;
+            let told = rows.iter().find_map(|row| match row {
+                Surveyed::Damaged { owner, .. } => owner.clone(),
+                _ => None,
+            });
+            assert_eq!(told, Some(owner(seed)), "byte {at}");
+        }
+    }
+    assert!(end > 32);
+}
+
+#[tokio::test]
+async fn damage_in_what_was_deleted_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, bytes, blobs) = crashed_segment(folder.path()).await;
+    let store = open(folder.path(), 1 << 20);
+    store.delete(&blobs[1].id).await.unwrap();
+    store.close().await;
+    drop(store);
+    let Some(Address::Frame(dead)) = Address::parse(&blobs[1].id) else { panic!("a frame") };
+    let mut flipped = bytes;
+    flipped[dead.offset as usize + 8] ^= 1;
+    std::fs::write(&path, flipped).unwrap();
+    let store = open(folder.path(), 1 << 20);
+    let rows = survey_all(&store, 100).await;
+    assert_eq!(sound_ids(&rows), [blobs[0].id, blobs[2].id]);
+    assert_eq!(rows.len(), 2, "{rows:#?}");
+}
+
+#[tokio::test]
+async fn what_is_cut_off_or_does_not_fit_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, bytes, blobs) = crashed_segment(folder.path()).await;
+    let Some(Address::Frame(last)) = Address::parse(&blobs[2].id) else { panic!("a frame") };
+    let mut torn = bytes.clone();
+    torn.resize(bytes.len() + 8192, 0);
+    for (at, told) in [(last.offset as usize + 3, true), (last.offset as usize + 60, true), (0, false)] {
+        let mut torn = torn.clone();
+        torn[at] ^= u8::from(told);
+        std::fs::write(&path, &torn).unwrap();
+        let store = open(folder.path(), 1 << 20);
+        let len = bytes.len() as u64 - u64::from(last.offset);
+        match store.findings() {
+            [] => assert!(!told),
+            [Finding::CutOff { segment: 1, offset, len: cut }] => {
+                assert!(told && *offset == u64::from(last.offset) && (len - 8..=len).contains(cut), "{cut}");
+            }
+            other => panic!("{other:?}"),
+        }
+        drop(store);
+        assert_eq!(open(folder.path(), 1 << 20).findings(), []);
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let store = open(folder.path(), 1 << 20);
+    for blob in &blobs[..2] {
+        store.delete(&blob.id).await.unwrap();
+    }
+    store.close().await;
+    drop(store);
+    let list = path.with_extension("dead");
+    let mut records = std::fs::read(&list).unwrap();
+    records[1] ^= 4;
+    records.extend([0; 12]);
+    records.extend([7; 5]);
+    std::fs::write(&list, records).unwrap();
+    let store = open(folder.path(), 1 << 20);
+    assert_eq!(store.findings(), [Finding::DeadList { segment: 1, records: 1 }]);
+    assert_eq!(sound_ids(&survey_all(&store, 100).await), [blobs[0].id, blobs[2].id]);
+    drop(store);
+    let store = open(folder.path(), 1 << 20);
+    assert_eq!(store.findings(), []);
+    assert_eq!(sound_ids(&survey_all(&store, 100).await), [blobs[0].id, blobs[2].id]);
+}
+
+#[tokio::test]
+async fn damage_of_files_is_told_by_what_is_left_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1 << 20);
+    let content = pattern(5, 300 << 10);
+    let blob = put(&store, owner(5), SizeHint::Unknown, &content, 1 << 20, pattern(6, 50)).await.unwrap();
+    let small = put(&store, owner(6), SizeHint::Unknown, &pattern(6, 9), 9, pattern(6, 50)).await.unwrap();
+    store.verify(&blob).await.unwrap();
+    store.verify(&small).await.unwrap();
+    assert!(store.verify(&BlobRef { stored_len: StoredLen(7), ..blob }).await.is_err());
+    assert_eq!(store.foreign_files(10).await.unwrap(), Vec::<PathBuf>::new());
+    let [path] = &all_files(&folder.path().join("blobs/files"))[..] else { panic!("one file") };
+    let bytes = std::fs::read(path).unwrap();
+    let flip = |at: usize| {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 2;
+        std::fs::write(path, flipped).unwrap();
+    };
+    flip(200_000);
+    let rows = survey_all(&store, 10).await;
+    assert!(matches!(&rows[..], [Surveyed::DamagedContent(info), Surveyed::Sound(_)] if info.blob == blob));
+    assert!(matches!(store.verify(&blob).await, Err(BlobError::Corrupt(..))));
+    assert_eq!(sound_ids(&store.survey(None, 10, Depth::Rows).await.unwrap()), [blob.id, small.id]);
+    flip(bytes.len() - 20);
+    let rows = survey_all(&store, 10).await;
+    assert!(matches!(&rows[..], [Surveyed::Damaged { id, .. }, Surveyed::Sound(_)] if *id == blob.id));
+    let foreign = ["blobs/notes", "blobs/segments/x.seg", "blobs/files/a", "blobs/files/0000001"];
+    for name in &foreign[..3] {
+        std::fs::write(folder.path().join(name), "x").unwrap();
+    }
+    std::fs::create_dir(folder.path().join(foreign[3])).unwrap();
+    std::fs::rename(path, folder.path().join(foreign[3]).join(path.file_name().unwrap())).unwrap();
+    assert_eq!(store.foreign_files(10).await.unwrap().len(), 4);
+}

@@ -41,7 +41,10 @@ async fn restored(trailers: &[(Bytes, Bytes)]) -> String {
     for (id, trailer) in trailers {
         let id = BlobId::from_bytes(id[..].try_into().expect("an id"));
         let stamped = Trailer::decode(trailer).expect("it decodes");
-        catalog.restore(&stamped, BlobRef { id, stored_len: StoredLen(1234) }).await.expect("it's applied");
+        catalog
+            .restore(&stamped, BlobRef { id, stored_len: StoredLen(1234) }, ContentState::Sound)
+            .await
+            .expect("it's applied");
     }
     catalog.finish_restore().await.expect("an end");
     lines(&catalog).await

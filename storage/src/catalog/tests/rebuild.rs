@@ -144,10 +144,10 @@ async fn trailers_in_any_order_make_the_same_catalog() {
         for (trailer, blob) in order.iter().chain(&order[..round % order.len()]) {
             if !reclaimed.contains(blob) {
                 let stamped = Trailer::decode(trailer).expect("it decodes");
-                rebuilt.restore(&stamped, *blob).await.expect("it's applied");
+                rebuilt.restore(&stamped, *blob, ContentState::Sound).await.expect("it's applied");
             }
         }
-        assert_eq!(rebuilt.finish_restore().await.expect("an end"), Restored { lost_objects: 0 });
+        assert_eq!(rebuilt.finish_restore().await.expect("an end"), Restored::default());
         let freed = drain(&rebuilt).await;
         assert_eq!(timeless(&dumped(&rebuilt).await), expected, "round {round}");
         assert!(freed.iter().all(|blob| displaced.contains(blob)), "round {round}: a live blob was queued");
@@ -164,9 +164,9 @@ async fn a_journal_whose_content_is_gone_leaves_no_dangling_record() {
     let rebuilt = Catalog::new(Arc::new(MemoryKv::new()));
     for (trailer, at) in trailers.iter().filter(|(_, at)| *at != blob(3)) {
         let stamped = Trailer::decode(trailer).expect("it decodes");
-        rebuilt.restore(&stamped, *at).await.expect("it's applied");
+        rebuilt.restore(&stamped, *at, ContentState::Sound).await.expect("it's applied");
     }
-    assert_eq!(rebuilt.finish_restore().await.expect("an end"), Restored { lost_objects: 1 });
+    assert_eq!(rebuilt.finish_restore().await.expect("an end").lost_objects, 1);
     let bucket = rebuilt.bucket(&BucketName::parse("some-bucket").expect("a name")).await.expect("a bucket");
     assert_eq!(rebuilt.current(&bucket, &object("p")).await.expect("a read"), None);
 }
@@ -226,7 +226,7 @@ async fn versions_come_back_in_order_whatever_the_order_of_blobs() {
         let rebuilt = Catalog::new(Arc::new(MemoryKv::new()));
         for at in 0..trailers.len() {
             let (stamped, blob) = &trailers[(at + turn) % trailers.len()];
-            rebuilt.restore(stamped, *blob).await.expect("it's applied");
+            rebuilt.restore(stamped, *blob, ContentState::Sound).await.expect("it's applied");
         }
         assert_eq!(rebuilt.finish_restore().await.expect("an end"), Restored::default());
         let bucket = rebuilt.bucket(&bucket.name).await.expect("a bucket");
@@ -264,7 +264,7 @@ async fn a_renamed_object_comes_back_under_its_last_name_alone() {
         let rebuilt = Catalog::new(Arc::new(MemoryKv::new()));
         for at in 0..trailers.len() {
             let (stamped, blob) = &trailers[(at + turn) % trailers.len()];
-            rebuilt.restore(stamped, *blob).await.expect("it's applied");
+            rebuilt.restore(stamped, *blob, ContentState::Sound).await.expect("it's applied");
         }
         assert_eq!(rebuilt.finish_restore().await.expect("an end"), Restored::default());
         let read = async |name: &str| rebuilt.current(&bucket, &object(name)).await.expect("a read");
@@ -279,5 +279,164 @@ async fn a_renamed_object_comes_back_under_its_last_name_alone() {
         };
         assert_eq!(rebuilt.owner_state(&owner, blob(1).id).await.expect("a state"), OwnerState::Alive);
         assert_eq!(drain(&rebuilt).await, [blob(2)]);
+    }
+}
+
+#[tokio::test]
+async fn a_catalog_that_is_kept_takes_in_what_is_newer() {
+    let (catalog, trailers, displaced) = life().await;
+    let expected = timeless(&dumped(&catalog).await);
+    for known in 0..=trailers.len() {
+        let kept = Catalog::new(Arc::new(MemoryKv::new()));
+        let stamped: Vec<_> =
+            trailers.iter().map(|(t, at)| (Trailer::decode(t).expect("it decodes"), *at)).collect();
+        for (stamped, at) in &stamped[..known] {
+            kept.restore(stamped, *at, ContentState::Sound).await.expect("it's applied");
+        }
+        kept.finish_restore().await.expect("an end");
+        // As the newer catalog left them: what it displaced is gone.
+        let queued = kept.displaced_set().await.expect("a set");
+        let mut touched = Touched::default();
+        for (stamped, at) in stamped.iter().filter(|(_, at)| !displaced.contains(at)) {
+            let owner = stamped.trailer.owner();
+            let state = kept.owner_state(&owner, at.id).await.expect("a state");
+            if state != OwnerState::Alive && !queued.explains(&owner, at.id) {
+                kept.add(stamped, *at, ContentState::Sound, &mut touched).await.expect("it's added");
+            }
+        }
+        let restored = kept.finish_add(touched).await.expect("an end");
+        drain(&kept).await;
+        let now = timeless(&dumped(&kept).await);
+        assert_eq!(restored.named, [], "{known} known");
+        assert_eq!(now, expected, "{known} known");
+    }
+}
+
+#[tokio::test]
+async fn what_is_added_behind_and_before_a_current_version_leaves_the_newest_current() {
+    let (catalog, bucket) = with_bucket().await;
+    let enabled = Bucket { versioning: Versioning::Enabled, ..bucket.clone() };
+    catalog.replace_bucket(&bucket, &enabled).await.expect("a change");
+    let (mut versions, mut trailers) = (Vec::<ObjectVersion>::new(), Vec::new());
+    for number in 1..=4 {
+        let mut version = ObjectVersion { is_null: number == 2, ..version_in(blob(number)) };
+        version.version = versions.last().map_or_else(VersionId::now, |last| VersionId::after(last.version));
+        let mut own = version.clone();
+        record_of(&mut own).content.layout = Layout::Single(OWN_BLOB);
+        let trailer = Trailer::Object { bucket: bucket.id, object: object("o"), version: own };
+        trailers.push((Trailer::decode(&trailer.encode()).expect("it decodes"), blob(number)));
+        versions.push(version);
+    }
+    for known in [0b0100, 0b0010, 0b1000, 0b0001, 0b1010, 0b0101, 0b0110] {
+        let kept = Catalog::new(Arc::new(MemoryKv::new()));
+        kept.create_bucket(&enabled).await.expect("a bucket");
+        let is_known = |at: usize| known & 1 << at != 0;
+        for (at, (stamped, blob)) in trailers.iter().enumerate() {
+            if is_known(at) {
+                kept.restore(stamped, *blob, ContentState::Sound).await.expect("it's applied");
+            }
+        }
+        kept.finish_restore().await.expect("an end");
+        let mut touched = Touched::default();
+        for (at, (stamped, blob)) in trailers.iter().enumerate() {
+            if !is_known(at) {
+                kept.add(stamped, *blob, ContentState::Sound, &mut touched).await.expect("it's added");
+            }
+        }
+        kept.finish_add(touched).await.expect("an end");
+        assert_eq!(drain(&kept).await, [], "{known:b}: nothing of it is superfluous");
+        for version in &versions {
+            let which = if version.is_null { VersionRef::Null } else { VersionRef::Id(version.version) };
+            let found = kept.version(&enabled, &object("o"), which).await.expect("a read");
+            assert_eq!(found.as_ref(), Some(version), "{known:b}");
+        }
+        let current = kept.current(&enabled, &object("o")).await.expect("a read");
+        assert_eq!(current.as_ref(), versions.last(), "{known:b}");
+    }
+}
+
+#[tokio::test]
+async fn damaged_content_displaces_nothing_and_is_displaced_by_what_is_newer() {
+    let (catalog, bucket) = with_bucket().await;
+    drop(catalog);
+    let mut trailers = Vec::new();
+    for number in 1..=3 {
+        let mut own = version_in(OWN_BLOB);
+        record_of(&mut own).content.layout = Layout::Single(OWN_BLOB);
+        let trailer = Trailer::Object { bucket: bucket.id, object: object("o"), version: own };
+        trailers.push((Trailer::decode(&trailer.encode()).expect("it decodes"), blob(number)));
+    }
+    for damaged in 0..3 {
+        let rebuilt = Catalog::new(Arc::new(MemoryKv::new()));
+        rebuilt.create_bucket(&bucket).await.expect("a bucket");
+        for (at, (stamped, blob)) in trailers.iter().enumerate().filter(|(at, _)| *at != damaged) {
+            assert_ne!(at, damaged);
+            rebuilt.restore(stamped, *blob, ContentState::Sound).await.expect("it's applied");
+        }
+        let (stamped, at) = &trailers[damaged];
+        rebuilt.restore(stamped, *at, ContentState::Damaged).await.expect("it's applied");
+        rebuilt.finish_restore().await.expect("an end");
+        let freed = drain(&rebuilt).await;
+        // Of the two sound ones the older was displaced by the newer; the damaged one displaced neither.
+        let expected = match damaged {
+            0 => vec![blob(1), blob(2)],
+            1 => vec![blob(1), blob(2)],
+            _ => vec![blob(1)],
+        };
+        assert_eq!(freed, expected, "damaged: {damaged}");
+    }
+}
+
+#[tokio::test]
+async fn missing_parts_and_lost_contents_are_named() {
+    let (_, trailers, displaced) = life().await;
+    let rebuilt = Catalog::new(Arc::new(MemoryKv::new()));
+    for (trailer, at) in trailers.iter().filter(|(_, at)| *at != blob(23) && !displaced.contains(at)) {
+        let stamped = Trailer::decode(trailer).expect("it decodes");
+        rebuilt.restore(&stamped, *at, ContentState::Sound).await.expect("it's applied");
+    }
+    let restored = rebuilt.finish_restore().await.expect("an end");
+    assert_eq!((restored.lost_objects, restored.incomplete_objects), (0, 1), "{restored:?}");
+    assert_eq!((restored.named[0].object.as_str(), restored.named[0].missing_parts), ("q", 1));
+}
+
+#[tokio::test]
+async fn objects_of_a_bucket_whose_record_is_lost_come_back() {
+    let (former, trailers, displaced) = life().await;
+    let id = former.bucket(&BucketName::parse("some-bucket").expect("a name")).await.expect("a bucket").id;
+    former
+        .change_documents("shelf", ShelfState::default(), vec![("name".into(), Some("v".into()))])
+        .await
+        .expect("a document");
+    for knows_former in [false, true] {
+        let rebuilt = Catalog::new(Arc::new(MemoryKv::new()));
+        let salvaged = rebuilt.salvage(&former).await.expect("it's read");
+        assert_eq!((salvaged.documents, salvaged.is_whole), (1, true));
+        let (_, documents) = rebuilt.documents("shelf").await.expect("a shelf");
+        assert_eq!(documents, [("name".to_owned(), Bytes::from_static(b"v"))]);
+        for (trailer, at) in trailers.iter().filter(|(_, at)| !displaced.contains(at)) {
+            let stamped = Trailer::decode(trailer).expect("it decodes");
+            if !matches!(stamped.trailer, Trailer::Bucket(_)) {
+                rebuilt.restore(&stamped, *at, ContentState::Sound).await.expect("it's applied");
+            }
+        }
+        rebuilt.finish_restore().await.expect("an end");
+        let buckets = if knows_former { &salvaged.buckets[..] } else { &[] };
+        let recovered = rebuilt
+            .recover_buckets("111122223333", "us-east-1", buckets, &DisplacedSet::default())
+            .await
+            .expect("buckets");
+        let [bucket] = &recovered[..] else { panic!("{recovered:?}") };
+        let expected = match knows_former {
+            true => "some-bucket".to_owned(),
+            false => format!("recovered-{}", &id.to_string()[..8]),
+        };
+        assert_eq!((bucket.name.as_str(), bucket.id), (expected.as_str(), id));
+        assert_eq!(bucket.configs.is_empty(), !knows_former);
+        assert!(rebuilt.current(bucket, &object("q")).await.expect("a read").is_some());
+        let uploads = ListRequest { prefix: String::new(), delimiter: None, after: None, limit: 10 };
+        assert_eq!(rebuilt.list_uploads(bucket, &uploads, None).await.expect("a page").rows.len(), 1);
+        let none = rebuilt.recover_buckets("1", "r", &[], &DisplacedSet::default()).await.expect("buckets");
+        assert_eq!(none, []);
     }
 }

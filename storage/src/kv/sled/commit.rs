@@ -13,12 +13,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::{Condition, Key, KvError, Revision, Standing, Transaction, Write};
 use super::durable::{Syncs, syncs};
-use super::engine::{COMMIT_KEY, Engine, REVISION_KEY};
+use super::engine::{self, COMMIT_KEY, Engine, REVISION_KEY};
 use super::entry::{Stored, chunk_key, chunks, split, tagged};
 use super::walk::{self, Change, Shared};
 use super::{OpenKvError, SledConfig, corrupt, reader, sled_error, unavailable, verify_in_background};
 use crate::digest::Element;
 use crate::head::{Head, Reached};
+use crate::name::Timestamp;
 
 /// Revisions are taken from reserved blocks of this many, so that none is used again after a restart.
 const REVISION_BLOCK: u64 = 1 << 20;
@@ -327,7 +328,7 @@ impl Committer {
             }
             let number = applied.number + 1;
             let mark = self.config.digester.seal(number, &digest);
-            group.batch.insert(&COMMIT_KEY, [&number.to_be_bytes()[..], &mark].concat());
+            group.batch.insert(&COMMIT_KEY, engine::commit_value(number, Timestamp::now(), &mark));
             applied.announce(&engine.tree, &group.changes);
             engine.tree.apply_batch(group.batch)?;
             (applied.number, applied.digest) = (number, digest);

@@ -14,6 +14,7 @@ use super::{OpenKvError, SledConfig, walk};
 use crate::digest::{Digest, Digester};
 use crate::head::{Found, Head, Reached};
 use crate::kv::KvError;
+use crate::name::Timestamp;
 
 /// The number of the layout of sled's tree. 1 had neither number nor digest.
 pub(super) const FORMAT: u64 = 2;
@@ -21,7 +22,7 @@ pub(super) const FORMAT: u64 = 2;
 const FORMAT_KEY: [u8; 2] = [META, b'f'];
 /// The key of the revision that no entry has reached yet.
 pub(super) const REVISION_KEY: [u8; 2] = [META, b'r'];
-/// The key of the last commit's number and sealed digest.
+/// The key of the last commit's number, time (unix milliseconds) and sealed digest.
 pub(super) const COMMIT_KEY: [u8; 2] = [META, b'c'];
 
 /// sled's own description of its folder, as this program makes it.
@@ -38,6 +39,8 @@ pub(super) struct Engine {
     /// The last commit.
     pub(super) number: u64,
     pub(super) digest: Digest,
+    /// When it was made.
+    pub(super) committed: Timestamp,
     /// The digest as it is sealed.
     pub(super) mark: Vec<u8>,
     /// It was made just now.
@@ -82,7 +85,7 @@ impl Engine {
         let format = number(FORMAT_KEY)?;
         let is_new = format.is_none() && tree.is_empty();
         let reserved = number(REVISION_KEY)?.unwrap_or_default();
-        let (number, digest, mark) = match format {
+        let (number, committed, digest, mark) = match format {
             Some(FORMAT) => {
                 let stored = tree.get(COMMIT_KEY).map_err(failed)?.unwrap_or_default();
                 parse_commit(&*config.digester, &stored).ok_or_else(|| {
@@ -90,7 +93,7 @@ impl Engine {
                     OpenKvError::Corrupt { dir: dir.clone(), source }
                 })?
             }
-            None if is_new => (0, Digest::default(), Vec::new()),
+            None if is_new => (0, Timestamp::now(), Digest::default(), Vec::new()),
             // A store of an earlier build is counted from here on.
             Some(1) => {
                 tracing::info!("the catalog is of an earlier format: its records are read once");
@@ -102,14 +105,15 @@ impl Engine {
                         OpenKvError::Corrupt { dir: dir.clone(), source: "a conflict".into() }
                     }
                 })?;
-                (0, digest, Vec::new())
+                (0, Timestamp::now(), digest, Vec::new())
             }
             other => {
                 let found = other.unwrap_or_default();
                 return Err(OpenKvError::Format { dir: dir.clone(), found, known: FORMAT });
             }
         };
-        let mut engine = Self { tree, log, log_id, reserved, number, digest, mark, is_new, _db: db };
+        let mut engine =
+            Self { tree, log, log_id, reserved, number, digest, committed, mark, is_new, _db: db };
         if format != Some(FORMAT) {
             engine.mark_as(1, config)?;
         }
@@ -120,13 +124,14 @@ impl Engine {
     pub(super) fn mark_as(&mut self, number: u64, config: &SledConfig) -> Result<(), OpenKvError> {
         let failed = |error| classify(&config.dir, error);
         let mark = config.digester.seal(number, &self.digest);
+        let committed = Timestamp::now();
         let mut batch = Batch::default();
         batch.insert(&FORMAT_KEY, &FORMAT.to_be_bytes());
-        batch.insert(&COMMIT_KEY, [&number.to_be_bytes()[..], &mark].concat());
+        batch.insert(&COMMIT_KEY, commit_value(number, committed, &mark));
         self.tree.apply_batch(batch).map_err(failed)?;
         self.tree.flush().map_err(failed)?;
         self.log.sync_data().map_err(|source| OpenKvError::Io { dir: config.dir.clone(), source })?;
-        (self.number, self.mark) = (number, mark);
+        (self.number, self.committed, self.mark) = (number, committed, mark);
         Ok(())
     }
 
@@ -176,10 +181,16 @@ impl Engine {
     }
 }
 
-fn parse_commit(digester: &dyn Digester, stored: &[u8]) -> Option<(u64, Digest, Vec<u8>)> {
-    let (number, mark) = stored.split_first_chunk::<8>()?;
+/// What stands under [`COMMIT_KEY`].
+pub(super) fn commit_value(number: u64, committed: Timestamp, mark: &[u8]) -> Vec<u8> {
+    [&number.to_be_bytes()[..], &committed.unix_ms().to_be_bytes(), mark].concat()
+}
+
+fn parse_commit(digester: &dyn Digester, stored: &[u8]) -> Option<(u64, Timestamp, Digest, Vec<u8>)> {
+    let (number, rest) = stored.split_first_chunk::<8>()?;
+    let (committed, mark) = rest.split_first_chunk::<8>()?;
     let number = u64::from_be_bytes(*number);
-    Some((number, digester.open(number, mark)?, mark.to_vec()))
+    Some((number, Timestamp(u64::from_be_bytes(*committed)), digester.open(number, mark)?, mark.to_vec()))
 }
 
 /// Takes the folder for this process.

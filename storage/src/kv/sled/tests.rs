@@ -115,7 +115,7 @@ async fn an_engine_that_ends_before_its_head_is_refused_until_an_operator_accept
     let copy = dir.path().join("copy");
     copy_folder(&dir.path().join("catalog"), &copy);
     let kv = open(dir.path());
-    assert!(kv.was_exact());
+    assert!(kv.former_end().is_some());
     kv.commit(put("b", 3)).await.expect("a commit");
     let reached = kv.commit_number();
     drop(kv);
@@ -126,12 +126,12 @@ async fn an_engine_that_ends_before_its_head_is_refused_until_an_operator_accept
         other => panic!("{:?}", other.err()),
     }
     let kv = SledKv::open(&SledConfig { accepts: true, ..config(dir.path()) }).expect("it opens");
-    assert!(!kv.was_exact());
+    assert!(kv.former_end().is_none());
     assert!(kv.commit_number() > reached, "numbers ascend");
     kv.commit(put("c", 3)).await.expect("a commit");
     drop(kv);
     let kv = open(dir.path());
-    assert!(kv.was_exact());
+    assert!(kv.former_end().is_some());
     kv.verify().await.expect("what was committed");
 }
 

@@ -1,0 +1,81 @@
+//! `sealgate check`: reads a stopped data folder whole, and names everything that is not as it should be.
+
+mod blobs;
+mod files;
+mod records;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use storage::blob::fs::Why;
+
+use super::report::Report;
+use crate::app::App;
+use crate::config::Config;
+use crate::instance::{DataFolder, IfAbsent};
+
+/// What is counted.
+const COUNTS: [&str; 13] = [
+    "records",
+    "buckets",
+    "objects",
+    "versions",
+    "markers",
+    "uploads",
+    "parts",
+    "documents",
+    "bytes",
+    "not opened",
+    "blobs",
+    "journals",
+    "displaced",
+];
+
+/// Checks records against blobs, blobs against records, every checksum, and every seal that the keys here open.
+pub(super) fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let folder = DataFolder::open(&config, IfAbsent::Refuse)?;
+        let mut report = Report::of(&COUNTS);
+        files::check(&folder.path, &mut report)?;
+        let (app, identities) = App::open_to_check(&config, folder).await?;
+        match app.catalog.verify().await {
+            Ok(records) => report.count("records", records),
+            Err(error) => report.fault(
+                "digest",
+                "the catalog",
+                format!("{error}: a record was put back, removed, added or damaged since it was committed"),
+            ),
+        }
+        let blobs = app.stores.storage.local_blobs().context("blobs are on a local disk")?.clone();
+        let mut records = records::Records::new(&app, &blobs, &mut report);
+        records.check().await?;
+        let (names, named) = records.end();
+        if let Some(error) = identities.filter(|_| !report.has("document")) {
+            report.fault("document", "identities", error);
+        }
+        blobs::Blobs { app: &app, blobs: &blobs, names: &names, named: &named, report: &mut report }
+            .check()
+            .await?;
+        for away in blobs.quarantined().await? {
+            let name = format!("blob {}, {}", away.blob.id, names.owner(&away.owner));
+            report.count("in quarantine", 1);
+            match away.why {
+                Why::CutOff => report.note(format!("{name} is in quarantine: its write was cut off")),
+                Why::Unknown => report.fault(
+                    "quarantine",
+                    name,
+                    "it has no record and nothing tells why; `sealgate rebuild --add` brings it in",
+                ),
+            }
+        }
+        drop(blobs);
+        app.close().await?;
+        Ok(report.show(
+            as_json,
+            "everything can be read",
+            "what is named above can't be read or is not in its place; everything else can",
+        ))
+    })
+}

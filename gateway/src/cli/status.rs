@@ -1,0 +1,30 @@
+//! `sealgate status`: how a gateway's background jobs are getting on.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::kms::Terminal;
+use crate::admin::socket::Asked;
+use crate::admin::{AdminCommand, jobs, socket};
+use crate::config::Config;
+use crate::observe::jobs::ScrubState;
+
+/// Asks the running gateway; of a stopped one it tells what it wrote down.
+pub(super) fn run(config: &Config, as_json: bool) -> anyhow::Result<ExitCode> {
+    let mut terminal = Terminal::default();
+    let asked = Asked::Command(AdminCommand::Jobs { json: as_json });
+    if let Some(success) = socket::ask(&config.data, &asked, |told| terminal.show(told))? {
+        return Ok(super::kms::code(success));
+    }
+    let scrub = ScrubState::load(&config.data);
+    if as_json {
+        println!("{}", json!({"running": false, "scrub": scrub}));
+    } else {
+        println!("stopped    no gateway runs on {}", config.data.display());
+        for line in jobs::scrub_lines(&scrub) {
+            println!("{line}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

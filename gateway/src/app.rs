@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use kms_core::kms::{Kms, KmsConfig};
 use kms_core::root::RootKey;
+use kms_core::store::StorePlaces;
 use storage::blob::BlobStore;
 use storage::blob::fs::FsOptions;
 use storage::catalog::{Bucket, Catalog};
@@ -304,6 +305,11 @@ pub async fn open_records(config: &Config, folder: &DataFolder, kms: &Kms) -> an
     Ok(tokio::task::spawn_blocking(move || SledKv::open(&options)).await??)
 }
 
+/// Where the key store of a data folder lies: twice, and its head outside of both copies.
+pub fn kms_places(config: &Config, folder: &DataFolder) -> StorePlaces {
+    StorePlaces::around(&folder.path.join("kms")).with_mirror(config.kms_mirror.as_deref())
+}
+
 /// Opens the key store of a data folder.
 pub fn open_kms(config: &Config, folder: &DataFolder, root: Arc<dyn RootKey>) -> anyhow::Result<Kms> {
     let mut kms_config = KmsConfig::new(folder.instance.region.clone(), folder.instance.account_id.clone());
@@ -312,5 +318,5 @@ pub fn open_kms(config: &Config, folder: &DataFolder, root: Arc<dyn RootKey>) ->
         kms_config.audit = observe::open_audit(path)
             .with_context(|| format!("can't open the audit log {}", path.display()))?;
     }
-    Ok(Kms::open(&folder.path.join("kms"), root, kms_config)?)
+    Ok(Kms::open(kms_places(config, folder), root, kms_config)?)
 }

@@ -23,7 +23,7 @@ use storage::kv::{KeyValue, Transaction, Write as KvWrite};
 use storage::name::Timestamp;
 
 use super::Out;
-use crate::app::{self, App};
+use crate::app::{self, App, kms_places};
 use crate::config::Config;
 use crate::instance::{DataFolder, Part};
 use crate::root;
@@ -207,11 +207,10 @@ pub async fn restore(config: &Config, file: &Path) -> anyhow::Result<Header> {
     let mut folder = DataFolder::create(&of_backup, config.data.clone(), id)?;
     // Unfinished and doubtful: until the end it is not opened.
     folder.set_doubtful(true)?;
-    let kms_folder = folder.part(Part::Kms);
     if let Some(text) = &header.passphrase {
         std::fs::write(folder.path.join(PASSPHRASE_FILE), text)?;
     }
-    let restored = restore_into(config, &mut folder, &header, reader, &kms_folder).await;
+    let restored = restore_into(config, &mut folder, &header, reader).await;
     if restored.is_err() {
         // Nothing of it is of any use, and the next try wants an empty folder.
         let _ = std::fs::remove_dir_all(&folder.path);
@@ -224,8 +223,13 @@ async fn restore_into(
     folder: &mut DataFolder,
     header: &Header,
     mut reader: BufReader<File>,
-    kms_folder: &Path,
 ) -> anyhow::Result<()> {
+    let mirror = kms_places(config, folder).mirror_log();
+    ensure!(
+        !mirror.exists(),
+        "{} is the second copy of a key store: start the gateway with it, or move it away before you restore",
+        mirror.display()
+    );
     let passphrase = || root::passphrase(config, "Passphrase of the root key");
     let root: Arc<dyn RootKey> = root::open_at(&config.root_key, folder, false, passphrase)?;
     let wrapped = (STANDARD.decode(&header.wrapped_domain)?, STANDARD.decode(&header.wrapped_key)?);
@@ -239,7 +243,8 @@ async fn restore_into(
         Ok(())
     })
     .await?;
-    tokio::task::block_in_place(|| Kms::restore(kms_folder, keys))?;
+    let places = kms_places(config, folder);
+    tokio::task::block_in_place(|| Kms::restore(places, keys))?;
     let kms = app::open_kms(config, folder, root)?;
     let catalog = app::open_records(config, folder, &kms).await?;
     reader.seek(SeekFrom::Start(pieces_at))?;

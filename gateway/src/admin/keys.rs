@@ -7,6 +7,7 @@ use kms_core::context::EncryptionContext;
 use kms_core::key::{KeyManager, KeyState};
 use kms_core::kms::{Caller, Kms};
 use kms_core::secret::SecretBytes;
+use kms_core::store::{CopyReport, StoreReport};
 use storage::name::Timestamp;
 
 use super::{Host, Out};
@@ -34,6 +35,36 @@ pub(super) async fn status(host: &Host, out: &Out) -> anyhow::Result<bool> {
     out.line("every record was unsealed and every key unwrapped").await?;
     out.line("without this root key nothing can be read: keep a copy of it away from the data").await?;
     Ok(true)
+}
+
+pub(super) async fn verify_store(host: &Host, accept: bool, out: &Out) -> anyhow::Result<bool> {
+    anyhow::ensure!(!accept, "a loss is accepted on a stopped gateway");
+    let (kms, places) = (host.kms.clone(), host.places.clone());
+    let report = tokio::task::spawn_blocking(move || kms.verify_store(places)).await??;
+    for line in report_lines(&report) {
+        out.line(line).await?;
+    }
+    Ok(report.is_whole())
+}
+
+/// A look at the key store's copies, as a table.
+pub fn report_lines(report: &StoreReport) -> Vec<String> {
+    let width = report.parts.iter().map(|part| part.path.display().to_string().len()).max().unwrap_or(0);
+    let mut lines =
+        vec![format!("{:6}  {:width$}  {:>10}  {:>8}  digest", "copy", "place", "commit", "entries")];
+    for CopyReport { name, path, number, entries, fault } in &report.parts {
+        let or_none = |count: Option<String>| count.unwrap_or_else(|| "-".to_owned());
+        let (number, entries) =
+            (or_none(number.map(|n| n.to_string())), or_none(entries.map(|n| n.to_string())));
+        let (path, fault) = (path.display().to_string(), fault.as_deref().unwrap_or("fits"));
+        lines.push(format!("{name:6}  {path:width$}  {number:>10}  {entries:>8}  {fault}"));
+    }
+    lines.extend(report.faults.iter().cloned());
+    lines.push(match report.is_whole() {
+        true => "the key store is whole".to_owned(),
+        false => "the key store is not as it was written: a start mends what the other copy has".to_owned(),
+    });
+    lines
 }
 
 pub(super) async fn list(kms: &Kms, out: &Out) -> anyhow::Result<bool> {

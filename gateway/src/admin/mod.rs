@@ -16,6 +16,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use kms_core::kms::{Caller, Kms};
 use kms_core::secret::SecretBytes;
+use kms_core::store::StorePlaces;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -24,14 +25,19 @@ use zeroize::Zeroizing;
 use crate::app::App;
 
 pub use accounts::AccountCommand;
+pub use keys::report_lines;
 
 /// A command for whoever has the key store open.
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum AdminCommand {
     /// What the key store holds and which root key it needs; everything in it is unsealed to tell this
     Status,
-    /// The same as status: a store in which anything does not open is refused
-    VerifyStore,
+    /// Compare both copies of the key store and its head, read from the disk; exit code 1 if anything is not as it was written
+    VerifyStore {
+        /// Take the best copy of a stopped gateway's store as right, whatever its head says: what was committed afterwards is lost
+        #[arg(long)]
+        accept: bool,
+    },
     /// All keys
     List,
     /// One key, with its policy
@@ -177,6 +183,8 @@ pub struct Host {
     pub app: Option<Arc<App>>,
     /// The root key: its id and where it is from.
     pub root: String,
+    /// Where the key store lies.
+    pub places: StorePlaces,
 }
 
 /// What a command tells, line by line.
@@ -243,7 +251,8 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
     use AdminCommand as C;
     let objects = || host.app.as_ref().ok_or_else(|| anyhow::anyhow!("objects are not open"));
     match command {
-        C::Status | C::VerifyStore => keys::status(host, out).await,
+        C::Status => keys::status(host, out).await,
+        C::VerifyStore { accept } => keys::verify_store(host, accept, out).await,
         C::List => keys::list(&host.kms, out).await,
         C::Describe { key } => keys::describe(&host.kms, &key, out).await,
         C::WhoCan { key, principal, action, context, via } => {

@@ -14,7 +14,7 @@ use kms_core::secret::SecretBytes;
 
 use crate::admin::socket::Asked;
 use crate::admin::{self, AdminCommand, Host, Passphrase, Told, socket};
-use crate::app::{App, open_kms};
+use crate::app::{App, kms_places, open_kms};
 use crate::config::{Config, RootPlace};
 use crate::instance::{DataFolder, IfAbsent};
 use crate::root;
@@ -94,7 +94,7 @@ pub(super) fn run(config: &Config, command: KmsCommand) -> anyhow::Result<ExitCo
             let folder = DataFolder::open(config, IfAbsent::Refuse)?;
             let recovery = kit.open(&passphrase)?;
             let new = new_root(config, &new_root_key, &folder)?;
-            Kms::recover(&folder.path.join("kms"), &recovery, &*new)?;
+            Kms::recover(kms_places(config, &folder), &recovery, &*new)?;
             println!("the key store needs root key {} now: start with --root-key {new_root_key}", new.id());
             Ok(ExitCode::SUCCESS)
         }
@@ -110,7 +110,7 @@ pub(super) fn run(config: &Config, command: KmsCommand) -> anyhow::Result<ExitCo
             let root = root::open(config, &folder)?;
             let kms = open_kms(config, &folder, root.clone())?;
             let new = new_root(config, &new_root_key, &folder)?;
-            kms.rekey_root(&folder.path.join("kms"), &*root, &*new)?;
+            kms.rekey_root(kms_places(config, &folder), &*root, &*new)?;
             println!("the key store needs root key {} now: start with --root-key {new_root_key}", new.id());
             println!("keep root key {} for backups from before", root.id());
             Ok(ExitCode::SUCCESS)
@@ -143,10 +143,25 @@ pub(super) fn code(success: bool) -> ExitCode {
 pub(super) fn admin(config: &Config, command: AdminCommand) -> anyhow::Result<ExitCode> {
     let mut terminal = Terminal::default();
     let asked = Asked::Command(command.clone());
-    match socket::ask(&config.data, &asked, |told| terminal.show(told))? {
-        Some(success) => Ok(code(success)),
-        None => on_stopped(config, command, &mut terminal).map(code),
+    match (socket::ask(&config.data, &asked, |told| terminal.show(told))?, command) {
+        (Some(success), _) => Ok(code(success)),
+        // To open the store would mend what is to be told here.
+        (None, AdminCommand::VerifyStore { accept }) => verify_stopped(config, accept).map(code),
+        (None, command) => on_stopped(config, command, &mut terminal).map(code),
     }
+}
+
+fn verify_stopped(config: &Config, accept: bool) -> anyhow::Result<bool> {
+    let folder = DataFolder::open(config, IfAbsent::Refuse)?;
+    let root = root::open(config, &folder)?;
+    let places = kms_places(config, &folder);
+    if accept {
+        Kms::accept_loss(&places, &*root)?;
+        println!("the key store is taken as it is; what it had afterwards is lost");
+    }
+    let report = Kms::verify_closed_store(&places, &*root)?;
+    admin::report_lines(&report).iter().for_each(|line| println!("{line}"));
+    Ok(report.is_whole())
 }
 
 fn on_stopped(config: &Config, command: AdminCommand, terminal: &mut Terminal) -> anyhow::Result<bool> {
@@ -154,7 +169,7 @@ fn on_stopped(config: &Config, command: AdminCommand, terminal: &mut Terminal) -
     runtime.block_on(async {
         let folder = DataFolder::open(config, IfAbsent::Refuse)?;
         let root = root::open(config, &folder)?;
-        let root_text = root_text(config, &*root);
+        let (root_text, places) = (root_text(config, &*root), kms_places(config, &folder));
         let (app, kms, folder) = match command.needs_objects() {
             true => {
                 let app = Arc::new(App::open_with(config, folder, root).await?.0);
@@ -162,7 +177,7 @@ fn on_stopped(config: &Config, command: AdminCommand, terminal: &mut Terminal) -
             }
             false => (None, Arc::new(open_kms(config, &folder, root)?), Some(folder)),
         };
-        let mut running = admin::start(Host { kms, app: app.clone(), root: root_text }, command);
+        let mut running = admin::start(Host { kms, app: app.clone(), root: root_text, places }, command);
         let mut success = false;
         while let Some(message) = running.told.recv().await {
             terminal.show(&message);

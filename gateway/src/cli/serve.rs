@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{Host, socket};
 use crate::api::{self, Door};
-use crate::app::App;
+use crate::app::{App, kms_places};
 use crate::config::{Config, RootPlace};
 use crate::http::listener::{Limits, serve};
 use crate::http::tls;
@@ -169,7 +169,7 @@ async fn work(
     jobs: &OnceLock<Jobs>,
 ) -> anyhow::Result<()> {
     if let (Some(start), Some(admin)) = (sealed, &admin) {
-        let is_made = root::is_made(&start.folder.path);
+        let is_made = root::is_made(config, &start.folder)?;
         anyhow::ensure!(is_made, "the first start sets the passphrase: give it with --passphrase-file");
         let (address, _) = start.addresses;
         println!("Sealgate {} is sealed, at {address}", env!("CARGO_PKG_VERSION"));
@@ -182,7 +182,7 @@ async fn work(
             let place = &config.root_key;
             let root = root::open_at(place, &start.folder, false, || Ok(passphrase.secret()))?;
             // Seen here, so that a wrong one can be given again.
-            Kms::check_root(&start.folder.path.join("kms"), &*root)?;
+            Kms::check_root(kms_places(config, &start.folder), &*root)?;
             Ok(root)
         })
         .await;
@@ -194,7 +194,9 @@ async fn work(
     let _ = jobs.set(Jobs::start(app.clone(), config.reclaim_interval, pace, scrub));
     let Some(admin) = admin else { return std::future::pending().await };
     let root = super::kms::root_text(config, &*app.stores.root);
-    let host = || Host { kms: app.kms.clone(), app: Some(app.clone()), root: root.clone() };
+    let places = kms_places(config, &app.stores.folder);
+    let host =
+        || Host { kms: app.kms.clone(), app: Some(app.clone()), root: root.clone(), places: places.clone() };
     socket::serve(admin, host).await;
     Ok(())
 }

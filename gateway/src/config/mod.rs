@@ -61,6 +61,9 @@ pub struct RawConfig {
     /// File of the passphrase of `--root-key passphrase:`; without it the gateway starts sealed
     #[arg(long, value_name = "FILE", env = "SEALGATE_PASSPHRASE_FILE", global = true)]
     pub passphrase_file: Option<PathBuf>,
+    /// Folder of the key store's second copy; default: `kms-mirror` in the data folder
+    #[arg(long, value_name = "DIR", env = "SEALGATE_KMS_MIRROR", global = true)]
+    pub kms_mirror: Option<PathBuf>,
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", env = "SEALGATE_LISTEN", global = true)]
     pub listen: Option<SocketAddr>,
@@ -192,6 +195,8 @@ pub struct Config {
     pub root_key: RootPlace,
     /// File of the root key's passphrase.
     pub passphrase_file: Option<PathBuf>,
+    /// Folder of the key store's second copy, where it is not in the data folder.
+    pub kms_mirror: Option<PathBuf>,
     /// Credentials file of the root user.
     pub credentials: PathBuf,
     /// Address to listen on.
@@ -349,6 +354,7 @@ impl Config {
         Ok(Self {
             root_key,
             passphrase_file: raw.passphrase_file,
+            kms_mirror: raw.kms_mirror,
             credentials: beside(&data, ".credentials"),
             data,
             listen: raw.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9000))),
@@ -396,6 +402,7 @@ impl RawConfig {
             data,
             root_key,
             passphrase_file,
+            kms_mirror,
             listen,
             kms_listen,
             region,
@@ -506,6 +513,7 @@ mod tests {
             tls_cert: None,
             tls_key: None,
             passphrase_file: None,
+            kms_mirror: None,
             audit_log: None,
             kms_listen: None,
             ldap_url: None,

@@ -10,6 +10,7 @@ use kms_core::root::{FileRoot, PassphraseRoot, Pkcs11Root, RootKey};
 use kms_core::secret::SecretBytes;
 use zeroize::Zeroizing;
 
+use crate::app::kms_places;
 use crate::config::{Config, RootPlace};
 use crate::instance::DataFolder;
 
@@ -19,13 +20,18 @@ const MAX_SECRET_LEN: u64 = 4096;
 /// Opens the root key of a data folder, and makes it where the key store was not made yet.
 pub fn open(config: &Config, folder: &DataFolder) -> anyhow::Result<Arc<dyn RootKey>> {
     // A key store whose root key is gone must not be given a new one.
-    let create = !is_made(&folder.path);
+    let create = !is_made(config, folder)?;
     open_at(&config.root_key, folder, create, || passphrase(config, "Passphrase of the root key"))
 }
 
-/// Was the key store of this data folder made?
-pub fn is_made(data: &Path) -> bool {
-    data.join("kms").join("db").is_dir()
+/// Was the key store of this data folder made? What a passphrase needs is put back then, if it is missing beside the first copy.
+pub fn is_made(config: &Config, folder: &DataFolder) -> anyhow::Result<bool> {
+    let places = kms_places(config, folder);
+    let is_made = places.is_made();
+    if is_made && config.root_key == RootPlace::Passphrase {
+        PassphraseRoot::put_back(&places.folder, &places.mirror)?;
+    }
+    Ok(is_made)
 }
 
 /// Opens a root key for this data folder, or makes it.

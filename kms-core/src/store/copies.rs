@@ -3,6 +3,7 @@
 //! is in memory is trusted: the copies are closed, and opened again from what is on the disk.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -274,7 +275,9 @@ impl Copies {
             Ok(record) => record,
             Err(error) => {
                 tracing::error!(%error, "a commit to the key store failed: it is opened again before the next one");
-                *slot = None;
+                // sled still wants to write when it is closed, and may panic if it can't.
+                let closed = slot.take();
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(closed)));
                 return Err(error);
             }
         };

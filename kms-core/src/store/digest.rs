@@ -111,7 +111,7 @@ pub(crate) struct Digest {
 pub(crate) struct Step {
     state: StoreState,
     sum: Sum,
-    hashes: Vec<(Vec<u8>, Option<Sum>)>,
+    hashes: HashMap<Vec<u8>, Option<Sum>>,
 }
 
 impl Digest {
@@ -133,16 +133,15 @@ impl Digest {
     /// The commit of these changes, and the record that goes with it.
     pub(crate) fn step(&self, domain: &Secret32, changes: &[Change]) -> (Step, DigestRecord) {
         let state = StoreState { number: self.state.number + 1, ..self.state };
-        let mut step = Step { state, sum: self.sum, hashes: Vec::with_capacity(changes.len()) };
+        let mut step = Step { state, sum: self.sum, hashes: HashMap::with_capacity(changes.len()) };
         for (name, value) in changes {
-            let earlier = step.hashes.iter().rev().find(|(changed, _)| changed == name);
-            let was = match earlier {
-                Some((_, hash)) => *hash,
+            let was = match step.hashes.get(name) {
+                Some(earlier) => *earlier,
                 None => self.hashes.get(name).copied(),
             };
             let hash = value.as_ref().map(|value| self.hasher.hash(name, value));
             step.sum = step.sum.minus(was.unwrap_or_default()).plus(hash.unwrap_or_default());
-            step.hashes.push((name.clone(), hash));
+            step.hashes.insert(name.clone(), hash);
         }
         let record = DigestRecord::seal(domain, state, step.sum);
         (step, record)

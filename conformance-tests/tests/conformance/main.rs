@@ -9,6 +9,7 @@ mod crash;
 mod damage;
 mod differential;
 mod doubt;
+mod faults;
 mod federation;
 mod guesses;
 mod host;

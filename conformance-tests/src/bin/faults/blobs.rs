@@ -37,10 +37,10 @@ pub(crate) struct Blobs {
 /// Whose bytes are not what they were.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Harmed {
-    /// How many blobs of each object.
+    /// How many blobs of each object, journals among them.
     pub(crate) objects: HashMap<String, usize>,
-    /// Objects of which content was harmed.
-    pub(crate) contents: HashSet<String>,
+    /// How many that hold its content.
+    pub(crate) contents: HashMap<String, usize>,
     /// Buckets of which a journal was harmed.
     pub(crate) buckets: HashSet<String>,
 }
@@ -82,7 +82,7 @@ impl Blobs {
                 Owner::Object(name) => {
                     *harmed.objects.entry(name.clone()).or_default() += 1;
                     if extent.is_content {
-                        harmed.contents.insert(name.clone());
+                        *harmed.contents.entry(name.clone()).or_default() += 1;
                     }
                 }
                 Owner::Bucket(name) => {

@@ -182,7 +182,11 @@ fn applies(prepared: &Prepared, file: FileKind, kind: Kind) -> bool {
     let states = [KILLED, STOPPED].map(|state| prepared.state(state));
     match kind {
         Kind::Swap => states.iter().any(|data| of_kind(data).len() > 1),
-        Kind::Foreign => !of_kind(&prepared.foreign()).is_empty(),
+        Kind::Foreign => of_kind(&prepared.foreign()).iter().any(|path| {
+            let read = |folder: &Path, path: &PathBuf| std::fs::read(folder.join(path)).ok();
+            let theirs = read(&prepared.foreign(), path);
+            states.iter().any(|data| of_kind(data).iter().any(|path| read(data, path) != theirs))
+        }),
         Kind::RollBack => states.iter().any(|data| {
             let read = |folder: &Path, path: &PathBuf| std::fs::read(folder.join(path)).ok();
             let older = |path: &PathBuf| read(&prepared.older(), path);

@@ -225,27 +225,34 @@ impl Try<'_> {
         told += &checked.text;
 
         // An object whose own bytes are whole may be named too, if a rebuild brings it back.
-        let is_excused =
-            |name: &str, whys: usize| harmed.objects.get(name).is_some_and(|blobs| whys <= blobs + 1);
         let missing = |findings: &Findings| -> BTreeMap<String, usize> {
             let mut missing: BTreeMap<String, usize> = BTreeMap::new();
             for (name, whys) in findings.lost.iter().chain(&findings.stale) {
                 *missing.entry(name.clone()).or_default() += whys.len();
             }
+            for (name, whys) in &findings.unlisted {
+                let count = missing.entry(name.clone()).or_default();
+                *count = whys.len().max(*count);
+            }
             missing
         };
-        let unexcused = |findings: &Findings| -> Vec<String> {
-            let missing = missing(findings);
+        // Journals are what a rebuild reads; while the catalog is there nothing else needs them, and it lists what it knows.
+        let excuses = |findings: &Findings, name: &str, was_rebuilt: bool| match was_rebuilt {
+            true => harmed.objects.get(name).copied().unwrap_or_default(),
+            false if findings.unlisted.contains_key(name) => 0,
+            false => harmed.contents.get(name).copied().unwrap_or_default(),
+        };
+        let unexcused = |findings: &Findings, was_rebuilt: bool| -> Vec<String> {
+            let missing = missing(findings).into_iter();
             missing
-                .into_iter()
-                .filter(|(name, whys)| !is_excused(name, *whys))
+                .filter(|(name, count)| *count > excuses(findings, name, was_rebuilt))
                 .map(|(name, _)| name)
                 .collect()
         };
         let names = |text: &str, name: &str| {
             text.contains(name) || fault.names.iter().any(|damage| text.contains(damage))
         };
-        let whole = unexcused(&findings);
+        let whole = unexcused(&findings, self.was_rebuilt);
         let mut lost_first = Vec::new();
         if !whole.is_empty() && !self.was_rebuilt && findings.wrong.is_empty() {
             let is_named = checked.code == Some(1) && whole.iter().all(|name| names(&checked.text, name));
@@ -260,10 +267,11 @@ impl Try<'_> {
             }
         }
         let why = |name: &String| -> String {
-            let why = findings.lost.get(name).or_else(|| findings.stale.get(name));
+            let Findings { lost, stale, unlisted, .. } = &findings;
+            let why = lost.get(name).or_else(|| stale.get(name)).or_else(|| unlisted.get(name));
             why.and_then(|whys| whys.first()).cloned().unwrap_or_else(|| name.clone())
         };
-        let whole: Vec<String> = unexcused(&findings).iter().map(why).collect();
+        let whole: Vec<String> = unexcused(&findings, self.was_rebuilt).iter().map(why).collect();
         self.fail("wrong answers", &findings.wrong);
         self.fail("objects are lost whose own bytes are whole", &whole);
         self.fail("listings", &findings.listings);
@@ -290,7 +298,7 @@ impl Try<'_> {
         }
         let is_told = checked.code == Some(1) || told.contains("FAULT");
         let passed_over: Vec<String> = (ledger.objects.iter())
-            .filter(|object| object.is_untouched() && harmed.contents.contains(&object.name) && !is_told)
+            .filter(|object| object.is_untouched() && harmed.contents.contains_key(&object.name) && !is_told)
             .map(|object| format!("{} has a damaged blob", object.name))
             .collect();
         if !self.was_refused {
@@ -331,7 +339,9 @@ fn could_not_run(told: &Told) -> bool {
 pub(crate) fn last_line(text: &str) -> String {
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     let own = lines().rfind(|line| line.starts_with("sealgate: "));
-    own.or_else(|| lines().next_back()).unwrap_or_default().to_owned()
+    // Damaged files are quoted now and then.
+    let line = own.or_else(|| lines().next_back()).unwrap_or_default();
+    line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// The commands that a text names as `sealgate …`, without the folder that they are told of anyway.

@@ -113,7 +113,7 @@ pub(crate) async fn full_disk(attempt: &mut Try<'_>) -> Done {
         objects.push((target, vec![Some(content)]));
     }
     let filler = path.join("filler");
-    fill(&filler, attempt.random.below(200_000))?;
+    fill(&filler, attempt.random.below(2_000_000))?;
     let mut refused = 0;
     for _ in 0..60 {
         seed += 1;
@@ -142,11 +142,8 @@ pub(crate) async fn full_disk(attempt: &mut Try<'_>) -> Done {
     std::fs::remove_file(&filler)?;
     let began = Instant::now();
     loop {
-        let done = probe(&gateway.endpoint, PLAIN).await;
-        if done.is_ok() {
-            break;
-        }
-        ensure!(began.elapsed() < HEALING, "no writes {HEALING:?} after there is space again: {done:?}");
+        let Err(error) = probe(&gateway.endpoint, PLAIN).await else { break };
+        ensure!(began.elapsed() < HEALING, "no writes {HEALING:?} after there is space again: {error:#}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     attempt.tell(format!("writes worked {:?} after there was space again", began.elapsed()));

@@ -23,6 +23,8 @@ pub(crate) struct Findings {
     pub(crate) wrong: Vec<String>,
     /// Objects and uploads that are not served, by name, and why.
     pub(crate) lost: BTreeMap<String, Vec<String>>,
+    /// Objects that no listing shows.
+    pub(crate) unlisted: BTreeMap<String, Vec<String>>,
     /// Objects that are served as they were at another time.
     pub(crate) stale: BTreeMap<String, Vec<String>>,
     /// Objects that were deleted and are there.
@@ -40,13 +42,14 @@ pub(crate) struct Findings {
 impl Findings {
     /// Adds what was found at another time.
     pub(crate) fn add(&mut self, other: Self) {
-        let Self { wrong, lost, stale, risen, keys, users, listings, buckets } = other;
+        let Self { wrong, lost, unlisted, stale, risen, keys, users, listings, buckets } = other;
         self.wrong.extend(wrong);
-        for (name, why) in lost {
-            self.lost.entry(name).or_insert(why);
-        }
-        for (name, why) in stale {
-            self.stale.entry(name).or_insert(why);
+        for (ours, theirs) in
+            [(&mut self.lost, lost), (&mut self.unlisted, unlisted), (&mut self.stale, stale)]
+        {
+            for (name, why) in theirs {
+                ours.entry(name).or_insert(why);
+            }
         }
         self.risen.extend(risen);
         self.keys.extend(keys);
@@ -227,7 +230,7 @@ async fn listing(asker: &mut Asker, bucket: &str, ledger: &Ledger, findings: &mu
             names.contains(&object.name) && object.version.as_ref().is_none_or(|id| versions.contains(id));
         if !is_listed {
             let why = format!("{} is not listed", object.target());
-            findings.lost.entry(object.name.clone()).or_default().push(why);
+            findings.unlisted.entry(object.name.clone()).or_default().push(why);
         }
     }
     let unknown = names.iter().filter(|name| !known.contains(name.as_str()) && !name.starts_with("probe-"));

@@ -304,6 +304,11 @@ impl Try<'_> {
         if !self.was_refused {
             self.fail("the check finds nothing", &passed_over);
         }
+        if let (Some(folder), false, false) = (fault.can_be_put_back, self.was_refused, missing.is_empty()) {
+            // Whatever a check says afterwards: writes that it takes are lost when the right folder comes back.
+            self.failures
+                .push(format!("it starts although {folder}/ is not the one that belongs to the rest"));
+        }
         let is_named = !missing.is_empty() || !lost_first.is_empty() || checked.code == Some(1);
         Ok(match (self.was_refused, is_named) {
             (true, _) => Outcome::Recovered,

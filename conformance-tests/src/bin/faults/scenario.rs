@@ -113,7 +113,9 @@ pub(crate) async fn full_disk(attempt: &mut Try<'_>) -> Done {
         objects.push((target, vec![Some(content)]));
     }
     let filler = path.join("filler");
-    fill(&filler, attempt.random.below(2_000_000))?;
+    // From nothing at all to room for some writes.
+    let most = [1, 10_000, 200_000, 2_000_000][attempt.random.below(4) as usize];
+    fill(&filler, attempt.random.below(most))?;
     let mut refused = 0;
     for _ in 0..60 {
         seed += 1;

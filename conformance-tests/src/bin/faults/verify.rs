@@ -43,7 +43,6 @@ impl Findings {
     /// Adds what was found at another time.
     pub(crate) fn add(&mut self, other: Self) {
         let Self { wrong, lost, unlisted, stale, risen, keys, users, listings, buckets } = other;
-        self.wrong.extend(wrong);
         for (ours, theirs) in
             [(&mut self.lost, lost), (&mut self.unlisted, unlisted), (&mut self.stale, stale)]
         {
@@ -51,10 +50,19 @@ impl Findings {
                 ours.entry(name).or_insert(why);
             }
         }
-        self.risen.extend(risen);
-        self.keys.extend(keys);
-        self.users.extend(users);
-        self.listings.extend(listings);
+        for (ours, theirs) in [
+            (&mut self.wrong, wrong),
+            (&mut self.risen, risen),
+            (&mut self.keys, keys),
+            (&mut self.users, users),
+            (&mut self.listings, listings),
+        ] {
+            for what in theirs {
+                if !ours.contains(&what) {
+                    ours.push(what);
+                }
+            }
+        }
         self.buckets.extend(buckets);
     }
 }

@@ -21,7 +21,7 @@ fn open(stored: &[u8], layers: usize, claimed: u64, range: PlainRange, max_len: 
     };
     let claimed = PlainLen(claimed);
     let mut header = read(Opener::header_range(claimed, layers))?.to_vec();
-    let opener = Opener::new(&keys(layers), context, claimed, &mut header).ok()?;
+    let opener = Opener::new(&keys(layers), context, claimed, None, &mut header).ok()?;
     let mut opened = Vec::new();
     for span in opener.spans(range, max_len) {
         opened.extend_from_slice(&opener.open(&span, BytesMut::from(read(span.stored)?)).ok()?);

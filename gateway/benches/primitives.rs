@@ -34,7 +34,7 @@ fn seal(c: &mut Criterion) {
     let sealed = seal();
     let plain_len = PlainLen(LEN as u64);
     let mut header = sealed[..Opener::header_range(plain_len, 1).len].to_vec();
-    let opener = Opener::new(&keys, context, plain_len, &mut header).unwrap();
+    let opener = Opener::new(&keys, context, plain_len, None, &mut header).unwrap();
     let range = PlainRange { offset: 0, len: LEN as u64 };
     let span = opener.spans(range, 2 << 20).next().unwrap();
     let stored = &sealed[span.stored.offset as usize..span.stored.offset as usize + span.stored.len];

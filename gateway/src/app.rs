@@ -132,6 +132,7 @@ impl App {
         let options = IamOptions {
             main: stores.folder.instance.account_id.clone(),
             accept_unknown_principals: config.accept_unknown_principals,
+            accept_missing_documents: config.accept_missing_documents,
         };
         let (iam, damaged) = match Iam::open(catalog.clone(), &secret, options.clone(), root.clone()).await {
             Ok(iam) => (iam, None),

@@ -141,11 +141,11 @@ impl Timestamp {
     }
 }
 
-macro_rules! id128 {
-    ($(#[$doc:meta])* $name:ident) => {
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $len:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name([u8; 16]);
+        pub struct $name([u8; $len]);
 
         // Text where the form is for people, else the bare bytes.
         impl Serialize for $name {
@@ -163,26 +163,26 @@ macro_rules! id128 {
                 if deserializer.is_human_readable() {
                     Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
                 } else {
-                    <[u8; 16]>::deserialize(deserializer).map(Self)
+                    <[u8; $len]>::deserialize(deserializer).map(Self)
                 }
             }
         }
 
         impl $name {
             /// The id of these bytes.
-            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+            pub const fn from_bytes(bytes: [u8; $len]) -> Self {
                 Self(bytes)
             }
 
             /// The id's bytes.
-            pub const fn as_bytes(&self) -> &[u8; 16] {
+            pub const fn as_bytes(&self) -> &[u8; $len] {
                 &self.0
             }
 
-            /// Parses the 32 lower-case hexadecimal digits that `Display` writes.
+            /// Parses the lower-case hexadecimal digits that `Display` writes.
             pub fn parse(text: &str) -> Result<Self, NameError> {
-                let mut bytes = [0; 16];
-                if text.len() != 32 || text.bytes().any(|b| b.is_ascii_uppercase()) {
+                let mut bytes = [0; $len];
+                if text.len() != 2 * $len || text.bytes().any(|b| b.is_ascii_uppercase()) {
                     return Err(NameError::Id);
                 }
                 hex::decode_to_slice(text, &mut bytes).map_err(|_| NameError::Id)?;
@@ -204,9 +204,9 @@ macro_rules! id128 {
     };
 }
 
-id128! {
+id! {
     /// A bucket's identity: random, never reused, so that a bucket re-created under an old name inherits nothing.
-    BucketId
+    BucketId, 16
 }
 
 impl BucketId {
@@ -216,10 +216,10 @@ impl BucketId {
     }
 }
 
-id128! {
+id! {
     /// One version of one object. The first eight bytes are the inverted creation time in microseconds, so that
     /// byte order is newest first; the rest is random.
-    VersionId
+    VersionId, 16
 }
 
 impl VersionId {
@@ -263,9 +263,15 @@ impl fmt::Display for UploadId {
     }
 }
 
-id128! {
+id! {
     /// Where a blob is: an address of the blob store that made it, opaque to everybody else.
-    BlobId
+    BlobId, 16
+}
+
+id! {
+    /// What tells one sending of a content from every other: random bytes that its writer draws anew for each attempt and puts in
+    /// front of what it stores. Opaque here; a record keeps it, so that no other sending passes for the one that it is of.
+    MessageSalt, 24
 }
 
 /// The number of a part: 1 to 10,000.

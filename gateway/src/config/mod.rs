@@ -115,6 +115,9 @@ pub struct RawConfig {
     /// May policies name accounts, users and roles that do not exist (yet)?
     #[arg(long, value_name = "BOOL", env = "SEALGATE_ACCEPT_UNKNOWN_PRINCIPALS", global = true)]
     pub accept_unknown_principals: Option<bool>,
+    /// Start though documents of users, groups, roles or policies are missing? Whoever refers to a missing one stays shut out
+    #[arg(long, value_name = "BOOL", env = "SEALGATE_ACCEPT_MISSING_DOCUMENTS", global = true)]
+    pub accept_missing_documents: Option<bool>,
     /// Failed signatures per minute from one address, beyond which it is held off; 0: as many as it likes
     #[arg(long, value_name = "COUNT", env = "SEALGATE_AUTH_FAILURES_PER_MINUTE", global = true)]
     pub auth_failures_per_minute: Option<u32>,
@@ -227,6 +230,8 @@ pub struct Config {
     pub managed_key_rotation_days: u16,
     /// May policies name principals that do not exist?
     pub accept_unknown_principals: bool,
+    /// Start though documents of users, groups, roles or policies are missing.
+    pub accept_missing_documents: bool,
     /// Failed signatures per minute from one address, beyond which it is held off.
     pub auth_failures_per_minute: u32,
     /// Where decisions about keys are recorded; `-` is standard output.
@@ -371,6 +376,7 @@ impl Config {
             bucket_key_window: seconds(raw.bucket_key_window_s, 60),
             managed_key_rotation_days,
             accept_unknown_principals: raw.accept_unknown_principals.unwrap_or(false),
+            accept_missing_documents: raw.accept_missing_documents.unwrap_or(false),
             auth_failures_per_minute: raw.auth_failures_per_minute.unwrap_or(300),
             audit_log: raw.audit_log,
             ldap,
@@ -418,6 +424,7 @@ impl RawConfig {
             bucket_key_window_s,
             managed_key_rotation_days,
             accept_unknown_principals,
+            accept_missing_documents,
             auth_failures_per_minute,
             audit_log,
             ldap_url,

@@ -41,9 +41,26 @@ pub enum IamError {
     /// The catalog failed. The cause is logged, not answered.
     #[error("The request processing has failed because of an unknown error, exception or failure.")]
     Unavailable(#[source] CatalogError),
-    /// A stored document is not one that this program wrote.
-    #[error("The request processing has failed because of an unknown error, exception or failure.")]
-    Corrupt(&'static str),
+    /// A stored document is not one that this program wrote, or lacks another. This is logged, not answered.
+    #[error(
+        "the document {document} of the catalog's shelf `iam` {what}: put the catalog back from a backup"
+    )]
+    Corrupt {
+        /// Its name.
+        document: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Documents are gone, or came back, and no change of an account did it. This is logged, not answered.
+    #[error(
+        "there are {found} documents of users, groups, roles and policies, not the {expected} that were written: put the catalog back from a backup, or accept the loss by one start with --accept-missing-documents=true"
+    )]
+    DocumentCount {
+        /// As many were written.
+        expected: u64,
+        /// As many there are.
+        found: u64,
+    },
 }
 
 impl IamError {

@@ -9,6 +9,7 @@ mod error;
 mod identity;
 mod ids;
 mod managed;
+mod missing;
 mod model;
 mod policy_text;
 mod record;
@@ -26,6 +27,7 @@ pub use error::IamError;
 pub use identity::{Identity, Principal};
 pub use ids::{IdKind, access_key, account_id, account_of_temporary, temporary_access_key, unique_id};
 pub use managed::Managed;
+pub use missing::{Missing, denial};
 pub use model::{
     AccessKey, AccessKeyRecord, Group, LastUsed, ManagedPolicy, OidcProvider, PolicyVersion, Role, Tags, Use,
     User,

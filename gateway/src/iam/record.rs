@@ -36,11 +36,15 @@ pub(super) fn encode(value: &impl Serialize) -> Bytes {
     bytes.into()
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, IamError> {
+fn decode<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, IamError> {
     match bytes.split_first() {
-        Some((&VERSION, json)) => serde_json::from_slice(json).map_err(|_| IamError::Corrupt("a document")),
-        _ => Err(IamError::Corrupt("a document of an unknown version")),
+        Some((&VERSION, json)) => serde_json::from_slice(json).map_err(|_| corrupt(name, "can't be read")),
+        _ => Err(corrupt(name, "is of an unknown version")),
     }
+}
+
+fn corrupt(document: &str, what: &'static str) -> IamError {
+    IamError::Corrupt { document: document.to_owned(), what }
 }
 
 pub(super) fn account_name(id: &str) -> String {
@@ -63,21 +67,21 @@ pub(super) fn use_name(account: &str, id: &str) -> String {
     format!("used/{account}/{id}")
 }
 
-/// Is a document of the catalog one of these? For whoever names the damaged ones.
+/// Is a document of this shelf one of these? Of other shelves others know. For whoever names the damaged ones.
 pub fn check_document(shelf: &str, name: &str, value: &[u8]) -> Result<(), IamError> {
     if shelf != SHELF {
-        return Err(IamError::Corrupt("a document on an unknown shelf"));
+        return Ok(());
     }
     match name.split('/').next().unwrap_or_default() {
-        "account" => decode::<Account>(value).map(drop),
-        "user" => decode::<User>(value).map(drop),
-        "group" => decode::<Group>(value).map(drop),
-        "role" => decode::<Role>(value).map(drop),
-        "policy" => decode::<ManagedPolicy>(value).map(drop),
-        "provider" => decode::<OidcProvider>(value).map(drop),
-        "key" => decode::<AccessKeyRecord>(value).map(drop),
-        "used" => decode::<Use>(value).map(drop),
-        _ => Err(IamError::Corrupt("a document of an unknown kind")),
+        "account" => decode::<Account>(name, value).map(drop),
+        "user" => decode::<User>(name, value).map(drop),
+        "group" => decode::<Group>(name, value).map(drop),
+        "role" => decode::<Role>(name, value).map(drop),
+        "policy" => decode::<ManagedPolicy>(name, value).map(drop),
+        "provider" => decode::<OidcProvider>(name, value).map(drop),
+        "key" => decode::<AccessKeyRecord>(name, value).map(drop),
+        "used" => decode::<Use>(name, value).map(drop),
+        _ => Err(corrupt(name, "is of an unknown kind")),
     }
 }
 
@@ -95,26 +99,27 @@ pub(super) fn read(
     for (name, value) in &documents {
         let mut parts = name.splitn(3, '/');
         let (kind, account, id) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
-        let account = account.ok_or(IamError::Corrupt("a document's name"))?;
+        let account = account.ok_or_else(|| corrupt(name, "has no account in its name"))?;
         if kind == "account" {
-            accounts.insert(account.to_owned(), AccountState::new(decode(value)?));
+            accounts.insert(account.to_owned(), AccountState::new(decode(name, value)?));
             continue;
         }
-        let state = accounts.get_mut(account).ok_or(IamError::Corrupt("a document of no account"))?;
+        let state = accounts.get_mut(account);
+        let state = state.ok_or_else(|| corrupt(name, "is of an account that has no document"))?;
         match kind {
-            "user" => state.users.insert(Arc::new(decode(value)?)),
-            "group" => state.groups.insert(Arc::new(decode(value)?)),
-            "role" => state.roles.insert(Arc::new(decode(value)?)),
-            "policy" => state.policies.insert(Arc::new(decode(value)?)),
+            "user" => state.users.insert(Arc::new(decode(name, value)?)),
+            "group" => state.groups.insert(Arc::new(decode(name, value)?)),
+            "role" => state.roles.insert(Arc::new(decode(name, value)?)),
+            "policy" => state.policies.insert(Arc::new(decode(name, value)?)),
             "provider" => {
-                let provider: OidcProvider = decode(value)?;
+                let provider: OidcProvider = decode(name, value)?;
                 state.providers.insert(provider.name().to_owned(), Arc::new(provider));
             }
-            "key" => access_keys.push(decode::<AccessKeyRecord>(value)?),
+            "key" => access_keys.push(decode::<AccessKeyRecord>(name, value)?),
             "used" => {
-                used.insert(id.unwrap_or_default().to_owned(), decode::<Use>(value)?);
+                used.insert(id.unwrap_or_default().to_owned(), decode::<Use>(name, value)?);
             }
-            _ => return Err(IamError::Corrupt("a document of an unknown kind")),
+            _ => return Err(corrupt(name, "is of an unknown kind")),
         }
     }
     let mut all = HashMap::from([(main_key.record.id.clone(), main_key.clone())]);
@@ -130,5 +135,9 @@ pub(super) fn read(
         }
     }
     let accounts = accounts.into_iter().map(|(id, state)| (id, Arc::new(state))).collect();
-    Ok(State { shelf, accounts, access_keys: all })
+    let state = State { shelf, accounts, access_keys: all };
+    for missing in state.missing() {
+        tracing::error!("{missing}");
+    }
+    Ok(state)
 }

@@ -146,7 +146,7 @@ impl Opened {
     fn see(&self, account: &AccountState) -> Option<Identity> {
         let session = &*self.session;
         let limits = session.policies.as_ref().map(|given| {
-            let arns = given.arns.iter().filter_map(|arn| account.named_policy(arn));
+            let arns = given.arns.iter().map(|arn| account.named_policy(&session.access_key_id, arn));
             Arc::new(PolicySet::new(self.policies.iter().cloned().chain(arns).collect()))
         });
         let (mut subject, principal) = match &session.of {

@@ -198,7 +198,7 @@ impl AccountState {
         self.access_keys.values().filter(move |access_key| access_key.record.user.as_deref() == user_id)
     }
 
-    /// The groups of a user, in order of joining.
+    /// The groups of a user, in order of joining: those that are there, see [`AccountState::missing_groups_of`].
     pub fn groups_of(&self, user: &User) -> impl Iterator<Item = &Arc<Group>> {
         user.groups.iter().filter_map(|id| self.groups.by_id(id))
     }

@@ -48,6 +48,8 @@ pub struct IamOptions {
     pub main: String,
     /// Take policies that name principals who do not exist.
     pub accept_unknown_principals: bool,
+    /// Take it that documents are gone which nobody took away.
+    pub accept_missing_documents: bool,
 }
 
 /// Why credentials are not taken.
@@ -85,8 +87,16 @@ impl Iam {
         options: IamOptions,
         root: (String, Zeroizing<String>),
     ) -> Result<Self, IamError> {
+        let accepts_loss = options.accept_missing_documents;
         let iam = Self::empty(catalog, secret, options, root)?;
-        iam.reload().await?;
+        match iam.reload().await {
+            Err(IamError::DocumentCount { expected, found }) if accepts_loss => {
+                tracing::warn!(expected, found, "documents of identities are missing; that is accepted");
+                iam.catalog.recount_documents(SHELF).await.map_err(of_catalog)?;
+                iam.reload().await?;
+            }
+            read => read?,
+        }
         Ok(iam)
     }
 
@@ -212,7 +222,7 @@ impl Iam {
     }
 
     async fn reload(&self) -> Result<(), IamError> {
-        let (shelf, documents) = self.catalog.documents(SHELF).await.map_err(IamError::Unavailable)?;
+        let (shelf, documents) = self.catalog.documents(SHELF).await.map_err(of_catalog)?;
         let state = record::read(shelf, documents, self.main.clone(), self.main_key.clone())?;
         *self.current.write() = Arc::new(state);
         Ok(())
@@ -380,6 +390,13 @@ impl Iam {
     pub fn open_text(&self, purpose: &str, sealed: &str) -> Option<String> {
         let plain = self.xaes.open(purpose.as_bytes(), &STANDARD.decode(sealed).ok()?).ok()?;
         String::from_utf8(plain).ok()
+    }
+}
+
+fn of_catalog(error: CatalogError) -> IamError {
+    match error {
+        CatalogError::DocumentCount { expected, found, .. } => IamError::DocumentCount { expected, found },
+        error => IamError::Unavailable(error),
     }
 }
 

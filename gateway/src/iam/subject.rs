@@ -8,6 +8,7 @@ use kms_core::policy::{Context, IdentityPolicies, NamedPolicy, PolicySet, Subjec
 
 use super::account::Account;
 use super::managed;
+use super::missing::denied_without;
 use super::model::{Role, User};
 use super::policy_text::PolicyText;
 use super::state::{AccountState, Entity, RolePolicies, Seen};
@@ -45,16 +46,18 @@ impl AccountState {
             ("aws:username", &user.name),
         ]);
         add_principal_tags(&mut context, &user.tags);
-        let mut policies = self.policies_of(&user.inline, &user.attached);
+        let mut policies = self.policies_of(&arn, (&user.inline, &user.attached));
         for group in self.groups_of(user) {
-            policies.extend(self.policies_of(&group.inline, &group.attached));
+            policies.extend(self.policies_of(&arn, (&group.inline, &group.attached)));
         }
+        policies.extend(self.missing_groups_of(user).map(|id| denied_without(&arn, id)));
+        let boundary = self.boundary(&arn, user.boundary.as_deref());
         let subject = Arc::new(Subject {
             itself: vec![arn.clone(), user.id.clone()],
             arn,
             account: self.account.id.clone(),
             identity: IdentityPolicies::These(Arc::new(PolicySet::new(policies))),
-            boundary: self.boundary(user.boundary.as_deref()),
+            boundary,
             context,
             ..Subject::default()
         });
@@ -67,8 +70,10 @@ impl AccountState {
         if let Some(Seen::Role(policies)) = self.seen.read().get(&role.id) {
             return policies.clone();
         }
-        let identity = Arc::new(PolicySet::new(self.policies_of(&role.inline, &role.attached)));
-        let policies = Arc::new(RolePolicies { identity, boundary: self.boundary(role.boundary.as_deref()) });
+        let arn = role.arn(&self.account);
+        let identity = Arc::new(PolicySet::new(self.policies_of(&arn, (&role.inline, &role.attached))));
+        let boundary = self.boundary(&arn, role.boundary.as_deref());
+        let policies = Arc::new(RolePolicies { identity, boundary });
         self.seen.write().insert(role.id.clone(), Seen::Role(policies.clone()));
         policies
     }
@@ -94,19 +99,19 @@ impl AccountState {
         }
     }
 
-    /// Inline policies and attached ones. What can't be found any more allows nothing.
-    pub fn policies_of(
+    /// Inline policies and attached ones, for this principal.
+    fn policies_of(
         &self,
-        inline: &BTreeMap<String, PolicyText>,
-        attached: &[String],
+        principal: &str,
+        (inline, attached): (&BTreeMap<String, PolicyText>, &[String]),
     ) -> Vec<NamedPolicy> {
         let inline = inline.iter().map(|(name, policy)| named(name, policy));
-        inline.chain(attached.iter().filter_map(|arn| self.named_policy(arn))).collect()
+        inline.chain(attached.iter().map(|arn| self.named_policy(principal, arn))).collect()
     }
 
-    /// The managed policy of this ARN, of the account or of AWS.
-    pub fn named_policy(&self, arn: &str) -> Option<NamedPolicy> {
-        self.managed_text(arn).map(|policy| named(arn, policy))
+    /// The managed policy of this ARN, of the account or of AWS, for this principal. One that can't be found denies it everything.
+    pub(super) fn named_policy(&self, principal: &str, arn: &str) -> NamedPolicy {
+        self.managed_text(arn).map_or_else(|| denied_without(principal, arn), |policy| named(arn, policy))
     }
 
     /// What the managed policy of this ARN says in its version in force.
@@ -119,9 +124,8 @@ impl AccountState {
         Some(&policy.versions.get(&policy.default_version)?.policy)
     }
 
-    fn boundary(&self, arn: Option<&str>) -> Option<Arc<PolicySet>> {
-        // A boundary that can't be found any more leaves nothing.
-        arn.map(|arn| Arc::new(PolicySet::new(self.named_policy(arn).into_iter().collect())))
+    fn boundary(&self, principal: &str, arn: Option<&str>) -> Option<Arc<PolicySet>> {
+        arn.map(|arn| Arc::new(PolicySet::new(vec![self.named_policy(principal, arn)])))
     }
 }
 

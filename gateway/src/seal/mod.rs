@@ -65,6 +65,9 @@ pub enum OpenError {
     /// The commitment does not fit: another key or another context.
     #[error("sealed under another key or for another place")]
     WrongKey,
+    /// It is another sending of the same content than the record says.
+    #[error("another sending of the content than its record is of")]
+    OtherSending,
     /// A chunk's tag does not fit.
     #[error("chunk {index} was tampered with")]
     Tampered {

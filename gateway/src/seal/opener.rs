@@ -2,12 +2,13 @@
 
 use bytes::{Bytes, BytesMut};
 use storage::blob::StoredRange;
+use storage::name::MessageSalt;
 
 use super::aead::MessageKey;
 use super::span::{ChunkRun, plain_len_of_chunks};
 use super::{
-    CHUNK_LEN_PLAIN, CHUNK_LEN_STORED, ContentKeys, HEADER_LEN, OpenError, PlainLen, PlainRange, SealContext,
-    Span, TAG_LEN, stored_len,
+    CHUNK_LEN_PLAIN, CHUNK_LEN_STORED, ContentKeys, HEADER_LEN, OpenError, PlainLen, PlainRange, SALT_LEN,
+    SealContext, Span, TAG_LEN, stored_len,
 };
 
 /// Opens a message by spans, in every layer at once. The headers are verified when it is made.
@@ -28,17 +29,22 @@ impl Opener {
         StoredRange { offset: 0, len }
     }
 
-    /// Verifies the headers. `header` is what [`Opener::header_range`] asked for; an inner header is opened in place.
+    /// Verifies the headers. `header` is what [`Opener::header_range`] asked for; an inner header is opened in place. `salt` is that of
+    /// the sending that is meant, where it is known: the outermost layer's, whose chunks hold the inner message.
     pub fn new(
         keys: &ContentKeys,
         context: SealContext,
         plain_len: PlainLen,
+        salt: Option<MessageSalt>,
         header: &mut [u8],
     ) -> Result<Self, OpenError> {
         if header.len() < Self::header_range(plain_len, keys.layers.len()).len {
             return Err(OpenError::Truncated);
         }
         let (outer_header, first_chunk) = header.split_at_mut(HEADER_LEN);
+        if salt.is_some_and(|salt| outer_header[..SALT_LEN] != salt.as_bytes()[..]) {
+            return Err(OpenError::OtherSending);
+        }
         let layers = match &keys.layers[..] {
             [only] => vec![MessageKey::from_header(only, outer_header, context)?],
             [inner, outer] => {

@@ -1,5 +1,6 @@
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
+use storage::name::MessageSalt;
 
 use super::*;
 
@@ -43,7 +44,7 @@ fn open_range(
         stored.get(range.offset as usize..range.offset as usize + range.len).ok_or(OpenError::Truncated)
     };
     let mut header = read(Opener::header_range(plain_len, keys.layers.len()))?.to_vec();
-    let opener = Opener::new(keys, context, plain_len, &mut header)?;
+    let opener = Opener::new(keys, context, plain_len, None, &mut header)?;
     let mut opened = Vec::new();
     for span in opener.spans(range, max_len) {
         let piece: Bytes = opener.open(&span, BytesMut::from(read(span.stored)?))?;
@@ -121,6 +122,28 @@ fn another_key_version_or_part_is_refused_before_any_content() {
     let other_part = SealContext { part: 4, ..context() };
     for (keys, context) in [(other_key, context()), (keys(1), other_version), (keys(1), other_part)] {
         assert_eq!(open_range(&sealed, &keys, context, 100, whole, 100_000), Err(OpenError::WrongKey));
+    }
+}
+
+#[test]
+fn another_sending_is_refused_before_any_content() {
+    for layers in [1, 2] {
+        let plain_len = PlainLen(40_000);
+        let sealed = seal(&plain(40_000), layers, usize::MAX);
+        let outermost = *salts(layers).last().unwrap();
+        let mut innermost = salts(layers)[0];
+        innermost[0] ^= u8::from(layers == 1);
+        let open = |salt: Option<[u8; SALT_LEN]>| {
+            let mut header = sealed[..Opener::header_range(plain_len, layers).len].to_vec();
+            let salt = salt.map(MessageSalt::from_bytes);
+            Opener::new(&keys(layers), context(), plain_len, salt, &mut header).map(drop)
+        };
+        assert_eq!(open(None), Ok(()));
+        assert_eq!(open(Some(outermost)), Ok(()));
+        assert_eq!(open(Some(innermost)), Err(OpenError::OtherSending));
+        let mut last = outermost;
+        last[SALT_LEN - 1] ^= 1;
+        assert_eq!(open(Some(last)), Err(OpenError::OtherSending));
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use storage::blob::{BlobError, BlobReader, BlobRef, BlobStore, StoredRange};
 use storage::catalog::{Catalog, CatalogError, Content, Layout, Part, ReadPin};
+use storage::name::MessageSalt;
 
 use crate::http::body::ByteStream;
 use crate::seal::{ContentKeys, OpenError, Opener, PlainLen, PlainRange, SealContext, Span};
@@ -62,7 +63,8 @@ pub async fn read(
     };
     if let Layout::Single(blob) = content.layout {
         let context = SealContext { version: content.version, part: 0 };
-        reading.pieces.push_back(Piece { blob, context, plain_len: PlainLen(plain_len), range });
+        let plain_len = PlainLen(plain_len);
+        reading.pieces.push_back(Piece { blob, context, plain_len, range, salt: content.salt });
         reading.range = PlainRange { offset: range.offset + range.len, len: 0 };
     }
     let first = reading.next().await?;
@@ -86,6 +88,8 @@ struct Piece {
     context: SealContext,
     plain_len: PlainLen,
     range: PlainRange,
+    /// Which sending the record is of.
+    salt: Option<MessageSalt>,
 }
 
 struct Reading {
@@ -127,7 +131,7 @@ impl Reading {
     async fn find_parts(&mut self) -> Result<(), EgressError> {
         let (mut part_offset, parts) =
             self.catalog.parts_from_offset(&self.content, self.range.offset, PARTS_PER_SCAN).await?;
-        for Part { number, plain_len, blob, .. } in parts {
+        for Part { number, plain_len, blob, salt, .. } in parts {
             if self.range.len == 0 {
                 break;
             }
@@ -142,6 +146,7 @@ impl Reading {
                 context: SealContext { version: self.content.version, part: number.get() },
                 plain_len: PlainLen(plain_len),
                 range: PlainRange { offset: start, len },
+                salt,
             });
             self.range = PlainRange { offset: self.range.offset + len, len: self.range.len - len };
         }
@@ -161,7 +166,7 @@ struct Message {
 
 impl Message {
     async fn open(blobs: &Arc<dyn BlobStore>, keys: &ContentKeys, piece: Piece) -> Result<Self, EgressError> {
-        let Piece { blob, context, plain_len, range } = piece;
+        let Piece { blob, context, plain_len, range, salt } = piece;
         let refuse = |source| EgressError::Open { blob, source };
         let layers = keys.layers.len();
         if blob.stored_len != crate::seal::stored_len(plain_len, layers) {
@@ -175,7 +180,7 @@ impl Message {
         } else {
             (reader.read(header_range).await?, None)
         };
-        let opener = Opener::new(keys, context, plain_len, &mut header).map_err(refuse)?;
+        let opener = Opener::new(keys, context, plain_len, salt, &mut header).map_err(refuse)?;
         let spans = Box::new(opener.spans(range, SPAN_LEN));
         Ok(Self { blob, reader, opener, spans, whole })
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use storage::blob::{BlobError, BlobOwner, BlobRef, BlobStore, BlobWriter, SizeHint};
+use storage::name::MessageSalt;
 use subtle::ConstantTimeEq;
 use tokio::task::JoinHandle;
 
@@ -157,6 +158,8 @@ pub struct Received {
     pub md5: Option<[u8; 16]>,
     /// The checksum of the plain bytes, where one was computed.
     pub checksum: Option<(ChecksumAlgorithm, Vec<u8>)>,
+    /// Which sending it is: the salt that the stored message begins with, for the record to keep.
+    pub salt: MessageSalt,
     writer: Box<dyn BlobWriter>,
 }
 
@@ -181,6 +184,7 @@ pub async fn receive(
     let writer = blobs.create(intake.owner, hint).await?;
     let salts: Vec<[u8; SALT_LEN]> = (0..layers).map(|_| random_salt()).collect();
     let sealer = Sealer::new(intake.keys, intake.context, &salts);
+    let salt = MessageSalt::from_bytes(*salts.last().expect("a version has one or two layers"));
     let mut plain = PlainBytes::new(source, intake.announced);
     let digests = Digests {
         md5: (intake.md5 || intake.content_md5.is_some()).then(Md5::default),
@@ -222,7 +226,7 @@ pub async fn receive(
         }
         checksum = Some((algorithm, computed));
     }
-    Ok(Received { plain_len, md5, checksum, writer })
+    Ok(Received { plain_len, md5, checksum, salt, writer })
 }
 
 /// A short body: no thread but this one.

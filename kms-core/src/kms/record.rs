@@ -260,6 +260,10 @@ impl Stored {
             let entry = Entry { key, policy: Arc::new(policy), backing: own, last_use };
             state.keys.insert(*id, Arc::new(entry));
         }
+        // A key and its backing keys are written and forgotten by one commit.
+        if backing.keys().any(|(id, _)| !keys.contains_key(id)) {
+            return Err(OpenError::Corrupt("the record of a key is missing"));
+        }
         Ok(state)
     }
 }

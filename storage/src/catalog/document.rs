@@ -1,5 +1,6 @@
 //! Documents: small values of whoever stands above the catalog, which knows their names alone. They stand on shelves, and a
-//! shelf changes as a whole: who changes it says which state of it he has read.
+//! shelf changes as a whole: who changes it says which state of it he has read. The state counts the documents as well, so that
+//! one that was taken away from outside is missed.
 
 use bytes::Bytes;
 
@@ -8,17 +9,68 @@ use crate::kv::{Condition, Direction, Key, KeyRange, Transaction, Write};
 
 /// A shelf's state: how many changes it has had.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ShelfState(u64);
+pub struct ShelfState(pub(super) u64);
+
+/// What is kept of a shelf itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shelf {
+    state: ShelfState,
+    /// How many documents stand on it; `None` on a shelf that was last changed before they were counted.
+    document_count: Option<u64>,
+}
+
+impl Shelf {
+    fn encode(self) -> Bytes {
+        let count = self.document_count.map(u64::to_be_bytes);
+        [&self.state.0.to_be_bytes()[..], count.as_ref().map_or(&[], |count| &count[..])].concat().into()
+    }
+
+    fn decode(stored: &[u8]) -> Result<Self, CatalogError> {
+        let corrupt = CatalogError::Corrupt("a shelf's state");
+        let Some((state, count)) = stored.split_first_chunk() else { return Err(corrupt) };
+        let document_count = match count.len() {
+            0 => None,
+            _ => Some(u64::from_be_bytes(count.try_into().map_err(|_| corrupt)?)),
+        };
+        Ok(Self { state: ShelfState(u64::from_be_bytes(*state)), document_count })
+    }
+}
 
 /// A document's new value; `None` takes it away.
 pub type DocumentChange = (String, Option<Bytes>);
 
 impl Catalog {
-    /// Every document of a shelf, by name, and the state that they make.
+    /// Every document of a shelf, by name, and the state that they make. [`CatalogError::DocumentCount`]: there are not as many as were
+    /// put on it.
     pub async fn documents(&self, shelf: &str) -> Result<(ShelfState, Vec<(String, Bytes)>), CatalogError> {
+        let (kept, documents) = self.all_documents(shelf).await?;
+        let found = documents.len() as u64;
+        match kept.document_count {
+            Some(expected) if expected != found => {
+                Err(CatalogError::DocumentCount { shelf: shelf.to_owned(), expected, found })
+            }
+            _ => Ok((kept.state, documents)),
+        }
+    }
+
+    /// Counts the documents of a shelf anew: what is missing is taken for taken away. Answers how many there are.
+    pub async fn recount_documents(&self, shelf: &str) -> Result<u64, CatalogError> {
+        let base = layout::shelf(shelf);
+        let (kept, documents) = self.all_documents(shelf).await?;
+        let found = documents.len() as u64;
+        let (now, condition) = self.shelf(&base).await?;
+        if now != kept {
+            return Err(CatalogError::Contended);
+        }
+        let next = Shelf { state: ShelfState(kept.state.0 + 1), document_count: Some(found) };
+        self.commit_shelf(condition, vec![Write::Put(base, next.encode())]).await?;
+        Ok(found)
+    }
+
+    async fn all_documents(&self, shelf: &str) -> Result<(Shelf, Vec<(String, Bytes)>), CatalogError> {
         let base = layout::shelf(shelf);
         loop {
-            let (state, _) = self.shelf_state(&base).await?;
+            let (kept, _) = self.shelf(&base).await?;
             let mut documents = Vec::new();
             let mut range = KeyRange::prefix(base.clone());
             range.start = layout::successor(&base);
@@ -39,14 +91,14 @@ impl Catalog {
                 }
             }
             // A scan is of no one moment: what changed meanwhile is read again.
-            if self.shelf_state(&base).await?.0 == state {
-                return Ok((state, documents));
+            if self.shelf(&base).await?.0 == kept {
+                return Ok((kept, documents));
             }
         }
     }
 
-    /// Changes documents of a shelf that is still in this state, all or none; answers its new state. [`CatalogError::Contended`]: it
-    /// is in another.
+    /// Changes documents of a shelf that is still in this state, all or none; answers its new state. No document may be named
+    /// twice. [`CatalogError::Contended`]: it is in another.
     pub async fn change_documents(
         &self,
         shelf: &str,
@@ -54,32 +106,49 @@ impl Catalog {
         changes: Vec<DocumentChange>,
     ) -> Result<ShelfState, CatalogError> {
         let base = layout::shelf(shelf);
-        let (state, condition) = self.shelf_state(&base).await?;
-        if state != expected {
+        let (kept, condition) = self.shelf(&base).await?;
+        if kept.state != expected {
             return Err(CatalogError::Contended);
         }
-        let next = ShelfState(state.0 + 1);
-        let mut writes = vec![Write::Put(base.clone(), Bytes::copy_from_slice(&next.0.to_be_bytes()))];
-        writes.extend(changes.into_iter().map(|(name, value)| {
-            let key = layout::document(&base, &name);
-            value.map_or(Write::Delete(key.clone()), |value| Write::Put(key, value))
+        let keys: Vec<Key> = changes.iter().map(|(name, _)| layout::document(&base, name)).collect();
+        let document_count = match kept.document_count {
+            Some(count) => count,
+            None => self.all_documents(shelf).await?.1.len() as u64,
+        };
+        // The shelf's state is a condition, so nobody changes what is counted here.
+        let former = self.kv.get(&keys).await?;
+        let pairs = || former.iter().zip(&changes);
+        let added = pairs().filter(|(former, (_, next))| former.is_none() && next.is_some()).count() as u64;
+        let removed = pairs().filter(|(former, (_, next))| former.is_some() && next.is_none()).count() as u64;
+        let next = Shelf {
+            state: ShelfState(kept.state.0 + 1),
+            document_count: Some((document_count + added).saturating_sub(removed)),
+        };
+        let mut writes = vec![Write::Put(base, next.encode())];
+        writes.extend(keys.into_iter().zip(changes).map(|(key, (_, value))| match value {
+            Some(value) => Write::Put(key, value),
+            None => Write::Delete(key),
         }));
+        self.commit_shelf(condition, writes).await?;
+        Ok(next.state)
+    }
+
+    async fn commit_shelf(&self, condition: Condition, writes: Vec<Write>) -> Result<(), CatalogError> {
         match self.commit(Transaction { conditions: vec![condition], writes }).await {
-            Ok(()) => Ok(next),
             Err(crate::kv::KvError::Conflict { .. }) => Err(CatalogError::Contended),
-            Err(error) => Err(error.into()),
+            committed => Ok(committed?),
         }
     }
 
-    async fn shelf_state(&self, base: &Key) -> Result<(ShelfState, Condition), CatalogError> {
+    async fn shelf(&self, base: &Key) -> Result<(Shelf, Condition), CatalogError> {
         let [found] = self.get([base.clone()]).await?;
         Ok(match found {
-            None => (ShelfState::default(), Condition::Absent(base.clone())),
-            Some(entry) => {
-                let corrupt = |_| CatalogError::Corrupt("a shelf's state");
-                let state = u64::from_be_bytes(entry.value[..].try_into().map_err(corrupt)?);
-                (ShelfState(state), Condition::At(base.clone(), entry.revision))
+            None => {
+                // Without any change there is nothing to count.
+                let empty = Shelf { state: ShelfState::default(), document_count: Some(0) };
+                (empty, Condition::Absent(base.clone()))
             }
+            Some(entry) => (Shelf::decode(&entry.value)?, Condition::At(base.clone(), entry.revision)),
         })
     }
 }

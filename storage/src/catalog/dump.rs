@@ -7,8 +7,9 @@ use super::{Catalog, CatalogError, SCAN_LEN, layout};
 use crate::kv::{Direction, Key, KeyRange, Transaction, Write};
 use crate::name::{BucketId, BucketName, ObjectKey, PartNumber, UploadId, VersionId};
 
-/// The form's number, in its first line. A line of form 1 lacks what form 2 takes for unset; form 3 has documents besides.
-const FORM: u32 = 3;
+/// The form's number, in its first line. A line of form 1 lacks what form 2 takes for unset; form 3 has documents besides; form 4
+/// says which sending a content is.
+const FORM: u32 = 4;
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

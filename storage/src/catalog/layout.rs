@@ -139,6 +139,13 @@ pub(super) fn shelf(shelf: &str) -> Key {
     [&[DOCUMENT], shelf.as_bytes(), &[0]].concat().into()
 }
 
+/// The shelf in the key of a document, or of the shelf's state.
+pub(super) fn shelf_in(key: &[u8]) -> Option<String> {
+    let rest = key.strip_prefix(&[DOCUMENT])?;
+    let end = rest.iter().position(|&byte| byte == 0)?;
+    String::from_utf8(rest[..end].to_vec()).ok()
+}
+
 /// The key of a document, whose name is not empty.
 pub(super) fn document(shelf: &Key, name: &str) -> Key {
     [&shelf[..], name.as_bytes()].concat().into()

@@ -82,6 +82,16 @@ pub enum CatalogError {
     /// Other writers kept winning: AWS answers 409 ConditionalRequestConflict or OperationAborted.
     #[error("concurrent writers kept changing the same record")]
     Contended,
+    /// Documents were taken away from a shelf, or put on it, and not by a change of it.
+    #[error("the shelf `{shelf}` has {found} documents, not the {expected} that were put on it")]
+    DocumentCount {
+        /// The shelf.
+        shelf: String,
+        /// As many were put on it.
+        expected: u64,
+        /// As many there are.
+        found: u64,
+    },
     /// A record can't be decoded.
     #[error("a record is corrupt: {0}")]
     Corrupt(&'static str),

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::lock::Lock;
 use crate::blob::{BlobRef, StoredLen};
-use crate::name::{BlobId, BucketId, BucketName, ObjectKey, PartNumber, Timestamp, UploadId, VersionId};
+use crate::name::{
+    BlobId, BucketId, BucketName, MessageSalt, ObjectKey, PartNumber, Timestamp, UploadId, VersionId,
+};
 
 /// Stands for "the blob that this trailer is in" where a trailer's record names its content.
 pub const OWN_BLOB: BlobRef = BlobRef { id: BlobId::from_bytes([0; 16]), stored_len: StoredLen(0) };
@@ -84,6 +86,8 @@ pub struct Content {
     pub version: VersionId,
     /// How they lie.
     pub layout: Layout,
+    /// Which sending of them is meant, where they are one blob; each part says so of itself. `None`: the record is older than that.
+    pub salt: Option<MessageSalt>,
 }
 
 /// How a version's bytes lie.
@@ -177,6 +181,8 @@ pub struct Part {
     pub last_modified: Timestamp,
     /// Its blob.
     pub blob: BlobRef,
+    /// Which sending of it is meant. `None`: the record is older than that.
+    pub salt: Option<MessageSalt>,
 }
 
 /// An upload in progress.

@@ -1,7 +1,8 @@
 //! What is stored under each key: a format byte, then the record in postcard. Records are not the domain's types:
-//! a new format gets a new struct here and a migration into the newest, and nothing above notices. What was before is in `former`.
+//! a new format gets a new struct here and a migration into the newest, and nothing above notices. What was before is in `format_…`.
 
-mod former;
+mod format_1;
+mod format_2;
 
 use std::collections::BTreeMap;
 
@@ -9,26 +10,27 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub(super) use self::former::Trailer as FormerTrailer;
+pub(super) use self::format_1::Trailer as Format1Trailer;
+pub(super) use self::format_2::Trailer as Format2Trailer;
 use super::lock::Lock;
 use super::{
     Bucket, CatalogError, Content, Layout, ObjectRecord, ObjectSummary, ObjectVersion, Part, PartDirectory,
     StoredChecksum, SystemHeaders, Upload, VersionKind, VersionSummary, Versioning,
 };
 use crate::blob::BlobRef;
-use crate::name::{BucketId, BucketName, ObjectKey, PartNumber, Timestamp, UploadId, VersionId};
+use crate::name::{BucketId, BucketName, MessageSalt, ObjectKey, PartNumber, Timestamp, UploadId, VersionId};
 
 /// The newest format of every record.
-const FORMAT: u8 = 2;
-/// The format before it.
-const FORMER: u8 = 1;
+const FORMAT: u8 = 3;
 
 /// A record that has a format byte in front.
 pub(super) trait Record: Serialize + DeserializeOwned {
     /// What to call it when it's corrupt.
     const NAME: &'static str;
-    /// What it was in the format before.
-    type Former: DeserializeOwned + Into<Self>;
+    /// What it was in format 1.
+    type Format1: DeserializeOwned + Into<Self>;
+    /// What it was in format 2.
+    type Format2: DeserializeOwned + Into<Self>;
 
     /// The bytes to store.
     fn encode(&self) -> Bytes {
@@ -39,7 +41,8 @@ pub(super) trait Record: Serialize + DeserializeOwned {
     fn decode(stored: &[u8]) -> Result<Self, CatalogError> {
         match stored.split_first() {
             Some((&FORMAT, body)) => whole(body, Self::NAME),
-            Some((&FORMER, body)) => whole::<Self::Former>(body, Self::NAME).map(Into::into),
+            Some((2, body)) => whole::<Self::Format2>(body, Self::NAME).map(Into::into),
+            Some((1, body)) => whole::<Self::Format1>(body, Self::NAME).map(Into::into),
             _ => Err(CatalogError::Corrupt(Self::NAME)),
         }
     }
@@ -52,10 +55,10 @@ fn whole<T: DeserializeOwned>(body: &[u8], name: &'static str) -> Result<T, Cata
     }
 }
 
-/// Decodes only the leading fields of a record, which are the same in both formats.
+/// Decodes only the leading fields of a record, which are the same in every format.
 fn decode_front<'a, T: Deserialize<'a>>(stored: &'a [u8], name: &'static str) -> Result<T, CatalogError> {
     match stored.split_first() {
-        Some((&(FORMAT | FORMER), body)) => match postcard::take_from_bytes(body) {
+        Some((1..=FORMAT, body)) => match postcard::take_from_bytes(body) {
             Ok((front, _)) => Ok(front),
             Err(_) => Err(CatalogError::Corrupt(name)),
         },
@@ -125,7 +128,8 @@ pub(super) struct BucketRecord {
 
 impl Record for BucketRecord {
     const NAME: &'static str = "a bucket";
-    type Former = former::Bucket;
+    type Format1 = format_1::Bucket;
+    type Format2 = Self;
 }
 
 /// What each write to a bucket's objects needs to know of it.
@@ -138,7 +142,7 @@ pub(super) struct BucketFront {
 
 impl BucketFront {
     pub(super) fn decode(stored: &[u8]) -> Result<Self, CatalogError> {
-        if stored.first() == Some(&FORMER) {
+        if stored.first() == Some(&1) {
             let (id, deleting) = decode_front(stored, BucketRecord::NAME)?;
             return Ok(Self { id, deleting, versioning: Versioning::Unversioned });
         }
@@ -213,6 +217,8 @@ pub(super) struct VersionRecord {
 pub(super) struct ContentRecord {
     pub(super) version: VersionId,
     pub(super) layout: LayoutRecord,
+    #[serde(default)]
+    pub(super) salt: Option<MessageSalt>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,7 +230,8 @@ pub(super) enum LayoutRecord {
 
 impl Record for VersionRecord {
     const NAME: &'static str = "a version";
-    type Former = former::Version;
+    type Format1 = format_1::Version;
+    type Format2 = format_2::Version;
 }
 
 #[derive(Deserialize)]
@@ -294,6 +301,7 @@ impl VersionRecord {
                         Layout::Single(blob) => LayoutRecord::Single(*blob),
                         Layout::Parts(directory) => LayoutRecord::Parts(directory.clone()),
                     },
+                    salt: object.content.salt,
                 }),
                 journal,
                 stamp_us,
@@ -342,6 +350,7 @@ impl VersionRecord {
                         LayoutRecord::Single(blob) => Layout::Single(blob),
                         LayoutRecord::Parts(directory) => Layout::Parts(directory),
                     },
+                    salt: content.salt,
                 },
             })),
         };
@@ -365,7 +374,8 @@ pub(super) struct ContentPlace {
 
 impl Record for ContentPlace {
     const NAME: &'static str = "a content's place";
-    type Former = Self;
+    type Format1 = Self;
+    type Format2 = Self;
 }
 
 /// An upload; its object and id are in its key.
@@ -392,7 +402,8 @@ pub(super) struct UploadRecord {
 
 impl Record for UploadRecord {
     const NAME: &'static str = "an upload";
-    type Former = former::Upload;
+    type Format1 = format_1::Upload;
+    type Format2 = Self;
 }
 
 impl UploadRecord {
@@ -443,12 +454,15 @@ pub(super) struct PartRecord {
     pub(super) checksum: Option<StoredChecksum>,
     pub(super) last_modified: Timestamp,
     pub(super) blob: BlobRef,
+    #[serde(default)]
+    pub(super) salt: Option<MessageSalt>,
     pub(super) stamp_us: u64,
 }
 
 impl Record for PartRecord {
     const NAME: &'static str = "a part";
-    type Former = Self;
+    type Format1 = format_2::Part;
+    type Format2 = format_2::Part;
 }
 
 impl PartRecord {
@@ -460,6 +474,7 @@ impl PartRecord {
             checksum: part.checksum.clone(),
             last_modified: part.last_modified,
             blob: part.blob,
+            salt: part.salt,
             stamp_us,
         }
     }
@@ -481,6 +496,7 @@ impl PartRecord {
             checksum: self.checksum,
             last_modified: self.last_modified,
             blob: self.blob,
+            salt: self.salt,
         })
     }
 }
@@ -505,5 +521,6 @@ pub(super) enum DisplacedWhat {
 
 impl Record for DisplacedRecord {
     const NAME: &'static str = "a displaced content";
-    type Former = Self;
+    type Format1 = Self;
+    type Format2 = Self;
 }

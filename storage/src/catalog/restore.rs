@@ -16,7 +16,9 @@ pub use self::finish::{Lost, Restored};
 pub use self::salvage::Salvaged;
 use super::damage::Found;
 use super::displaced::{displaced_blob, displaced_parts};
-use super::record::{BucketRecord, LayoutRecord, PartRecord, Record, UploadRecord, VersionRecord};
+use super::record::{
+    BucketRecord, ContentRecord, LayoutRecord, PartRecord, Record, UploadRecord, VersionRecord,
+};
 use super::trailer::own_content;
 use super::{Bucket, Catalog, CatalogError, OWN_BLOB, ObjectVersion, Part, Stamped, Trailer, Upload};
 use super::{layout, unchanged};
@@ -228,6 +230,15 @@ impl VersionRecord {
         self.content.as_ref().is_some_and(|content| content.layout == LayoutRecord::Single(OWN_BLOB))
     }
 
+    /// Its content lies where the content's own blob says. Which sending it is the journal knows as well, and is believed: it was
+    /// written when the record was known.
+    fn find_content(&mut self, found: &ContentRecord) {
+        if let Some(content) = &mut self.content {
+            content.layout = found.layout.clone();
+            content.salt = content.salt.or(found.salt);
+        }
+    }
+
     /// Which of two records of an object holds, and what of the other is left behind. Of one content both know a part:
     /// the later its metadata, the content's own blob where it is.
     fn against(self, former: VersionRecord) -> (VersionRecord, VersionRecord) {
@@ -235,8 +246,11 @@ impl VersionRecord {
         let (mut winner, mut loser) = if former_holds { (former, self) } else { (self, former) };
         let one_content = winner.content.as_ref().map(|content| content.version)
             == loser.content.as_ref().map(|content| content.version);
-        if one_content && winner.awaits_content() {
-            winner.content = loser.content.clone();
+        if one_content
+            && winner.awaits_content()
+            && let Some(found) = &loser.content
+        {
+            winner.find_content(found);
         }
         if loser.awaits_content() {
             loser.content = None;

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::*;
 use crate::blob::{BlobOwner, BlobRef, StoredLen};
 use crate::kv::memory::MemoryKv;
-use crate::name::{BlobId, BucketId, BucketName, ObjectKey, Timestamp, UploadId, VersionId};
+use crate::name::{BlobId, BucketId, BucketName, MessageSalt, ObjectKey, Timestamp, UploadId, VersionId};
 
 const LATER: Timestamp = Timestamp(u64::MAX);
 
@@ -43,6 +43,11 @@ fn blob(number: u8) -> BlobRef {
     BlobRef { id: BlobId::from_bytes([number; 16]), stored_len: StoredLen(100 + u64::from(number)) }
 }
 
+/// Which sending the blob is: as the trailer that is its own has it too.
+fn salt_of(blob: BlobRef) -> MessageSalt {
+    MessageSalt::from_bytes([blob.id.as_bytes()[0]; 24])
+}
+
 fn object(name: &str) -> ObjectKey {
     ObjectKey::parse(name).expect("a name")
 }
@@ -64,7 +69,7 @@ fn version_in(blob: BlobRef) -> ObjectVersion {
         lock: Lock::default(),
         attributes: Default::default(),
         envelope: b"wrapped".to_vec().into(),
-        content: Content { version: id, layout: Layout::Single(blob) },
+        content: Content { version: id, layout: Layout::Single(blob), salt: Some(salt_of(blob)) },
     };
     ObjectVersion {
         version: id,

@@ -7,7 +7,9 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::record::{BucketRecord, FormerTrailer, PartRecord, Record, UploadRecord, VersionRecord, stamp_us};
+use super::record::{
+    BucketRecord, Format1Trailer, Format2Trailer, PartRecord, Record, UploadRecord, VersionRecord, stamp_us,
+};
 use super::{
     Bucket, CatalogError, Content, Layout, OWN_BLOB, ObjectVersion, Part, Upload, VersionKind, layout,
 };
@@ -148,5 +150,6 @@ pub(super) enum TrailerRecord {
 
 impl Record for TrailerRecord {
     const NAME: &'static str = "a trailer";
-    type Former = FormerTrailer;
+    type Format1 = Format1Trailer;
+    type Format2 = Format2Trailer;
 }

@@ -64,7 +64,7 @@ impl World {
                 lock: Default::default(),
                 attributes: Default::default(),
                 envelope: Bytes::new(),
-                content: Content { version, layout },
+                content: Content { version, layout, salt: None },
             })),
             journal: None,
         };

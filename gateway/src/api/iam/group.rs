@@ -110,11 +110,27 @@ pub(super) fn add_user(request: &Request<'_>) -> Result<Change, Refusal> {
 }
 
 /// `RemoveUserFromGroup`: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_RemoveUserFromGroup.html>
+///
+/// A group whose document is missing has lost its name; here its id does in its place.
 pub(super) fn remove_user(request: &Request<'_>) -> Result<Change, Refusal> {
-    membership(request, |user, group| {
+    let name = rules::name_of::<Group>(request.parameters())?.to_owned();
+    let user_name = rules::name_of::<User>(request.parameters())?.to_owned();
+    let remove = membership(request, |user, group| {
         user.groups.retain(|id| *id != group.id);
         Ok(())
-    })
+    })?;
+    Ok(Box::new(move |draft: &mut Draft| {
+        let user = draft.users.find(&user_name).cloned();
+        match user.filter(|user| draft.missing_groups_of(user).any(|id| id == name)) {
+            None => remove(draft),
+            Some(user) => {
+                let mut user = User::clone(&user);
+                user.groups.retain(|id| *id != name);
+                draft.put(user);
+                Ok(Answer::empty())
+            }
+        }
+    }))
 }
 
 fn membership(

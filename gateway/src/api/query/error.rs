@@ -144,7 +144,9 @@ impl From<IamError> for Refusal {
             IamError::UnmodifiableEntity(_) => Code::UnmodifiableEntity,
             IamError::NotImplemented(_) => Code::NotImplemented,
             IamError::ConcurrentModification => Code::ConcurrentModification,
-            IamError::Unavailable(_) | IamError::Corrupt(_) => return Self::failure(error),
+            IamError::Unavailable(_) | IamError::Corrupt { .. } | IamError::DocumentCount { .. } => {
+                return Self::failure(error);
+            }
         };
         Self::new(code, error.to_string())
     }

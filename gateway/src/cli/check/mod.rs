@@ -48,6 +48,9 @@ pub(super) fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
                 format!("{error}: a record was put back, removed, added or damaged since it was committed"),
             ),
         }
+        for missing in app.iam.state().missing() {
+            report.fault("document", "identities", missing);
+        }
         let blobs = app.stores.storage.local_blobs().context("blobs are on a local disk")?.clone();
         let mut records = records::Records::new(&app, &blobs, &mut report);
         records.check().await?;

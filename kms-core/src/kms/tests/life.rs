@@ -240,3 +240,33 @@ fn a_record_that_was_changed_or_moved_is_not_read() {
     SledStore::open(&store).unwrap().commit(vec![(name(&a), Some(original))]).unwrap();
     Kms::open(&store, root, config()).unwrap();
 }
+
+#[test]
+fn a_key_without_a_piece_of_it_is_not_read() {
+    let TestRoot(root, folder) = root();
+    let (root, store) = (Arc::new(root), folder.path().join("kms"));
+    let kms = Kms::open(&store, root.clone(), config()).unwrap();
+    let id = new_key(&kms);
+    // So long a policy that it is kept in pieces. White space does not count as one.
+    let policy = kms.get_key_policy(&root_user(), &id, None).unwrap();
+    let statement = r#"{"Effect":"Deny","Principal":"*","Action":"kms:Decrypt","Resource":"*"}"#;
+    let denying = policy.trim_end().trim_end_matches('}').trim_end().trim_end_matches(']');
+    let padding = "\n".repeat(5000);
+    let policy = format!("{denying},{padding}{statement}]}}");
+    kms.put_key_policy(&root_user(), &id, None, policy, false).unwrap();
+    drop(kms);
+    let bytes = *crate::key::KmsKeyId::parse(&id).unwrap().as_bytes();
+    let entries = SledStore::open(&store).unwrap().load().unwrap();
+    let own = |kind: u8| {
+        let entries = entries.iter();
+        entries.filter(move |(name, _)| name[0] == kind && name[1..].starts_with(&bytes)).collect::<Vec<_>>()
+    };
+    assert_eq!([b'k', b'b', b'p'].map(|kind| own(kind).len()), [1, 1, 2]);
+    for (name, value) in [b'k', b'b', b'p'].into_iter().flat_map(own) {
+        SledStore::open(&store).unwrap().commit(vec![(name.clone(), None)]).unwrap();
+        let refused = Kms::open(&store, root.clone(), config());
+        assert!(matches!(refused, Err(OpenError::Corrupt(_))), "without {:?}", char::from(name[0]));
+        SledStore::open(&store).unwrap().commit(vec![(name.clone(), Some(value.clone()))]).unwrap();
+    }
+    Kms::open(&store, root, config()).unwrap();
+}

@@ -164,7 +164,7 @@ impl Catalog {
                             writes.push(Write::Delete(key.clone()));
                             writes.extend(record.journal.map(|blob| displaced_blob(None, blob)));
                             if last.awaits_content() {
-                                last.content = Some(content);
+                                last.find_content(&content);
                                 writes.push(Write::Put(last_key.clone(), last.encode()));
                             }
                         }

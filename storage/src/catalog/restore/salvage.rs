@@ -1,6 +1,6 @@
 //! What blobs do not tell: buckets whose own record is lost, and what only the former catalog has.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::super::record::{BucketRecord, DisplacedRecord, DisplacedWhat, Record, VersionRecord};
 use super::super::{Bucket, Catalog, CatalogError, DisplacedSet, SCAN_LEN, Versioning, layout, name_of};
@@ -24,6 +24,7 @@ impl Catalog {
     /// Takes over what no blob tells of from a former catalog, as far as that can be read: documents, and which blobs are displaced.
     pub async fn salvage(&self, former: &Catalog) -> Result<Salvaged, CatalogError> {
         let mut salvaged = Salvaged { is_whole: true, ..Salvaged::default() };
+        let mut shelves = BTreeSet::new();
         for kind in [layout::BUCKET, layout::DISPLACED, layout::DOCUMENT] {
             let mut range = KeyRange::prefix(vec![kind]);
             loop {
@@ -38,6 +39,9 @@ impl Catalog {
                 };
                 let mut writes = Vec::new();
                 for (key, entry) in &found {
+                    if kind == layout::DOCUMENT {
+                        shelves.extend(layout::shelf_in(key));
+                    }
                     let taken = match kind {
                         _ if entry.is_damaged() => None,
                         layout::BUCKET => {
@@ -70,6 +74,10 @@ impl Catalog {
                     _ => break,
                 }
             }
+        }
+        // What can't be read any more is told, and not counted.
+        for shelf in shelves {
+            self.recount_documents(&shelf).await?;
         }
         Ok(salvaged)
     }

@@ -1,6 +1,7 @@
 //! Documents change as a whole shelf, and only by who has read its latest state.
 
 use super::*;
+use crate::kv::{KeyValue, Transaction, Write};
 
 fn put(name: &str, value: &str) -> DocumentChange {
     (name.to_owned(), Some(Bytes::copy_from_slice(value.as_bytes())))
@@ -49,4 +50,73 @@ async fn a_long_shelf_is_read_whole_and_moves_by_dump() {
         }
     }
     assert_eq!(read(&copy, "iam").await, all);
+}
+
+/// What somebody does to the entries without the catalog.
+async fn meddle(kv: &MemoryKv, writes: Vec<Write>) {
+    kv.commit(Transaction { conditions: Vec::new(), writes }).await.expect("a commit");
+}
+
+#[tokio::test]
+async fn a_document_that_is_gone_is_missed() {
+    let kv = Arc::new(MemoryKv::new());
+    let catalog = Catalog::new(kv.clone());
+    let base = layout::shelf("iam");
+    let mut state = ShelfState::default();
+    // Counted are documents that are new, not those that change, and not what is taken away in vain.
+    for changes in [
+        vec![put("a", "1"), put("b", "1")],
+        vec![put("a", "2"), put("c", "1"), ("x".to_owned(), None)],
+        vec![("b".to_owned(), None)],
+        vec![],
+    ] {
+        state = catalog.change_documents("iam", state, changes).await.expect("a change");
+        read(&catalog, "iam").await;
+    }
+    let taken = layout::document(&base, "a");
+    meddle(&kv, vec![Write::Delete(taken.clone())]).await;
+    let missed = catalog.documents("iam").await;
+    let is_missed = |count| matches!(missed, Err(CatalogError::DocumentCount { expected: 2, found, .. }) if found == count);
+    assert!(is_missed(1), "{missed:?}");
+    // A change of others does not cover it up.
+    state = catalog.change_documents("iam", state, vec![put("d", "1")]).await.expect("a change");
+    let missed = catalog.documents("iam").await;
+    assert!(matches!(missed, Err(CatalogError::DocumentCount { expected: 3, found: 2, .. })), "{missed:?}");
+    // What is put back fits again; what was added does not.
+    meddle(&kv, vec![Write::Put(taken.clone(), Bytes::from_static(b"2"))]).await;
+    assert_eq!(read(&catalog, "iam").await.1.len(), 3);
+    meddle(&kv, vec![Write::Put(layout::document(&base, "b"), Bytes::from_static(b"1"))]).await;
+    assert!(catalog.documents("iam").await.is_err());
+    // Counted anew, it is as it is.
+    assert_eq!(catalog.recount_documents("iam").await.expect("a count"), 4);
+    let (after, documents) = read(&catalog, "iam").await;
+    assert_eq!(documents.len(), 4);
+    assert_ne!(after, state);
+    // All gone, its state too: that is for whoever knows that there was something.
+    let whole = [layout::document(&base, "b"), layout::document(&base, "c"), taken, base.clone()];
+    meddle(&kv, whole[3..].iter().cloned().map(Write::Delete).collect()).await;
+    assert!(matches!(
+        catalog.documents("iam").await,
+        Err(CatalogError::DocumentCount { expected: 0, found: 4, .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_shelf_that_was_not_counted_is_counted_by_its_next_change() {
+    let kv = Arc::new(MemoryKv::new());
+    let catalog = Catalog::new(kv.clone());
+    let base = layout::shelf("iam");
+    let state = Write::Put(base.clone(), Bytes::copy_from_slice(&7u64.to_be_bytes()));
+    let one = |name: &str| Write::Put(layout::document(&base, name), Bytes::from_static(b"1"));
+    meddle(&kv, vec![state, one("a"), one("b")]).await;
+    let (state, documents) = read(&catalog, "iam").await;
+    assert_eq!((state, documents.len()), (ShelfState(7), 2));
+    let state =
+        catalog.change_documents("iam", state, vec![put("a", "2"), put("c", "1")]).await.expect("a change");
+    assert_eq!(read(&catalog, "iam").await.0, state);
+    meddle(&kv, vec![Write::Delete(layout::document(&base, "b"))]).await;
+    assert!(matches!(
+        catalog.documents("iam").await,
+        Err(CatalogError::DocumentCount { expected: 3, found: 2, .. })
+    ));
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::kv::{Direction, KeyRange, Transaction, Write};
 
 /// What each format wrote: entries, their dump, trailers, and the dump of what those restore to.
-const FORMATS: [[&str; 4]; 2] = [
+const FORMATS: [[&str; 4]; 3] = [
     [
         include_str!("golden/entries-1.hex"),
         include_str!("golden/dump-1.jsonl"),
@@ -17,6 +17,12 @@ const FORMATS: [[&str; 4]; 2] = [
         include_str!("golden/dump-2.jsonl"),
         include_str!("golden/trailers-2.hex"),
         include_str!("golden/restored-2.jsonl"),
+    ],
+    [
+        include_str!("golden/entries-3.hex"),
+        include_str!("golden/dump-3.jsonl"),
+        include_str!("golden/trailers-3.hex"),
+        include_str!("golden/restored-3.jsonl"),
     ],
 ];
 
@@ -162,9 +168,9 @@ async fn write_golden_files() {
         .into_iter()
         .map(|(blob, trailer)| (Bytes::copy_from_slice(blob.id.as_bytes()), trailer))
         .collect();
-    write("entries-2.hex", hex_lines(&entries(&kv).await));
+    write("entries-3.hex", hex_lines(&entries(&kv).await));
     drain(&catalog).await;
-    write("dump-2.jsonl", lines(&catalog).await);
-    write("trailers-2.hex", hex_lines(&trailers));
-    write("restored-2.jsonl", restored(&trailers).await);
+    write("dump-3.jsonl", lines(&catalog).await);
+    write("trailers-3.hex", hex_lines(&trailers));
+    write("restored-3.jsonl", restored(&trailers).await);
 }

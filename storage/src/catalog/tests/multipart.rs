@@ -28,6 +28,7 @@ pub(super) fn part_of(number: u16, plain_len: u64, blob: BlobRef) -> Part {
         checksum: None,
         last_modified: Timestamp(4),
         blob,
+        salt: Some(salt_of(blob)),
     }
 }
 
@@ -40,7 +41,7 @@ pub(super) fn completed(upload: &Upload, parts: &[Part]) -> ObjectVersion {
     let mut version = version_in(blob(0));
     version.version = upload.id.0;
     let layout = Layout::Parts(PartDirectory::of(parts));
-    record_of(&mut version).content = Content { version: upload.id.0, layout };
+    record_of(&mut version).content = Content { version: upload.id.0, layout, salt: None };
     version
 }
 
@@ -77,7 +78,8 @@ async fn complete_keeps_named_parts_and_displaces_the_rest() {
     let late = catalog.put_part(&bucket, &upload, &parts[0]).await;
     assert!(matches!(late, Err(CatalogError::NoSuchUpload)));
 
-    let content = Content { version: upload.id.0, layout: Layout::Parts(PartDirectory::of(&keep)) };
+    let content =
+        Content { version: upload.id.0, layout: Layout::Parts(PartDirectory::of(&keep)), salt: None };
     let read = async || {
         let mut found = Vec::new();
         for offset in [0, 9, 10, 39, 40, 44, 45] {
@@ -171,7 +173,8 @@ async fn ten_thousand_parts_are_found_by_offset_and_displaced_by_pages() {
         .complete_upload(&bucket, &upload, &selected, &version, &Precondition::None)
         .await
         .expect("it completes");
-    let content = Content { version: upload.id.0, layout: Layout::Parts(PartDirectory::of(&keep)) };
+    let content =
+        Content { version: upload.id.0, layout: Layout::Parts(PartDirectory::of(&keep)), salt: None };
     let first = catalog.next_displaced(LATER, 1).await.expect("a queue");
     assert!(first.iter().map(|displaced| displaced.blobs.len()).sum::<usize>() <= SCAN_LEN);
     assert_eq!(drain(&catalog).await.len(), 3333);

@@ -48,7 +48,7 @@ async fn a_dump_loads_into_the_same_catalog() {
     let copy = Catalog::new(Arc::new(MemoryKv::new()));
     copy.load(lines.iter().map(String::as_str)).await.expect("it loads");
     assert_eq!(dumped(&copy).await, lines);
-    assert!(copy.load(["{\"sealgate_catalog\":4}"]).await.is_err());
+    assert!(copy.load(["{\"sealgate_catalog\":5}"]).await.is_err());
 }
 
 /// A store's life as the trailers of its blobs; what the catalog holds after it; which blobs it has no use for.
@@ -279,6 +279,35 @@ async fn a_renamed_object_comes_back_under_its_last_name_alone() {
         };
         assert_eq!(rebuilt.owner_state(&owner, blob(1).id).await.expect("a state"), OwnerState::Alive);
         assert_eq!(drain(&rebuilt).await, [blob(2)]);
+    }
+}
+
+/// Which sending an object is the journal of a later change knows too: the trailer of a blob can't say otherwise.
+#[tokio::test]
+async fn a_journal_says_which_sending_its_content_is() {
+    let bucket = bucket_named("some-bucket");
+    let version = version_in(blob(1));
+    let mut other = version.clone();
+    record_of(&mut other).content.layout = Layout::Single(OWN_BLOB);
+    record_of(&mut other).content.salt = Some(salt_of(blob(9)));
+    let renamed = ObjectVersion { renamed: true, ..version.clone() };
+    for (changed, name) in [(version.clone(), "o"), (renamed, "p")] {
+        let trailers = [
+            (Trailer::Bucket(bucket.clone()), blob(100)),
+            (Trailer::Object { bucket: bucket.id, object: object("o"), version: other.clone() }, blob(1)),
+            (Trailer::Object { bucket: bucket.id, object: object(name), version: changed.clone() }, blob(2)),
+        ];
+        let trailers = trailers.map(|(t, at)| (Trailer::decode(&t.encode()).expect("it decodes"), at));
+        for turn in 0..trailers.len() {
+            let rebuilt = Catalog::new(Arc::new(MemoryKv::new()));
+            for at in 0..trailers.len() {
+                let (stamped, blob) = &trailers[(at + turn) % trailers.len()];
+                rebuilt.restore(stamped, *blob, ContentState::Sound).await.expect("it's applied");
+            }
+            rebuilt.finish_restore().await.expect("an end");
+            let expected = ObjectVersion { journal: Some(blob(2)), ..changed.clone() };
+            assert_eq!(rebuilt.current(&bucket, &object(name)).await.expect("a read"), Some(expected));
+        }
     }
 }
 

@@ -54,8 +54,7 @@ impl Scenario {
             Principal::Role(role) => role.boundary.as_deref(),
             Principal::Group(_) => None,
         };
-        // A boundary that is gone leaves nothing.
-        let boundary = boundary.map(|arn| source::managed(state, arn).into_iter().collect());
+        let boundary = boundary.map(|arn| vec![source::managed(state, arn)]);
         Self::new(state, parameters, (source::policies(state, principal), boundary, subject))
     }
 

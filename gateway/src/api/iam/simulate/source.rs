@@ -11,7 +11,7 @@ use super::super::rules::{self, ARN};
 use super::{invalid, position};
 use crate::api::query::{Parameters, Refusal};
 use crate::api::xml::XmlWriter;
-use crate::iam::{AccountState, Group, IamError, PolicyText, Role, User};
+use crate::iam::{AccountState, Group, IamError, PolicyText, Role, User, denial};
 
 /// A policy, and what an answer calls it.
 pub(super) struct Source {
@@ -23,6 +23,11 @@ pub(super) struct Source {
 impl Source {
     fn of(id: String, policy: &PolicyText) -> Self {
         Self { id, text: policy.text().to_owned(), document: policy.document().clone() }
+    }
+
+    /// What stands for a document that is missing.
+    fn missing(id: String) -> Self {
+        Self::of(id, denial())
     }
 
     /// As the evaluator takes it.
@@ -122,6 +127,7 @@ pub(super) fn policies(account: &AccountState, principal: &Principal) -> Vec<Sou
             for group in account.groups_of(user) {
                 all.extend(held(account, &**group));
             }
+            all.extend(account.missing_groups_of(user).map(|id| Source::missing(id.to_owned())));
             all
         }
         Principal::Group(group) => held(account, &**group),
@@ -133,14 +139,17 @@ fn held<T: Holder>(account: &AccountState, holder: &T) -> Vec<Source> {
     let inline = holder.inline().iter();
     let inline =
         inline.map(|(name, policy)| Source::of(format!("{}_{}_{name}", T::KIND, holder.name()), policy));
-    let attached = holder.attached().iter().filter_map(|arn| managed(account, arn));
+    let attached = holder.attached().iter().map(|arn| managed(account, arn));
     inline.chain(attached).collect()
 }
 
 /// A managed policy, called by its name.
-pub(super) fn managed(account: &AccountState, arn: &str) -> Option<Source> {
-    let name = arn.rsplit('/').next().unwrap_or(arn);
-    Some(Source::of(name.to_owned(), account.managed_text(arn)?))
+pub(super) fn managed(account: &AccountState, arn: &str) -> Source {
+    let name = arn.rsplit('/').next().unwrap_or(arn).to_owned();
+    match account.managed_text(arn) {
+        Some(policy) => Source::of(name, policy),
+        None => Source::missing(name),
+    }
 }
 
 /// The policies of a list of texts.

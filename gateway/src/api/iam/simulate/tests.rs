@@ -119,6 +119,24 @@ fn agrees_with_what_the_same_user_is_allowed() {
 }
 
 #[test]
+fn what_misses_a_document_denies_as_it_does_live() {
+    for missing in ["policy", "boundary", "group"] {
+        let mut draft = Draft::for_tests(account());
+        let mut alice = User::clone(draft.users.find("alice").unwrap());
+        let arn = "arn:aws:iam::111122223333:policy/gone".to_owned();
+        match missing {
+            "policy" => alice.attached.push(arn),
+            "boundary" => alice.boundary = Some(arn),
+            _ => alice.groups.push("AGPAgone".to_owned()),
+        }
+        draft.put(alice);
+        let judged =
+            of_alice(&draft.account_for_tests(), "").judge("s3:GetObject", "arn:aws:s3:::b/alice/k").decision;
+        assert_eq!(judged, Decided::ExplicitDeny, "{missing}");
+    }
+}
+
+#[test]
 fn boundaries_and_where_statements_are_from() {
     let account = account();
     let scenario = of_alice(&account, "");

@@ -41,7 +41,9 @@ impl From<CatalogError> for S3Error {
                 .field("ETag", etag),
             CatalogError::PreconditionFailed => Code::PreconditionFailed.into(),
             CatalogError::Contended => Code::OperationAborted.into(),
-            CatalogError::Corrupt(_) => Self::new(Code::InternalError).source(error),
+            CatalogError::DocumentCount { .. } | CatalogError::Corrupt(_) => {
+                Self::new(Code::InternalError).source(error)
+            }
             CatalogError::Kv(error) => error.into(),
         }
     }
@@ -94,9 +96,10 @@ impl From<Unsealable> for S3Error {
 impl From<OpenError> for S3Error {
     fn from(error: OpenError) -> Self {
         match error {
-            OpenError::WrongKey | OpenError::Tampered { .. } | OpenError::Truncated => {
-                Self::new(Code::InternalError).source(error)
-            }
+            OpenError::WrongKey
+            | OpenError::OtherSending
+            | OpenError::Tampered { .. }
+            | OpenError::Truncated => Self::new(Code::InternalError).source(error),
         }
     }
 }

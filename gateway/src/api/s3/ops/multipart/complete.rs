@@ -151,7 +151,11 @@ async fn complete(
         lock: upload.lock,
         attributes: upload.attributes.clone(),
         envelope: upload.envelope.clone(),
-        content: Content { version: upload.id.0, layout: Layout::Parts(PartDirectory::of(&parts)) },
+        content: Content {
+            version: upload.id.0,
+            layout: Layout::Parts(PartDirectory::of(&parts)),
+            salt: None,
+        },
     };
     let mut version = ObjectVersion {
         version: match bucket.versioning {

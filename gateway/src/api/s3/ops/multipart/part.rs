@@ -141,6 +141,7 @@ pub(super) async fn store(
         }),
         last_modified: Timestamp::now(),
         blob: OWN_BLOB,
+        salt: Some(received.salt),
     };
     let trailer = Trailer::Part { bucket: bucket.id, upload: upload.clone(), part: part.clone() };
     part.blob = received.finish(journal::seal(&app.metadata_key, &trailer)).await?;

@@ -107,6 +107,7 @@ mod tests {
             }),
             last_modified: Timestamp(0),
             blob: BlobRef { id: BlobId::from_bytes([0; 16]), stored_len: StoredLen(0) },
+            salt: None,
         }
     }
 

@@ -99,7 +99,7 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
         lock: new.extras.lock,
         attributes: new.extras.attributes,
         envelope: new.envelope,
-        content: Content { version, layout: Layout::Single(OWN_BLOB) },
+        content: Content { version, layout: Layout::Single(OWN_BLOB), salt: Some(received.salt) },
     });
     record.kind = VersionKind::Object(object_record.clone());
     let trailer = Trailer::Object { bucket: bucket.id, object: object.clone(), version: record.clone() };

@@ -1,11 +1,12 @@
-//! The records of format 1, as far as format 2 has others: before versions, locks and attributes.
+//! The records of format 1, as far as later ones have others: before versions, locks and attributes.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{BucketRecord, ContentRecord, Octets, UploadRecord, VersionRecord};
-use super::{Lock, PartRecord, StoredChecksum, SystemHeaders, Versioning};
+use super::format_2::{Content, Part};
+use super::{BucketRecord, Octets, UploadRecord, VersionRecord};
+use super::{Lock, StoredChecksum, SystemHeaders, Versioning};
 use crate::blob::BlobRef;
 use crate::catalog::trailer::TrailerRecord;
 use crate::name::{BucketId, BucketName, ObjectKey, Timestamp, UploadId, VersionId};
@@ -44,7 +45,7 @@ pub(in crate::catalog) struct Version {
     user_metadata: Vec<(String, String)>,
     tags: Vec<(String, String)>,
     envelope: Octets,
-    content: Option<ContentRecord>,
+    content: Option<Content>,
     journal: Option<BlobRef>,
     stamp_us: u64,
 }
@@ -68,7 +69,7 @@ impl From<Version> for VersionRecord {
             lock: Lock::default(),
             attributes: BTreeMap::new(),
             envelope: former.envelope,
-            content: former.content,
+            content: former.content.map(Into::into),
             journal: former.journal,
             stamp_us: former.stamp_us,
         }
@@ -115,7 +116,7 @@ pub(in crate::catalog) enum Trailer {
     Bucket(BucketName, Bucket),
     Object(BucketId, ObjectKey, Box<Version>),
     Upload(BucketId, ObjectKey, UploadId, Upload),
-    Part(BucketId, ObjectKey, UploadId, Upload, u16, PartRecord),
+    Part(BucketId, ObjectKey, UploadId, Upload, u16, Part),
 }
 
 impl From<Trailer> for TrailerRecord {
@@ -127,7 +128,7 @@ impl From<Trailer> for TrailerRecord {
             }
             Trailer::Upload(bucket, object, id, record) => Self::Upload(bucket, object, id, record.into()),
             Trailer::Part(bucket, object, id, upload, number, part) => {
-                Self::Part(bucket, object, id, upload.into(), number, part)
+                Self::Part(bucket, object, id, upload.into(), number, part.into())
             }
         }
     }

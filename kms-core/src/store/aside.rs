@@ -14,7 +14,7 @@ const MAX_KEPT: usize = 4;
 /// Moves a damaged file or folder aside, to `<path>.damaged-<unix ms>`. The oldest ones go when there are more than a few.
 pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let now_unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let aside = with_suffix(path, &format!(".damaged-{now_unix_ms:013}"));
+    let aside = with_suffix(path, format!(".damaged-{now_unix_ms:013}"));
     fs::rename(path, &aside)?;
     sync_folder(path.parent())?;
     let prefix = with_suffix(path, ".damaged-");

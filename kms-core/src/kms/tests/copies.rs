@@ -28,7 +28,7 @@ impl OnDisk {
     }
 
     fn try_open(&self) -> Result<Kms, OpenError> {
-        Kms::open(&self.places(), self.root.clone(), config())
+        Kms::open(self.places(), self.root.clone(), config())
     }
 
     fn open(&self) -> Kms {
@@ -74,7 +74,7 @@ impl OnDisk {
     }
 
     fn is_whole(&self) -> bool {
-        let report = Kms::verify_closed_store(&self.places(), &*self.root).unwrap();
+        let report = Kms::verify_closed_store(self.places(), &*self.root).unwrap();
         report.is_whole()
     }
 }
@@ -308,9 +308,9 @@ fn both_copies_put_back_are_refused_until_the_loss_is_accepted() {
     fs::remove_dir_all(empty.places().folder).unwrap();
     fs::remove_dir_all(empty.places().mirror).unwrap();
     assert!(matches!(empty.try_open(), Err(OpenError::Store(StoreError::Behind { found: 0, .. }))));
-    assert!(Kms::accept_loss(&empty.places(), &*empty.root).is_err());
+    assert!(Kms::accept_loss(empty.places(), &*empty.root).is_err());
 
-    Kms::accept_loss(&disk.places(), &*disk.root).unwrap();
+    Kms::accept_loss(disk.places(), &*disk.root).unwrap();
     assert!(disk.is_whole());
     let kms = disk.open();
     assert!(all_open(&kms, &blobs) && !all_open(&kms, &lost));
@@ -319,7 +319,7 @@ fn both_copies_put_back_are_refused_until_the_loss_is_accepted() {
     fs::remove_file(disk.places().head).unwrap();
     fs::remove_file(disk.places().mirror_log()).unwrap();
     assert!(matches!(disk.try_open(), Err(OpenError::Store(StoreError::Unvouched(_)))));
-    Kms::accept_loss(&disk.places(), &*disk.root).unwrap();
+    Kms::accept_loss(disk.places(), &*disk.root).unwrap();
     assert!(all_open(&disk.open(), &blobs));
 }
 
@@ -516,11 +516,11 @@ fn a_damaged_copy_does_not_outlive_a_rekey() {
             match what {
                 "domain" => disk.open().rekey_domain(&*disk.root).unwrap(),
                 "root" => {
-                    disk.open().rekey_root(&disk.places(), &*disk.root, &*new).unwrap();
+                    disk.open().rekey_root(disk.places(), &*disk.root, &*new).unwrap();
                     disk.root = new.clone();
                 }
                 _ => {
-                    Kms::recover(&disk.places(), &recovery, &*new).unwrap();
+                    Kms::recover(disk.places(), &recovery, &*new).unwrap();
                     disk.root = new.clone();
                 }
             }
@@ -551,7 +551,7 @@ fn a_crash_within_rekey_root_leaves_a_store_that_one_of_the_roots_opens() {
     drop(kms);
     let before = disk.copy();
     let new = Arc::new(SecretRoot::new(Secret32::random()));
-    disk.open().rekey_root(&disk.places(), &*disk.root, &*new).unwrap();
+    disk.open().rekey_root(disk.places(), &*disk.root, &*new).unwrap();
     // The first copy has it, the second and the head have not yet, and the file names both.
     disk.put_back("kms-mirror/keys.log", &before);
     disk.put_back("kms.head", &before);
@@ -576,14 +576,14 @@ fn a_backup_is_restored_to_both_copies_and_never_beside_another_one() {
     let copied: Vec<Item> = kms.copy().unwrap().entries;
     drop(kms);
     let restored = OnDisk { root: disk.root.clone(), ..OnDisk::new() };
-    Kms::restore(&restored.places(), copied.clone()).unwrap();
+    Kms::restore(restored.places(), copied.clone()).unwrap();
     assert_eq!(restored.entries(), restored.mirrored());
     assert!(restored.places().head.exists());
     assert!(all_open(&restored.open(), &blobs));
     assert!(restored.is_whole());
-    assert!(Kms::restore(&restored.places(), copied.clone()).is_err());
+    assert!(Kms::restore(restored.places(), copied.clone()).is_err());
     fs::remove_dir_all(&restored.places().folder).unwrap();
-    let refused = Kms::restore(&restored.places(), copied).unwrap_err().to_string();
+    let refused = Kms::restore(restored.places(), copied).unwrap_err().to_string();
     assert!(refused.contains("keys.log"), "{refused}");
     assert!(all_open(&restored.open(), &blobs));
 }
@@ -685,7 +685,7 @@ fn a_store_on_a_disk_is_opened_again_without_a_restart() {
     assert_eq!(kms.standing(), Standing::Writable);
     kms.store.close();
     assert_eq!(kms.try_heal(), Standing::Writable);
-    assert!(kms.verify_store(&disk.places()).unwrap().is_whole());
+    assert!(kms.verify_store(disk.places()).unwrap().is_whole());
     drop(kms);
     assert!(disk.is_whole() && disk.damaged() == 0);
     assert!(disk.open().find("alias/after").is_ok());
@@ -696,7 +696,7 @@ fn a_look_at_the_disk_finds_what_a_running_store_does_not_see() {
     let disk = OnDisk::new();
     let kms = disk.open();
     let blobs = encrypted(&kms, 5);
-    let report = kms.verify_store(&disk.places()).unwrap();
+    let report = kms.verify_store(disk.places()).unwrap();
     assert!(report.is_whole(), "{report:?}");
     let numbers: Vec<_> = report.parts.iter().map(|part| (part.name, part.number, part.entries)).collect();
     assert_eq!(
@@ -707,7 +707,7 @@ fn a_look_at_the_disk_finds_what_a_running_store_does_not_see() {
     let mut bytes = fs::read(&log).unwrap();
     bytes[300] ^= 1;
     fs::write(&log, bytes).unwrap();
-    let report = kms.verify_store(&disk.places()).unwrap();
+    let report = kms.verify_store(disk.places()).unwrap();
     assert!(!report.is_whole() && report.parts[1].fault.is_some() && report.parts[0].fault.is_none());
     assert!(!disk.places().folder.join("verify").exists());
     assert!(all_open(&kms, &blobs));

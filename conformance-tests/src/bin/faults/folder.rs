@@ -47,6 +47,9 @@ impl Prepared {
         // Until what was displaced is gone.
         tokio::time::sleep(std::time::Duration::from_secs(8)).await;
         gateway.stop().await?;
+        // A check that finds faults where there are none would excuse whatever comes of a damage.
+        let checked = stopped.run(&["check".to_owned()]).await?;
+        anyhow::ensure!(checked.code == Some(0), "the check of an undamaged folder: {}", checked.text);
 
         let foreign = Place::new(folder.join(FOREIGN), root_key);
         let gateway = foreign.serve().await?;

@@ -94,8 +94,9 @@ impl App {
     pub async fn open_to_check(
         config: &Config,
         folder: DataFolder,
+        root: Arc<dyn RootKey>,
     ) -> anyhow::Result<(Self, Option<IamError>)> {
-        let stores = Stores::open(config, folder).await?;
+        let stores = Stores::open_with(config, folder, root).await?;
         let (app, _, damaged) = Self::over_damaged(config, stores).await?;
         Ok((app, damaged))
     }
@@ -178,6 +179,7 @@ impl App {
     /// Can it write? Not while an engine that failed is not open again.
     pub fn is_ready(&self) -> bool {
         self.catalog.standing() != Standing::Failed
+            && self.kms.standing() == kms_core::kms::Standing::Writable
     }
 
     /// What signatures are checked against.

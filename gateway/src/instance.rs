@@ -18,6 +18,8 @@ const FORMAT: u32 = 2;
 const ID_FILE: &str = "id";
 /// The file in which a folder describes itself.
 const DESCRIPTION: &str = "instance.json";
+/// The same once more, for when that is damaged.
+const DESCRIPTION_COPY: &str = "instance.json.copy";
 
 /// Why a data folder can't be used. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +72,8 @@ pub enum InstanceError {
     },
     /// A part belongs to another data folder.
     #[error(
-        "{} belongs to another data folder (id {found}, not {id}): put the right one back, or {way_out}", path.display()
+        "{} belongs to another data folder (id {found}, not {id}): put the right one back, or {way_out}; if it is the right \
+         one all the same, take it with `sealgate adopt`", path.display()
     )]
     ForeignPart {
         /// The part.
@@ -195,13 +198,10 @@ impl DataFolder {
     pub fn open(config: &Config, if_absent: IfAbsent) -> Result<Self, InstanceError> {
         let path = config.data.clone();
         let description = path.join(DESCRIPTION);
-        match fs::read(&description) {
-            Ok(text) => Self::reopen(config, path, &description, &text, if_absent),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match if_absent {
-                IfAbsent::Create => Self::create(config, path, None),
-                _ => Err(InstanceError::Absent(path)),
-            },
-            Err(source) => Err(InstanceError::Io { path, source }),
+        match read_description(&path).map_err(|source| InstanceError::Io { path: path.clone(), source })? {
+            Some(text) => Self::reopen(config, path, &description, &text, if_absent),
+            None if if_absent == IfAbsent::Create => Self::create(config, path, None),
+            None => Err(InstanceError::Absent(path)),
         }
     }
 
@@ -259,7 +259,7 @@ impl DataFolder {
                 None => return Err(InstanceError::NoId { path, id }),
             }
         }
-        if self.instance.format < FORMAT {
+        if self.instance.format < FORMAT || !self.path.join(DESCRIPTION_COPY).exists() {
             self.instance.format = FORMAT;
             self.describe()?;
         }
@@ -328,7 +328,8 @@ impl DataFolder {
         let io = |source| InstanceError::Io { path: path.clone(), source };
         let mut text = serde_json::to_vec_pretty(&self.instance).map_err(|e| io(e.into()))?;
         text.push(b'\n');
-        write_new(&path, &text).map_err(io)
+        write_new(&path, &text).map_err(io)?;
+        write_new(&self.path.join(DESCRIPTION_COPY), &text).map_err(io)
     }
 
     /// Makes a folder; `id`: of a backup.
@@ -337,7 +338,7 @@ impl DataFolder {
         match fs::read_dir(&path) {
             Ok(mut entries) => {
                 // These alone are what a start that was cut off leaves behind.
-                let left_behind = ["lock", "instance.json.new"];
+                let left_behind = ["lock", "instance.json.new", "instance.json.copy.new"];
                 if entries
                     .any(|entry| entry.is_ok_and(|e| !left_behind.iter().any(|left| e.file_name() == *left)))
                 {
@@ -363,6 +364,26 @@ impl DataFolder {
         Part::ALL.into_iter().try_for_each(|part| folder.write_id(part))?;
         Ok(folder)
     }
+}
+
+/// The description of a folder; of one that is damaged or missing the copy, where that is sound.
+fn read_description(folder: &Path) -> io::Result<Option<Vec<u8>>> {
+    let read = |name| match fs::read(folder.join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    };
+    let is_sound = |text: &Vec<u8>| serde_json::from_slice::<Instance>(text).is_ok();
+    let first = read(DESCRIPTION)?;
+    if first.as_ref().is_some_and(is_sound) {
+        return Ok(first);
+    }
+    let copy = read(DESCRIPTION_COPY)?.filter(is_sound);
+    if let Some(copy) = &copy {
+        let path = folder.join(DESCRIPTION);
+        tracing::warn!(file = %path.display(), "a damaged description of the data folder is made anew from its copy");
+        write_new(&path, copy)?;
+    }
+    Ok(copy.or(first))
 }
 
 fn random_id() -> String {
@@ -570,6 +591,27 @@ mod tests {
         let id = DataFolder::open(&config, IfAbsent::Create).unwrap().instance.id;
         let again = DataFolder::open(&config, IfAbsent::Create).unwrap();
         assert_eq!((again.instance.id, again.instance.unfinished), (id, false));
+    }
+
+    #[test]
+    fn a_damaged_description_comes_back_from_its_copy() {
+        let scratch = tempfile::tempdir().unwrap();
+        let config = config(scratch.path());
+        let mut folder = DataFolder::open(&config, IfAbsent::Create).unwrap();
+        folder.finish().unwrap();
+        let instance = folder.instance.clone();
+        drop(folder);
+        let path = config.data.join(DESCRIPTION);
+        for damage in ["", "{", "{\"format\": 2}"] {
+            fs::write(&path, damage).unwrap();
+            assert_eq!(DataFolder::open(&config, IfAbsent::Refuse).unwrap().instance, instance);
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(DataFolder::open(&config, IfAbsent::Create).unwrap().instance, instance);
+        fs::write(config.data.join(DESCRIPTION_COPY), "").unwrap();
+        fs::write(&path, "").unwrap();
+        let refused = DataFolder::open(&config, IfAbsent::Create);
+        assert!(matches!(refused, Err(InstanceError::Malformed { .. })));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 use bytes::Bytes;
 
+use crate::catalog::layout::SESSION;
 use crate::catalog::{Catalog, CatalogError};
 use crate::kv::{Condition, Direction, Key, KeyRange, Transaction, Write};
 use crate::name::Timestamp;
@@ -44,8 +45,6 @@ const FORMAT: u8 = 1;
 const LIVE: u8 = 0;
 const ENDED: u8 = 1;
 const UNSURE: u8 = 2;
-/// The kind of a session's key.
-const SESSION: u8 = b'G';
 /// Sessions that are kept in mind at the most.
 const MAX_SESSIONS: usize = 10_000;
 

@@ -320,6 +320,8 @@ async fn acknowledged_versions_survive_kills_in_order() {
             );
         }
     }
+    // What the last kill cut off is looked for behind the start.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(server.stop().unwrap(), Some(0));
     let checked = server.command(&["check"]).unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));

@@ -128,8 +128,10 @@ async fn check_names_whatever_is_damaged_or_missing() {
         (&b"large-customer"[..], 200_000, "object", "s3://damage-check/large-customer"),
         (b"small-customer", 60, "object", "s3://damage-check/small-customer"),
         (b"large-plain", 200_000, "object", "s3://damage-check/large-plain"),
-        (b"small-plain", 60, "object", "s3://damage-check/small-plain"),
-        (b"open-upload", 3_000_000, "part", "s3://damage-check/open-upload"),
+        // Its content can be read, its trailer can't.
+        (b"small-plain", 60, "blob", "s3://damage-check/small-plain"),
+        // Of a part's owner: its number, then the object; the upload has a journal besides.
+        (b"\x01\0open-upload", 3_000_000, "part", "s3://damage-check/open-upload"),
         (&journal, 20, "journal", "s3://damage-check"),
         (b"small-tagged\0\0", 60, "journal", "s3://damage-check/small-tagged"),
     ] {
@@ -141,7 +143,7 @@ async fn check_names_whatever_is_damaged_or_missing() {
         flip(&path, at - before);
     }
     for (needle, kind, named) in
-        [(&b"large-customer"[..], "object", "large-customer"), (b"open-upload", "part", "open-upload")]
+        [(&b"large-customer"[..], "object", "large-customer"), (b"\x01\0open-upload", "part", "open-upload")]
     {
         let (path, _) = place(&server, needle);
         let aside = server.data.with_file_name("aside");

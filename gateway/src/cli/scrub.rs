@@ -72,7 +72,8 @@ pub(super) fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
 /// What buckets are called, where the catalog and the root key are at hand.
 async fn names(config: &Config, folder: DataFolder) -> Names {
     let names = async {
-        let (app, _) = App::open_to_check(config, folder).await?;
+        let root = crate::root::open(config, &folder)?;
+        let (app, _) = App::open_to_check(config, folder, root).await?;
         let names = Names::load(&app.catalog).await;
         app.close().await?;
         anyhow::Ok(names?)

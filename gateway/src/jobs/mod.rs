@@ -98,6 +98,11 @@ async fn reclaim(app: Arc<App>, interval: Duration, mut stopped: watch::Receiver
             _ = stopped.changed() => return,
             _ = drain.tick() => {}
         }
+        if app.kms.standing() == kms_core::kms::Standing::Failed {
+            let kms = app.kms.clone();
+            // A store that failed says in the log when it is open again.
+            let _ = tokio::task::spawn_blocking(move || kms.try_heal()).await;
+        }
         // Nothing is deleted on a word that can't be trusted: the engine has said so in the log.
         if app.catalog.standing() != Standing::Verified {
             continue;

@@ -187,7 +187,7 @@ fn inspect(key: &Key, entry: &Entry) -> Result<Inspected, CatalogError> {
         layout::DOCUMENT => {
             let text = str::from_utf8(&key[1..]).ok().and_then(|text| text.split_once('\0'));
             match text.ok_or_else(corrupt)? {
-                (_, "") if value.len() == 8 => Inspected::Own,
+                (_, "") if [8, 16].contains(&value.len()) => Inspected::Own,
                 (_, "") => return Err(CatalogError::Corrupt("a shelf's state")),
                 (shelf, name) => Inspected::Document {
                     shelf: shelf.to_owned(),
@@ -198,7 +198,7 @@ fn inspect(key: &Key, entry: &Entry) -> Result<Inspected, CatalogError> {
         }
         layout::DISPLACED => DisplacedRecord::decode(value).map(|_| Inspected::Own)?,
         layout::CONTENT => ContentPlace::decode(value).map(|_| Inspected::Own)?,
-        layout::COMPLETED => Inspected::Own,
+        layout::COMPLETED | layout::SESSION => Inspected::Own,
         _ => return Err(CatalogError::Corrupt("a key of unknown kind")),
     })
 }

@@ -27,6 +27,8 @@ pub(super) const CONTENT: u8 = b'C';
 pub(super) const DOCUMENT: u8 = b'I';
 /// Completed uploads, kept while a catalog is rebuilt.
 pub(super) const COMPLETED: u8 = b'R';
+/// Sessions by their id.
+pub(crate) const SESSION: u8 = b'G';
 
 const TERMINATOR: [u8; 2] = [0, 0];
 

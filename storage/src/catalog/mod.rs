@@ -9,7 +9,7 @@ mod displaced;
 mod document;
 mod dump;
 mod inspect;
-mod layout;
+pub(crate) mod layout;
 mod listing;
 mod lock;
 mod model;

@@ -119,18 +119,23 @@ pub(super) fn remove_user(request: &Request<'_>) -> Result<Change, Refusal> {
         user.groups.retain(|id| *id != group.id);
         Ok(())
     })?;
-    Ok(Box::new(move |draft: &mut Draft| {
-        let user = draft.users.find(&user_name).cloned();
-        match user.filter(|user| draft.missing_groups_of(user).any(|id| id == name)) {
-            None => remove(draft),
-            Some(user) => {
-                let mut user = User::clone(&user);
-                user.groups.retain(|id| *id != name);
-                draft.put(user);
-                Ok(Answer::empty())
-            }
-        }
-    }))
+    Ok(Box::new(
+        move |draft: &mut Draft| {
+            if forget_missing(draft, &user_name, &name) { Ok(Answer::empty()) } else { remove(draft) }
+        },
+    ))
+}
+
+/// Takes a group from a user of which there is no document. False: the user has no such group.
+fn forget_missing(draft: &mut Draft, user_name: &str, group_id: &str) -> bool {
+    let user = draft.users.find(user_name).cloned();
+    let Some(user) = user.filter(|user| draft.missing_groups_of(user).any(|id| id == group_id)) else {
+        return false;
+    };
+    let mut user = User::clone(&user);
+    user.groups.retain(|id| id != group_id);
+    draft.put(user);
+    true
 }
 
 fn membership(
@@ -161,4 +166,44 @@ fn write_in(xml: &mut XmlWriter, account: &Account, group: &Group) {
 
 fn write(xml: &mut XmlWriter, account: &Account, group: &Group) {
     entity::write_common(xml, account, group, group.created_unix_ms);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_is_missing_is_taken_away_by_its_id() {
+        let account = Account::new("111122223333", "test", "", 0);
+        let mut draft = Draft::for_tests(AccountState::new(account));
+        draft.put(Group {
+            id: "AGPAhere".to_owned(),
+            name: "here".to_owned(),
+            path: "/".to_owned(),
+            created_unix_ms: 0,
+            inline: Default::default(),
+            attached: Vec::new(),
+        });
+        draft.put(User {
+            id: "AIDA1".to_owned(),
+            name: "alice".to_owned(),
+            path: "/".to_owned(),
+            created_unix_ms: 0,
+            tags: Vec::new(),
+            boundary: None,
+            inline: Default::default(),
+            attached: Vec::new(),
+            groups: vec!["AGPAhere".to_owned(), "AGPAgone".to_owned()],
+        });
+        // One that is there has a name.
+        for (user, id) in [("alice", "AGPAhere"), ("alice", "AGPAother"), ("bob", "AGPAgone")] {
+            assert!(!forget_missing(&mut draft, user, id), "{user} {id}");
+        }
+        assert!(forget_missing(&mut draft, "alice", "AGPAgone"));
+        assert_eq!(
+            draft.users.find("alice").map(|user| user.groups.clone()),
+            Some(vec!["AGPAhere".to_owned()])
+        );
+        assert!(!forget_missing(&mut draft, "alice", "AGPAgone"));
+    }
 }

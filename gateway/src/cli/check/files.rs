@@ -5,19 +5,22 @@ use std::path::Path;
 use super::super::report::Report;
 
 /// What a data folder holds. `lost+found` is the file system's own, where the folder is one's root.
-const OWN: [&str; 9] = [
+const OWN: [&str; 12] = [
     "instance.json",
     "instance.json.new",
+    "instance.json.copy",
+    "instance.json.copy.new",
     "lock",
     "catalog",
     "blobs",
     "kms",
+    "kms-mirror",
     "admin.sock",
     "lifecycle-cursor.json",
     "lost+found",
 ];
 /// What files and folders begin with that commands leave behind on purpose.
-const OWN_PREFIXES: [&str; 2] = ["catalog.replaced-", "scrub-"];
+const OWN_PREFIXES: [&str; 4] = ["catalog.replaced-", "catalog.head.", "kms.head", "scrub-"];
 
 /// Names foreign files in the root of the folder.
 pub(super) fn check(folder: &Path, report: &mut Report) -> std::io::Result<()> {

@@ -7,13 +7,16 @@ mod records;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use kms_core::kms::Kms;
+use kms_core::root::RootKey;
 
 use storage::blob::fs::Why;
 
 use super::report::Report;
-use crate::app::App;
+use crate::app::{self, App};
 use crate::config::Config;
 use crate::instance::{DataFolder, IfAbsent};
+use crate::root;
 
 /// What is counted.
 const COUNTS: [&str; 13] = [
@@ -39,7 +42,9 @@ pub(super) fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
         let folder = DataFolder::open(&config, IfAbsent::Refuse)?;
         let mut report = Report::of(&COUNTS);
         files::check(&folder.path, &mut report)?;
-        let (app, identities) = App::open_to_check(&config, folder).await?;
+        let root = root::open(&config, &folder)?;
+        keys(&config, &folder, &*root, &mut report);
+        let (app, identities) = App::open_to_check(&config, folder, root).await?;
         match app.catalog.verify().await {
             Ok(records) => report.count("records", records),
             Err(error) => report.fault(
@@ -81,4 +86,22 @@ pub(super) fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
             "what is named above can't be read or is not in its place; everything else can",
         ))
     })
+}
+
+/// Looks at both copies of the key store before it is opened: that makes a damaged one anew.
+fn keys(config: &Config, folder: &DataFolder, root: &dyn RootKey, report: &mut Report) {
+    const MENDED: &str = "it is made anew from the other one now";
+    match Kms::verify_closed_store(app::kms_places(config, folder), root) {
+        Ok(found) => {
+            for part in &found.parts {
+                if let Some(fault) = &part.fault {
+                    report.fault("key store", part.path.display().to_string(), format!("{fault}; {MENDED}"));
+                }
+            }
+            for fault in &found.faults {
+                report.fault("key store", "its copies", format!("{fault}; {MENDED}"));
+            }
+        }
+        Err(error) => report.fault("key store", "its copies", error),
+    }
 }

@@ -189,11 +189,10 @@ impl<'a> Records<'a> {
                         break;
                     }
                 }
-                anyhow::ensure!(
-                    count == directory.part_count,
-                    "{count} of its {} parts have a record",
-                    directory.part_count
-                );
+                if count != directory.part_count {
+                    let why = format!("{count} of its {} parts have a record", directory.part_count);
+                    damaged.push((BlobId::from_bytes([0; 16]), why));
+                }
             }
         }
         Ok(damaged)

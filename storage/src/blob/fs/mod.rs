@@ -80,7 +80,7 @@ pub struct FsBlobStore {
 }
 
 /// What lies in the folder.
-const OWN_FOLDERS: [&str; 4] = ["files", "tmp", "segments", "quarantine"];
+const OWN_FOLDERS: [&str; 6] = ["files", "tmp", "segments", "quarantine", "id", "id.new"];
 /// A record and its blob that tell two lengths.
 const OTHER_LEN: &str = "another length than its record says";
 

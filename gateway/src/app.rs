@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use kms_core::kms::{Kms, KmsConfig};
 use kms_core::root::RootKey;
-use kms_core::store::StorePlaces;
 use storage::blob::BlobStore;
 use storage::blob::fs::FsOptions;
 use storage::catalog::{Bucket, Catalog};
@@ -21,7 +20,7 @@ use crate::config::{Config, LdapConfig, SseCNewBuckets, SseCOverHttp};
 use crate::federation::ldap::Ldap;
 use crate::federation::oidc::Verifier;
 use crate::iam::{self, Account, Iam, IamError, IamOptions};
-use crate::instance::{Credentials, DataFolder, IfAbsent, Part};
+use crate::instance::{Credentials, DataFolder, IfAbsent, Part, kms_places};
 use crate::observe;
 use crate::observe::jobs::JobStates;
 use crate::root;
@@ -306,11 +305,6 @@ pub async fn open_records(config: &Config, folder: &DataFolder, kms: &Kms) -> an
         ..SledConfig::new(path, config.catalog_cache_len)
     };
     Ok(tokio::task::spawn_blocking(move || SledKv::open(&options)).await??)
-}
-
-/// Where the key store of a data folder lies: twice, and its head outside of both copies.
-pub fn kms_places(config: &Config, folder: &DataFolder) -> StorePlaces {
-    StorePlaces::around(&folder.path.join("kms")).with_mirror(config.kms_mirror.as_deref())
 }
 
 /// Opens the key store of a data folder.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use kms_core::store::StorePlaces;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -52,6 +53,9 @@ pub enum InstanceError {
     /// A restore into the folder did not come to its end.
     #[error("{}: a restore was cut off here; remove the folder and run `sealgate restore` again", .0.display())]
     HalfRestored(PathBuf),
+    /// A rebuild of the catalog did not come to its end.
+    #[error("{}: a rebuild of the catalog was cut off here; run `sealgate rebuild` again", .0.display())]
+    HalfRebuilt(PathBuf),
     /// A part of the folder is not there.
     #[error("{} is missing or empty, but the data folder (id {id}) has one: put it back (is a volume not mounted?), or {way_out}", path.display())]
     NoPart {
@@ -122,6 +126,9 @@ pub struct Instance {
     /// tell.
     #[serde(default)]
     pub doubtful: bool,
+    /// Its catalog is being rebuilt: it lacks what was not read yet.
+    #[serde(default)]
+    pub rebuilding: bool,
 }
 
 /// A part of the folder that has an id of its own.
@@ -223,6 +230,9 @@ impl DataFolder {
         if let Some(asked) = config.account_id.as_ref().filter(|id| **id != instance.account_id) {
             return Err(InstanceError::OtherAccount { found: instance.account_id, asked: asked.clone() });
         }
+        if instance.rebuilding && if_absent != IfAbsent::Rebuild {
+            return Err(InstanceError::HalfRebuilt(path));
+        }
         let lock = hold(&path)?;
         let mut folder = Self { path, instance, is_new: false, opened_as: if_absent, _lock: lock };
         folder.check_parts(if_absent)?;
@@ -243,15 +253,15 @@ impl DataFolder {
             let (path, id) = (self.part(part), self.instance.id.clone());
             let way_out = part.way_out();
             let found = self.id_of(part)?;
-            if found.as_ref() == Some(&id) {
+            // A catalog that is made anew gets its id when it is made.
+            let is_remade = if_absent == IfAbsent::Rebuild && part == Part::Catalog;
+            if found.as_ref() == Some(&id) || is_remade {
                 continue;
             }
             let is_empty =
                 is_empty(&path).map_err(|source| InstanceError::Io { path: path.clone(), source })?;
-            let is_taken = self.instance.unfinished
-                || (is_former && !is_empty)
-                || if_absent == IfAbsent::Adopt
-                || (if_absent == IfAbsent::Rebuild && part == Part::Catalog);
+            let is_taken =
+                self.instance.unfinished || (is_former && !is_empty) || if_absent == IfAbsent::Adopt;
             match found {
                 _ if is_taken => self.write_id(part)?,
                 Some(found) => return Err(InstanceError::ForeignPart { path, id, found, way_out }),
@@ -323,6 +333,12 @@ impl DataFolder {
         Ok(())
     }
 
+    /// Says that the catalog is being rebuilt, or is so no more.
+    pub fn set_rebuilding(&mut self, is_rebuilding: bool) -> Result<(), InstanceError> {
+        self.instance.rebuilding = is_rebuilding;
+        self.describe()
+    }
+
     fn describe(&self) -> Result<(), InstanceError> {
         let path = self.path.join(DESCRIPTION);
         let io = |source| InstanceError::Io { path: path.clone(), source };
@@ -358,6 +374,7 @@ impl DataFolder {
             id: id.unwrap_or_else(random_id),
             unfinished: true,
             doubtful: false,
+            rebuilding: false,
         };
         let folder = Self { path, instance, is_new: true, opened_as: IfAbsent::Create, _lock: lock };
         folder.describe()?;
@@ -399,6 +416,11 @@ fn is_empty(folder: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(error),
     }
+}
+
+/// Where the key store of a data folder lies: twice, and its head outside of both copies.
+pub fn kms_places(config: &Config, folder: &DataFolder) -> StorePlaces {
+    StorePlaces::around(&folder.path.join("kms")).with_mirror(config.kms_mirror.as_deref())
 }
 
 impl Credentials {

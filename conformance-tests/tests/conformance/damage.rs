@@ -301,6 +301,8 @@ async fn what_a_catalog_lacks_is_named_by_check_and_brought_in_by_a_rebuild_that
     let catalog = server.data.join("catalog");
     let older = server.data.with_file_name("older");
     copy(&catalog, &older);
+    let heads = ["catalog.head.a", "catalog.head.b"].map(|name| server.data.join(name));
+    let older_heads = heads.clone().map(|head| std::fs::read(head).unwrap());
     server.restart().unwrap();
     let s3 = client(&server);
     s3.create_bucket().bucket("damage-newer").send().await.unwrap();
@@ -312,6 +314,9 @@ async fn what_a_catalog_lacks_is_named_by_check_and_brought_in_by_a_rebuild_that
     assert_eq!(server.stop().unwrap(), Some(0));
     std::fs::rename(&catalog, server.data.with_file_name("newest")).unwrap();
     copy(&older, &catalog);
+    for (head, older) in heads.iter().zip(older_heads) {
+        std::fs::write(head, older).unwrap();
+    }
     let told = assert_named(&server, &["check"], "blob without a record", "s3://damage-add/newer");
     assert_eq!(told["faults"].as_array().unwrap().len(), 4, "{told:#}");
     assert_clean(&server, &["rebuild", "--add"]);

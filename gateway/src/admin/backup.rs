@@ -23,9 +23,9 @@ use storage::kv::{KeyValue, Transaction, Write as KvWrite};
 use storage::name::Timestamp;
 
 use super::Out;
-use crate::app::{self, App, kms_places};
+use crate::app::{self, App};
 use crate::config::Config;
-use crate::instance::{DataFolder, Part};
+use crate::instance::{DataFolder, Part, kms_places};
 use crate::root;
 
 /// 1 did not name the data folder's id.

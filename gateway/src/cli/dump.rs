@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use super::progress::Progress;
 use crate::app::App;
 use crate::config::Config;
-use crate::instance::{DataFolder, IfAbsent};
+use crate::instance::{DataFolder, IfAbsent, Part};
 
 /// Lines that are put in one commit.
 const LINES_AT_ONCE: usize = 300;
@@ -46,6 +46,7 @@ pub(super) fn import(config: Config, path: &Path) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         let file = std::fs::File::open(path).with_context(|| format!("can't read {}", path.display()))?;
         let folder = DataFolder::open(&config, IfAbsent::Rebuild)?;
+        folder.write_id(Part::Catalog)?;
         let (app, _) = App::open(&config, folder).await?;
         ensure!(app.catalog.is_empty().await?, "the catalog is not empty; move it away first");
         let mut progress = Progress::new("records");

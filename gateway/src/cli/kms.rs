@@ -14,9 +14,9 @@ use kms_core::secret::SecretBytes;
 
 use crate::admin::socket::Asked;
 use crate::admin::{self, AdminCommand, Host, Passphrase, Told, socket};
-use crate::app::{App, kms_places, open_kms};
+use crate::app::{App, open_kms};
 use crate::config::{Config, RootPlace};
-use crate::instance::{DataFolder, IfAbsent};
+use crate::instance::{DataFolder, IfAbsent, kms_places};
 use crate::root;
 
 #[derive(Subcommand)]

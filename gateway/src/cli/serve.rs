@@ -14,11 +14,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{Host, socket};
 use crate::api::{self, Door};
-use crate::app::{App, kms_places};
+use crate::app::App;
 use crate::config::{Config, RootPlace};
 use crate::http::listener::{Limits, serve};
 use crate::http::tls;
-use crate::instance::{Credentials, DataFolder, IfAbsent};
+use crate::instance::{Credentials, DataFolder, IfAbsent, kms_places};
 use crate::jobs::{Jobs, lifecycle, scrub};
 use crate::root;
 

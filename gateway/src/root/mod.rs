@@ -10,9 +10,9 @@ use kms_core::root::{FileRoot, PassphraseRoot, Pkcs11Root, RootKey};
 use kms_core::secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use crate::app::kms_places;
 use crate::config::{Config, RootPlace};
 use crate::instance::DataFolder;
+use crate::instance::kms_places;
 
 /// The longest passphrase, PIN or token, in bytes.
 const MAX_SECRET_LEN: u64 = 4096;

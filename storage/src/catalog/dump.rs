@@ -84,10 +84,17 @@ impl Catalog {
         Ok(self.kv.commit(Transaction { conditions: Vec::new(), writes }).await?)
     }
 
-    /// Does it hold nothing at all?
+    /// Does it hold nothing but sessions?
     pub async fn is_empty(&self) -> Result<bool, CatalogError> {
-        let all = KeyRange { start: Key::new(), end: None };
-        Ok(self.kv.scan(all, Direction::Forward, 1).await?.is_empty())
+        let sessions = KeyRange::prefix(vec![layout::SESSION]);
+        let before = KeyRange { start: Key::new(), end: Some(sessions.start) };
+        let behind = KeyRange { start: sessions.end.unwrap_or_default(), end: None };
+        for range in [before, behind] {
+            if !self.kv.scan(range, Direction::Forward, 1).await?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -133,7 +140,7 @@ impl Line {
                 }
             }
             layout::DOCUMENT => Self::Document { key: hex::encode(key), value: hex::encode(value) },
-            layout::DISPLACED | layout::COMPLETED | layout::CONTENT => return Ok(None),
+            layout::DISPLACED | layout::COMPLETED | layout::CONTENT | layout::SESSION => return Ok(None),
             _ => return Err(CatalogError::Corrupt("a key of unknown kind")),
         }))
     }

@@ -13,9 +13,9 @@ use kms_core::root::RootKey;
 use storage::blob::fs::Why;
 
 use super::report::Report;
-use crate::app::{self, App};
+use crate::app::App;
 use crate::config::Config;
-use crate::instance::{DataFolder, IfAbsent};
+use crate::instance::{DataFolder, IfAbsent, kms_places};
 use crate::root;
 
 /// What is counted.
@@ -91,7 +91,7 @@ pub(super) fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
 /// Looks at both copies of the key store before it is opened: that makes a damaged one anew.
 fn keys(config: &Config, folder: &DataFolder, root: &dyn RootKey, report: &mut Report) {
     const MENDED: &str = "it is made anew from the other one now";
-    match Kms::verify_closed_store(app::kms_places(config, folder), root) {
+    match Kms::verify_closed_store(kms_places(config, folder), root) {
         Ok(found) => {
             for part in &found.parts {
                 if let Some(fault) = &part.fault {

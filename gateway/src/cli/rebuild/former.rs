@@ -14,13 +14,25 @@ use crate::app::App;
 use crate::config::Config;
 use crate::sealed_kv::SealedKv;
 
-/// Moves the catalog of a data folder aside; answers where to. `None`: there is none.
-pub(super) fn move_aside(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
+const REPLACED: &str = "catalog.replaced-";
+
+/// Moves the catalog of a data folder aside; answers where the former one is. `None`: there is none. `was_cut_off`: what is there was
+/// being rebuilt, and the former one lies aside already.
+pub(super) fn move_aside(folder: &Path, was_cut_off: bool) -> anyhow::Result<Option<PathBuf>> {
     let catalog = folder.join("catalog");
+    let mut former: Vec<PathBuf> =
+        std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    former.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(REPLACED)));
+    let last = former.into_iter().max();
     if !catalog.exists() {
-        return Ok(None);
+        return Ok(last.filter(|_| was_cut_off));
     }
-    let aside = folder.join(format!("catalog.replaced-{}", Timestamp::now().unix_ms()));
+    if let Some(last) = last.filter(|_| was_cut_off) {
+        // Whatever is in it stands in the blobs and in the former one.
+        std::fs::remove_dir_all(&catalog)?;
+        return Ok(Some(last));
+    }
+    let aside = folder.join(format!("{REPLACED}{}", Timestamp::now().unix_ms()));
     std::fs::rename(&catalog, &aside)
         .with_context(|| format!("can't move {} to {}", catalog.display(), aside.display()))?;
     File::open(folder)?.sync_all()?;

@@ -37,7 +37,7 @@ pub(super) fn run(config: Config, mode: Mode, as_json: bool) -> anyhow::Result<E
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let if_absent = if mode == Mode::Add { IfAbsent::Refuse } else { IfAbsent::Rebuild };
-        let folder = DataFolder::open(&config, if_absent)?;
+        let mut folder = DataFolder::open(&config, if_absent)?;
         let mut report = Report::of(&COUNTS);
         let (app, former) = match mode {
             Mode::Add => (App::open(&config, folder).await?.0, None),
@@ -45,12 +45,18 @@ pub(super) fn run(config: Config, mode: Mode, as_json: bool) -> anyhow::Result<E
                 // A root key that does not fit is refused before anything is touched.
                 let root = root::open(&config, &folder)?;
                 Kms::check_root(&folder.path.join("kms"), &*root)?;
-                let aside = former::move_aside(&folder.path)?;
+                let was_cut_off = folder.instance.rebuilding;
+                folder.set_rebuilding(true)?;
+                let aside = former::move_aside(&folder.path, was_cut_off)?;
                 folder.write_id(Part::Catalog)?;
                 (App::open_with(&config, folder, root).await?.0, aside)
             }
         };
-        let outcome = rebuild(&config, &app, mode, former, &mut report).await;
+        let mut app = app;
+        let mut outcome = rebuild(&config, &app, mode, former, &mut report).await;
+        if outcome.is_ok() && mode == Mode::Anew {
+            outcome = app.stores.folder.set_rebuilding(false).map_err(Into::into);
+        }
         let closed = app.close().await;
         outcome?;
         closed?;

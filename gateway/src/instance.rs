@@ -129,6 +129,33 @@ pub struct Instance {
     /// Its catalog is being rebuilt: it lacks what was not read yet.
     #[serde(default)]
     pub rebuilding: bool,
+    /// CRC-32C of all of the above, as eight hexadecimal digits; folders of format 1 have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    check: Option<String>,
+}
+
+impl Instance {
+    /// Its description, with its checksum.
+    fn to_text(&self) -> serde_json::Result<Vec<u8>> {
+        let check = Some(Self { check: None, ..self.clone() }.checksum()?);
+        let mut text = serde_json::to_vec_pretty(&Self { check, ..self.clone() })?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
+    fn checksum(&self) -> serde_json::Result<String> {
+        let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &serde_json::to_vec(self)?);
+        Ok(format!("{crc:08x}"))
+    }
+
+    /// Is this a description as it was written?
+    fn is_sound(text: &[u8]) -> Option<Self> {
+        let mut instance: Self = serde_json::from_slice(text).ok()?;
+        match instance.check.take() {
+            Some(check) => (instance.checksum().ok()? == check).then_some(instance),
+            None => (instance.format < 2).then_some(instance),
+        }
+    }
 }
 
 /// A part of the folder that has an id of its own.
@@ -219,11 +246,13 @@ impl DataFolder {
         text: &[u8],
         if_absent: IfAbsent,
     ) -> Result<Self, InstanceError> {
-        let instance: Instance = serde_json::from_slice(text)
-            .map_err(|e| InstanceError::Malformed { path: description.to_owned(), message: e.to_string() })?;
-        if instance.format > FORMAT {
-            return Err(InstanceError::TooNew { found: instance.format });
+        let malformed = |message| InstanceError::Malformed { path: description.to_owned(), message };
+        let told: Instance = serde_json::from_slice(text).map_err(|error| malformed(error.to_string()))?;
+        if told.format > FORMAT {
+            return Err(InstanceError::TooNew { found: told.format });
         }
+        let instance = Instance::is_sound(text)
+            .ok_or_else(|| malformed("its checksum is wrong; put it back from a backup".to_owned()))?;
         if instance.unfinished && instance.doubtful {
             return Err(InstanceError::HalfRestored(path));
         }
@@ -342,8 +371,7 @@ impl DataFolder {
     fn describe(&self) -> Result<(), InstanceError> {
         let path = self.path.join(DESCRIPTION);
         let io = |source| InstanceError::Io { path: path.clone(), source };
-        let mut text = serde_json::to_vec_pretty(&self.instance).map_err(|e| io(e.into()))?;
-        text.push(b'\n');
+        let text = self.instance.to_text().map_err(|e| io(e.into()))?;
         write_new(&path, &text).map_err(io)?;
         write_new(&self.path.join(DESCRIPTION_COPY), &text).map_err(io)
     }
@@ -375,6 +403,7 @@ impl DataFolder {
             unfinished: true,
             doubtful: false,
             rebuilding: false,
+            check: None,
         };
         let folder = Self { path, instance, is_new: true, opened_as: IfAbsent::Create, _lock: lock };
         folder.describe()?;
@@ -383,24 +412,31 @@ impl DataFolder {
     }
 }
 
-/// The description of a folder; of one that is damaged or missing the copy, where that is sound.
+/// The description of a folder: of itself and its copy the sound one whose id the parts carry. Where that is the copy, the other is made
+/// anew.
 fn read_description(folder: &Path) -> io::Result<Option<Vec<u8>>> {
     let read = |name| match fs::read(folder.join(name)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         read => read.map(Some),
     };
-    let is_sound = |text: &Vec<u8>| serde_json::from_slice::<Instance>(text).is_ok();
-    let first = read(DESCRIPTION)?;
-    if first.as_ref().is_some_and(is_sound) {
+    let parts_of = |text: &Vec<u8>| {
+        let id = Instance::is_sound(text)?.id;
+        let carries = |part: &Part| {
+            fs::read_to_string(folder.join(part.name()).join(ID_FILE)).is_ok_and(|it| it.trim() == id)
+        };
+        Some(Part::ALL.iter().filter(|part| carries(part)).count())
+    };
+    let (first, copy) = (read(DESCRIPTION)?, read(DESCRIPTION_COPY)?);
+    let (of_first, of_copy) = (first.as_ref().and_then(parts_of), copy.as_ref().and_then(parts_of));
+    if of_copy <= of_first {
         return Ok(first);
     }
-    let copy = read(DESCRIPTION_COPY)?.filter(is_sound);
     if let Some(copy) = &copy {
         let path = folder.join(DESCRIPTION);
         tracing::warn!(file = %path.display(), "a damaged description of the data folder is made anew from its copy");
         write_new(&path, copy)?;
     }
-    Ok(copy.or(first))
+    Ok(copy)
 }
 
 fn random_id() -> String {
@@ -624,7 +660,8 @@ mod tests {
         let instance = folder.instance.clone();
         drop(folder);
         let path = config.data.join(DESCRIPTION);
-        for damage in ["", "{", "{\"format\": 2}"] {
+        let flipped = fs::read_to_string(&path).unwrap().replace("us-east-1", "us-west-1");
+        for damage in ["", "{", "{\"format\": 2}", &flipped] {
             fs::write(&path, damage).unwrap();
             assert_eq!(DataFolder::open(&config, IfAbsent::Refuse).unwrap().instance, instance);
         }

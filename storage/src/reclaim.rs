@@ -83,6 +83,8 @@ pub struct Reclaimed {
 
 /// Blobs of one look at the store or the queue.
 const PAGE_LEN: usize = 256;
+/// Blobs of one look at the queue: their deletions are made durable together.
+const DRAIN_LEN: usize = 4096;
 
 /// Blobs that a sweep puts into quarantine at the most.
 const MAX_DOUBTFUL: usize = 64;
@@ -136,7 +138,7 @@ impl Reclaimer {
         let grace_ms = self.options.displaced_grace.as_millis() as u64;
         let before = Timestamp(Timestamp::now().unix_ms().saturating_sub(grace_ms));
         loop {
-            let page = self.catalog.next_displaced(before, PAGE_LEN).await?;
+            let page = self.catalog.next_displaced(before, DRAIN_LEN).await?;
             if page.is_empty() {
                 return Ok(done);
             }
@@ -147,6 +149,7 @@ impl Reclaimer {
                 self.blobs.delete(&blob.id).await?;
                 done.displaced += 1;
             }
+            self.blobs.sync_deletions().await?;
             self.catalog.forget_displaced(page).await?;
         }
     }
@@ -210,6 +213,7 @@ impl Reclaimer {
             done.expired = self.blobs.expire_quarantine(kept).await?;
         }
         self.blobs.tidy().await?;
+        self.blobs.sync_deletions().await?;
         if is_whole {
             self.catalog.forget_sessions(began).await?;
         }

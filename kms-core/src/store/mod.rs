@@ -67,7 +67,7 @@ pub enum StoreError {
     Unvouched(String),
     /// What lies in the place of a copy is of another store.
     #[error(
-        "{0} belongs to another key store; put the right one there, or name another place (--kms-mirror)"
+        "{0} belongs to another key store; put the right one there, or move it away (it is made anew), or name another place (--kms-mirror)"
     )]
     Foreign(PathBuf),
 }

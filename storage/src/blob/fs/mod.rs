@@ -203,6 +203,12 @@ impl FsBlobStore {
         found.await.map_err(BlobError::Unavailable)
     }
 
+    /// Makes deletions durable.
+    pub(crate) async fn sync_deletions(&self) -> Result<(), BlobError> {
+        let segments = self.segments.clone();
+        blocking(move || segments.sync_dead_lists()).await.map_err(BlobError::Unavailable)
+    }
+
     /// Writes down which frames are dead, and removes empty folders.
     pub(crate) async fn tidy(&self) -> Result<(), BlobError> {
         let (files, segments) = (self.files.clone(), self.segments.clone());

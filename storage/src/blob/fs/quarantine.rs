@@ -177,8 +177,12 @@ impl FsBlobStore {
             match Address::parse(&id) {
                 Some(Address::File(address)) => {
                     let (files, quarantine) = (self.files.clone(), self.quarantine.clone());
+                    let to = files.path(address);
+                    if to.exists() {
+                        tracing::warn!(blob = %id, "another blob lies in the place of one in quarantine: it stays there");
+                        continue;
+                    }
                     let moved = blocking(move || {
-                        let to = files.path(address);
                         let folder = Folder::open(to.parent().map_or_else(PathBuf::new, PathBuf::from))?;
                         files.folder.sync()?;
                         std::fs::rename(&path, &to)?;

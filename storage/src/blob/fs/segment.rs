@@ -94,6 +94,8 @@ pub(super) struct Segments {
     open: Mutex<OpenFiles>,
     /// Segments whose dead list on disk is behind.
     behind: Mutex<BTreeSet<u64>>,
+    /// Segments whose dead list was written since it was last synced.
+    unsynced: Mutex<BTreeSet<u64>>,
     /// What was not as it should be when the folder was opened.
     findings: Vec<Finding>,
 }
@@ -154,6 +156,7 @@ impl Segments {
             last: Mutex::new(0),
             open: Mutex::default(),
             behind: Mutex::default(),
+            unsynced: Mutex::default(),
             findings: Vec::new(),
         };
         for entry in std::fs::read_dir(segments.folder.path.clone())? {
@@ -407,7 +410,7 @@ impl Segments {
         !self.behind.lock().is_empty()
     }
 
-    /// Appends what the dead lists on disk lack. It is not synced: what a power cut takes, the next sweep finds again.
+    /// Appends what the dead lists on disk lack. It is not synced: see [`Segments::sync_dead_lists`].
     pub fn save_dead_lists(&self) -> io::Result<()> {
         let behind = std::mem::take(&mut *self.behind.lock());
         for number in behind {
@@ -418,8 +421,27 @@ impl Segments {
             let path = self.path(number, Kind::DeadList);
             let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
             file.write_all(&records)?;
+            self.unsynced.lock().insert(number);
         }
         Ok(())
+    }
+
+    /// Makes all deletions durable. What a record displaced is forgotten only after this: else a deletion that a crash undid would
+    /// bring back a blob that nobody can account for.
+    pub fn sync_dead_lists(&self) -> io::Result<()> {
+        self.save_dead_lists()?;
+        let unsynced = std::mem::take(&mut *self.unsynced.lock());
+        if unsynced.is_empty() {
+            return Ok(());
+        }
+        for number in unsynced {
+            match File::open(self.path(number, Kind::DeadList)) {
+                // Its segment is gone as a whole.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                file => file?.sync_data()?,
+            }
+        }
+        self.folder.sync()
     }
 }
 

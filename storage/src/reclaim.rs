@@ -91,6 +91,9 @@ const MAX_DOUBTFUL: usize = 64;
 /// Orphans that one sweep deletes at the most; the next one goes on.
 const MAX_ORPHANS: usize = 100_000;
 
+/// Ended sessions that are kept in mind: a deletion that a crash undid is known by them.
+const MAX_KEPT_SESSIONS: usize = 1000;
+
 /// How long after a session's last commit its writes may have been cut off.
 pub const UNSETTLED_MS: u64 = 5000;
 
@@ -156,7 +159,6 @@ impl Reclaimer {
 
     /// Looks at every blob for those without a record, after all records were compared with what was committed.
     pub async fn sweep(&self) -> Result<Reclaimed, ReclaimError> {
-        let began = Timestamp::now();
         self.catalog.barrier().await?;
         self.catalog.verify().await?;
         let mut done = Reclaimed::default();
@@ -215,7 +217,7 @@ impl Reclaimer {
         self.blobs.tidy().await?;
         self.blobs.sync_deletions().await?;
         if is_whole {
-            self.catalog.forget_sessions(began).await?;
+            self.catalog.forget_sessions(MAX_KEPT_SESSIONS).await?;
         }
         Ok(done)
     }

@@ -99,16 +99,19 @@ impl Catalog {
         Ok(found.map_or(SessionState::Unknown, |entry| decode(&entry.value).0))
     }
 
-    /// Forgets sessions that ended before this time: what they left behind is gone.
-    pub async fn forget_sessions(&self, before: Timestamp) -> Result<(), CatalogError> {
-        let mut writes = Vec::new();
+    /// Forgets all sessions that ended but the last `kept`: what they left behind is gone, unless a crash undid a deletion.
+    pub async fn forget_sessions(&self, kept: usize) -> Result<(), CatalogError> {
+        let mut ended = Vec::new();
         for (key, entry) in self.sessions().await? {
             let (state, at) = decode(&entry.value);
-            if matches!(state, SessionState::Ended(_)) && at < before.unix_ms() {
-                writes.push(Write::Delete(key));
+            if matches!(state, SessionState::Ended(_)) {
+                ended.push((at, key));
             }
         }
-        if !writes.is_empty() {
+        ended.sort_unstable();
+        ended.truncate(ended.len().saturating_sub(kept));
+        if !ended.is_empty() {
+            let writes = ended.into_iter().map(|(_, key)| Write::Delete(key)).collect();
             self.kv.commit(Transaction { conditions: Vec::new(), writes }).await?;
         }
         Ok(())
@@ -150,7 +153,9 @@ mod tests {
             (state(first).await, state(second).await),
             (SessionState::Ended(Timestamp(7)), SessionState::Unsure)
         );
-        other.forget_sessions(Timestamp(u64::MAX >> 1)).await.expect("a commit");
+        other.forget_sessions(1).await.expect("nothing to do");
+        assert_eq!(state(first).await, SessionState::Ended(Timestamp(7)));
+        other.forget_sessions(0).await.expect("a commit");
         assert_eq!((state(first).await, state(second).await), (SessionState::Unknown, SessionState::Unsure));
     }
 

@@ -81,7 +81,7 @@ impl PassphraseRoot {
             return Ok(());
         }
         match fs::remove_file(&to) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             _ => super::file::create(&to, &text),
         }
     }

@@ -28,7 +28,7 @@ pub(crate) struct Place {
 /// What came of a start.
 pub(crate) enum Started {
     /// It serves.
-    Serving(Gateway),
+    Serving(Box<Gateway>),
     /// It ended, with this exit code and these words.
     Refused { code: Option<i32>, words: String },
 }
@@ -98,7 +98,7 @@ impl Place {
             anyhow::Ok(endpoint)
         };
         match timeout(PATIENCE, greeting).await.context("it neither starts nor refuses")?? {
-            Some(endpoint) => Ok(Started::Serving(Gateway { child, endpoint, log })),
+            Some(endpoint) => Ok(Started::Serving(Box::new(Gateway { child, endpoint, log }))),
             None => {
                 let status =
                     timeout(PATIENCE, child.wait()).await.context("a refused start does not end")??;
@@ -112,7 +112,7 @@ impl Place {
     /// Starts the gateway where nothing stands against it.
     pub(crate) async fn serve(&self) -> anyhow::Result<Gateway> {
         match self.start().await? {
-            Started::Serving(gateway) => Ok(gateway),
+            Started::Serving(gateway) => Ok(*gateway),
             Started::Refused { code, words } => bail!("refused with {code:?}: {}", words.trim()),
         }
     }

@@ -151,7 +151,7 @@ impl Try<'_> {
         let mut is_first = true;
         for _ in 0..WAYS_MAX {
             let words = match self.place.start().await? {
-                Started::Serving(gateway) => return Ok(Some(gateway)),
+                Started::Serving(gateway) => return Ok(Some(*gateway)),
                 Started::Refused { code, words } => {
                     self.tell(format!("refused with {code:?}: {}", last_line(&words)));
                     ensure!(code.is_some_and(|code| code != 0), "a refusal ended with {code:?}: {words}");

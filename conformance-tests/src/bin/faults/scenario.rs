@@ -57,7 +57,7 @@ pub(crate) async fn first_start(attempt: &mut Try<'_>) -> Done {
     };
     attempt.tell(text.clone());
     let gateway = match attempt.place.start().await? {
-        Started::Serving(gateway) => gateway,
+        Started::Serving(gateway) => *gateway,
         Started::Refused { words, .. } => bail!("it does not start: {}", last_line(&words)),
     };
     let mut asker = Asker::new(&gateway.endpoint, Credentials::root());
@@ -234,7 +234,7 @@ pub(crate) async fn backup(attempt: &mut Try<'_>) -> Done {
     for _ in 0..4 {
         match attempt.place.start().await? {
             Started::Serving(serving) => {
-                gateway = Some(serving);
+                gateway = Some(*serving);
                 break;
             }
             Started::Refused { words, .. } => {

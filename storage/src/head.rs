@@ -150,7 +150,7 @@ mod tests {
                 assert_eq!(found, Found { reached: Some(at(2)), unsound: vec![path.clone()] }, "{broken}");
             }
             std::fs::remove_file(&path).expect("it is removed");
-            assert_eq!(Head::read(&base).expect("a read").unsound, [path.clone()]);
+            assert_eq!(Head::read(&base).expect("a read").unsound, std::slice::from_ref(&path));
             std::fs::write(&path, sound).expect("a write");
         }
     }

@@ -10,8 +10,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
 
 use super::document::{MalformedPolicy, strings};
-use super::pattern::Template;
+use super::pattern::{Comparison, Template};
 use super::values::Values;
+use super::work::Work;
 
 /// A statement's conditions, all of which must hold.
 #[derive(Debug, Clone, Default)]
@@ -41,10 +42,7 @@ enum Set {
 /// How a value of the request is compared with those of the policy.
 #[derive(Debug, Clone)]
 enum Test {
-    Equal(Vec<Template>),
-    EqualIgnoringCase(Vec<Template>),
-    Like(Vec<Template>),
-    Arn(Vec<Template>),
+    Text(Vec<Template>),
     /// Numbers, or times in seconds since 1970.
     Number {
         compare: fn(&f64, &f64) -> bool,
@@ -87,8 +85,8 @@ impl Conditions {
     }
 
     /// Do all hold?
-    pub fn hold(&self, values: &dyn Values) -> bool {
-        self.0.iter().all(|condition| condition.holds(values))
+    pub(super) fn hold(&self, values: &dyn Values, work: &Work) -> bool {
+        self.0.iter().all(|condition| condition.holds(values, work))
     }
 
     /// The condition keys that they ask for, as they were written.
@@ -117,19 +115,21 @@ impl Condition {
             Some(base) => (base, true),
             None => (rest, false),
         };
-        let templates = || read_all(values, |value| Template::parse(value, variables));
+        let text = |comparison| {
+            read_all(values, |value| Template::parse(value, comparison, variables)).map(Test::Text)
+        };
         let date = |compare| Some(Test::Number { compare, dates: true, values: read_all(values, date)? });
         let number =
             |compare| Some(Test::Number { compare, dates: false, values: read_all(values, number)? });
         let (test, negated) = match base {
-            "StringEquals" => (templates().map(Test::Equal), false),
-            "StringNotEquals" => (templates().map(Test::Equal), true),
-            "StringEqualsIgnoreCase" => (templates().map(Test::EqualIgnoringCase), false),
-            "StringNotEqualsIgnoreCase" => (templates().map(Test::EqualIgnoringCase), true),
-            "StringLike" => (templates().map(Test::Like), false),
-            "StringNotLike" => (templates().map(Test::Like), true),
-            "ArnLike" | "ArnEquals" => (templates().map(Test::Arn), false),
-            "ArnNotLike" | "ArnNotEquals" => (templates().map(Test::Arn), true),
+            "StringEquals" => (text(Comparison::Equal), false),
+            "StringNotEquals" => (text(Comparison::Equal), true),
+            "StringEqualsIgnoreCase" => (text(Comparison::EqualIgnoringCase), false),
+            "StringNotEqualsIgnoreCase" => (text(Comparison::EqualIgnoringCase), true),
+            "StringLike" => (text(Comparison::Like), false),
+            "StringNotLike" => (text(Comparison::Like), true),
+            "ArnLike" | "ArnEquals" => (text(Comparison::Arn), false),
+            "ArnNotLike" | "ArnNotEquals" => (text(Comparison::Arn), true),
             "NumericEquals" => (number(f64::eq), false),
             "NumericNotEquals" => (number(f64::eq), true),
             "NumericLessThan" => (number(f64::lt), false),
@@ -160,7 +160,7 @@ impl Condition {
         Ok(Self { negated, if_exists, set, name: name.to_ascii_lowercase(), written: name.to_owned(), test })
     }
 
-    fn holds(&self, values: &dyn Values) -> bool {
+    fn holds(&self, values: &dyn Values, work: &Work) -> bool {
         let given = values.get(&self.name);
         if let Test::Absent(wanted) = self.test {
             return given.is_empty() == wanted;
@@ -173,7 +173,7 @@ impl Condition {
                     Set::ForAnyValue => false,
                 };
         }
-        let fits = |value: &String| self.test.any(value, values) != self.negated;
+        let fits = |value: &String| self.test.any(value, values, work) != self.negated;
         match (self.set, self.negated) {
             (Set::ForAllValues, _) | (Set::Single, true) => given.iter().all(fits),
             (Set::ForAnyValue, _) | (Set::Single, false) => given.iter().any(fits),
@@ -185,9 +185,7 @@ impl Test {
     /// Fixed texts, or addresses of no more than an eighth of IPv4's space or a 32nd of IPv6's, counted in bits.
     fn is_narrow(&self) -> bool {
         match self {
-            Self::Equal(all) | Self::EqualIgnoringCase(all) | Self::Like(all) | Self::Arn(all) => {
-                all.iter().all(Template::is_fixed)
-            }
+            Self::Text(all) => all.iter().all(Template::is_fixed),
             Self::Ip(all) => {
                 all.iter().all(|Network(first, bits)| *bits >= if first.is_ipv4() { 8 } else { 32 })
             }
@@ -197,18 +195,15 @@ impl Test {
 
     fn templates(&self) -> &[Template] {
         match self {
-            Self::Equal(all) | Self::EqualIgnoringCase(all) | Self::Like(all) | Self::Arn(all) => all,
+            Self::Text(all) => all,
             Self::Number { .. } | Self::Bool(_) | Self::Binary(_) | Self::Ip(_) | Self::Absent(_) => &[],
         }
     }
 
     /// Does any value of the policy match this value of the request?
-    fn any(&self, given: &str, values: &dyn Values) -> bool {
+    fn any(&self, given: &str, values: &dyn Values, work: &Work) -> bool {
         match self {
-            Self::Equal(all) => all.iter().any(|t| t.equals(given, values)),
-            Self::EqualIgnoringCase(all) => all.iter().any(|t| t.equals_ignoring_case(given, values)),
-            Self::Like(all) => all.iter().any(|t| t.matches(given, values)),
-            Self::Arn(all) => all.iter().any(|t| t.matches_arn(given, values)),
+            Self::Text(all) => all.iter().any(|t| t.matches(given, values, work)),
             Self::Number { compare, dates, values } => {
                 let given = if *dates { date(given) } else { number(given) };
                 given.is_some_and(|given| values.iter().any(|value| compare(&given, value)))

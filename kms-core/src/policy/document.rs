@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::condition::Conditions;
-use super::pattern::Template;
+use super::pattern::{Comparison, Template};
 
 /// The longest document, in bytes (AWS's quota of key policies).
 pub const MAX_LEN: usize = 32_768;
@@ -98,7 +98,7 @@ impl Document {
     /// Reads the trust policy of a role: each statement says whom it trusts, and none of a resource, which is the role.
     pub fn parse_trust(text: &str) -> Result<Self, MalformedPolicy> {
         let mut document = Self::parse_resource(text)?;
-        let everything = Template::parse("*", false).into_iter().collect::<Vec<_>>();
+        let everything = Template::parse("*", Comparison::Like, false).into_iter().collect::<Vec<_>>();
         for statement in &mut document.statements {
             if !statement.resources.0.is_empty() {
                 return Err(MalformedPolicy("Has prohibited field Resource".to_owned()));
@@ -198,12 +198,14 @@ fn statement(value: &Value, variables: bool) -> Result<Statement, MalformedPolic
         Some(value) => Conditions::parse(value, variables)?,
     };
     let (resources, not_resources) = either(map, "Resource", "NotResource")?;
-    let resources: Option<Vec<_>> = resources.iter().map(|r| Template::parse(r, variables)).collect();
+    let resources: Option<Vec<_>> =
+        resources.iter().map(|r| Template::parse(r, Comparison::Like, variables)).collect();
     let Some(resources) = resources.map(|resources| (resources, not_resources)) else {
         return refuse("a policy variable is malformed".to_owned());
     };
     let (actions, not_actions) = either(map, "Action", "NotAction")?;
-    let actions = actions.iter().map(|action| Template::parse(&action.to_ascii_lowercase(), false));
+    let actions =
+        actions.iter().map(|action| Template::parse(&action.to_ascii_lowercase(), Comparison::Like, false));
     Ok(Statement {
         sid: map.get("Sid").and_then(Value::as_str).map(str::to_owned),
         effect,

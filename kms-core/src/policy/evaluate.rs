@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::document::{Document, Effect, Principal, Principals, Statement};
 use super::subject::{IdentityPolicies, PolicySet, Subject};
 use super::values::{Layered, Values};
+use super::work::Work;
 
 /// A request to be decided.
 #[derive(Clone, Copy)]
@@ -44,7 +45,7 @@ pub enum Decision {
 
 /// Evaluates a resource policy; an explicit deny wins over everything.
 pub fn evaluate(document: &Document, request: &Request<'_>) -> Decision {
-    evaluate_for(document, request, Names::All)
+    evaluate_for(document, request, Names::All, &Work::new())
 }
 
 /// By which of its names a subject is looked for.
@@ -55,12 +56,12 @@ enum Names {
     Itself,
 }
 
-fn evaluate_for(document: &Document, request: &Request<'_>, names: Names) -> Decision {
+fn evaluate_for(document: &Document, request: &Request<'_>, names: Names, work: &Work) -> Decision {
     let subject = request.subject;
     let action = request.action.to_ascii_lowercase();
     let mut decision = Decision::Silent;
     for statement in &document.statements {
-        if !statement.speaks_of_action(&action) || !speaks_of_the_rest(statement, request) {
+        if !statement.speaks_of_action(&action, work) || !speaks_of_the_rest(statement, request, work) {
             continue;
         }
         // Whoever has a boundary can't be spared by NotPrincipal, as AWS's documentation says.
@@ -92,7 +93,8 @@ fn evaluate_for(document: &Document, request: &Request<'_>, names: Names) -> Dec
             Effect::Allow => {}
         }
     }
-    decision
+    // What was not looked at may be a Deny.
+    if work.is_spent() { Decision::Denied { sid: None } } else { decision }
 }
 
 /// Is this the account: by its number, or by its root's ARN?
@@ -184,16 +186,18 @@ impl Outcome {
     }
 }
 
-/// Decides by all policies together: the resource's, and those of the one who asks.
+/// Decides by all policies together: the resource's, and those of the one who asks. What takes too much work is denied.
 pub fn decide(policies: Policies<'_>, request: &Request<'_>) -> Outcome {
-    let subject = request.subject;
-    let boundary = subject.boundary.as_ref().map(|set| set.evaluate(request));
-    let session = subject.session.as_ref().map(|set| set.evaluate(request));
+    let (subject, work) = (request.subject, &Work::new());
+    let boundary = subject.boundary.as_ref().map(|set| set.evaluate_within(request, work));
+    let session = subject.session.as_ref().map(|set| set.evaluate_within(request, work));
     let identity = match &subject.identity {
         IdentityPolicies::Unlimited => Decision::Allowed { sid: None },
-        IdentityPolicies::These(set) => set.evaluate(request),
+        IdentityPolicies::These(set) => set.evaluate_within(request, work),
     };
-    let resource = policies.resource.map_or(Decision::Silent, |document| evaluate(document, request));
+    let resource = policies
+        .resource
+        .map_or(Decision::Silent, |document| evaluate_for(document, request, Names::All, work));
     let all = [
         (Which::Identity, Some(&identity)),
         (Which::Resource, Some(&resource)),
@@ -211,7 +215,7 @@ pub fn decide(policies: Policies<'_>, request: &Request<'_>) -> Outcome {
             return Outcome::Unmentioned { in_policy: Which::Resource };
         }
         // A resource policy that names the very caller asks nobody else in its own account.
-        (Decision::Allowed { sid }, _) if !crosses && names_itself(&policies, request) => {
+        (Decision::Allowed { sid }, _) if !crosses && names_itself(&policies, request, work) => {
             return Outcome::Allowed { by: Which::Resource, sid };
         }
         // One that names the role of a session needs no identity policy; what limits the session limits this too.
@@ -242,26 +246,26 @@ pub fn within_limits(request: &Request<'_>) -> Result<(), Which> {
 }
 
 /// Does the resource policy allow the caller by what it is itself, and not by its role?
-fn names_itself(policies: &Policies<'_>, request: &Request<'_>) -> bool {
-    let by_itself = || policies.resource.map(|document| evaluate_for(document, request, Names::Itself));
+fn names_itself(policies: &Policies<'_>, request: &Request<'_>, work: &Work) -> bool {
+    let by_itself = || policies.resource.map(|document| evaluate_for(document, request, Names::Itself, work));
     request.subject.role.is_empty() || matches!(by_itself(), Some(Decision::Allowed { .. }))
 }
 
 /// Does the statement, which speaks of the action, speak of the resource too, in these circumstances?
-pub(super) fn speaks_of_the_rest(statement: &Statement, request: &Request<'_>) -> bool {
+pub(super) fn speaks_of_the_rest(statement: &Statement, request: &Request<'_>, work: &Work) -> bool {
     let values = Layered { request: request.values, subject: &request.subject.context };
     let (resources, not_resources) = &statement.resources;
-    let resource = resources.iter().any(|p| p.matches(request.resource, &values));
+    let resource = resources.iter().any(|p| p.matches(request.resource, &values, work));
     // A statement without resources is accepted, and ineffective.
-    !resources.is_empty() && resource != *not_resources && statement.conditions.hold(&values)
+    !resources.is_empty() && resource != *not_resources && statement.conditions.hold(&values, work)
 }
 
 impl Statement {
     /// Does it speak of this action, in lower case? One without actions is accepted, and ineffective.
-    pub(super) fn speaks_of_action(&self, action: &str) -> bool {
+    pub(super) fn speaks_of_action(&self, action: &str, work: &Work) -> bool {
         let (actions, not_actions) = &self.actions;
         let nothing = super::values::Context::new();
-        !actions.is_empty() && actions.iter().any(|p| p.matches(action, &nothing)) != *not_actions
+        !actions.is_empty() && actions.iter().any(|p| p.matches(action, &nothing, work)) != *not_actions
     }
 
     fn names(&self, is_caller: impl Fn(&Principal) -> bool) -> bool {

@@ -9,6 +9,8 @@ mod pattern;
 mod rename;
 mod subject;
 mod values;
+mod wildcard;
+mod work;
 
 pub use condition::Conditions;
 pub(crate) use document::is_account_id;

@@ -1,39 +1,68 @@
-//! Wildcards and policy variables: `*` for any run of characters, `?` for any one, `${name}` for the value of a condition key.
+//! Texts of policies as they are compared: with wildcards and policy variables (`${name}`, the value of a condition key).
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html>
 
-use std::borrow::Cow;
-
 use super::values::Values;
+use super::wildcard::{Pattern, Token};
+use super::work::Work;
 
-/// A pattern as it stands in a policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Template {
+/// How a text of a policy is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    /// It is this very text; wildcards are ordinary characters.
+    Equal,
+    /// As [`Comparison::Equal`], whatever the case.
+    EqualIgnoringCase,
+    /// With wildcards.
+    Like,
+    /// With wildcards, field by field: none reaches over a colon but in the last field.
+    Arn,
+}
+
+/// A text as it stands in a policy.
+#[derive(Debug, Clone)]
+pub(super) struct Template {
+    comparison: Comparison,
+    text: Text,
+}
+
+#[derive(Debug, Clone)]
+enum Text {
     /// Without variables.
-    Plain(Vec<Token>),
+    Compiled(Compiled),
     WithVariables(Vec<Piece>),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Piece {
-    Token(Token),
-    /// A condition key as it was written, and what stands for it where the request has none.
-    Variable(String, Option<String>),
+/// A text that is ready to be compared.
+#[derive(Debug, Clone)]
+enum Compiled {
+    Equal(String),
+    /// In lower case.
+    EqualIgnoringCase(String),
+    Like(Pattern),
+    Fields(Box<[Pattern; ARN_FIELDS]>),
+    /// An ARN that has too few fields to be one.
+    Nothing,
 }
 
-/// One step of a pattern.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Token {
-    /// This character.
-    Char(char),
-    /// Any one character.
-    One,
-    /// Any run of characters.
-    Run,
+/// Partition, service, region, account and resource, behind `arn`.
+const ARN_FIELDS: usize = 6;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Token(Token),
+    Variable {
+        /// A condition key as it was written.
+        written: String,
+        /// In lower case.
+        name: String,
+        /// What stands for it where the request has none.
+        default: Option<String>,
+    },
 }
 
 impl Template {
-    /// Reads a pattern; with `variables`, `${…}` is one. `None`: a variable is malformed.
-    pub(super) fn parse(text: &str, variables: bool) -> Option<Self> {
+    /// Reads a text; with `variables`, `${…}` is one. `None`: a variable is malformed.
+    pub(super) fn parse(text: &str, comparison: Comparison, variables: bool) -> Option<Self> {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
@@ -54,95 +83,116 @@ impl Template {
             .iter()
             .map(|piece| match piece {
                 Piece::Token(token) => Some(*token),
-                Piece::Variable(..) => None,
+                Piece::Variable { .. } => None,
             })
             .collect();
-        Some(plain.map_or(Self::WithVariables(pieces), Self::Plain))
+        let text = match plain {
+            Some(tokens) => Text::Compiled(Compiled::new(&tokens, comparison)),
+            None => Text::WithVariables(pieces),
+        };
+        Some(Self { comparison, text })
     }
 
     /// Has it neither wildcards nor variables?
     pub(super) fn is_fixed(&self) -> bool {
-        match self {
-            Self::Plain(tokens) => tokens.iter().all(|token| matches!(token, Token::Char(_))),
-            Self::WithVariables(_) => false,
+        match &self.text {
+            Text::Compiled(compiled) => compiled.is_fixed(),
+            Text::WithVariables(_) => false,
         }
     }
 
     /// The condition keys that its variables stand for, as they were written.
     pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
-        let pieces = match self {
-            Self::Plain(_) => &[],
-            Self::WithVariables(pieces) => pieces.as_slice(),
+        let pieces = match &self.text {
+            Text::Compiled(_) => &[],
+            Text::WithVariables(pieces) => pieces.as_slice(),
         };
         pieces.iter().filter_map(|piece| match piece {
             Piece::Token(_) => None,
-            Piece::Variable(name, _) => Some(name.as_str()),
+            Piece::Variable { written, .. } => Some(written.as_str()),
         })
     }
 
-    /// With the values of its variables, in which no character is a wildcard. `None`: one has neither a single value nor a default.
-    fn resolve(&self, values: &dyn Values) -> Option<Cow<'_, [Token]>> {
-        let pieces = match self {
-            Self::Plain(tokens) => return Some(Cow::Borrowed(tokens)),
-            Self::WithVariables(pieces) => pieces,
-        };
-        let mut tokens = Vec::with_capacity(pieces.len());
-        for piece in pieces {
-            match piece {
-                Piece::Token(token) => tokens.push(*token),
-                Piece::Variable(name, default) => {
-                    let value = match values.get(&name.to_ascii_lowercase()) {
-                        [single] => single,
-                        _ => default.as_ref()?,
-                    };
-                    tokens.extend(value.chars().map(Token::Char));
-                }
-            }
+    /// Does the text match, with the values of this request? Not, if the work runs out.
+    pub(super) fn matches(&self, text: &str, values: &dyn Values, work: &Work) -> bool {
+        match &self.text {
+            Text::Compiled(compiled) => compiled.matches(text, work),
+            Text::WithVariables(pieces) => resolve(pieces, values).is_some_and(|tokens| {
+                work.spend(tokens.len());
+                Compiled::new(&tokens, self.comparison).matches(text, work)
+            }),
         }
-        Some(Cow::Owned(tokens))
-    }
-
-    /// Does the text match, with the values of this request?
-    pub(super) fn matches(&self, text: &str, values: &dyn Values) -> bool {
-        self.resolve(values).is_some_and(|tokens| matches(&tokens, text))
-    }
-
-    /// Does the ARN match, field by field? No wildcard reaches over a colon but in the last field.
-    pub(super) fn matches_arn(&self, text: &str, values: &dyn Values) -> bool {
-        let Some(tokens) = self.resolve(values) else { return false };
-        if *tokens == [Token::Run] {
-            return true;
-        }
-        let patterns: Vec<&[Token]> = tokens.splitn(6, |token| *token == Token::Char(':')).collect();
-        let fields: Vec<&str> = text.splitn(6, ':').collect();
-        patterns.len() == 6
-            && fields.len() == 6
-            && patterns.iter().zip(fields).all(|(pattern, field)| matches(pattern, field))
-    }
-
-    /// Is it this very text, with the values of this request? Wildcards are ordinary characters here.
-    pub(super) fn equals(&self, text: &str, values: &dyn Values) -> bool {
-        self.resolve(values)
-            .is_some_and(|tokens| tokens.iter().copied().map(Token::as_written).eq(text.chars()))
-    }
-
-    /// As [`Template::equals`], whatever the case.
-    pub(super) fn equals_ignoring_case(&self, text: &str, values: &dyn Values) -> bool {
-        let lower = |c: char| c.to_lowercase();
-        self.resolve(values).is_some_and(|tokens| {
-            let own = tokens.iter().copied().map(Token::as_written).flat_map(lower);
-            own.eq(text.chars().flat_map(lower))
-        })
     }
 }
 
-impl Token {
-    fn as_written(self) -> char {
-        match self {
-            Self::Char(c) => c,
-            Self::One => '?',
-            Self::Run => '*',
+/// With the values of its variables, in which no character is a wildcard. `None`: one has neither a single value nor a default.
+fn resolve(pieces: &[Piece], values: &dyn Values) -> Option<Vec<Token>> {
+    let mut tokens = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        match piece {
+            Piece::Token(token) => tokens.push(*token),
+            Piece::Variable { name, default, .. } => {
+                let value = match values.get(name) {
+                    [single] => single,
+                    _ => default.as_ref()?,
+                };
+                tokens.extend(value.chars().map(Token::Char));
+            }
         }
+    }
+    Some(tokens)
+}
+
+impl Compiled {
+    fn new(tokens: &[Token], comparison: Comparison) -> Self {
+        let written = || tokens.iter().copied().map(as_written);
+        match comparison {
+            Comparison::Equal => Self::Equal(written().collect()),
+            Comparison::EqualIgnoringCase => {
+                Self::EqualIgnoringCase(written().flat_map(char::to_lowercase).collect())
+            }
+            Comparison::Like => Self::Like(Pattern::new(tokens)),
+            Comparison::Arn if *tokens == [Token::Run] => Self::Like(Pattern::new(tokens)),
+            Comparison::Arn => {
+                let fields = tokens.splitn(ARN_FIELDS, |token| *token == Token::Char(':'));
+                let fields: Vec<Pattern> = fields.map(Pattern::new).collect();
+                fields.try_into().map_or(Self::Nothing, Self::Fields)
+            }
+        }
+    }
+
+    fn is_fixed(&self) -> bool {
+        match self {
+            // As for AWS, which is strict here: a wildcard counts even where it means itself.
+            Self::Equal(text) | Self::EqualIgnoringCase(text) => !text.contains(['*', '?']),
+            Self::Like(pattern) => pattern.is_fixed(),
+            Self::Fields(fields) => fields.iter().all(Pattern::is_fixed),
+            Self::Nothing => true,
+        }
+    }
+
+    fn matches(&self, text: &str, work: &Work) -> bool {
+        match self {
+            Self::Equal(own) => work.begin() && own == text,
+            Self::EqualIgnoringCase(own) => {
+                work.spend(own.len().min(text.len()));
+                work.begin() && own.chars().eq(text.chars().flat_map(char::to_lowercase))
+            }
+            Self::Like(pattern) => pattern.matches(text, work),
+            Self::Fields(patterns) => {
+                let mut fields = text.splitn(ARN_FIELDS, ':');
+                patterns.iter().all(|p| fields.next().is_some_and(|field| p.matches(field, work)))
+            }
+            Self::Nothing => false,
+        }
+    }
+}
+
+fn as_written(token: Token) -> char {
+    match token {
+        Token::Char(c) => c,
+        Token::One => '?',
+        Token::Run => '*',
     }
 }
 
@@ -157,65 +207,7 @@ fn variable(text: &str) -> Option<Piece> {
             (name, Some(default.trim().strip_prefix('\'')?.strip_suffix('\'')?.to_owned()))
         }
     };
-    let name = name.trim();
-    (!name.is_empty()).then(|| Piece::Variable(name.to_owned(), default))
-}
-
-/// Takes time linear in the text for each run at most, and no memory.
-fn matches(pattern: &[Token], text: &str) -> bool {
-    let (mut p, mut rest) = (0, text);
-    // Where to go on after a mismatch: behind the last run, one character of the text further.
-    let mut retry: Option<(usize, &str)> = None;
-    while let Some(next) = rest.chars().next() {
-        let behind = &rest[next.len_utf8()..];
-        match pattern.get(p) {
-            // What ends with a run matches whatever follows.
-            Some(Token::Run) if p + 1 == pattern.len() => return true,
-            Some(Token::Run) => {
-                retry = Some((p + 1, rest));
-                p += 1;
-            }
-            Some(Token::One) => (p, rest) = (p + 1, behind),
-            Some(Token::Char(c)) if *c == next => (p, rest) = (p + 1, behind),
-            _ => {
-                let Some((after_run, from)) = retry else { return false };
-                let Some(skipped) = from.chars().next() else { return false };
-                let from = &from[skipped.len_utf8()..];
-                retry = Some((after_run, from));
-                (p, rest) = (after_run, from);
-            }
-        }
-    }
-    pattern[p..].iter().all(|token| *token == Token::Run)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    #[test]
-    fn wildcards() {
-        for (pattern, text, expected) in [
-            ("", "", true),
-            ("*", "", true),
-            ("kms:*", "kms:Decrypt", true),
-            ("kms:Generate*Key", "kms:GenerateDataKey", true),
-            ("kms:Generate*Key", "kms:GenerateDataKeyPair", false),
-            ("a?c", "abc", true),
-            ("a?c", "aéc", true),
-            ("a?c", "ac", false),
-            ("*a*b*", "xxaxxbxx", true),
-            ("*a*b*", "xxbxxaxx", false),
-            ("abc", "abcd", false),
-        ] {
-            let template = Template::parse(pattern, true).unwrap();
-            assert_eq!(
-                template.matches(text, &BTreeMap::<String, Vec<String>>::new()),
-                expected,
-                "{pattern} {text}"
-            );
-        }
-    }
+    let written = name.trim().to_owned();
+    let name = written.to_ascii_lowercase();
+    (!name.is_empty()).then_some(Piece::Variable { written, name, default })
 }

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 use super::document::{Document, Effect, Principal, Statement};
 use super::evaluate::{Decision, Request, speaks_of_the_rest};
 use super::values::Context;
+use super::work::Work;
 
 /// Who asks.
 #[derive(Debug, Clone, Default)]
@@ -148,11 +149,15 @@ impl PolicySet {
 
     /// What they say together; an explicit deny wins.
     pub fn evaluate(&self, request: &Request<'_>) -> Decision {
+        self.evaluate_within(request, &Work::new())
+    }
+
+    pub(super) fn evaluate_within(&self, request: &Request<'_>, work: &Work) -> Decision {
         let mut decision = Decision::Silent;
-        for &at in &*self.of_action(request.action) {
+        for &at in &*self.of_action(request.action, work) {
             let statement = self.statement(at);
             if decision != Decision::Silent && statement.effect == Effect::Allow
-                || !speaks_of_the_rest(statement, request)
+                || !speaks_of_the_rest(statement, request, work)
             {
                 continue;
             }
@@ -162,13 +167,14 @@ impl PolicySet {
                 Effect::Allow => decision = Decision::Allowed { sid },
             }
         }
-        decision
+        if work.is_spent() { Decision::Denied { sid: None } } else { decision }
     }
 
     /// The statements that speak of the request, each with its policy's name: for whoever wants to know why.
     pub fn matching(&self, request: &Request<'_>) -> Vec<(&str, &Statement)> {
-        let all = self.of_action(request.action);
-        let matching = all.iter().filter(|at| speaks_of_the_rest(self.statement(**at), request));
+        let work = Work::new();
+        let all = self.of_action(request.action, &work);
+        let matching = all.iter().filter(|at| speaks_of_the_rest(self.statement(**at), request, &work));
         matching.map(|at| (self.policies[at.0].name.as_str(), self.statement(*at))).collect()
     }
 
@@ -176,7 +182,7 @@ impl PolicySet {
         &self.policies[policy].document.statements[statement]
     }
 
-    fn of_action(&self, action: &str) -> Arc<[At]> {
+    fn of_action(&self, action: &str, work: &Work) -> Arc<[At]> {
         if let Some(found) = self.by_action.read().get(action) {
             return found.clone();
         }
@@ -184,9 +190,10 @@ impl PolicySet {
         let all = self.policies.iter().enumerate().flat_map(|(n, policy)| {
             policy.document.statements.iter().enumerate().map(move |(m, statement)| ((n, m), statement))
         });
-        let found: Arc<[At]> = all.filter(|(_, s)| s.speaks_of_action(&name)).map(|(at, _)| at).collect();
+        let found: Arc<[At]> =
+            all.filter(|(_, s)| s.speaks_of_action(&name, work)).map(|(at, _)| at).collect();
         let mut by_action = self.by_action.write();
-        if by_action.len() < MAX_ACTIONS {
+        if by_action.len() < MAX_ACTIONS && !work.is_spent() {
             by_action.insert(action.to_owned(), found.clone());
         }
         found

@@ -76,11 +76,26 @@ impl Server {
         arguments: &[&str],
         variable: Option<(&str, &Path)>,
     ) -> anyhow::Result<Self> {
-        let mut child = Command::new(binary()?)
-            .args(["--listen", "127.0.0.1:0", "--log", "warn", "--min-free-mib", "16", "--data"])
+        let mut command = Command::new(binary()?);
+        command.args(["--log", "warn"]).envs(variable);
+        Self::launch(command, data, arguments)
+    }
+
+    /// As [`Server::start`]; all that it could log goes there.
+    pub fn start_logging_to(log: std::fs::File) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new(binary()?);
+        command.args(["--log", "debug"]).stderr(log);
+        let mut server = Self::launch(command, &folder.path().join("data"), &[])?;
+        server.folder = Some(folder);
+        Ok(server)
+    }
+
+    fn launch(mut command: Command, data: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut child = command
+            .args(["--listen", "127.0.0.1:0", "--min-free-mib", "16", "--data"])
             .arg(data)
             .args(arguments)
-            .envs(variable)
             .env("SEALGATE_ROOT_ACCESS_KEY_ID", ACCESS_KEY_ID)
             .env("SEALGATE_ROOT_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
             .stdin(Stdio::null())

@@ -227,3 +227,16 @@ fn a_first_start_that_was_cut_off_goes_on() {
         assert_eq!(server.stop().unwrap(), Some(0), "{conf}");
     }
 }
+
+/// Whoever writes the log beside the data fills both at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_cannot_be_written_costs_lines_and_nothing_else() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut server = Server::start_logging_to(full).unwrap();
+    let s3 = client(&server);
+    s3.create_bucket().bucket(BUCKET).send().await.unwrap();
+    put(&s3, 0..11).await;
+    s3.get_object().bucket(BUCKET).key("absent").send().await.unwrap_err();
+    assert_whole(&s3, 0..11).await;
+    assert_eq!(server.stop().unwrap(), Some(0));
+}

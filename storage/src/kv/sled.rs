@@ -278,6 +278,11 @@ impl SledKv {
         self.request(|reply| Request::BreakSync { reply }).await.expect("an answer");
     }
 
+    /// A store whose committing thread panics once.
+    async fn panic(&self) {
+        self.queue.send(Request::Panic).await.expect("the thread lives");
+    }
+
     /// A store that can't be opened again as long as this is so.
     async fn break_open(&self, is_broken: bool) {
         self.request(|reply| Request::BreakOpen { is_broken, reply }).await.expect("an answer");

@@ -323,9 +323,13 @@ pub(crate) async fn inflict(
     } else if std::fs::read(&target).ok().as_ref() == Some(&before) {
         return Ok(None);
     }
-    // Another key store's copy may be that of a gateway that lives: it is refused, and whoever put it there has the right one.
-    let is_anothers = (file, kind) == (FileKind::KmsMirror, Kind::Foreign);
-    Ok(Some(Fault { text, can_be_put_back: is_anothers.then_some("kms-mirror"), names }))
+    // Another key store's copy or head may be that of a gateway that lives: it is refused, and whoever put it there has the right one.
+    let can_be_put_back = match (file, kind) {
+        (FileKind::KmsMirror, Kind::Foreign) => Some("kms-mirror"),
+        (FileKind::KmsHead, Kind::Foreign) => Some("kms.head"),
+        _ => None,
+    };
+    Ok(Some(Fault { text, can_be_put_back, names }))
 }
 
 async fn in_folder(

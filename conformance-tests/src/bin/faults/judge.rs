@@ -190,9 +190,9 @@ impl Try<'_> {
         Ok(None)
     }
 
-    /// Puts a folder back that was elsewhere.
+    /// Puts a folder or a file back that was elsewhere.
     async fn put_back(&mut self, folder: &str, state: &str) -> anyhow::Result<()> {
-        self.tell(format!("{folder}/ is put back"));
+        self.tell(format!("{folder} is put back"));
         let target = self.place.data.join(folder);
         remove(&target)?;
         copy(&self.prepared.state(state).join(folder), &target).await?;

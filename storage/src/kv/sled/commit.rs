@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -54,6 +55,9 @@ pub(super) enum Request {
     /// Lets every attempt to open again fail.
     #[cfg(test)]
     BreakOpen { is_broken: bool, reply: Reply },
+    /// Panics.
+    #[cfg(test)]
+    Panic,
 }
 
 /// See the module.
@@ -134,44 +138,54 @@ impl Committer {
     /// Commits what comes until nobody can send any more.
     pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         while let Some(request) = self.next(&mut requests) {
-            let mut group = Group { before: (self.revision, self.reserved), ..Group::default() };
-            let mut next = Some(request);
-            while let Some(request) = next.take() {
-                match request {
-                    Request::Commit { transaction, reply } => match self.accept(&transaction, &mut group) {
-                        Ok(()) => group.accepted.push(reply),
-                        Err(error) => group.refused.push((reply, error)),
-                    },
-                    Request::Close { reply } => {
-                        // What was taken before is committed first.
-                        self.is_closed = true;
-                        group.closing = Some(reply);
-                        break;
-                    }
-                    #[cfg(test)]
-                    Request::BreakSync { reply } => {
-                        self.sync_is_broken = true;
-                        let _ = reply.send(Ok(()));
-                    }
-                    #[cfg(test)]
-                    Request::BreakOpen { is_broken, reply } => {
-                        self.open_is_broken = is_broken;
-                        let _ = reply.send(Ok(()));
-                    }
-                }
-                if group.accepted.len() < MAX_BATCH && group.len < MAX_BATCH_LEN {
-                    next = requests.try_recv().ok();
-                }
+            // Without this thread nothing would ever be committed again, and nobody would know. Whoever waits for what it did hears
+            // that nobody knows what became of it.
+            let done = catch_unwind(AssertUnwindSafe(|| self.commit(request, &mut requests)));
+            if done.is_err() {
+                self.fail(&sled::Error::ReportableBug("the committing thread panicked".to_owned()));
             }
-            self.finish(group);
         }
         // Readers have no tree any more, then sled is closed.
         self.shared.applied.lock().end_walks();
         *self.shared.tree.write() = None;
     }
-}
 
-impl Committer {
+    /// Commits a request, and those that came in the meantime with it.
+    fn commit(&mut self, request: Request, requests: &mut mpsc::Receiver<Request>) {
+        let mut group = Group { before: (self.revision, self.reserved), ..Group::default() };
+        let mut next = Some(request);
+        while let Some(request) = next.take() {
+            match request {
+                Request::Commit { transaction, reply } => match self.accept(&transaction, &mut group) {
+                    Ok(()) => group.accepted.push(reply),
+                    Err(error) => group.refused.push((reply, error)),
+                },
+                Request::Close { reply } => {
+                    // What was taken before is committed first.
+                    self.is_closed = true;
+                    group.closing = Some(reply);
+                    break;
+                }
+                #[cfg(test)]
+                Request::BreakSync { reply } => {
+                    self.sync_is_broken = true;
+                    let _ = reply.send(Ok(()));
+                }
+                #[cfg(test)]
+                Request::Panic => panic!("as a test asked"),
+                #[cfg(test)]
+                Request::BreakOpen { is_broken, reply } => {
+                    self.open_is_broken = is_broken;
+                    let _ = reply.send(Ok(()));
+                }
+            }
+            if group.accepted.len() < MAX_BATCH && group.len < MAX_BATCH_LEN {
+                next = requests.try_recv().ok();
+            }
+        }
+        self.finish(group);
+    }
+
     /// The next request; while the engine is closed, attempts to open it come first.
     fn next(&mut self, requests: &mut mpsc::Receiver<Request>) -> Option<Request> {
         loop {

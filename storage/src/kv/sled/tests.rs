@@ -107,6 +107,17 @@ async fn after_a_failed_sync_nobody_reads_or_writes_until_it_is_open_again() {
 }
 
 #[tokio::test]
+async fn a_panic_of_the_committing_thread_closes_the_engine_until_it_is_open_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let kv = open(dir.path());
+    kv.commit(put("a", 3)).await.expect("a commit");
+    kv.panic().await;
+    soon(async || kv.commit(put("b", 5)).await).await;
+    assert_eq!(value(&kv, "a").await.expect("a read"), Some(3));
+    soon(async || kv.verify().await).await;
+}
+
+#[tokio::test]
 async fn an_engine_that_ends_before_its_head_is_refused_until_an_operator_accepts_it() {
     let dir = tempfile::tempdir().expect("a folder");
     let kv = open(dir.path());

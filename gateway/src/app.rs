@@ -1,7 +1,7 @@
 //! What a running gateway consists of, and how it is put together: concrete types meet only here.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use kms_core::kms::{Kms, KmsConfig};
@@ -27,6 +27,7 @@ use crate::root;
 use crate::sealed_kv::{MetadataKey, RecordDigester, SealedKv};
 use crate::sse::Sse;
 use crate::transfer::journal::Records;
+use crate::work::ExpensiveCalls;
 
 /// The parts that operations are made of; one per process, shared by all requests.
 pub struct App {
@@ -42,12 +43,12 @@ pub struct App {
     pub lifecycle_day_ms: u64,
     /// The smallest part, but for the last, in bytes: AWS's 5 MiB.
     pub min_part_len: u64,
-    /// Wait without a byte after which a request's body is given up.
-    pub body_idle_timeout: Duration,
     /// Accounts, and who is in them.
     pub iam: Arc<Iam>,
     /// Signatures that failed.
     pub failures: Failures,
+    /// Calls that cost much, by caller.
+    pub expensive_calls: ExpensiveCalls,
     /// Verifies tokens of identity providers.
     pub web_identities: Verifier,
     /// The directory that logins are checked against, and the role of those that name none.
@@ -148,10 +149,10 @@ impl App {
             sse_c_new_buckets: config.sse_c_new_buckets,
             lifecycle_day_ms: config.lifecycle_day.as_millis() as u64,
             min_part_len: MIN_PART_LEN,
-            body_idle_timeout: config.body_idle_timeout,
             authorizer: Authorizer::new(iam.clone(), catalog.clone()),
             iam,
             failures: Failures::new(config.auth_failures_per_minute),
+            expensive_calls: ExpensiveCalls::new(config.kms_expensive_calls_per_second),
             web_identities: Verifier::new(),
             ldap: config.ldap.as_ref().map(open_ldap).transpose()?,
             reclaimer: Reclaimer::new(

@@ -1,5 +1,8 @@
 //! The `sealgate` binary.
 
+#[global_allocator]
+static ALLOCATOR: gateway::memory::WipingAllocator = gateway::memory::WipingAllocator;
+
 fn main() -> std::process::ExitCode {
     gateway::cli::main()
 }

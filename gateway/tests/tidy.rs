@@ -123,7 +123,7 @@ fn modules_of_the_gateway_point_downward() {
         &["root"],
         &["auth", "authz", "federation", "sse", "transfer", "sealed_kv", "instance"],
         &["bucket", "iam", "observe"],
-        &["seal", "http"],
+        &["seal", "http", "memory", "work"],
         &["config"],
     ];
     let layer_of = |module: &str| LAYERS.iter().position(|layer| layer.contains(&module));

@@ -20,10 +20,16 @@ use crate::http::listener::{Limits, serve};
 use crate::http::tls;
 use crate::instance::{Credentials, DataFolder, IfAbsent, kms_places};
 use crate::jobs::{Jobs, lifecycle, scrub};
+use crate::memory;
 use crate::root;
+use crate::work;
 
 /// Runs the gateway until it is told to stop.
 pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
+    // Before there is a secret in memory.
+    if !config.allow_core_dumps {
+        memory::forbid_dumps().context("core dumps can't be turned off (see allow_core_dumps)")?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("sealgate")
@@ -81,7 +87,7 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
             let app = app.get().cloned();
             async move {
                 match app {
-                    Some(app) => api::handle(app, door, request, peer).await,
+                    Some(app) => work::timed(api::handle(app, door, request, peer)).await,
                     None => api::sealed(door, request),
                 }
             }

@@ -121,6 +121,12 @@ pub struct RawConfig {
     /// Failed signatures per minute from one address, beyond which it is held off; 0: as many as it likes
     #[arg(long, value_name = "COUNT", env = "SEALGATE_AUTH_FAILURES_PER_MINUTE", global = true)]
     pub auth_failures_per_minute: Option<u32>,
+    /// RSA keys of 2048 bits, or as much work, that one caller may have made per second; 0: as many as he likes
+    #[arg(long, value_name = "COUNT", env = "SEALGATE_KMS_EXPENSIVE_CALLS_PER_SECOND", global = true)]
+    pub kms_expensive_calls_per_second: Option<u32>,
+    /// May core dumps of the gateway be written, and its memory be read by its own user? For debugging: both hold keys
+    #[arg(long, value_name = "BOOL", env = "SEALGATE_ALLOW_CORE_DUMPS", global = true)]
+    pub allow_core_dumps: Option<bool>,
     /// File for a JSON line per decision about a key; `-` is standard output; default: none
     #[arg(long, value_name = "FILE", env = "SEALGATE_AUDIT_LOG", global = true)]
     pub audit_log: Option<PathBuf>,
@@ -234,6 +240,10 @@ pub struct Config {
     pub accept_missing_documents: bool,
     /// Failed signatures per minute from one address, beyond which it is held off.
     pub auth_failures_per_minute: u32,
+    /// Units of expensive calls per second and caller: one is about an RSA key of 2048 bits; 0: no limit.
+    pub kms_expensive_calls_per_second: u32,
+    /// May core dumps be written?
+    pub allow_core_dumps: bool,
     /// Where decisions about keys are recorded; `-` is standard output.
     pub audit_log: Option<PathBuf>,
     /// The directory that logins are checked against.
@@ -378,6 +388,8 @@ impl Config {
             accept_unknown_principals: raw.accept_unknown_principals.unwrap_or(false),
             accept_missing_documents: raw.accept_missing_documents.unwrap_or(false),
             auth_failures_per_minute: raw.auth_failures_per_minute.unwrap_or(300),
+            kms_expensive_calls_per_second: raw.kms_expensive_calls_per_second.unwrap_or(3),
+            allow_core_dumps: raw.allow_core_dumps.unwrap_or(false),
             audit_log: raw.audit_log,
             ldap,
             catalog_cache_len: mib(raw.catalog_cache_mib, 64),
@@ -426,6 +438,8 @@ impl RawConfig {
             accept_unknown_principals,
             accept_missing_documents,
             auth_failures_per_minute,
+            kms_expensive_calls_per_second,
+            allow_core_dumps,
             audit_log,
             ldap_url,
             ldap_start_tls,

@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::bucket::{Lifecycle, Rule, Setting, Transition, When, is_due};
 use crate::observe::jobs::LifecycleRun;
 use crate::transfer::journal::ChangeError;
+use crate::work;
 
 /// Rows per page.
 const PAGE_LEN: usize = 500;
@@ -65,7 +66,7 @@ pub async fn run(app: Arc<App>, pace: Pace, mut stopped: watch::Receiver<bool>) 
         let mut walk = Walk::new(&app, pace.rate);
         let result = tokio::select! {
             _ = stopped.changed() => return,
-            result = walk.all() => result,
+            result = work::timed(walk.all()) => result,
         };
         *app.job_states.lifecycle.lock() = Some(LifecycleRun {
             ended_unix_ms: Timestamp::now().unix_ms(),
@@ -216,6 +217,7 @@ impl<'a> Walk<'a> {
             for row in &page.rows {
                 let ListRow::Item(summary) = row else { continue };
                 self.done.seen += 1;
+                work::pause().await;
                 let object = &summary.summary.object;
                 if let Some(marker) = lone_marker.take().filter(|marker| marker.summary.object != *object) {
                     self.lone_marker(bucket, rules, &marker).await?;

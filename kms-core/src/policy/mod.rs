@@ -20,6 +20,7 @@ pub use evaluate::{Decision, Outcome, Policies, Request, Which, decide, evaluate
 pub use rename::rename_principals;
 pub use subject::{IdentityPolicies, NamedPolicy, PolicySet, Subject};
 pub use values::{Context, Gathered, Values};
+pub use wildcard::wildcard_matches;
 
 #[cfg(test)]
 mod vectors;

@@ -118,7 +118,8 @@ impl Template {
         match &self.text {
             Text::Compiled(compiled) => compiled.matches(text, work),
             Text::WithVariables(pieces) => resolve(pieces, values).is_some_and(|tokens| {
-                work.spend(tokens.len());
+                // To compile it takes a few steps a character.
+                work.spend(4 * tokens.len());
                 Compiled::new(&tokens, self.comparison).matches(text, work)
             }),
         }

@@ -1,5 +1,7 @@
 //! Patterns with `*` for any run of characters and `?` for any one, compared in time linear in pattern and text.
 
+use std::collections::BTreeMap;
+
 use memchr::memmem::Finder;
 
 use super::work::Work;
@@ -40,6 +42,17 @@ enum Segment {
     Short(Box<[Option<char>]>),
     /// With a `?`, and long: compared at all places of the text at once.
     Long(Box<[Option<char>]>, Box<[Block]>),
+}
+
+/// Is all of the text like the pattern (`*`, `?`)? For who reads policies; decisions compile theirs.
+pub fn wildcard_matches(pattern: &str, text: &str) -> bool {
+    let token = |c| match c {
+        '*' => Token::Run,
+        '?' => Token::One,
+        c => Token::Char(c),
+    };
+    let tokens: Vec<Token> = pattern.chars().map(token).collect();
+    Pattern::new(&tokens).matches(text, &Work::new())
 }
 
 /// The most characters of a segment that is compared place by place.
@@ -176,19 +189,16 @@ impl Block {
     const LEN: usize = u64::BITS as usize;
 
     fn new(characters: &[Option<char>]) -> Self {
-        let places = |wanted: Option<char>| {
-            let all = characters.iter().enumerate();
-            all.filter(|(_, c)| c.is_none() || **c == wanted).fold(0, |bits, (place, _)| bits | 1 << place)
-        };
-        let mut others: Vec<char> = characters.iter().flatten().copied().filter(|c| !c.is_ascii()).collect();
-        others.sort_unstable();
-        others.dedup();
-        let mut ascii = Box::new([0; 128]);
-        for (byte, bits) in (0_u8..).zip(ascii.iter_mut()) {
-            *bits = places(Some(byte.into()));
+        let bits = || characters.iter().zip((0..).map(|place| 1_u64 << place));
+        let any = bits().filter(|(c, _)| c.is_none()).fold(0, |all, (_, bit)| all | bit);
+        let (mut ascii, mut others) = (Box::new([any; 128]), BTreeMap::new());
+        for (c, bit) in bits().filter_map(|(c, bit)| Some(((*c)?, bit))) {
+            match ascii.get_mut(c as usize) {
+                Some(places) => *places |= bit,
+                None => *others.entry(c).or_insert(any) |= bit,
+            }
         }
-        let others = others.into_iter().map(|c| (c, places(Some(c)))).collect();
-        Self { any: places(None), ascii, others }
+        Self { any, ascii, others: others.into_iter().collect() }
     }
 
     fn places(&self, c: char) -> u64 {

@@ -1,6 +1,8 @@
 //! Listing of whatever lies under names: prefix, delimiter, where to begin. It seeks past each common prefix,
 //! so it costs what it returns, not what it skips.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 
 use super::{Catalog, CatalogError, ListPage, ListRequest, ListRow, SCAN_LEN, layout};
@@ -9,6 +11,8 @@ use crate::name::BucketId;
 
 /// Entries per scan behind a common prefix: the next row is likely to be one, too.
 const SEEK_LEN: usize = 3;
+/// How long a listing may hold its thread: short scans do not wait for anything.
+const TURN: Duration = Duration::from_millis(2);
 
 impl Catalog {
     /// A page of a bucket's records of these kinds, in order of what follows the kind in their keys. `decode` makes an item of a
@@ -36,8 +40,12 @@ impl Catalog {
             };
             range.start = range.start.max(start);
         }
-        let mut scan_len = SCAN_LEN;
+        let (mut scan_len, mut turn) = (SCAN_LEN, Instant::now());
         while request.limit > 0 && range.end.as_ref().is_none_or(|end| range.start < *end) {
+            if turn.elapsed() >= TURN {
+                tokio::task::yield_now().await;
+                turn = Instant::now();
+            }
             let len = scan_len.min(request.limit - page.rows.len() + 1);
             let found = self.scan_kinds(kinds, &range, len).await?;
             // Behind the common prefix that was seen last.

@@ -12,6 +12,7 @@ use super::{Request, boundary, policy_version, tag};
 use crate::api::query::{Answer, Refusal, encoded, list, texts};
 use crate::api::xml::XmlWriter;
 use crate::iam::{Entity, Group, Role, User, aws};
+use crate::work;
 
 const FILTERS: [&str; 5] = ["User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"];
 
@@ -52,7 +53,7 @@ pub(super) fn get(request: &Request<'_>) -> Result<Answer, Refusal> {
     let of_aws = aws::all().map(Found::Aws).filter(|_| wanted("AWSManagedPolicy")).filter(is_used);
     all.extend(own.chain(of_aws).map(|found| (key(4, &found.key()), Detail::Policy(found))));
     let listed = page.cut(all);
-    Ok(Answer::of(|xml| {
+    let write = |xml: &mut XmlWriter| {
         let rows = || listed.rows.iter().copied();
         let users = rows().filter_map(|row| if let Detail::User(user) = row { Some(user) } else { None });
         list(xml, "UserDetailList", users, |xml, user| write_user(xml, request, user));
@@ -67,7 +68,8 @@ pub(super) fn get(request: &Request<'_>) -> Result<Answer, Refusal> {
             policy_version::write_all(xml, found);
         });
         listed.write_end(xml);
-    }))
+    };
+    work::try_compute(|| Answer::of(write)).map_err(Refusal::throttled)
 }
 
 fn key(kind: u8, name: &str) -> String {

@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/kms/latest/APIReference/Welcome.html>
 
 mod asymmetric;
+mod cost;
 mod grants;
 mod operations;
 mod wire;
@@ -19,6 +20,7 @@ use crate::auth::{self, AuthError, Expected};
 use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::header;
 use crate::http::listener::Peer;
+use crate::work::TooMany;
 
 /// The longest request: a policy of 32 KiB, escaped, is far below.
 const MAX_BODY_LEN: usize = 256 * 1024;
@@ -106,11 +108,20 @@ async fn answer(
         false => serde_json::from_slice(&body)
             .map_err(|_| Refusal::Door("SerializationException", "The request is not JSON.".to_owned()))?,
     };
-    if !operations::waits(operation) {
+    let cost = cost::of(operation, &request);
+    if cost.is_none() && !operations::waits(operation) {
         return operations::run(&app.kms, &caller, operation, &request);
     }
+    let slot = match cost {
+        Some(cost) => Some(app.expensive_calls.admit(&caller.subject, cost).await.map_err(throttled)?),
+        None => None,
+    };
     let (kms, operation) = (app.kms.clone(), operation.to_owned());
-    let ended = tokio::task::spawn_blocking(move || operations::run(&kms, &caller, &operation, &request));
+    let ended = tokio::task::spawn_blocking(move || {
+        // It computes on, even if nobody waits for it any more.
+        let _slot = slot;
+        operations::run(&kms, &caller, &operation, &request)
+    });
     ended.await.map_err(|error| KmsError::Internal(error.to_string()))?
 }
 
@@ -124,6 +135,11 @@ async fn read(mut body: RequestBody) -> Result<Vec<u8>, Refusal> {
         whole.extend_from_slice(&piece);
     }
     Ok(whole)
+}
+
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/throttling.html>
+fn throttled(error: TooMany) -> Refusal {
+    Refusal::Door("ThrottlingException", error.to_string())
 }
 
 /// What a failed authentication is on this door.

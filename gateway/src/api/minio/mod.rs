@@ -38,6 +38,8 @@ pub const RESERVED_BUCKET: &str = "minio";
 const ADMIN: &str = "admin/v3/";
 /// Keys of bodies are derived one after the other: each takes 64 MiB.
 static DERIVING: Semaphore = Semaphore::const_new(1);
+/// What that costs, in units of [`crate::work::ExpensiveCalls`].
+const DERIVING_COST: f64 = 0.5;
 
 /// What an answer is.
 enum Told {
@@ -210,9 +212,12 @@ impl Admin<'_> {
     }
 
     async fn derive(&self, header: Header) -> Result<(Header, BodyKey), AdminError> {
+        let slot = self.app.expensive_calls.admit(&self.identity.subject, DERIVING_COST).await;
+        let slot = slot.map_err(Refusal::throttled)?;
         let (iam, identity) = (self.app.iam.clone(), self.identity.clone());
         let _turn = DERIVING.acquire().await.map_err(Refusal::failure)?;
         let deriving = tokio::task::spawn_blocking(move || {
+            let _slot = slot;
             let body_key = iam.derive_from_secret(&identity, |secret| header.derive(secret));
             (header, body_key)
         });

@@ -9,6 +9,7 @@ use crate::api::xml::XmlWriter;
 use crate::auth::AuthError;
 use crate::authz::Denied;
 use crate::iam::IamError;
+use crate::work::TooMany;
 
 macro_rules! codes {
     ($($variant:ident $status:literal;)*) => {
@@ -104,6 +105,11 @@ impl Refusal {
     /// The credentials are none, or none that this may be done with.
     pub fn invalid_token() -> Self {
         Self::new(Code::InvalidClientTokenId, INVALID_TOKEN)
+    }
+
+    /// The caller, or the gateway, computes too much already.
+    pub fn throttled(why: TooMany) -> Self {
+        Self::new(Code::Throttling, why.to_string())
     }
 
     /// The gateway failed.

@@ -6,6 +6,8 @@ mod position;
 mod scenario;
 mod source;
 
+use std::time::{Duration, Instant};
+
 use kms_core::policy::{Context, Decision, Document, Effect, Outcome, Policies, Values, decide, evaluate};
 
 use super::page::Page;
@@ -13,6 +15,7 @@ use super::rules::Rule;
 use super::{Request, rules};
 use crate::api::query::{Answer, Code, Parameters, Refusal, list, texts};
 use crate::api::xml::XmlWriter;
+use crate::work::{self, TooMany};
 pub(super) use keys::{keys_of_custom, keys_of_principal};
 use scenario::Scenario;
 use source::Matched;
@@ -21,6 +24,8 @@ const ACTION: Rule = Rule::of_len(3, 128);
 const RESOURCE: Rule = Rule::of_len(1, 2048);
 /// The most decisions of one answer.
 const MAX_DECISIONS: usize = 10_000;
+/// The longest that an answer may compute: ordinary policies take 20 µs a decision.
+const MAX_DURATION: Duration = Duration::from_secs(2);
 
 /// `SimulatePrincipalPolicy`: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html>
 pub(super) fn principal(request: &Request<'_>) -> Result<Answer, Refusal> {
@@ -90,14 +95,25 @@ fn answer(asked: &Asked<'_>, scenario: &Scenario) -> Result<Answer, Refusal> {
         return Err(invalid(format!("More than {MAX_DECISIONS} combinations of actions and resources.")));
     }
     let missing = scenario.missing();
-    Ok(Answer::of(|xml| {
-        list(xml, "EvaluationResults", &listed.rows, |xml, action| {
-            let all: Vec<Verdict> =
-                asked.resources.iter().map(|resource| scenario.judge(action, resource)).collect();
-            write_result(xml, action, &all, &missing);
+    let deadline = Instant::now() + MAX_DURATION;
+    let judge = |action: &str| -> Result<Vec<Verdict<'_>>, TooMany> {
+        let all = asked.resources.iter().map(|resource| match Instant::now() < deadline {
+            true => Ok(scenario.judge(action, resource)),
+            false => Err(TooMany),
         });
-        listed.write_end(xml);
-    }))
+        all.collect()
+    };
+    let simulate = || -> Result<Answer, TooMany> {
+        let judged = listed.rows.iter().map(|action| Ok((*action, judge(action)?)));
+        let judged: Vec<_> = judged.collect::<Result<_, _>>()?;
+        Ok(Answer::of(|xml| {
+            list(xml, "EvaluationResults", &judged, |xml, (action, all)| {
+                write_result(xml, action, all, &missing);
+            });
+            listed.write_end(xml);
+        }))
+    };
+    work::try_compute(simulate).flatten().map_err(Refusal::throttled)
 }
 
 /// What is decided of an action on a resource.

@@ -23,6 +23,7 @@ use crate::http::header;
 use crate::sse::{Sse, response_headers};
 use crate::transfer::digest::ChecksumAlgorithm;
 use crate::transfer::journal;
+use crate::work;
 
 /// Turns an upload into the object. A request that is sent again after it succeeded is answered as before while the
 /// object is there: its first answer may have been lost.
@@ -34,7 +35,7 @@ pub async fn complete_multipart_upload(
     let bucket = permit.bucket();
     let demands = Demands::take(&mut request.headers)?;
     let body = document::read(&mut request, COMPLETE_MAX_LEN).await?;
-    let named = parse_complete(&body)?;
+    let named = work::compute(|| parse_complete(&body)).await?;
     let object = request.object()?;
     let id = super::upload_id(&request.query)?;
     let done = match app.catalog.upload(bucket, object, id).await {
@@ -138,7 +139,8 @@ async fn complete(
     let refuse = |error| refusal(error, upload.id, named, app.min_part_len, &demands.precondition);
     let parts = app.catalog.select_parts(upload.id, named, app.min_part_len).await.map_err(refuse)?;
     let plain_len = total::plain_len(&parts)?;
-    let sum = total::checksum(upload.checksum.as_ref(), &parts);
+    work::pause().await;
+    let sum = work::compute(|| total::checksum(upload.checksum.as_ref(), &parts)).await;
     demands.check(plain_len, sum.as_ref())?;
     let record = ObjectRecord {
         plain_len,

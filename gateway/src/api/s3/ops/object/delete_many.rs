@@ -15,6 +15,7 @@ use crate::api::s3::wire::time::{parse_http_date, parse_iso8601};
 use crate::api::s3::wire::version;
 use crate::app::App;
 use crate::authz::Permit;
+use crate::work;
 
 /// The longest document: 1000 keys of 1024 bytes, escaped, with their elements.
 const DOCUMENT_MAX_LEN: usize = 8 << 20;
@@ -28,7 +29,7 @@ pub async fn delete_objects(
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
     let document = document::read(&mut request, DOCUMENT_MAX_LEN).await?;
-    let asked = parse(&document)?;
+    let asked = work::compute(|| parse(&document)).await?;
     let bucket = permit.bucket();
     let request = &request;
     let deletions: Vec<_> =
@@ -51,6 +52,7 @@ async fn delete_one(
     bucket: &Bucket,
     asked: &ObjectToDelete,
 ) -> Result<Deleted, S3Error> {
+    work::pause().await;
     let object = parse_key(&asked.key)?;
     let which = version::parse(asked.version_id.as_deref()).map_err(|_| S3Error::new(Code::NoSuchVersion))?;
     let action = versioned("s3:DeleteObject", which);

@@ -1,0 +1,60 @@
+//! Keeps secrets from staying in memory, and memory from leaving the process.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use zeroizing_alloc::ZeroAlloc;
+
+/// The largest block that is wiped when it is freed, in bytes. What carries secrets (texts, documents of the APIs, buffers of HTTP and
+/// TLS) is smaller; larger blocks hold objects on their way, and wiping those would cost as much as moving them.
+const MAX_WIPED_LEN: usize = 64 * 1024;
+
+/// An allocator that overwrites blocks with zeros when they are freed: whatever copies of a secret the program and its libraries make
+/// on the heap end with the block that they lie in.
+#[derive(Debug)]
+pub struct WipingAllocator;
+
+const WIPING: ZeroAlloc<System> = ZeroAlloc(System);
+
+// SAFETY: every call goes to `System` with the arguments that the caller vouches for, by way of `ZeroAlloc` where the block is small;
+// blocks of both come from `System` with the same layout, so either may free them.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for WipingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as the caller vouches.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as the caller vouches.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        match layout.size() {
+            // SAFETY: as the caller vouches.
+            ..=MAX_WIPED_LEN => unsafe { WIPING.dealloc(block, layout) },
+            // SAFETY: as the caller vouches.
+            _ => unsafe { System.dealloc(block, layout) },
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, len: usize) -> *mut u8 {
+        match layout.size() {
+            // SAFETY: as the caller vouches. It copies into a new block and wipes the old one.
+            ..=MAX_WIPED_LEN => unsafe { WIPING.realloc(block, layout, len) },
+            // SAFETY: as the caller vouches.
+            _ => unsafe { System.realloc(block, layout, len) },
+        }
+    }
+}
+
+/// No core dumps, and no other process of the same user may read this one's memory (`PR_SET_DUMPABLE` 0, prctl(2)). Root still may.
+///
+/// # Errors
+/// The system refuses.
+pub fn forbid_dumps() -> std::io::Result<()> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::context::About;
 use super::quota::Quota;
 use crate::iam::{Group, Kept, ManagedPolicy, PolicyText, Role, Tags, User};
 
@@ -22,6 +23,11 @@ pub(super) trait Kind: Kept + Send + Sync + 'static {
     fn tags(&self) -> &[(String, String)];
     /// ARN of its permissions boundary.
     fn boundary(&self) -> Option<&str>;
+
+    /// What conditions may ask of it.
+    fn about(&self) -> About<'_> {
+        About { tags: self.tags(), boundary: self.boundary() }
+    }
 }
 
 /// A user, group or role: who has policies.

@@ -6,6 +6,7 @@ mod account;
 mod attachment;
 mod authorization_details;
 mod boundary;
+mod context;
 mod document;
 mod entity;
 mod group;
@@ -28,8 +29,8 @@ mod user;
 use std::sync::Arc;
 
 use super::query::{Answer, Call, Code, Parameters, Refusal};
-use crate::authz::Context;
 use crate::iam::{Account, AccountState, Draft, IamError, Principal, SessionOf, State, User};
+use context::About;
 use kind::Kind;
 use operation::Handler;
 
@@ -158,26 +159,19 @@ impl Request<'_> {
 
     /// May the caller do this to the resource?
     fn authorize(&self, resource: &str) -> Result<(), Refusal> {
-        self.authorize_tagged(resource, &[], None)
+        self.authorize_about(resource, About::default())
     }
 
-    /// As [`Request::authorize`], on a resource that has these tags and this permissions boundary.
-    fn authorize_tagged(
-        &self,
-        resource: &str,
-        tags: &[(String, String)],
-        boundary: Option<&str>,
-    ) -> Result<(), Refusal> {
-        let action = format!("iam:{}", self.call.action);
-        self.call.authorize(&action, resource, || self.context(tags, boundary))
+    /// As [`Request::authorize`], to a resource of which this is known.
+    fn authorize_about(&self, resource: &str, about: About<'_>) -> Result<(), Refusal> {
+        let Call { action, parameters, .. } = *self.call;
+        self.call.authorize(&format!("iam:{action}"), resource, || context::of(action, parameters, about))
     }
 
     /// May the caller do this to the user, group, role or policy of this name? Whether there is one is not told yet.
     fn authorize_named<T: Kind>(&self, name: &str) -> Result<(), Refusal> {
         match T::of(&self.state).find(name) {
-            Some(entity) => {
-                self.authorize_tagged(&entity.arn(self.account()), entity.tags(), entity.boundary())
-            }
+            Some(entity) => self.authorize_about(&entity.arn(self.account()), entity.about()),
             None => self.authorize(&self.arn_of::<T>("/", name)),
         }
     }
@@ -185,35 +179,5 @@ impl Request<'_> {
     /// The ARN of a user, group, role or policy of this path and name.
     fn arn_of<T: Kind>(&self, path: &str, name: &str) -> String {
         self.account().iam_arn(&format!("{}{path}{name}", T::RESOURCE))
-    }
-
-    /// Values of condition keys that this request has.
-    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html>
-    fn context(&self, tags: &[(String, String)], boundary: Option<&str>) -> Context {
-        let parameters = self.parameters();
-        let mut context = Context::new();
-        let mut put = |name: String, value: &str| context.insert(name, vec![value.to_owned()]);
-        for (name, value) in tags {
-            let name = name.to_ascii_lowercase();
-            put(format!("aws:resourcetag/{name}"), value);
-            put(format!("iam:resourcetag/{name}"), value);
-        }
-        if let Some(boundary) = parameters.get("PermissionsBoundary").or(boundary) {
-            put("iam:permissionsboundary".to_owned(), boundary);
-        }
-        let attaches = ["Attach", "Detach"].iter().any(|verb| self.call.action.starts_with(verb));
-        if let Some(policy) = parameters.get("PolicyArn").filter(|_| attaches) {
-            put("iam:policyarn".to_owned(), policy);
-        }
-        let mut names: Vec<String> = parameters.list("TagKeys").into_iter().map(str::to_owned).collect();
-        for tag in parameters.structures("Tags") {
-            let (name, value) = (tag.get("Key").unwrap_or_default(), tag.get("Value").unwrap_or_default());
-            put(format!("aws:requesttag/{}", name.to_ascii_lowercase()), value);
-            names.push(name.to_owned());
-        }
-        if !names.is_empty() {
-            context.insert("aws:tagkeys".to_owned(), names);
-        }
-        context
     }
 }

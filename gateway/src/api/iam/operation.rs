@@ -25,7 +25,7 @@ pub(super) enum Handler {
 use Handler::{Changes, NotHere, Nothing, Reads};
 
 /// By name, in order.
-const OPERATIONS: &[(&str, Handler)] = &[
+pub(super) const OPERATIONS: &[(&str, Handler)] = &[
     ("AcceptDelegationRequest", NotHere),
     ("AcquireRole", NotHere),
     ("AddClientIDToOpenIDConnectProvider", Changes(provider::add_client_id)),

@@ -57,8 +57,8 @@ pub(super) fn not_attachable(arn: &str) -> IamError {
 
 /// May the caller do this to the policy of this ARN?
 pub(super) fn authorize(request: &Request<'_>, arn: &str) -> Result<(), Refusal> {
-    let tags = own(&request.state, arn).map(|policy| policy.tags()).unwrap_or_default();
-    request.authorize_tagged(arn, tags, None)
+    let about = own(&request.state, arn).map(|policy| policy.about()).unwrap_or_default();
+    request.authorize_about(arn, about)
 }
 
 /// As [`authorize`], for a change: what AWS keeps nobody else changes.

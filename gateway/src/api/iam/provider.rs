@@ -1,6 +1,7 @@
 //! OpenID Connect providers, whose users may act as roles.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_create_oidc.html>
 
+use super::context::About;
 use super::page::Page;
 use super::quota::Quota;
 use super::rules::{self, ARN, Rule, URL, constrained};
@@ -87,11 +88,8 @@ fn named(request: &Request<'_>) -> Result<String, Refusal> {
     let given = rules::required(request.parameters(), PARAMETER, ARN)?;
     let name = given.strip_prefix(&arn(request.account(), ""));
     let provider = name.and_then(|name| request.state.providers.get(name));
-    request.authorize_tagged(
-        given,
-        provider.map(|provider| provider.tags.as_slice()).unwrap_or_default(),
-        None,
-    )?;
+    let tags = provider.map(|provider| provider.tags.as_slice()).unwrap_or_default();
+    request.authorize_about(given, About { tags, boundary: None })?;
     if name.is_none() && !given.contains(":oidc-provider/") {
         return Err(Refusal::new(Code::InvalidInput, format!("Invalid ARN: {given}")));
     }

@@ -24,7 +24,7 @@ use super::error::IamError;
 use super::model::{
     AccessKey, AccessKeyRecord, Group, LastUsed, ManagedPolicy, OidcProvider, Role, Use, User,
 };
-use super::state::{AccountState, Entity, State};
+use super::state::{AccountState, Entity, Named, State};
 
 /// The catalog's shelf.
 pub(super) const SHELF: &str = "iam";
@@ -85,6 +85,22 @@ pub fn check_document(shelf: &str, name: &str, value: &[u8]) -> Result<(), IamEr
     }
 }
 
+/// Two whose names differ in case alone, from before case told no two apart, are both kept.
+fn keep<T: Entity>(all: &mut Named<T>, document: &str, value: &[u8]) -> Result<(), IamError> {
+    let entity: T = decode(document, value)?;
+    if let Some(other) = all.alike(entity.name()).next() {
+        let (kind, name, other) = (T::KIND, entity.name(), other.name());
+        tracing::warn!(
+            kind,
+            name,
+            other,
+            "two names differ in case alone: each is found by its own spelling only"
+        );
+    }
+    all.insert(Arc::new(entity));
+    Ok(())
+}
+
 /// Everything that is kept. `main` is there in any case: the account that owns the gateway.
 pub(super) fn read(
     shelf: ShelfState,
@@ -107,10 +123,10 @@ pub(super) fn read(
         let state = accounts.get_mut(account);
         let state = state.ok_or_else(|| corrupt(name, "is of an account that has no document"))?;
         match kind {
-            "user" => state.users.insert(Arc::new(decode(name, value)?)),
-            "group" => state.groups.insert(Arc::new(decode(name, value)?)),
-            "role" => state.roles.insert(Arc::new(decode(name, value)?)),
-            "policy" => state.policies.insert(Arc::new(decode(name, value)?)),
+            "user" => keep::<User>(&mut state.users, name, value)?,
+            "group" => keep::<Group>(&mut state.groups, name, value)?,
+            "role" => keep::<Role>(&mut state.roles, name, value)?,
+            "policy" => keep::<ManagedPolicy>(&mut state.policies, name, value)?,
             "provider" => {
                 let provider: OidcProvider = decode(name, value)?;
                 state.providers.insert(provider.name().to_owned(), Arc::new(provider));

@@ -53,10 +53,14 @@ macro_rules! entity {
 }
 entity!(User "user" "user", Group "group" "group", Role "role" "role", ManagedPolicy "policy" "policy");
 
-/// The entities of one kind, by name (whose case does not tell two apart) and by id.
+/// The entities of one kind, by name and by id. Case does not tell two names apart; where two that differ in nothing else are kept
+/// nevertheless, each is found by its own spelling alone.
+/// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateUser.html>
 #[derive(Debug, Clone)]
 pub struct Named<T> {
-    by_name: BTreeMap<String, Arc<T>>,
+    /// By the name in lower case, then by the id.
+    by_name: BTreeMap<(String, String), Arc<T>>,
+    /// Names in lower case, by id.
     names: HashMap<String, String>,
 }
 
@@ -72,25 +76,44 @@ impl<T: Entity> Named<T> {
         self.find(name).ok_or_else(|| IamError::no_such(T::KIND, name))
     }
 
-    /// The one of this very name, if there is one.
+    /// The one of this name, in whatever case; of several the one of this very name.
     pub fn find(&self, name: &str) -> Option<&Arc<T>> {
-        self.by_name.get(&name.to_lowercase()).filter(|entity| entity.name() == name)
+        let mut alike = self.alike(name);
+        match (alike.next()?, alike.next()) {
+            (only, None) => Some(only),
+            _ => self.exact(name),
+        }
+    }
+
+    /// The one of this very name: ARNs tell cases apart.
+    pub fn exact(&self, name: &str) -> Option<&Arc<T>> {
+        self.alike(name).find(|entity| entity.name() == name)
+    }
+
+    /// Those whose names differ from this one in case at most.
+    pub fn alike(&self, name: &str) -> impl Iterator<Item = &Arc<T>> {
+        let name = name.to_lowercase();
+        let first = (name.clone(), String::new());
+        self.by_name
+            .range(first..)
+            .take_while(move |((known, _), _)| *known == name)
+            .map(|(_, entity)| entity)
     }
 
     /// Is the name taken, in whatever case?
     pub fn has_name(&self, name: &str) -> bool {
-        self.by_name.contains_key(&name.to_lowercase())
+        self.alike(name).next().is_some()
     }
 
     /// The one of this id.
     pub fn by_id(&self, id: &str) -> Option<&Arc<T>> {
-        self.by_name.get(self.names.get(id)?)
+        self.by_name.get(&(self.names.get(id)?.clone(), id.to_owned()))
     }
 
     /// The one whose ARN ends so, behind the account and the kind: `/path/name`.
     pub fn by_path_and_name(&self, path_and_name: &str) -> Option<&Arc<T>> {
         let (path, name) = path_and_name.split_at(path_and_name.rfind('/')? + 1);
-        self.find(name).filter(|entity| entity.path() == path)
+        self.exact(name).filter(|entity| entity.path() == path)
     }
 
     /// All, in order of name.
@@ -109,18 +132,15 @@ impl<T: Entity> Named<T> {
     }
 
     pub(super) fn insert(&mut self, entity: Arc<T>) {
-        let name = entity.name().to_lowercase();
-        if let Some(former) = self.names.insert(entity.id().to_owned(), name.clone())
-            && former != name
-        {
-            self.by_name.remove(&former);
-        }
-        self.by_name.insert(name, entity);
+        self.remove(entity.id());
+        let (name, id) = (entity.name().to_lowercase(), entity.id().to_owned());
+        self.names.insert(id.clone(), name.clone());
+        self.by_name.insert((name, id), entity);
     }
 
     pub(super) fn remove(&mut self, id: &str) {
         if let Some(name) = self.names.remove(id) {
-            self.by_name.remove(&name);
+            self.by_name.remove(&(name, id.to_owned()));
         }
     }
 }
@@ -217,7 +237,7 @@ impl AccountState {
             ("iam", "role") => Some(self.roles.by_path_and_name(rest)?.id.clone()),
             ("sts", "assumed-role") => {
                 let (role, session) = rest[1..].split_once('/')?;
-                Some(format!("{}:{session}", self.roles.find(role)?.id))
+                Some(format!("{}:{session}", self.roles.exact(role)?.id))
             }
             _ => None,
         }

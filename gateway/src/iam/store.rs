@@ -478,6 +478,47 @@ mod tests {
         assert_eq!(again.state().arn_of(&former), None);
     }
 
+    /// Case does not tell names apart, in ARNs alone it does. Older catalogs may have two that differ in nothing else.
+    #[tokio::test]
+    async fn names_are_found_in_whatever_case() {
+        let catalog = Catalog::new(Arc::new(MemoryKv::new()));
+        let iam = open(&catalog).await;
+        make(&iam, "Alice").await.unwrap();
+        assert!(matches!(make(&iam, "aLICE").await, Err(IamError::EntityAlreadyExists(_))));
+        let put = |made: User| {
+            let iam = &iam;
+            async move {
+                iam.change(MAIN, |draft| {
+                    draft.put(made.clone());
+                    Ok(())
+                })
+                .await
+                .unwrap();
+            }
+        };
+        let name_of =
+            |state: &State, name: &str| state.accounts[MAIN].users.find(name).map(|user| user.name.clone());
+        assert_eq!(name_of(&iam.state(), "ALICE").as_deref(), Some("Alice"));
+        assert_eq!(iam.state().accounts[MAIN].id_of("arn:aws:iam::111122223333:user/alice"), None);
+        let (upper, lower) = (user("BOB"), user("bob"));
+        put(upper.clone()).await;
+        put(lower.clone()).await;
+        let state = open(&catalog).await.state();
+        let users = &state.accounts[MAIN].users;
+        assert_eq!(
+            (users.find("BOB").unwrap().id.clone(), users.find("bob").unwrap().id.clone()),
+            (upper.id.clone(), lower.id.clone())
+        );
+        assert!(users.find("Bob").is_none() && users.has_name("Bob"));
+        assert!(users.by_id(&upper.id).is_some() && users.by_id(&lower.id).is_some());
+        assert_eq!(users.len(), 3);
+        // One of them gets another name.
+        put(User { name: "robert".to_owned(), ..upper.clone() }).await;
+        let state = iam.state();
+        assert_eq!(name_of(&state, "Bob").as_deref(), Some("bob"));
+        assert_eq!(name_of(&state, "ROBERT").as_deref(), Some("robert"));
+    }
+
     /// Two gateways over one catalog: who has not read the other's change reads it and tries again.
     #[tokio::test]
     async fn two_change_the_same_shelf() {

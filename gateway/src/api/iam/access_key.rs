@@ -25,7 +25,8 @@ impl Whose {
             Some(name) => request.authorize_named::<User>(name)?,
             None => request.authorize(&request.account().iam_arn("root"))?,
         }
-        Ok(Self(name.map(str::to_owned)))
+        let shown = |name| request.state.users.find(name).map_or(name, |user| &user.name).to_owned();
+        Ok(Self(name.map(shown)))
     }
 
     /// The user's id; `None` of the root user.

@@ -61,14 +61,13 @@ pub(super) fn renamed<T: Kind>(
     // Under its new name too it is for the caller to change.
     if let Some(entity) = T::of(&request.state).find(&name) {
         let path = new_path.as_deref().unwrap_or(entity.path());
-        let arn = request.arn_of::<T>(path, new_name.as_deref().unwrap_or(&name));
-        request.authorize_tagged(&arn, entity.tags(), entity.boundary())?;
+        let arn = request.arn_of::<T>(path, new_name.as_deref().unwrap_or(entity.name()));
+        request.authorize_about(&arn, entity.about())?;
     }
     Ok(Box::new(move |draft| {
         let former = T::of(draft).get(&name)?;
-        let new_name = new_name.clone().unwrap_or_else(|| name.clone());
-        let is_other = !new_name.eq_ignore_ascii_case(&name);
-        if is_other && T::of(draft).has_name(&new_name) {
+        let new_name = new_name.clone().unwrap_or_else(|| former.name().to_owned());
+        if T::of(draft).alike(&new_name).any(|other| other.id() != former.id()) {
             return Err(IamError::exists(T::TITLE, &new_name));
         }
         let mut entity = T::clone(former);

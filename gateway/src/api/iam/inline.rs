@@ -48,7 +48,7 @@ pub(super) fn get<T: Holder>(request: &Request<'_>) -> Result<Answer, Refusal> {
     let holder = T::of(&request.state).get(name)?;
     let policy = holder.inline().get(policy_name).ok_or_else(|| no_such::<T>(policy_name))?;
     Ok(Answer::of(|xml| {
-        xml.text(T::NAME, name);
+        xml.text(T::NAME, holder.name());
         xml.text(POLICY_NAME, policy_name);
         xml.text("PolicyDocument", &encoded(policy.text()));
     }))

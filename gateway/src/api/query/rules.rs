@@ -84,31 +84,48 @@ pub fn optional<'p>(parameters: &'p Parameters, name: &str, rule: Rule) -> Resul
     parameters.get(name).map(|text| rule.check(name, text)).transpose()
 }
 
-/// `Tags`: at most so many, of which no two may have the same key, whatever its case where `folds_keys`.
+/// `Tags`: see [`checked_tags`].
 pub fn tags(parameters: &Parameters, max: usize, folds_keys: bool) -> Result<Vec<(String, String)>, Refusal> {
     let given = parameters.structures("Tags");
+    let text = |tag: &Parameters, number: usize, name: &str| match tag.get(name) {
+        Some(text) => Ok(text.to_owned()),
+        None => Err(constrained(&of_tag(number, name), "Member must not be null")),
+    };
+    // What is beyond the limit is not read.
+    let given = given.iter().take(max + 1).zip(1..);
+    let given = given.map(|(tag, number)| Ok((text(tag, number, "Key")?, text(tag, number, "Value")?)));
+    checked_tags(given.collect::<Result<_, Refusal>>()?, max, folds_keys)
+}
+
+/// Tags: at most so many, of which no two may have the same key, whatever its case where `folds_keys`.
+pub fn checked_tags(
+    given: Vec<(String, String)>,
+    max: usize,
+    folds_keys: bool,
+) -> Result<Vec<(String, String)>, Refusal> {
     if given.len() > max {
         return Err(constrained("tags", &format!("Member must have length less than or equal to {max}")));
     }
-    let mut tags: Vec<(String, String)> = Vec::new();
-    for tag in given {
-        let number = tags.len() + 1;
-        let text = |name: &str, rule: Rule| {
-            let member = format!("tags.{number}.member.{}", member(name));
-            let text = tag.get(name).ok_or_else(|| constrained(&member, "Member must not be null"))?;
-            rule.broken_by(text).map_or(Ok(text.to_owned()), |why| Err(constrained(&member, &why)))
-        };
-        let (key, value) = (text("Key", TAG_KEY)?, text("Value", TAG_VALUE)?);
+    for (at, (key, value)) in given.iter().enumerate() {
+        for (name, text, rule) in [("Key", key, TAG_KEY), ("Value", value, TAG_VALUE)] {
+            if let Some(why) = rule.broken_by(text) {
+                return Err(constrained(&of_tag(at + 1, name), &why));
+            }
+        }
         if key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
             return Err(Refusal::new(Code::InvalidInput, "Reserved aws: tag keys cannot be used."));
         }
-        if tags.iter().any(|(other, _)| same_key(other, &key, folds_keys)) {
+        if given[..at].iter().any(|(other, _)| same_key(other, key, folds_keys)) {
             let hint = if folds_keys { " Please note that Tag keys are case insensitive." } else { "" };
             return Err(Refusal::new(Code::InvalidInput, format!("Duplicate tag keys found.{hint}")));
         }
-        tags.push((key, value));
     }
-    Ok(tags)
+    Ok(given)
+}
+
+/// What messages call a member of the tag of this number, counted from 1.
+fn of_tag(number: usize, name: &str) -> String {
+    format!("tags.{number}.member.{}", member(name))
 }
 
 /// Are these the same key of a tag?

@@ -6,21 +6,20 @@ use std::sync::Arc;
 use kms_core::policy::{Principal, Subject};
 
 use super::assume_role::{self, Assumed, DEFAULT_DURATION_S};
+use super::parameters::SOURCE_IDENTITY;
 use super::tags::SessionTags;
 use super::trust::{self, Asked, Terms};
 use super::{limits, parameters};
 use crate::api::query::{Answer, Call, Code, Refusal, rules};
 use crate::authz::Context;
 use crate::federation::ldap::{LdapError, LdapUser};
-use crate::federation::oidc::{Provider, Token, WebIdentity, WebIdentityError};
+use crate::federation::oidc::{Provider, SessionClaims, Token, WebIdentity, WebIdentityError};
 use crate::iam::{AccountState, OidcProvider, SessionPolicies};
 
 /// The longest session, in seconds.
 const MAX_DURATION_S: u32 = 12 * 3600;
 const WEB_IDENTITY: &str = "sts:AssumeRoleWithWebIdentity";
 const LDAP_IDENTITY: &str = "sts:AssumeRoleWithLDAPIdentity";
-/// The claim that gives session tags.
-const TAGS_CLAIM: &str = "https://aws.amazon.com/tags/principal_tags/";
 
 /// What both ways have in common.
 struct Request<'a> {
@@ -52,10 +51,14 @@ pub(super) async fn assume_role_with_web_identity(call: &Call<'_>) -> Result<Ans
 
     let arn = asked.account.account.iam_arn(&format!("oidc-provider/{}", provider.name()));
     let claims = claims(&identity, provider.name(), &arn);
-    let tags = tags_of(&identity);
+    let SessionClaims { tags, transitive, source_identity } = identity.session;
+    let tags = SessionTags::checked(tags, transitive)?;
+    if let Some(why) = source_identity.as_deref().and_then(|source| SOURCE_IDENTITY.broken_by(source)) {
+        return Err(rules::constrained("sourceIdentity", &why));
+    }
     let subject = subject(&asked, arn.clone());
-    let session = assume(call, &asked, request, (&subject, WEB_IDENTITY), (tags, claims))?;
-    let (session, percent) = session;
+    let (session, percent) =
+        assume(call, &asked, request, (&subject, WEB_IDENTITY), (tags, source_identity, claims))?;
     Ok(Answer::of(|xml| {
         assume_role::write(xml, call, &session, (&asked, name), percent);
         xml.text("SubjectFromWebIdentityToken", &identity.subject);
@@ -99,7 +102,7 @@ pub(super) async fn assume_role_with_ldap_identity(call: &Call<'_>) -> Result<An
     let subject = subject(&asked, arn);
     let request = Request { name: &name, duration_s, policies };
     let (session, percent) =
-        assume(call, &asked, request, (&subject, LDAP_IDENTITY), (SessionTags::default(), claims))?;
+        assume(call, &asked, request, (&subject, LDAP_IDENTITY), (SessionTags::default(), None, claims))?;
     Ok(Answer::of(|xml| assume_role::write(xml, call, &session, (&asked, &name), percent)))
 }
 
@@ -109,14 +112,14 @@ fn assume(
     asked: &Asked,
     request: Request<'_>,
     (subject, action): (&Subject, &'static str),
-    (tags, claims): (SessionTags, Context),
+    (tags, source_identity, claims): (SessionTags, Option<String>, Context),
 ) -> Result<(crate::iam::Session, u32), Refusal> {
     let Request { name, duration_s, policies } = request;
+    let source = source_identity.as_deref();
     let terms =
-        Terms { action, session_name: name, tags: &tags, source_identity: None, further: claims.clone() };
+        Terms { action, session_name: name, tags: &tags, source_identity: source, further: claims.clone() };
     asked.check(call, subject, &terms)?;
-    let assumed =
-        Assumed { name, is_chained: false, duration_s, policies, tags, source_identity: None, claims };
+    let assumed = Assumed { name, is_chained: false, duration_s, policies, tags, source_identity, claims };
     assume_role::begin(call, asked, assumed)
 }
 
@@ -142,17 +145,8 @@ fn claims(identity: &WebIdentity, provider: &str, arn: &str) -> Context {
         let key = format!("{provider}:{name}").to_ascii_lowercase();
         (key, values.clone())
     });
-    let own = own.filter(|(key, _)| !key.starts_with("aws:") && !key.contains("https://aws.amazon.com/"));
+    let own = own.filter(|(key, _)| !key.starts_with("aws:"));
     own.chain([("aws:federatedprovider".to_owned(), vec![arn.to_owned()])]).collect()
-}
-
-/// Session tags that the provider gives.
-fn tags_of(identity: &WebIdentity) -> SessionTags {
-    let given = identity.claims.iter().filter_map(|(name, values)| {
-        let name = name.strip_prefix(TAGS_CLAIM)?;
-        Some((name.to_owned(), values.first()?.clone()))
-    });
-    SessionTags { given: given.collect(), transitive: Vec::new() }
 }
 
 fn ldap_claims(user: &LdapUser, arn: &str) -> Context {
@@ -191,7 +185,6 @@ impl From<WebIdentityError> for Refusal {
         let code = match &error {
             WebIdentityError::InvalidIdentityToken(_) => Code::InvalidIdentityToken,
             WebIdentityError::ExpiredToken(_) => Code::ExpiredTokenException,
-            WebIdentityError::IdpCommunication(_) => Code::IDPCommunicationError,
         };
         Self::new(code, error.to_string())
     }

@@ -39,7 +39,7 @@ pub(super) fn get_federation_token(call: &Call<'_>) -> Result<Answer, Refusal> {
     let (account, user) = owner(call)?;
     let duration_s = duration_s(call, user.is_none())?;
     let policies = limits::session_policies(call)?;
-    let tags = SessionTags::of(call)?;
+    let tags = SessionTags::given(call)?;
     let arn = format!("arn:aws:sts::{account}:federated-user/{name}");
     let id = format!("{account}:{name}");
     call.authorize("sts:GetFederationToken", &arn, || tags.context())?;

@@ -16,13 +16,29 @@ const NAME_PATTERN: &str = r"[\w+=,.@-]*";
 /// `RoleArn`.
 pub(super) const ROLE_ARN: Rule = Rule::of_len(20, 2048);
 
-/// `RoleArn`, of which more than its length must hold.
+/// `RoleArn`, of which more than its length must hold: `arn:PARTITION:iam::12 DIGITS:role/[PATH/]NAME`.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-arns>
 pub(super) fn role_arn(text: &str) -> Result<&str, Refusal> {
-    match text.starts_with("arn:") && text.splitn(6, ':').count() == 6 {
-        true => Ok(text),
-        false => Err(Refusal::new(Code::ValidationError, format!("{text} is invalid"))),
+    let is_partition = |text: &str| text == "aws" || text.starts_with("aws-");
+    let is_account = |text: &str| text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    let is_role = |text: &str| {
+        let path_and_name = text.strip_prefix("role/");
+        path_and_name.is_some_and(|text| {
+            let (path, name) = text.rsplit_once('/').unwrap_or(("", text));
+            !name.is_empty() && is_name(name) && path.bytes().all(|b| b.is_ascii_graphic())
+        })
+    };
+    let fields: Vec<&str> = text.splitn(6, ':').collect();
+    match fields[..] {
+        ["arn", partition, "iam", "", account, role]
+            if is_partition(partition) && is_account(account) && is_role(role) =>
+        {
+            Ok(text)
+        }
+        _ => Err(Refusal::new(Code::ValidationError, format!("{text} is invalid"))),
     }
 }
+
 /// `RoleSessionName`.
 pub(super) const SESSION_NAME: Rule = Rule::of_pattern(2, 64, NAME_PATTERN, is_name);
 /// `Name` of GetFederationToken.
@@ -79,6 +95,38 @@ pub(super) fn refuse_session(call: &Call<'_>) -> Result<(), Refusal> {
         Some(_) => {
             let message = format!("Cannot call {} with session credentials", call.action);
             Err(Refusal::new(Code::AccessDenied, message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arns_of_roles() {
+        for good in [
+            "arn:aws:iam::111122223333:role/worker",
+            "arn:aws:iam::111122223333:role/a/b/worker@x",
+            "arn:aws-cn:iam::111122223333:role/worker",
+        ] {
+            assert!(role_arn(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "arn:aws:iam::111122223333:user/worker",
+            "arn:aws:iam::111122223333:role",
+            "arn:aws:iam::111122223333:role/",
+            "arn:aws:iam::111122223333:role/a/",
+            "arn:aws:iam::111122223333:role/a b",
+            "arn:aws:iam::11112222333:role/worker",
+            "arn:aws:iam::11112222333x:role/worker",
+            "arn:aws:iam:eu-west-1:111122223333:role/worker",
+            "arn:aws:sts::111122223333:assumed-role/worker/x",
+            "arn:else:iam::111122223333:role/worker",
+            "arn:aws:iam:111122223333:role/worker",
+            "aws:iam::111122223333:role/worker1",
+        ] {
+            assert!(role_arn(bad).is_err(), "{bad}");
         }
     }
 }

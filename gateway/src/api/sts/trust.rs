@@ -7,7 +7,7 @@ use kms_core::policy::{Gathered, Outcome, Policies, Request, Subject, Which, dec
 
 use super::tags::SessionTags;
 use crate::api::query::{Call, Code, Refusal};
-use crate::authz::Context;
+use crate::authz::{Circumstances, Context};
 use crate::iam::{AccountState, Entity, Role};
 
 /// A role that is asked for.
@@ -49,7 +49,7 @@ impl Asked {
             actions.push("sts:SetSourceIdentity");
         }
         for action in actions {
-            let values = Gathered::new(|| self.context(call, terms));
+            let values = Gathered::new(|| context(&call.circumstances, &self.role.tags, terms));
             let request = Request { subject, action, resource: &self.arn, values: &values };
             let policies = Policies {
                 resource: Some(self.role.trust.document()),
@@ -63,23 +63,25 @@ impl Asked {
         }
         Ok(())
     }
+}
 
-    fn context(&self, call: &Call<'_>, terms: &Terms<'_>) -> Context {
-        let mut context = call.circumstances.context();
-        context.extend(terms.tags.context());
-        let mut put = |name: &str, value: &str| context.insert(name.to_owned(), vec![value.to_owned()]);
-        put("sts:rolesessionname", terms.session_name);
-        if let Some(source) = terms.source_identity {
-            put("sts:sourceidentity", source);
-        }
-        for (name, value) in &self.role.tags {
-            for of in ["aws:resourcetag", "iam:resourcetag"] {
-                put(&format!("{of}/{}", name.to_ascii_lowercase()), value);
-            }
-        }
-        context.extend(terms.further.clone());
-        context
+/// Values of condition keys: one context for all actions that the request needs, since a trust policy mostly grants them together.
+/// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecuritytokenservice.html>
+fn context(circumstances: &Circumstances<'_>, role_tags: &[(String, String)], terms: &Terms<'_>) -> Context {
+    let mut context = circumstances.context();
+    context.extend(terms.tags.context());
+    let mut put = |name: &str, value: &str| context.insert(name.to_owned(), vec![value.to_owned()]);
+    put("sts:rolesessionname", terms.session_name);
+    if let Some(source) = terms.source_identity {
+        put("sts:sourceidentity", source);
     }
+    for (name, value) in role_tags {
+        for of in ["aws:resourcetag", "iam:resourcetag"] {
+            put(&format!("{of}/{}", name.to_ascii_lowercase()), value);
+        }
+    }
+    context.extend(terms.further.clone());
+    context
 }
 
 /// `User: … is not authorized to perform: …`, with what decided, where that may be told.
@@ -101,4 +103,82 @@ pub(super) fn refusal(subject: &Subject, action: &str, role: &str, outcome: Opti
     let message =
         format!("User: {} is not authorized to perform: {action} on resource: {role}{why}", subject.arn);
     Refusal::new(Code::AccessDenied, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::authz::reference;
+
+    /// Keys that rightly have no value here, and why.
+    const ABSENT: &[(&str, &str)] = &[
+        ("saml:", "there are no SAML providers"),
+        ("graph.facebook.com:", "the parameter ProviderId, of OAuth 2.0, is not implemented"),
+        ("www.amazon.com:", "the parameter ProviderId, of OAuth 2.0, is not implemented"),
+        ("sts:AWSServiceName", "GetServiceBearerToken is not implemented"),
+        ("sts:DurationSeconds", "GetServiceBearerToken and GetWebIdentityToken are not implemented"),
+        ("sts:IdentityTokenAudience", "GetWebIdentityToken is not implemented"),
+        ("sts:SigningAlgorithm", "GetWebIdentityToken is not implemented"),
+        ("sts:RequestContext/${ContextKey}", "the parameter ProvidedContexts is not implemented"),
+        ("sts:RequestContextProviders", "the parameter ProvidedContexts is not implemented"),
+        ("sts:TaskPolicyArn", "AssumeRoot is not implemented"),
+    ];
+
+    fn is_absent(key: &str) -> bool {
+        ABSENT.iter().any(|(absent, _)| key == *absent || absent.ends_with(':') && key.starts_with(absent))
+    }
+
+    /// The keys of a request that has everything, as the reference writes them.
+    fn keys() -> BTreeSet<String> {
+        let tag = || vec![("Team".to_owned(), "a".to_owned())];
+        let tags = SessionTags { given: tag(), transitive: vec!["Team".to_owned()] };
+        // Claims of providers, by the names that AWS knows.
+        let claims = ["accounts.google.com", "cognito-identity.amazonaws.com"];
+        let claims = claims
+            .iter()
+            .flat_map(|provider| ["aud", "oaud", "sub", "amr"].map(|claim| format!("{provider}:{claim}")));
+        let further =
+            claims.chain(["sts:externalid".to_owned()]).map(|key| (key, vec!["x".to_owned()])).collect();
+        let terms = Terms {
+            action: "sts:AssumeRole",
+            session_name: "session",
+            tags: &tags,
+            source_identity: Some("ada"),
+            further,
+        };
+        let circumstances = Circumstances {
+            source_ip: std::net::Ipv4Addr::LOCALHOST.into(),
+            secure_transport: true,
+            user_agent: None,
+            requested_region: "us-east-1",
+            now_unix_ms: 0,
+        };
+        let context = context(&circumstances, &tag(), &terms);
+        context.into_keys().map(|key| key.replace("/team", "/${tagkey}")).collect()
+    }
+
+    #[test]
+    fn every_key_that_aws_gives_an_action_has_a_value_or_a_reason() {
+        let keys = keys();
+        let served = [
+            "AssumeRole",
+            "AssumeRoleWithWebIdentity",
+            "TagSession",
+            "SetSourceIdentity",
+            "GetFederationToken",
+        ];
+        let mut compared = 0;
+        for action in served {
+            for key in reference::action("sts", action).unwrap().condition_keys {
+                assert_ne!(keys.contains(&key.to_ascii_lowercase()), is_absent(key), "{action}: {key}");
+                compared += 1;
+            }
+        }
+        assert_eq!(compared, 43);
+        for key in reference::condition_keys("sts") {
+            assert_ne!(keys.contains(&key.to_ascii_lowercase()), is_absent(key), "{key}");
+        }
+    }
 }

@@ -24,6 +24,7 @@ type Source = dyn Fn(&str) -> Result<KeySet, FetchError> + Send + Sync;
 /// See the module.
 pub(super) struct Cache {
     source: Arc<Source>,
+    failure_after: Duration,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
 }
 
@@ -89,9 +90,13 @@ impl State {
 }
 
 impl Cache {
-    /// An empty cache in front of a source, which may block.
-    pub(super) fn new(source: impl Fn(&str) -> Result<KeySet, FetchError> + Send + Sync + 'static) -> Self {
-        Self { source: Arc::new(source), slots: Mutex::default() }
+    /// An empty cache in front of a source, which may block. That it has failed is told so long after it was asked, so that the time
+    /// tells nothing of how it failed.
+    pub(super) fn new(
+        failure_after: Duration,
+        source: impl Fn(&str) -> Result<KeySet, FetchError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { source: Arc::new(source), failure_after, slots: Mutex::default() }
     }
 
     /// The keys of an issuer, for a token that names this one.
@@ -111,12 +116,18 @@ impl Cache {
         if slot.decide(key_id) == Decision::Ask {
             // The asking goes on when the client that caused it leaves.
             let (source, issuer, slot) = (self.source.clone(), issuer.to_owned(), slot.clone());
-            let asked = tokio::task::spawn_blocking(move || {
-                let keys = source(&issuer);
+            let told_at = tokio::time::Instant::now() + self.failure_after;
+            let asked = tokio::task::spawn_blocking(move || source(&issuer));
+            let kept = tokio::spawn(async move {
+                let keys =
+                    asked.await.unwrap_or_else(|error| Err(FetchError::Unreachable(error.to_string())));
+                if keys.is_err() {
+                    tokio::time::sleep_until(told_at).await;
+                }
                 slot.state.lock().store(keys, Instant::now());
                 drop(asking);
             });
-            asked.await.map_err(|error| FetchError::Unreachable(error.to_string()))?;
+            kept.await.map_err(|error| FetchError::Unreachable(error.to_string()))?;
         }
         slot.outcome()
     }
@@ -193,7 +204,7 @@ mod tests {
     #[tokio::test]
     async fn one_asks_for_all() {
         let asked = Arc::new(AtomicUsize::new(0));
-        let cache = Cache::new({
+        let cache = Cache::new(Duration::from_millis(200), {
             let asked = asked.clone();
             move |issuer| {
                 asked.fetch_add(1, Ordering::SeqCst);
@@ -206,7 +217,9 @@ mod tests {
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         assert!(!cache.keys("here", Some("b")).await.unwrap().holds(Some("b")));
         assert_eq!(asked.load(Ordering::SeqCst), 1, "so soon after the first");
+        let before = Instant::now();
         let all = futures_util::future::join_all((0..20).map(|_| cache.keys("gone", Some("a")))).await;
+        assert!(before.elapsed() >= Duration::from_millis(200), "the time of a failure tells nothing");
         assert!(all.iter().all(|keys| matches!(keys, Err(FetchError::Unreachable(why)) if why == "away")));
         assert_eq!(asked.load(Ordering::SeqCst), 2);
         for n in 0..2 * MAX_ISSUERS {

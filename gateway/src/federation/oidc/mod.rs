@@ -5,21 +5,24 @@
 mod cache;
 mod discovery;
 mod keys;
+mod session;
 mod token;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use discovery::is_issuer;
+pub use session::SessionClaims;
 pub use token::Token;
 
 use crate::http::client;
 use cache::Cache;
-use discovery::FetchError;
 use keys::Mismatch;
 
 /// How long one request to a provider may take; there are two for its keys.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// When it is answered that a provider's keys are not to be had, counted from when it was asked.
+const FAILURE_AFTER: Duration = Duration::from_secs(6);
 
 /// A provider that an account has registered.
 #[derive(Debug, Clone, Copy)]
@@ -43,11 +46,15 @@ pub struct WebIdentity {
     /// `azp`, `oaud` holds what the token has for `aud`.
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html>
     pub claims: BTreeMap<String, Vec<String>>,
+    /// What it says of the session that it begins.
+    pub session: SessionClaims,
     /// When the token expires, in seconds since 1970; the leeway is not added.
     pub expires_unix_s: u64,
 }
 
-/// Why a token is refused: a variant for each error code of AssumeRoleWithWebIdentity, with its message.
+/// Why a token is refused: a variant for each error code of AssumeRoleWithWebIdentity that there is here, with its message. That keys are
+/// not to be had is one answer, whatever the reason, and comes when it would come if nobody answered: who may make providers must not
+/// learn which hosts of an inner network listen. The log has the reason.
 /// <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html#API_AssumeRoleWithWebIdentity_Errors>
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WebIdentityError {
@@ -57,9 +64,6 @@ pub enum WebIdentityError {
     /// `ExpiredTokenException`.
     #[error("{0}")]
     ExpiredToken(String),
-    /// `IDPCommunicationError`: the provider does not answer, and its keys are not known; trying again may help.
-    #[error("{0}")]
-    IdpCommunication(String),
 }
 
 impl WebIdentityError {
@@ -96,7 +100,7 @@ impl Verifier {
     /// Asks nobody yet.
     pub fn new() -> Self {
         let agent = client::agent(TIMEOUT);
-        Self { cache: Cache::new(move |issuer| discovery::fetch(&agent, issuer)) }
+        Self { cache: Cache::new(FAILURE_AFTER, move |issuer| discovery::fetch(&agent, issuer)) }
     }
 
     /// Verifies a token against the provider that [`Token::issuer`] names: issuer, audience and times first, which cost nothing, then
@@ -113,12 +117,7 @@ impl Verifier {
         let identity = token.check(provider, now_unix_s)?;
         let keys = self.cache.keys(provider.url, token.key_id()).await.map_err(|error| {
             tracing::warn!(issuer = provider.url, %error, "the keys of an identity provider are not to be had");
-            match error {
-                FetchError::Unreachable(_) => WebIdentityError::IdpCommunication(
-                    "The identity provider could not be reached to verify the token".to_owned(),
-                ),
-                FetchError::Unusable(_) => WebIdentityError::no_verification_key(),
-            }
+            WebIdentityError::no_verification_key()
         })?;
         keys.verify(token).map_err(|mismatch| match mismatch {
             Mismatch::NoKey => WebIdentityError::no_verification_key(),

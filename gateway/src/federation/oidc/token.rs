@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Header;
 use serde_json::{Map, Value};
 
+use super::session::{self, SessionClaims};
 use super::{Provider, WebIdentity, WebIdentityError};
 
 /// The longest token, in bytes: what the parameter `WebIdentityToken` may have.
@@ -107,7 +108,11 @@ impl<'t> Token<'t> {
             claims.insert("oaud".to_owned(), audiences);
         }
         claims.insert("aud".to_owned(), vec![audience.clone()]);
-        Ok(WebIdentity { provider_url: self.issuer.clone(), subject, audience, claims, expires_unix_s })
+        // What is meant for STS is no condition key.
+        claims.retain(|name, _| !name.starts_with(session::NAMESPACE));
+        let session = SessionClaims::of(&self.claims)?;
+        let provider_url = self.issuer.clone();
+        Ok(WebIdentity { provider_url, subject, audience, claims, session, expires_unix_s })
     }
 }
 

@@ -525,6 +525,20 @@ fn headers_that_must_be_signed() {
     assert_eq!(check(&request).unwrap_err(), AuthError::HeadersNotSigned { headers: "x-amz-acl".into() });
     let request = with_authorization(|a| a.replacen("SignedHeaders=host;", "SignedHeaders=", 1));
     assert_eq!(check(&request).unwrap_err(), AuthError::HeadersNotSigned { headers: "host".into() });
+    // What the body is may be said unsigned where the URL does not say it, and then it is held against it.
+    let url = "https://examplebucket.s3.amazonaws.com/";
+    let presigned = |url: &str| Signing::presigned().sign(get(url));
+    let hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let with_hash = check(&set(presigned(url), "x-amz-content-sha256", hash)).unwrap();
+    assert!(matches!(with_hash.payload, PayloadAuth::Sha256(_)));
+    assert!(check(&set(presigned(url), "x-amz-content-sha256", UNSIGNED_PAYLOAD)).is_ok());
+    let fixed = Signing { payload: hash.into(), ..Signing::presigned() };
+    let fixed = fixed.sign(get(&format!("{url}?X-Amz-Content-Sha256={hash}")));
+    assert!(matches!(check(&fixed).unwrap().payload, PayloadAuth::Sha256(_)));
+    assert_eq!(
+        check(&set(fixed, "x-amz-content-sha256", UNSIGNED_PAYLOAD)).unwrap_err(),
+        AuthError::HeadersNotSigned { headers: "x-amz-content-sha256".into() }
+    );
     // Other headers may come unsigned.
     assert!(check(&set(signed("https://examplebucket.s3.amazonaws.com/"), "user-agent", "x")).is_ok());
 }

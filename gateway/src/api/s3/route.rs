@@ -1,5 +1,6 @@
 //! Which operation a request asks for, and whether it asks for something that is not here.
 
+use http::header as http_header;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::error::{Code, S3Error};
@@ -42,21 +43,35 @@ pub fn route(
     }
 }
 
+/// Conditions, which S3 takes from the query of a presigned URL too.
+const CONDITIONS: [HeaderName; 4] = [
+    http_header::IF_MATCH,
+    http_header::IF_NONE_MATCH,
+    http_header::IF_MODIFIED_SINCE,
+    http_header::IF_UNMODIFIED_SINCE,
+];
+
 /// The headers of a request with those that stand in its query; `None` where none do. Whoever makes a presigned URL may
-/// put any `x-amz-` header into it, and S3 takes it for one. Of two of a name the header itself holds.
+/// put any `x-amz-` header and a condition into it, and S3 takes it for one. Of two `x-amz-` headers of a name, both of which are
+/// signed, the header itself holds; conditions, which need not be signed as headers, must not contradict the query.
 pub fn hoisted(headers: &HeaderMap, query: &Query) -> Result<Option<HeaderMap>, S3Error> {
     let mut hoisted: Option<HeaderMap> = None;
     for (name, value) in &query.0 {
         let prefix = name.get(..header::AMZ_PREFIX.len());
-        if !prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(header::AMZ_PREFIX)) {
+        let is_amz = prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(header::AMZ_PREFIX));
+        let is_condition = || CONDITIONS.iter().any(|header| name.eq_ignore_ascii_case(header.as_str()));
+        if !is_amz && !(query.is_presigned() && is_condition()) {
             continue;
         }
         let invalid = || S3Error::invalid_argument("Invalid Argument", name, value);
         let header = HeaderName::try_from(name).map_err(|_| invalid())?;
-        if header::is_signing_parameter(header.as_str()) || headers.contains_key(&header) {
+        if header::is_signing_parameter(header.as_str()) || is_amz && headers.contains_key(&header) {
             continue;
         }
         let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| invalid())?;
+        if hoisted.as_ref().unwrap_or(headers).get_all(&header).iter().any(|other| *other != value) {
+            return Err(invalid());
+        }
         hoisted.get_or_insert_with(|| headers.clone()).insert(header, value);
     }
     Ok(hoisted)
@@ -72,6 +87,10 @@ pub fn refuse_unsupported(operation: Operation, headers: &HeaderMap, query: &Que
     }
     let row = operation.row();
     for (name, value) in &query.0 {
+        if query.is_presigned() && is_header_of(operation, &name.to_ascii_lowercase()) {
+            let what = format_args!("The header {name} in the query of a presigned URL for {operation}");
+            return Err(S3Error::not_implemented(what).field("QueryParameter", name));
+        }
         refuse_parameter(row, name, value)?;
     }
     for (name, value) in headers {
@@ -133,6 +152,22 @@ fn method_not_allowed(method: &Method, level: Level) -> S3Error {
 fn is_no_parameter_of_operations(name: &str) -> bool {
     let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|p| p.eq_ignore_ascii_case(prefix));
     starts("x-") || ["AWSAccessKeyId", "Signature", "Expires"].contains(&name)
+}
+
+/// Is it (in lower case) a header of HTTP that means something to the operation, and that [`hoisted`] does not take from a query?
+fn is_header_of(operation: Operation, name: &str) -> bool {
+    use Operation as Op;
+    match name {
+        "range" => matches!(operation, Op::GetObject | Op::HeadObject),
+        "cache-control"
+        | "content-disposition"
+        | "content-encoding"
+        | "content-language"
+        | "content-type"
+        | "expires" => matches!(operation, Op::PutObject | Op::CopyObject | Op::CreateMultipartUpload),
+        "content-length" | "content-md5" | "expect" => ["PUT", "POST"].contains(&operation.row().method),
+        _ => false,
+    }
 }
 
 fn refuse_parameter(row: &Row, name: &str, value: &str) -> Result<(), S3Error> {
@@ -273,6 +308,51 @@ mod tests {
         assert_eq!(error.code, Code::NotImplemented);
         assert_eq!(super::hoisted(&headers, &query(&pairs[..1])).unwrap(), None);
         assert!(super::hoisted(&headers, &query(&[("x-amz- bad", "")])).is_err());
+        let twice = [("x-amz-tagging", "a=b"), ("X-Amz-Tagging", "c=d")];
+        assert!(super::hoisted(&HeaderMap::new(), &query(&twice)).is_err());
+    }
+
+    #[test]
+    fn conditions_of_a_presigned_url_hold() {
+        let presigned = |pairs: &[(&str, &str)], headers: &[(HeaderName, &'static str)]| {
+            let headers = headers.iter().map(|(n, v)| (n.clone(), HeaderValue::from_static(v))).collect();
+            let pairs = [&[("X-Amz-Signature", "0")], pairs].concat();
+            super::hoisted(&headers, &query(&pairs))
+                .map(Option::unwrap_or_default)
+                .map_err(|error| error.code)
+        };
+        let none_match = ("If-None-Match", "*");
+        assert_eq!(presigned(&[none_match], &[]).unwrap()[http_header::IF_NONE_MATCH], "*");
+        assert_eq!(presigned(&[("if-match", "\"e\"")], &[]).unwrap()[http_header::IF_MATCH], "\"e\"");
+        // A header that nobody signed can't take a condition away.
+        let same = [(http_header::IF_NONE_MATCH, "*")];
+        assert_eq!(presigned(&[none_match], &same).unwrap().len(), 1);
+        let other = [(http_header::IF_NONE_MATCH, "\"x\"")];
+        assert_eq!(presigned(&[none_match], &other).unwrap_err(), Code::InvalidArgument);
+        assert!(presigned(&[("If-Match", "a"), ("if-match", "b")], &[]).is_err());
+        // Without a signature it is a parameter that S3 does not know.
+        assert_eq!(super::hoisted(&HeaderMap::new(), &query(&[none_match])).unwrap(), None);
+    }
+
+    #[test]
+    fn other_headers_in_the_query_of_a_presigned_url_are_refused() {
+        use Operation as Op;
+        let signed = ("X-Amz-Signature", "0");
+        for (operation, name) in [
+            (Op::GetObject, "Range"),
+            (Op::PutObject, "Content-Type"),
+            (Op::PutObject, "content-md5"),
+            (Op::PutObject, "Expires"),
+            (Op::UploadPart, "Content-MD5"),
+        ] {
+            assert!(refused(operation, &[signed, (name, "x")], &[]).unwrap().contains(name), "{name}");
+        }
+        for (operation, name) in
+            [(Op::GetObject, "content-type"), (Op::PutObject, "range"), (Op::GetObject, "x")]
+        {
+            assert_eq!(refused(operation, &[signed, (name, "x")], &[]), None, "{name}");
+        }
+        assert_eq!(refused(Op::GetObject, &[("range", "x")], &[]), None);
     }
 
     fn refused(

@@ -35,7 +35,13 @@ pub(crate) fn claim<'a>(headers: &'a HeaderMap, expected: Expected<'_>) -> Resul
     }
     let signed_headers = signed_header_names(fields.signed_headers)
         .ok_or_else(|| malformed("the authorization component \"SignedHeaders\" is malformed."))?;
-    Ok(Claim { credential, time, signed_headers, signature: Cow::Borrowed(fields.signature) })
+    Ok(Claim {
+        credential,
+        time,
+        signed_headers,
+        signature: Cow::Borrowed(fields.signature),
+        is_presigned: false,
+    })
 }
 
 const PREFIX: &str = "The authorization header is malformed; ";

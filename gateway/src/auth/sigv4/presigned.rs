@@ -128,7 +128,13 @@ impl<'a> Parameters<'a> {
         let signed_headers = signed_header_names(signed_headers).ok_or_else(|| {
             refused("X-Amz-SignedHeaders must be lower-case header names with semicolons between")
         })?;
-        Ok(Claim { credential, time, signed_headers, signature: Cow::Borrowed(signature) })
+        Ok(Claim {
+            credential,
+            time,
+            signed_headers,
+            signature: Cow::Borrowed(signature),
+            is_presigned: true,
+        })
     }
 }
 

@@ -19,12 +19,25 @@ use crate::transfer::journal::ChangeError;
 /// `DeleteObject`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html>. What does not exist is deleted.
 pub async fn delete_object(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
     let precondition = conditional::delete_precondition(&request.headers)?;
+    refuse_condition_on_version(&precondition, request.version)?;
     let (bucket, object) = (permit.bucket(), request.object()?);
     let authority = request.authority(app, bucket, object, request.version).await?;
     let deleted = delete(app, bucket, object, request.version, &precondition, authority).await?;
     let mut response = response::no_content();
     deleted.write_headers(response.headers_mut());
     Ok(response)
+}
+
+/// Conditions are on the current version alone: on a version that is named S3 has none.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html>
+pub(super) fn refuse_condition_on_version(
+    precondition: &Precondition,
+    version: VersionRef,
+) -> Result<(), S3Error> {
+    match (precondition, version) {
+        (Precondition::None, _) | (_, VersionRef::Current) => Ok(()),
+        _ => Err(S3Error::not_implemented("A condition on a deletion that names a version")),
+    }
 }
 
 /// What a deletion did.
@@ -65,9 +78,8 @@ pub(super) async fn delete(
         let text = version::text(marker.version, marker.is_null);
         return Ok(Deleted { version: Some(text), is_marker: true });
     }
-    // Conditions are on the current version alone.
-    let current = if which == VersionRef::Current { precondition } else { &Precondition::None };
-    let gone = app.catalog.delete_version(bucket, object, which, current, authority).await.map_err(refuse)?;
+    let gone =
+        app.catalog.delete_version(bucket, object, which, precondition, authority).await.map_err(refuse)?;
     if let Some(gone) = &gone {
         annotation::forget(app, bucket, gone).await;
     }

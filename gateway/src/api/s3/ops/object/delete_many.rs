@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use storage::catalog::{Bucket, Precondition};
 
-use super::delete::{Deleted, delete};
+use super::delete::{Deleted, delete, refuse_condition_on_version};
 use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::permissions::versioned;
@@ -57,6 +57,9 @@ async fn delete_one(
     let which = version::parse(asked.version_id.as_deref()).map_err(|_| S3Error::new(Code::NoSuchVersion))?;
     let action = versioned("s3:DeleteObject", which);
     request.authorize(app, action, bucket, Some(&object), which).await?;
+    if asked.etag.is_some() || asked.size.is_some() || asked.last_modified_time.is_some() {
+        request.authorize(app, versioned("s3:GetObject", which), bucket, Some(&object), which).await?;
+    }
     let authority = request.authority(app, bucket, &object, which).await?;
     let modified = |text: &str| {
         let at = parse_http_date(text).or_else(|| parse_iso8601(text).map(|at| at.unix_ms() / 1000));
@@ -70,5 +73,6 @@ async fn delete_one(
             last_modified_s: time.as_deref().map(modified).transpose()?,
         },
     };
+    refuse_condition_on_version(&precondition, which)?;
     delete(app, bucket, &object, which, &precondition, authority).await
 }

@@ -13,6 +13,7 @@ pub(super) mod found;
 mod get;
 mod lock;
 mod post;
+mod post_form;
 mod put;
 mod rename;
 pub mod rewrap;

@@ -9,6 +9,7 @@ import pathlib
 import re
 import time
 
+from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
 from common import anonymous, assume, new_role, new_user, of_key, of_session, other_account, other_root, policy, root, statement, trusting
@@ -17,6 +18,18 @@ COLUMNS = ["id", "principal", "identity", "boundary", "session", "resource", "re
 BUCKET, RESTRICTED, ELSEWHERE = "matrix-bucket", "matrix-restricted", "matrix-elsewhere"
 SESSION = "matrix-session"
 CONTEXT = {"purpose": "matrix"}
+MANAGED = "arn:aws:iam::aws:policy/"
+# Parameters that an action does not have, under the names of those that guards ask for.
+STRAY = {
+    "PermissionsBoundary": MANAGED + "AdministratorAccess",
+    "PolicyArn": MANAGED + "ReadOnlyAccess",
+    "Tags.member.1.Key": "team",
+    "Tags.member.1.Value": "red",
+    "TagKeys.member.1": "team",
+}
+
+# What sessions may have that AssumeRole is asked for.
+OF_SESSIONS = {"tags": {"Tags": [{"Key": "team", "Value": "red"}]}, "source": {"SourceIdentity": "matrix"}}
 
 # What the refusal must say; {} is the action.
 ELSEWHERE = "because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy explicitly denies access"
@@ -126,7 +139,7 @@ def made():
     take = policy(statement("Allow", ["sts:AssumeRole"]))
     keeper_user, keeper = new_user(iam, "matrix-keeper", take)
     other_keeper_user, other_keeper = new_user(other_root.iam, "matrix-keeper", take)
-    for name in ["matrix-somebody", "matrix-subject"]:
+    for name in ["matrix-somebody", "matrix-subject", "matrix-bounded"]:
         iam.create_user(UserName=name)
 
     principals["root"] = Principal(account, arn("root"), iam=iam, opened=lambda _: root)
@@ -188,6 +201,9 @@ class Row:
         name = {"own": self.principal.username, "team": "red"}.get(self.variant)
         self.object = f"home/{name}/object" if name else "object"
         self.subject = self.principal.username if self.variant == "own" else "matrix-subject"
+        if self.action == "iam:PutUserPermissionsBoundary":
+            # Whose boundary other rows do not look at.
+            self.subject = "matrix-bounded"
         self.made = f"matrix-made-{self.id}"
         self.arn, self.elsewhere = self.arns()
         of_s3 = "s3:GetBucketLocation" if self.action in OF_BUCKETS else "s3:GetObjectTagging"
@@ -237,6 +253,11 @@ def condition(name, row):
         "account": {"StringEquals": {"aws:PrincipalAccount": row.principal.account}},
         "owner": {"StringEquals": {"aws:PrincipalAccount": owner}},
         "username": {"StringEquals": {"aws:username": row.principal.username or "nobody"}},
+        "bounded": {"StringEquals": {"iam:PermissionsBoundary": MANAGED + "AdministratorAccess"}},
+        "unbounded": {"StringNotEquals": {"iam:PermissionsBoundary": MANAGED + "AdministratorAccess"}},
+        "tagged": {"StringEquals": {"aws:RequestTag/team": "red"}},
+        "tag-keys": {"ForAnyValue:StringEquals": {"aws:TagKeys": "team"}},
+        "reader": {"ArnEquals": {"iam:PolicyARN": MANAGED + "ReadOnlyAccess"}},
     }[name]
 
 
@@ -410,6 +431,48 @@ class World:
 world = World()
 
 
+def with_stray(client, operation, **parameters):
+    """Asks IAM, with the parameters of `STRAY` that the operation does not have."""
+    model = client.meta.service_model.operation_model(operation).input_shape.members
+    more = {name: value for name, value in STRAY.items() if name.split(".")[0] not in model}
+    event = f"before-call.iam.{operation}"
+    client.meta.events.register(event, lambda params, **_: params["body"].update(more), unique_id="stray")
+    try:
+        return getattr(client, xform_name(operation))(**parameters)
+    finally:
+        client.meta.events.unregister(event, unique_id="stray")
+
+
+def of_iam(caller, row):
+    """Asks IAM for what a row says, as its variant has it."""
+    operation = row.action.removeprefix("iam:")
+    parameters = {"UserName": row.made if operation == "CreateUser" else row.subject}
+    if row.variant == "case":
+        parameters["UserName"] = parameters["UserName"].upper()
+    if operation == "PutUserPolicy":
+        parameters |= {"PolicyName": "matrix", "PolicyDocument": policy(statement("Allow", "s3:ListAllMyBuckets"))}
+    if operation == "AttachUserPolicy":
+        parameters["PolicyArn"] = MANAGED + ("ReadOnlyAccess" if row.variant == "reader" else "PowerUserAccess")
+    if operation == "PutUserPermissionsBoundary" or row.variant == "bounded":
+        parameters["PermissionsBoundary"] = MANAGED + ("AdministratorAccess" if row.variant == "bounded" else "PowerUserAccess")
+    if operation == "TagUser" or row.variant == "tagged":
+        parameters["Tags"] = [{"Key": "team", "Value": "red" if row.variant == "tagged" else "blue"}]
+    if operation == "UntagUser":
+        parameters["TagKeys"] = ["team" if row.variant == "tagged" else "none"]
+        parameters.pop("Tags", None)
+    if row.variant == "stray":
+        return with_stray(caller.iam, operation, **parameters)
+    return getattr(caller.iam, xform_name(operation))(**parameters)
+
+
+def put(caller, row):
+    """Writes an object, at once or in parts."""
+    at = {"Bucket": row.bucket, "Key": "written"}
+    if row.variant == "parts":
+        return caller.s3.create_multipart_upload(**at)
+    return caller.s3.put_object(**at, Body=b"x")
+
+
 def ask(caller, row):
     """Sends the request of a row."""
     at, made = {"Bucket": row.bucket}, row.made
@@ -417,7 +480,7 @@ def ask(caller, row):
     kept = world.bucket_policies[row.bucket] or policy({"Effect": "Allow", "Principal": {"AWS": somebody}, "Action": "s3:GetBucketLocation", "Resource": f"arn:aws:s3:::{row.bucket}"})
     requests = {
         "s3:GetObject": lambda: caller.s3.get_object(**at, Key=row.object)["Body"].read(),
-        "s3:PutObject": lambda: caller.s3.put_object(**at, Key="written", Body=b"x"),
+        "s3:PutObject": lambda: put(caller, row),
         "s3:DeleteObject": lambda: caller.s3.delete_object(**at, Key="absent"),
         "s3:ListBucket": lambda: caller.s3.list_objects_v2(**at),
         "s3:GetBucketPolicy": lambda: caller.s3.get_bucket_policy(**at),
@@ -433,13 +496,13 @@ def ask(caller, row):
         "kms:ListKeys": lambda: caller.kms.list_keys(),
         "iam:GetUser": lambda: caller.iam.get_user(UserName=row.subject),
         "iam:ListUsers": lambda: caller.iam.list_users(),
-        "iam:CreateUser": lambda: caller.iam.create_user(UserName=made),
-        "sts:AssumeRole": lambda: caller.sts.assume_role(RoleArn=target, RoleSessionName="matrix"),
+        "sts:AssumeRole": lambda: caller.sts.assume_role(RoleArn=target, RoleSessionName="matrix", **OF_SESSIONS.get(row.variant, {})),
         "sts:GetCallerIdentity": lambda: caller.sts.get_caller_identity(),
         "sts:GetSessionToken": lambda: caller.sts.get_session_token(),
         "sts:GetFederationToken": lambda: caller.sts.get_federation_token(Name="matrix"),
     }
-    return requests[row.action]()
+    asked = requests.get(row.action)
+    return asked() if asked and row.variant not in ("case", "stray") else of_iam(caller, row)
 
 
 def answer(caller, row):

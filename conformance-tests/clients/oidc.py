@@ -3,8 +3,13 @@
 import base64
 import contextlib
 import datetime
+import http.server
 import json
 import os
+import socket
+import socketserver
+import threading
+import time
 import urllib.parse
 import urllib.request
 
@@ -35,11 +40,11 @@ def refused(code, operation, **parameters):
 class Provider:
     """A provider of its own, and who logs in there. `lives_s` is how long its tokens are valid: a negative number makes old ones."""
 
-    def __init__(self, running, lives_s=3600):
+    def __init__(self, running, lives_s=3600, further=()):
         user = oidc_provider_mock.User(sub="ada", claims={"team": "payments", "groups": ["engineers", "analysts"], "admin": True})
         other = oidc_provider_mock.User(sub="grace", claims={"team": "compilers"})
         served = oidc_provider_mock.run_server_in_thread(
-            user_claims=[user, other], access_token_max_age=datetime.timedelta(seconds=lives_s)
+            user_claims=[user, other, *further], access_token_max_age=datetime.timedelta(seconds=lives_s)
         )
         server = running.enter_context(served)
         self.issuer = f"http://localhost:{server.server_port}"
@@ -211,7 +216,97 @@ def away(arn):
             tokens.append((arn, provider.token(), provider.token("grace")))
         assume(tokens[0][0], tokens[0][1])
     assume(tokens[0][0], tokens[0][2])
-    refused("IDPCommunicationError", assume, arn=tokens[1][0], token=tokens[1][1])
+    message = refused("InvalidIdentityToken", assume, arn=tokens[1][0], token=tokens[1][1])
+    assert message.startswith("Couldn't retrieve verification key from your identity provider"), message
+
+
+def told_nothing_of_inner_hosts():
+    """Whoever may make providers learns neither from the answer nor from its time whether somebody listens behind a URL."""
+
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(404)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    silent = socket.create_server(("127.0.0.1", 0))
+    with socketserver.TCPServer(("127.0.0.1", 0), Page) as page, socket.create_server(("127.0.0.1", 0)) as closed, silent:
+        threading.Thread(target=page.serve_forever, daemon=True).start()
+        ports = [page.server_address[1], silent.getsockname()[1], closed.getsockname()[1]]
+        closed.close()
+        told = []
+        for port in ports:
+            name = f"localhost:{port}"
+            arn = iam.create_open_id_connect_provider(Url=f"http://{name}", ClientIDList=[CLIENT])["OpenIDConnectProviderArn"]
+            trust = {"Effect": "Allow", "Principal": {"Federated": arn}, "Action": "sts:AssumeRoleWithWebIdentity"}
+            text = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+            taken = iam.create_role(RoleName=f"inner-{port}", AssumeRolePolicyDocument=text)["Role"]["Arn"]
+            encoded = lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+            claims = {"iss": f"http://{name}", "sub": "x", "aud": CLIENT, "exp": int(time.time()) + 600}
+            token = f"{encoded({'alg': 'RS256', 'kid': '1'})}.{encoded(claims)}.c2ln"
+            began = time.monotonic()
+            message = refused("InvalidIdentityToken", assume, arn=taken, token=token)
+            told.append((message.replace(name, ""), time.monotonic() - began))
+        assert len({message for message, _ in told}) == 1, told
+        times = [took for _, took in told]
+        assert max(times) - min(times) < 1, told
+        page.shutdown()
+
+
+def tags_of_tokens(running):
+    """Both forms of tags count, must be allowed, and travel through a chain; and so does who stands behind a session."""
+    tags = "https://aws.amazon.com/tags"
+    nested = {tags: {"principal_tags": {"Team": ["red"], "Cost": ["7"]}, "transitive_tag_keys": ["TEAM"]}}
+    flat = {f"{tags}/principal_tags/Team": "red", f"{tags}/principal_tags/Cost": "7", f"{tags}/transitive_tag_keys": ["Team"]}
+    behind = {"https://aws.amazon.com/source_identity": "ada.l"}
+    user = oidc_provider_mock.User
+    further = [
+        user(sub="nested", claims=nested),
+        user(sub="flat", claims=flat),
+        user(sub="behind", claims=behind),
+        user(sub="odd", claims={tags: {"principal_tags": {"Team": ["red", "blue"]}}}),
+        user(sub="two", claims={**nested, f"{tags}/principal_tags/team": "blue"}),
+    ]
+    provider = Provider(running, further=further)
+    registered(provider, [CLIENT])
+    everything = [{"Effect": "Allow", "Action": "sts:*", "Resource": "*"}]
+    arn = role("tagged", provider, {"StringEquals": {f"{provider.name}:aud": CLIENT}}, everything)
+    token = lambda subject: provider.token(subject)
+    assume(arn, token("ada"))
+    # The trust policy has to allow what the token asks for beside the role.
+    for subject, action in [("nested", "TagSession"), ("flat", "TagSession"), ("behind", "SetSourceIdentity")]:
+        assert refused("AccessDenied", assume, arn=arn, token=token(subject)) == f"Not authorized to perform sts:{action}"
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Federated": provider.arn},
+        "Action": ["sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity"],
+    }
+    limited = {**trust, "Condition": {"StringEquals": {"aws:RequestTag/Team": "blue"}}}
+    put_trust = lambda name, *statements: iam.update_assume_role_policy(
+        RoleName=name, PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+    )
+    put_trust("tagged", limited)
+    for subject in ["nested", "flat"]:
+        refused("AccessDenied", assume, arn=arn, token=token(subject))
+    put_trust("tagged", trust)
+    refused("InvalidIdentityToken", assume, arn=arn, token=token("odd"))
+    refused("InvalidParameterValue", assume, arn=arn, token=token("two"))
+    # What the session hands on is what its tags say, whatever the case of a key.
+    second = {"Effect": "Allow", "Principal": {"AWS": arn}, "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]}
+    condition = {"StringEquals": {"aws:PrincipalTag/Team": "red"}, "Null": {"aws:PrincipalTag/Cost": "true"}}
+    by_team = {"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*", "Condition": condition}
+    by_source = {"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*", "Condition": {"StringEquals": {"aws:SourceIdentity": "ada.l"}}}
+    text = json.dumps({"Version": "2012-10-17", "Statement": [second]})
+    chained = iam.create_role(RoleName="chained", AssumeRolePolicyDocument=text)["Role"]["Arn"]
+    for subject, may in [("nested", by_team), ("flat", by_team), ("behind", by_source)]:
+        iam.put_role_policy(RoleName="chained", PolicyName="may", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [may]}))
+        first = assume(arn, token(subject))
+        assert first.get("SourceIdentity") == ("ada.l" if subject == "behind" else None), first
+        keys = first["Credentials"]
+        own = boto3.client("sts", aws_access_key_id=keys["AccessKeyId"], aws_secret_access_key=keys["SecretAccessKey"], aws_session_token=keys["SessionToken"])
+        s3_of(own.assume_role(RoleArn=chained, RoleSessionName="next")).list_buckets()
 
 
 with contextlib.ExitStack() as running:
@@ -224,5 +319,7 @@ with contextlib.ExitStack() as running:
     conditions(provider)
     refusals(provider, arn, running)
     away(arn)
+    tags_of_tokens(running)
+    told_nothing_of_inner_hosts()
     iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=provider.arn)
     refused("InvalidIdentityToken", assume, arn=arn, token=provider.token())

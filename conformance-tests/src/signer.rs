@@ -84,6 +84,11 @@ impl Signer {
 
     /// The path and query of a presigned request, good for so many seconds. All headers of the request are signed.
     pub fn presign<B>(&self, request: &Request<B>, expires_s: i64) -> String {
+        self.presign_as(request, expires_s, "UNSIGNED-PAYLOAD")
+    }
+
+    /// As [`Signer::presign`], with this payload hash.
+    pub fn presign_as<B>(&self, request: &Request<B>, expires_s: i64, payload: &str) -> String {
         let timestamp = self.timestamp();
         let mut names: Vec<&str> = request.headers().keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
@@ -103,7 +108,7 @@ impl Signer {
         *presigned.uri_mut() = target.parse().expect("what was encoded is a path");
         *presigned.method_mut() = request.method().clone();
         *presigned.headers_mut() = request.headers().clone();
-        let (_, signature) = self.signature(&presigned, &timestamp, "UNSIGNED-PAYLOAD");
+        let (_, signature) = self.signature(&presigned, &timestamp, payload);
         format!("{target}&X-Amz-Signature={signature}")
     }
 

@@ -35,6 +35,12 @@ fn what_terraform_asks_for() {
     run("terraform.py");
 }
 
+/// Parameters of other actions, names in another case, fields and conditions where they mean nothing or two things.
+#[test]
+fn what_stands_where_it_says_nothing() {
+    run("parameters.py");
+}
+
 /// Principal × policies × action × account: `clients/authorization.tsv`.
 #[test]
 fn the_authorization_matrix() {

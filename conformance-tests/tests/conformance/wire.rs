@@ -293,3 +293,59 @@ fn presigned_urls_and_clocks() {
     assert_eq!(wire.send(&wire.request("GET", &target, &[("x-amz-meta-bound", "yes")]), b"").body, BODY);
     drop(wire.server);
 }
+
+/// What whoever signs a URL writes into its query holds, or the URL is refused; nobody takes it away with a header that is not signed.
+#[test]
+fn headers_in_the_query_of_presigned_urls() {
+    let wire = Wire::start();
+    let url = |method: &str, target: &str| wire.signer.presign(&wire.request(method, target, &[]), 60);
+    let put = |target: &str, headers: &[(&str, &str)], body: &[u8]| {
+        wire.send(&wire.request("PUT", target, headers), body)
+    };
+    // A write-once URL writes once.
+    let once = url("PUT", "/wire/once?If-None-Match=%2A");
+    assert_eq!(put(&once, &[], BODY).status, 200);
+    put(&once, &[], b"again").refuses(412, "PreconditionFailed");
+    put(&once, &[("if-none-match", "\"other\"")], b"again").refuses(400, "InvalidArgument");
+    put(&once, &[("if-match", "*")], b"again").refuses(501, "NotImplemented");
+    wire.holds("once", None);
+    let tag = "%229e107d9d372bb6826bd81d3542a419d6%22";
+    put(&url("PUT", "/wire/once?if-match=%22other%22"), &[], b"x").refuses(412, "PreconditionFailed");
+    assert_eq!(put(&url("PUT", &format!("/wire/once?if-match={tag}")), &[], BODY).status, 200);
+    let get = |target: &str| wire.send(&wire.request("GET", &url("GET", target), &[]), b"");
+    assert_eq!(get(&format!("/wire/once?If-None-Match={tag}")).status, 304);
+    assert_eq!(get("/wire/once?If-Match=%22other%22").status, 412);
+    assert_eq!(
+        get("/wire/once?If-Unmodified-Since=Mon%2C%2001%20Jan%202024%2000%3A00%3A00%20GMT").status,
+        412
+    );
+    // Others mean something, and are taken from no query.
+    get("/wire/once?Range=bytes%3D0-1").refuses(501, "NotImplemented");
+    put(&url("PUT", "/wire/typed?Content-Type=text%2Fx"), &[], BODY).refuses(501, "NotImplemented");
+    put(&url("PUT", "/wire/typed?content-md5=x"), &[], BODY).refuses(501, "NotImplemented");
+    wire.lacks("typed");
+    drop(wire.server);
+}
+
+/// `x-amz-content-sha256` alone may come unsigned with a presigned URL; the body is held against it.
+#[test]
+fn an_unsigned_hash_of_a_presigned_body() {
+    let wire = Wire::start();
+    let target = wire.signer.presign(&wire.request("PUT", "/wire/hashed", &[]), 60);
+    let put = |headers: &[(&str, &str)]| wire.send(&wire.request("PUT", &target, headers), BODY);
+    let hash = "d7a8fbb307d7809469ca9abcb0082e4f8d5651e46d3cdb762d02d0bf37c9e592";
+    for value in ["UNSIGNED-PAYLOAD", hash] {
+        assert_eq!(put(&[("x-amz-content-sha256", value)]).status, 200, "{value}");
+    }
+    wire.holds("hashed", None);
+    put(&[("x-amz-content-sha256", &wrong(hash))]).refuses(400, "XAmzContentSHA256Mismatch");
+    put(&[("x-amz-meta-a", "b")]).refuses(403, "AccessDenied");
+    // A URL that fixes the body is not freed of that.
+    let fixed = wire.request("PUT", &format!("/wire/fixed?X-Amz-Content-Sha256={hash}"), &[]);
+    let fixed = wire.signer.presign_as(&fixed, 60, hash);
+    wire.send(&wire.request("PUT", &fixed, &[("x-amz-content-sha256", "UNSIGNED-PAYLOAD")]), b"x")
+        .refuses(403, "AccessDenied");
+    wire.send(&wire.request("PUT", &fixed, &[]), b"x").refuses(400, "XAmzContentSHA256Mismatch");
+    assert_eq!(wire.send(&wire.request("PUT", &fixed, &[]), BODY).status, 200);
+    drop(wire.server);
+}

@@ -29,6 +29,9 @@ const VERSION: u8 = 1;
 const WRITE_LEN: usize = 1 << 20;
 /// Files of at least this length are written past the page cache.
 const DIRECT_LEN_MIN: u64 = 4 << 20;
+/// How far ahead of what has come the medium is reserved, at least and at most.
+const RESERVE_LEN_MIN: u64 = 4 << 20;
+const RESERVE_LEN_MAX: u64 = 64 << 20;
 /// Pieces below this are copied together.
 const SMALL_PIECE: usize = 16 << 10;
 /// Files whose ids share all of the time but this many low bits share a folder: 2^20 ms are 17 minutes.
@@ -83,19 +86,19 @@ impl Files {
     pub async fn create(self: &Arc<Self>, owner: BlobOwner, len: Option<u64>) -> io::Result<FileWriter> {
         let files = self.clone();
         let (file, direct, temp) = blocking(move || {
-            files.space.admit(len.unwrap_or(0))?;
+            // What is announced must fit; what is taken is what comes.
+            files.space.fits(len.unwrap_or(0))?;
             let mut name = [0; 12];
             getrandom::fill(&mut name).expect("the operating system gives random bytes");
             let path = files.temp.join(hex::encode(name));
             let file = create_new(&path)?;
             let temp = TempFile(Some(path));
-            reserve(&file, len.unwrap_or(0))?;
             let direct = len.filter(|&len| len >= DIRECT_LEN_MIN).and_then(|_| DirectWriter::begin(&file));
             Ok((file, direct, temp))
         })
         .await?;
         let crc = Digest::new(CrcAlgorithm::Crc32Iscsi);
-        let sink = Sink { file, temp, direct, written: 0, crc, reserved: len };
+        let sink = Sink { file, temp, direct, written: 0, crc, announced: len, reserved: 0 };
         Ok(FileWriter {
             files: self.clone(),
             owner,
@@ -140,7 +143,7 @@ impl Files {
         let mut tail = vec![tail.encode(&address.id())];
         let end = stored_len + tail[0].len() as u64;
         write_all_at(&sink.file, &mut tail, stored_len)?;
-        if sink.reserved.is_some_and(|reserved| reserved > end) {
+        if sink.reserved > end {
             sink.file.set_len(end)?;
         }
         sink.file.sync_data()?;
@@ -346,15 +349,31 @@ struct Sink {
     direct: Option<DirectWriter>,
     written: u64,
     crc: Digest,
-    reserved: Option<u64>,
+    announced: Option<u64>,
+    /// Bytes of the medium that the file has, from its beginning on.
+    reserved: u64,
 }
 
 impl Sink {
+    /// Makes sure of the medium up to `end`, and of some more of what was announced: as much again as has come, so that a file lies in
+    /// few pieces, and somebody who announces much and sends little takes little.
+    fn reserve(&mut self, end: u64, space: &Space) -> io::Result<()> {
+        if end <= self.reserved {
+            return Ok(());
+        }
+        let ahead = end + end.clamp(RESERVE_LEN_MIN, RESERVE_LEN_MAX);
+        let to = self.announced.map_or(end, |announced| announced.min(ahead)).max(end);
+        space.admit(to - self.reserved)?;
+        if self.announced.is_some() {
+            reserve(&self.file, self.reserved, to - self.reserved)?;
+        }
+        self.reserved = to;
+        Ok(())
+    }
+
     fn write(&mut self, pieces: &mut Vec<Bytes>, space: &Space) -> io::Result<()> {
         let len: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-        if self.reserved.is_none_or(|reserved| self.written + len > reserved) {
-            space.admit(len)?;
-        }
+        self.reserve(self.written + len, space)?;
         for piece in pieces.iter() {
             self.crc.update(piece);
         }

@@ -19,12 +19,12 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Reserves space for the first `len` bytes without changing the file's length. Media that can't are fine.
-pub(super) fn reserve(file: &File, len: u64) -> io::Result<()> {
+/// Reserves space for `len` bytes from `offset` on without changing the file's length. Media that can't are fine.
+pub(super) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
     if len == 0 {
         return Ok(());
     }
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, len) {
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::KEEP_SIZE, offset, len) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => Ok(()),
         Err(other) => Err(other.into()),
     }

@@ -510,7 +510,7 @@ fn prepare(file: &File, number: u64, session: SessionId, len: u64) -> io::Result
     header[24..28].copy_from_slice(&session.0.to_le_bytes());
     let crc = crc32c(&header[..28]);
     header[28..].copy_from_slice(&crc.to_le_bytes());
-    reserve(file, len)?;
+    reserve(file, 0, len)?;
     file.set_len(len)?;
     file.write_all_at(&header, 0)?;
     file.sync_data()

@@ -23,8 +23,17 @@ impl Space {
         Self { folder, reserve, seen: Mutex::new(None) }
     }
 
+    /// Fails with `StorageFull` if `len` bytes would eat into the reserve; nothing is taken yet.
+    pub fn fits(&self, len: u64) -> io::Result<()> {
+        self.judge(len, 0)
+    }
+
     /// Fails with `StorageFull` if writing `len` bytes would eat into the reserve.
     pub fn admit(&self, len: u64) -> io::Result<()> {
+        self.judge(len, len)
+    }
+
+    fn judge(&self, len: u64, taken: u64) -> io::Result<()> {
         let mut seen = self.seen.lock();
         let (at, free) = match *seen {
             Some((at, free)) if at.elapsed() < FRESH => (at, free),
@@ -35,7 +44,7 @@ impl Space {
         };
         match free.checked_sub(len) {
             Some(left) if left >= self.reserve => {
-                *seen = Some((at, left));
+                *seen = Some((at, left + len - taken));
                 Ok(())
             }
             _ => {
@@ -57,5 +66,14 @@ mod tests {
         let error = Space::new(folder(), u64::MAX).admit(1).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert!(Space::new(folder(), 0).admit(u64::MAX).is_err());
+        let space = Space::new(folder(), 0);
+        space.admit(0).unwrap();
+        let (_, free) = space.seen.lock().unwrap();
+        for _ in 0..2 {
+            // What is only announced is nobody else's loss.
+            space.fits(free).unwrap();
+        }
+        space.admit(free).unwrap();
+        assert!(space.fits(1).is_err());
     }
 }

@@ -182,6 +182,32 @@ async fn a_full_disk_refuses_writes_before_they_begin() {
 }
 
 #[tokio::test]
+async fn the_medium_is_taken_as_bytes_come_and_not_as_they_are_announced() {
+    use std::os::unix::fs::MetadataExt;
+    // In memory alone, space may not be reserved.
+    let folder = tempfile::tempdir_in(".").unwrap();
+    let store = open(folder.path(), 1 << 20);
+    let taken = || {
+        let sizes = all_files(folder.path()).into_iter().map(|file| file.metadata().unwrap().blocks() * 512);
+        sizes.sum::<u64>()
+    };
+    let before = taken();
+    let mut writer = store.create(owner(1), SizeHint::Exact(3 << 30)).await.unwrap();
+    writer.write(Bytes::from_static(b"abc")).await.unwrap();
+    assert!(taken() - before < 1 << 20, "{}", taken() - before);
+    let mut most = 0;
+    for written in 1..=64_u64 {
+        writer.write(Bytes::from(vec![7; 1 << 20])).await.unwrap();
+        let taken = taken() - before;
+        assert!(taken <= (2 * written + 8) << 20, "{taken} after {written} MiB");
+        most = most.max(taken);
+    }
+    // But some way ahead, so that it lies in few pieces.
+    assert!(most > 66 << 20, "{most}");
+    drop(writer);
+}
+
+#[tokio::test]
 async fn a_closed_store_writes_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), 1 << 20);

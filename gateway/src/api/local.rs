@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -11,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::auth::sigv4::sign::{Signer, Unsigned, encoded_pairs, encoded_path};
-use crate::http::body::StreamError;
+use crate::http::body::{RequestBody, StreamError};
 use crate::http::listener::Peer;
 
 const HOST: &str = "localhost";
@@ -80,8 +81,11 @@ impl LocalClient {
         for (name, value) in headers {
             wire = wire.header(name, value);
         }
-        let wire = wire.body(Full::new(request.body)).expect("a request of valid parts is valid");
-        let peer = Peer { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), secure: false };
+        // It is at hand: nothing waits for it.
+        let body = RequestBody::new(Full::new(request.body), Duration::from_secs(60), false);
+        let wire = wire.body(body).expect("a request of valid parts is valid");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let peer = Peer { address, secure: false, tls_version: None };
         let response = super::handle(self.app.clone(), super::Door::Every, wire, peer).await;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map(|collected| collected.to_bytes());

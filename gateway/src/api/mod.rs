@@ -6,14 +6,14 @@ pub mod local;
 pub mod minio;
 pub mod query;
 pub mod s3;
+mod signed_body;
 pub mod sts;
 pub mod xml;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use http::request::Parts;
 use http::{Request, Response, StatusCode};
-use http_body::Body;
 
 use crate::app::App;
 use crate::http::body::{RequestBody, ResponseBody};
@@ -30,17 +30,13 @@ pub enum Door {
 }
 
 /// Answers a request that came to this door.
-pub async fn handle<B>(app: Arc<App>, door: Door, request: Request<B>, peer: Peer) -> Response<ResponseBody>
-where
-    B: Body<Data = Bytes> + Send + Sync + 'static,
-    B::Error: std::error::Error + Send + Sync + 'static,
-{
+pub async fn handle(
+    app: Arc<App>,
+    door: Door,
+    request: Request<RequestBody>,
+    peer: Peer,
+) -> Response<ResponseBody> {
     let (parts, body) = request.into_parts();
-    let awaits_continue = parts
-        .headers
-        .get(http::header::EXPECT)
-        .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    let body = RequestBody::new(body, app.body_idle_timeout, awaits_continue);
     if door == Door::Every
         && let Some(path) = minio::path(&parts, &app.domains)
     {
@@ -74,7 +70,7 @@ pub fn sealed<B>(door: Door, request: Request<B>) -> Response<ResponseBody> {
 }
 
 /// Is it a request of KMS's JSON protocol? S3 knows no such header.
-fn asks_kms(parts: &http::request::Parts) -> bool {
+fn asks_kms(parts: &Parts) -> bool {
     let target = parts.headers.get(header::TARGET).map(|value| value.as_bytes());
     parts.method == http::Method::POST && target.is_some_and(|t| t.starts_with(kms::TARGET_PREFIX.as_bytes()))
 }

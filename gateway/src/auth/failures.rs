@@ -1,10 +1,12 @@
 //! Signatures that failed, counted by where they came from: who guesses access keys or secrets is held off.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
+
+use crate::http::place;
 
 /// The most sources remembered. Beyond, those that have waited long enough are forgotten, or else all.
 const MAX_SOURCES: usize = 10_000;
@@ -92,14 +94,6 @@ impl Source {
         let forgiven = f64::from(per_minute) * passed_ms as f64 / MINUTE_MS as f64;
         self.count = (self.count - forgiven).max(0.0);
         self.at_unix_ms = now_unix_ms.max(self.at_unix_ms);
-    }
-}
-
-/// One who has an IPv6 network has all of its addresses.
-fn place(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        address => address,
     }
 }
 

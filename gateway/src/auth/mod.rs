@@ -12,7 +12,7 @@ use sha2::Digest as _;
 use zeroize::Zeroizing;
 
 use crate::http::header;
-use crate::iam::{CredentialRefusal, Iam, Identity, Scope};
+use crate::iam::{CredentialRefusal, Iam, Identity};
 use sigv4::presigned::Parameters;
 
 pub use failures::Failures;
@@ -56,6 +56,45 @@ pub struct Authenticated {
     pub identity: Identity,
     /// How the body is protected.
     pub payload: PayloadAuth,
+    /// How and when it was signed; `None` of an anonymous request.
+    pub signed: Option<Signed>,
+}
+
+/// Where a signature was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthType {
+    /// In the header `Authorization`.
+    Header,
+    /// In the query: a presigned URL.
+    Query,
+    /// In the fields of a form.
+    Form,
+}
+
+impl AuthType {
+    /// As `s3:authType` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Header => "REST-HEADER",
+            Self::Query => "REST-QUERY-STRING",
+            Self::Form => "POST",
+        }
+    }
+}
+
+/// How and when a request was signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signed {
+    /// Where the signature was.
+    pub by: AuthType,
+    /// When it was made, as it says itself, in milliseconds since the Unix epoch.
+    pub at_unix_ms: u64,
+}
+
+impl Signed {
+    fn new(by: AuthType, time: &sigv4::SigningTime) -> Self {
+        Self { by, at_unix_ms: u64::try_from(time.unix_s).unwrap_or_default() * 1000 }
+    }
 }
 
 /// Why a request is not authentic. Each maps to one S3 error.
@@ -179,34 +218,58 @@ impl Keys<'_> {
         expected: Expected<'_>,
         matches: impl FnOnce(&[u8; 32]) -> Result<(), AuthError>,
     ) -> Result<(Identity, Zeroizing<[u8; 32]>), AuthError> {
-        let Expected { source, now_unix_ms, .. } = expected;
-        let access_key_id = credential.access_key_id;
-        if !self.failures.admits(source, access_key_id, now_unix_ms) {
-            return Err(AuthError::TooManyFailures);
-        }
-        let sigv4::Credential { date, region, service, .. } = *credential;
-        let scope = Scope { date, region, service, now_unix_ms };
-        let known = self.iam.signing_key(access_key_id, token, scope);
+        let known = self.find(credential, token, expected)?;
         let nobodys = [0; 32];
         let matched = matches(known.as_ref().map_or(&nobodys, |(_, signing_key)| signing_key));
-        let judged = match known {
-            Ok(known) => matched.map(|()| known),
-            Err(CredentialRefusal::Unknown) => {
-                Err(AuthError::InvalidAccessKeyId { access_key_id: access_key_id.to_owned() })
-            }
-            Err(CredentialRefusal::Token) => Err(AuthError::InvalidToken),
-            Err(CredentialRefusal::Expired) => Err(AuthError::ExpiredToken),
-            Err(CredentialRefusal::Account) => Err(AuthError::AccountProblem),
-        };
+        let judged = known.and_then(|known| matched.map(|()| known));
         match &judged {
             Ok(_) => {
-                self.failures.succeeded(source, access_key_id);
-                self.iam.note_use(access_key_id, scope);
+                self.failures.succeeded(expected.source, credential.access_key_id);
+                self.iam.note_use(credential.access_key_id, credential.at(expected));
             }
-            Err(AuthError::ExpiredToken | AuthError::AccountProblem) => {}
-            Err(_) => self.failures.failed(source, access_key_id, now_unix_ms),
+            Err(error) => self.note_failure(error, credential, expected),
         }
         judged
+    }
+
+    /// Could a signature by this access key be right?
+    fn admit(
+        &self,
+        credential: &sigv4::Credential<'_>,
+        token: Option<&str>,
+        expected: Expected<'_>,
+    ) -> Result<(), AuthError> {
+        let known = self.find(credential, token, expected)?;
+        known.map(drop).inspect_err(|error| self.note_failure(error, credential, expected))
+    }
+
+    /// Who has this access key, and its signing key, or why there is none. Fails for whoever is held off.
+    #[allow(clippy::type_complexity)] // As `judge` answers it.
+    fn find(
+        &self,
+        credential: &sigv4::Credential<'_>,
+        token: Option<&str>,
+        expected: Expected<'_>,
+    ) -> Result<Result<(Identity, Zeroizing<[u8; 32]>), AuthError>, AuthError> {
+        let access_key_id = credential.access_key_id;
+        if !self.failures.admits(expected.source, access_key_id, expected.now_unix_ms) {
+            return Err(AuthError::TooManyFailures);
+        }
+        let known = self.iam.signing_key(access_key_id, token, credential.at(expected));
+        Ok(known.map_err(|refusal| match refusal {
+            CredentialRefusal::Unknown => {
+                AuthError::InvalidAccessKeyId { access_key_id: access_key_id.to_owned() }
+            }
+            CredentialRefusal::Token => AuthError::InvalidToken,
+            CredentialRefusal::Expired => AuthError::ExpiredToken,
+            CredentialRefusal::Account => AuthError::AccountProblem,
+        }))
+    }
+
+    fn note_failure(&self, error: &AuthError, credential: &sigv4::Credential<'_>, expected: Expected<'_>) {
+        if !matches!(error, AuthError::ExpiredToken | AuthError::AccountProblem) {
+            self.failures.failed(expected.source, credential.access_key_id, expected.now_unix_ms);
+        }
     }
 }
 
@@ -218,26 +281,33 @@ pub fn authenticate(
 ) -> Result<Authenticated, AuthError> {
     let parameters = Parameters::of(parts.uri.query().unwrap_or_default());
     let given = parts.headers.get(header::CONTENT_SHA256).map(|v| v.to_str().unwrap_or_default());
-    let (claim, payload_hash) = match credentials(parts, &parameters)? {
+    let (claim, payload_hash, by) = match credentials(parts, &parameters)? {
         Credentials::None => {
             let payload = PayloadKind::parse(given.unwrap_or(UNSIGNED_PAYLOAD))?.unsigned()?;
-            return Ok(Authenticated { identity: Identity::anonymous(), payload });
+            return Ok(Authenticated { identity: Identity::anonymous(), payload, signed: None });
         }
         Credentials::Header => {
             let claim = sigv4::header::claim(&parts.headers, expected)?;
             let payload_hash = given.ok_or(AuthError::InvalidRequest(
                 "Missing required header for this request: x-amz-content-sha256",
             ))?;
-            (claim, payload_hash)
+            (claim, payload_hash, AuthType::Header)
         }
         Credentials::Query => {
-            let payload_hash = given.or(parameters.content_sha256.as_deref()).unwrap_or(UNSIGNED_PAYLOAD);
-            (parameters.claim(expected)?, payload_hash)
+            let claim = parameters.claim(expected)?;
+            let is_signed = claim.signed_headers.contains(&header::CONTENT_SHA256_NAME);
+            let in_url = parameters.content_sha256.as_deref();
+            // A header that nobody signed may say what the body is where the URL does not, and is no part of what was signed.
+            if !is_signed && in_url.is_some_and(|in_url| given.is_some_and(|given| given != in_url)) {
+                return Err(AuthError::HeadersNotSigned { headers: header::CONTENT_SHA256_NAME.to_owned() });
+            }
+            (claim, given.filter(|_| is_signed).or(in_url).unwrap_or(UNSIGNED_PAYLOAD), AuthType::Query)
         }
     };
-    let kind = PayloadKind::parse(payload_hash)?;
+    let kind = PayloadKind::parse(given.unwrap_or(payload_hash))?;
     let token = security_token(parts, &parameters);
     let verified = sigv4::verify(parts, &claim, payload_hash, token.as_deref(), keys, expected)?;
+    let signed = Some(Signed::new(by, &claim.time));
     let payload = match kind {
         PayloadKind::StreamingSigned { trailer } => PayloadAuth::StreamingSigned {
             signer: ChunkSigner {
@@ -250,7 +320,7 @@ pub fn authenticate(
         },
         kind => kind.unsigned()?,
     };
-    Ok(Authenticated { identity: verified.identity, payload })
+    Ok(Authenticated { identity: verified.identity, payload, signed })
 }
 
 /// Verifies a request whose body is at hand, for services whose requests need not tell its hash (KMS, IAM, STS).
@@ -269,6 +339,40 @@ pub fn authenticate_body(
     let payload_hash = hex::encode(sha2::Sha256::digest(body));
     let token = security_token(parts, &parameters);
     Ok(sigv4::verify(parts, &claim, &payload_hash, token.as_deref(), keys, expected)?.identity)
+}
+
+/// What is known of who asks before a body is read whose hash is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beforehand {
+    /// The request is not signed.
+    Nobody,
+    /// It names an access key that there is, for here and now.
+    Claimed,
+    /// It is signed, with the hash that it tells of its body.
+    Verified,
+}
+
+/// What can be verified of such a request before its body is read: all but the body where `x-amz-content-sha256` tells its hash.
+/// [`authenticate_body`] has the last word.
+pub fn before_body(parts: &Parts, keys: Keys<'_>, expected: Expected<'_>) -> Result<Beforehand, AuthError> {
+    let parameters = Parameters::of(parts.uri.query().unwrap_or_default());
+    let claim = match credentials(parts, &parameters)? {
+        Credentials::None => return Ok(Beforehand::Nobody),
+        Credentials::Header => sigv4::header::claim(&parts.headers, expected)?,
+        Credentials::Query => parameters.claim(expected)?,
+    };
+    let token = security_token(parts, &parameters);
+    let told = parts.headers.get(header::CONTENT_SHA256).and_then(|value| value.to_str().ok());
+    match told.filter(|told| matches!(PayloadKind::parse(told), Ok(PayloadKind::Sha256(_)))) {
+        Some(hash) => {
+            sigv4::verify(parts, &claim, hash, token.as_deref(), keys, expected)?;
+            Ok(Beforehand::Verified)
+        }
+        None => {
+            keys.admit(&claim.credential, token.as_deref(), expected)?;
+            Ok(Beforehand::Claimed)
+        }
+    }
 }
 
 /// The fields of a form that sign its policy.
@@ -294,7 +398,7 @@ pub fn authenticate_form(
     form: SignedForm<'_>,
     keys: Keys<'_>,
     expected: Expected<'_>,
-) -> Result<Identity, AuthError> {
+) -> Result<(Identity, Signed), AuthError> {
     let invalid =
         |message, name, value: &str| AuthError::InvalidArgument { message, name, value: value.to_owned() };
     match form.algorithm {
@@ -329,7 +433,7 @@ pub fn authenticate_form(
                 canonical_request: String::new(),
             }),
         });
-    judged.map(|(identity, _)| identity)
+    judged.map(|(identity, _)| (identity, Signed::new(AuthType::Form, &time)))
 }
 
 /// The token of temporary credentials, in a header or in the query.
@@ -370,7 +474,8 @@ fn credentials(parts: &Parts, parameters: &Parameters<'_>) -> Result<Credentials
     })
 }
 
-const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
+/// A body whose hash is not signed.
+pub const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 
 /// What `x-amz-content-sha256` says.
 enum PayloadKind {

@@ -328,7 +328,7 @@ fn a_mismatch_tells_what_was_signed() {
     );
     // The text that was handed out, signed with the secret, is what the client should have sent.
     let (date, region, service) = ("20130524", "us-east-1", "s3");
-    let scope = Scope { date, region, service, now_unix_ms: NOW_S * 1000 };
+    let scope = crate::iam::Scope { date, region, service, now_unix_ms: NOW_S * 1000 };
     let (_, signing_key) = known().iam.signing_key(AKID, None, scope).unwrap();
     let signature = hex::encode(sigv4::hmac_sha256(&signing_key[..], string_to_sign.as_bytes()));
     assert!(original.headers()["authorization"].to_str().unwrap().ends_with(&signature));

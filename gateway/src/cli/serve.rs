@@ -16,7 +16,7 @@ use crate::admin::{Host, socket};
 use crate::api::{self, Door};
 use crate::app::App;
 use crate::config::{Config, RootPlace};
-use crate::http::listener::{Limits, serve};
+use crate::http::listener::{Limits, raise_descriptor_limit, serve};
 use crate::http::tls;
 use crate::instance::{Credentials, DataFolder, IfAbsent, kms_places};
 use crate::jobs::{Jobs, lifecycle, scrub};
@@ -79,8 +79,21 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
         }
     };
 
-    let limits =
-        Limits { max_connections: config.max_connections, shutdown_timeout: config.shutdown_timeout };
+    let max_connections = raise_descriptor_limit(config.max_connections)
+        .context("the limit of open files can't be raised to what it may be")?;
+    if max_connections < config.max_connections {
+        tracing::warn!(
+            max_connections,
+            "fewer connections at a time than set: the limit of open files allows no more"
+        );
+    }
+    let limits = Limits {
+        max_connections,
+        max_connections_per_address: config.max_connections_per_address,
+        idle_timeout: config.idle_timeout,
+        body_idle_timeout: config.body_idle_timeout,
+        shutdown_timeout: config.shutdown_timeout,
+    };
     let handler = |door| {
         let app = app.clone();
         move |request, peer| {

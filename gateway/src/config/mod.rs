@@ -166,10 +166,16 @@ pub struct RawConfig {
     /// Free space below which writes are refused, in MiB
     #[arg(long, value_name = "MIB", env = "SEALGATE_MIN_FREE_MIB", global = true)]
     pub min_free_mib: Option<u64>,
-    /// Most connections at a time
+    /// Most connections at a time; beyond, new ones take the place of those that do no authenticated work
     #[arg(long, value_name = "COUNT", env = "SEALGATE_MAX_CONNECTIONS", global = true)]
     pub max_connections: Option<usize>,
-    /// Seconds without a byte after which a request's body is given up
+    /// Most connections of one address (or IPv6 /64) at a time; 0: no limit of its own
+    #[arg(long, value_name = "COUNT", env = "SEALGATE_MAX_CONNECTIONS_PER_ADDRESS", global = true)]
+    pub max_connections_per_address: Option<usize>,
+    /// Seconds that a connection may take for the TLS handshake, the first byte and the head of a request, and be without one
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_IDLE_TIMEOUT_S", global = true)]
+    pub idle_timeout_s: Option<u64>,
+    /// Seconds without a byte (or with less than 1 KiB each) after which a request's body, or an unread answer, is given up
     #[arg(long, value_name = "SECONDS", env = "SEALGATE_BODY_IDLE_TIMEOUT_S", global = true)]
     pub body_idle_timeout_s: Option<u64>,
     /// Seconds that a stop waits for requests in flight
@@ -254,7 +260,11 @@ pub struct Config {
     pub min_free_len: u64,
     /// Most connections at a time.
     pub max_connections: usize,
-    /// Wait without a byte after which a request's body is given up.
+    /// Most connections of one address at a time; 0: no limit of its own.
+    pub max_connections_per_address: usize,
+    /// How long a connection may be without the whole head of a request.
+    pub idle_timeout: std::time::Duration,
+    /// Wait without a byte after which a request's body, or an answer that is not read, is given up.
     pub body_idle_timeout: std::time::Duration,
     /// How long a stop waits for requests in flight.
     pub shutdown_timeout: std::time::Duration,
@@ -350,6 +360,8 @@ impl Config {
             ("lifecycle_day_s", raw.lifecycle_day_s.unwrap_or(1)),
             ("lifecycle_rate", lifecycle_rate.into()),
             ("scrub_interval_s", raw.scrub_interval_s.unwrap_or(1)),
+            ("idle_timeout_s", raw.idle_timeout_s.unwrap_or(1)),
+            ("body_idle_timeout_s", raw.body_idle_timeout_s.unwrap_or(1)),
         ] {
             if value == 0 {
                 return invalid(setting, "must be at least 1");
@@ -395,6 +407,8 @@ impl Config {
             catalog_cache_len: mib(raw.catalog_cache_mib, 64),
             min_free_len: mib(raw.min_free_mib, 256),
             max_connections,
+            max_connections_per_address: raw.max_connections_per_address.unwrap_or(1024),
+            idle_timeout: seconds(raw.idle_timeout_s, 30),
             body_idle_timeout: seconds(raw.body_idle_timeout_s, 60),
             shutdown_timeout: seconds(raw.shutdown_timeout_s, 30),
             reclaim_interval: seconds(raw.reclaim_interval_s, 60),
@@ -454,6 +468,8 @@ impl RawConfig {
             catalog_cache_mib,
             min_free_mib,
             max_connections,
+            max_connections_per_address,
+            idle_timeout_s,
             body_idle_timeout_s,
             shutdown_timeout_s,
             reclaim_interval_s,

@@ -1,6 +1,7 @@
 //! Bodies: what comes in, and what goes out with a length that is known beforehand.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,6 +10,9 @@ use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::BoxBody;
+use tokio::time::Instant;
+
+use super::connection::Exchange;
 
 /// Why a request's body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -21,10 +25,16 @@ pub enum BodyError {
     TimedOut,
 }
 
-/// What is read and thrown away of a body that its operation did not want, so that the client sees the answer before
-/// the connection closes.
-const DRAIN_MAX_LEN: u64 = 8 << 20;
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The slowest that a peer may send or read, in bytes per second, once it has lagged for as long as it may pause.
+pub const MIN_RATE: u64 = 1024;
+/// What may be kept of a body while it is not known who sends it. With what hyper has read ahead, 64 KiB in all.
+pub const UNAUTHENTICATED_MAX_LEN: usize = 48 * 1024;
+/// How long such a body may take.
+const UNAUTHENTICATED_TIMEOUT: Duration = Duration::from_secs(20);
+/// A body that is at most this long is read to its end for an operation that did not want it: the connection goes on then.
+const SETTLE_MAX_LEN: u64 = 64 * 1024;
+/// If it comes in this time.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Incoming = BoxBody<Bytes, BodyError>;
 
@@ -32,63 +42,152 @@ type Incoming = BoxBody<Bytes, BodyError>;
 #[derive(Default)]
 pub struct RequestBody {
     incoming: Option<Incoming>,
-    idle_timeout: Duration,
+    pace: Pace,
+    deadline: Option<Instant>,
     /// The client waits for `100 Continue`, which the first read sends.
     awaits_continue: bool,
+    exchange: Option<Arc<Exchange>>,
+}
+
+/// How long may be waited for what comes next of a body.
+#[derive(Debug, Default)]
+struct Pace {
+    /// The most.
+    idle_timeout: Duration,
+    /// As much now: what waits took is earned again by bytes, [`MIN_RATE`] a second.
+    credit: Duration,
+}
+
+impl Pace {
+    fn new(idle_timeout: Duration) -> Self {
+        Self { idle_timeout, credit: idle_timeout }
+    }
+
+    /// So many bytes came after a wait.
+    fn has_come(&mut self, len: usize, waited: Duration) {
+        let earned = Duration::from_micros(len as u64 * 1_000_000 / MIN_RATE);
+        self.credit = (self.credit.saturating_sub(waited) + earned).min(self.idle_timeout);
+    }
+}
+
+/// What an operation left of a request's body.
+#[derive(Default)]
+pub(super) enum Leftover {
+    /// It still has it.
+    #[default]
+    InUse,
+    /// Nothing: it has ended.
+    Nothing,
+    /// What was not read; `None`: it can't be read to its end.
+    Unread(Option<Incoming>),
+}
+
+impl std::fmt::Debug for Leftover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::InUse => "InUse",
+            Self::Nothing => "Nothing",
+            Self::Unread(_) => "Unread",
+        })
+    }
 }
 
 impl RequestBody {
-    /// Wraps a body; a wait of more than `idle_timeout` for the next frame ends it. `awaits_continue`: the request
-    /// says `Expect: 100-continue`.
+    /// Wraps a body; a wait of more than `idle_timeout` for the next frame ends it, and so does less than [`MIN_RATE`] for longer
+    /// than that. `awaits_continue`: the request says `Expect: 100-continue`.
     pub fn new<B>(incoming: B, idle_timeout: Duration, awaits_continue: bool) -> Self
     where
         B: Body<Data = Bytes> + Send + Sync + 'static,
         B::Error: std::error::Error + Send + Sync + 'static,
     {
-        let incoming = incoming.map_err(|e| BodyError::Broken(Box::new(e))).boxed();
-        Self { incoming: Some(incoming), idle_timeout, awaits_continue }
+        let incoming = Some(incoming.map_err(|e| BodyError::Broken(Box::new(e))).boxed());
+        Self { incoming, pace: Pace::new(idle_timeout), deadline: None, awaits_continue, exchange: None }
+    }
+
+    /// The same, of a request on a connection.
+    pub(super) fn of(mut self, exchange: Arc<Exchange>) -> Self {
+        self.exchange = Some(exchange);
+        self
+    }
+
+    /// Tells the connection that whoever asked is known: it is not ended to make place for another one.
+    pub fn authenticated(&mut self) {
+        self.deadline = None;
+        if let Some(exchange) = &self.exchange {
+            exchange.authenticated();
+        }
+    }
+
+    /// For a body that is read before it is known who sends it: all of it has 20 seconds.
+    pub fn unauthenticated(&mut self) {
+        self.deadline = Some(Instant::now() + UNAUTHENTICATED_TIMEOUT);
     }
 
     /// The next piece of data; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
         self.awaits_continue = false;
         let incoming = self.incoming.as_mut()?;
-        let frame = loop {
-            match tokio::time::timeout(self.idle_timeout, incoming.frame()).await {
-                Err(_) => break Some(Err(BodyError::TimedOut)),
-                Ok(None) => break None,
-                Ok(Some(Err(error))) => break Some(Err(error)),
+        let ended = loop {
+            let began = Instant::now();
+            let until = began + self.pace.credit;
+            let until = self.deadline.map_or(until, |deadline| deadline.min(until));
+            match tokio::time::timeout_at(until, incoming.frame()).await {
+                Err(_) => break Err(BodyError::TimedOut),
+                Ok(None) => break Ok(()),
+                Ok(Some(Err(error))) => break Err(error),
                 Ok(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
+                        self.pace.has_come(data.len(), began.elapsed());
                         return Some(Ok(data));
                     }
                 }
             }
         };
         self.incoming = None;
-        frame
+        if let Some(exchange) = &self.exchange {
+            *exchange.leftover.lock() =
+                if ended.is_ok() { Leftover::Nothing } else { Leftover::Unread(None) };
+        }
+        ended.err().map(Err)
     }
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        let Some(incoming) = self.incoming.take().filter(|body| !body.is_end_stream()) else { return };
-        if self.awaits_continue || incoming.size_hint().lower() > DRAIN_MAX_LEN {
-            return;
-        }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(tokio::time::timeout(DRAIN_TIMEOUT, drain(incoming)));
+        let (Some(incoming), Some(exchange)) = (self.incoming.take(), &self.exchange) else { return };
+        *exchange.leftover.lock() = match incoming.is_end_stream() {
+            true => Leftover::Nothing,
+            // What waits for a word may come or not: nobody can tell what the bytes that follow are.
+            false if self.awaits_continue => Leftover::Unread(None),
+            false => Leftover::Unread(Some(incoming)),
+        };
+    }
+}
+
+impl Leftover {
+    /// Whether the body has ended, or ends if a little is read and thrown away: then another request may follow it.
+    pub(super) async fn settle(self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::InUse | Self::Unread(None) => false,
+            Self::Unread(Some(incoming)) if incoming.size_hint().lower() > SETTLE_MAX_LEN => false,
+            Self::Unread(Some(incoming)) => {
+                tokio::time::timeout(SETTLE_TIMEOUT, drain(incoming)).await.unwrap_or(false)
+            }
         }
     }
 }
 
-async fn drain(mut incoming: Incoming) {
+async fn drain(mut incoming: Incoming) -> bool {
     let mut drained = 0;
-    while drained <= DRAIN_MAX_LEN
-        && let Some(Ok(frame)) = incoming.frame().await
-    {
-        drained += frame.data_ref().map_or(0, |data| data.len() as u64);
+    while drained <= SETTLE_MAX_LEN {
+        match incoming.frame().await {
+            None => return true,
+            Some(Err(_)) => return false,
+            Some(Ok(frame)) => drained += frame.data_ref().map_or(0, |data| data.len() as u64),
+        }
     }
+    false
 }
 
 /// An error in the middle of an answer: the connection is broken, so that the client sees it.
@@ -174,5 +273,67 @@ impl Body for ResponseBody {
             Self::Stream { remaining, .. } => SizeHint::with_exact(*remaining),
             Self::Unsized(_) => SizeHint::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use http_body_util::{Full, StreamBody};
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(60);
+
+    /// How many seconds it takes until a body is given up of which so much comes every so many seconds; at most an hour.
+    fn seconds_until_given_up(len: u64, every_s: u64) -> u64 {
+        let (mut pace, mut passed_s) = (Pace::new(IDLE), 0);
+        let every = Duration::from_secs(every_s);
+        while passed_s < 3600 {
+            if pace.credit < every {
+                return passed_s + pace.credit.as_secs();
+            }
+            pace.has_come(len as usize, every);
+            passed_s += every_s;
+        }
+        passed_s
+    }
+
+    #[test]
+    fn a_body_that_drips_is_given_up_and_a_slow_one_is_not() {
+        assert_eq!(seconds_until_given_up(1, 61), 60);
+        assert_eq!(seconds_until_given_up(1, 25), 60);
+        // Half of the least rate takes twice the pause that is allowed.
+        assert_eq!(seconds_until_given_up(5 * MIN_RATE, 10), 115);
+        assert_eq!(seconds_until_given_up(MIN_RATE, 1), 3600);
+        assert!(seconds_until_given_up(64 * MIN_RATE, 59) >= 3600);
+    }
+
+    fn pending() -> RequestBody {
+        RequestBody::new(StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>()), IDLE, false)
+    }
+
+    #[tokio::test]
+    async fn an_unknown_sender_has_less_time() {
+        let mut body = pending();
+        body.unauthenticated();
+        body.deadline = body.deadline.map(|deadline| deadline - UNAUTHENTICATED_TIMEOUT);
+        assert!(matches!(body.next().await, Some(Err(BodyError::TimedOut))));
+    }
+
+    #[tokio::test]
+    async fn a_short_rest_is_read_and_a_long_one_is_not() {
+        let unread = |mut body: RequestBody| Leftover::Unread(body.incoming.take());
+        let whole = |len: u64| RequestBody::new(Full::new(Bytes::from(vec![0; len as usize])), IDLE, false);
+        assert!(unread(whole(SETTLE_MAX_LEN)).settle().await);
+        assert!(!unread(whole(SETTLE_MAX_LEN + 1)).settle().await);
+        assert!(!unread(pending()).settle().await);
+        let endless =
+            stream::repeat_with(|| Ok::<_, Infallible>(Frame::data(Bytes::from_static(&[0; 1000]))));
+        assert!(!unread(RequestBody::new(StreamBody::new(endless), IDLE, false)).settle().await);
+        assert!(!Leftover::Unread(None).settle().await && !Leftover::InUse.settle().await);
+        assert!(Leftover::Nothing.settle().await);
     }
 }

@@ -5,23 +5,31 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
-use super::body::ResponseBody;
+use super::body::{RequestBody, ResponseBody};
+use super::connection::{Answer, Connection, Exchange, MAX_HEAD_LEN, Patience};
+use super::slots::{Slot, Slots};
+use super::wire::Wire;
 
-/// How long a client may take for the TLS handshake, and for the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// The most bytes of a request's head; S3 allows 8 KiB of headers and a key of 1 KiB that is percent-encoded.
-const MAX_HEAD_LEN: usize = 64 * 1024;
+/// The most headers of a request: hyper's own limit for HTTP/1.1.
+const MAX_HEADERS: usize = 100;
+/// The most that is read of an authenticated body at once.
+const MAX_READ_LEN: usize = 400 * 1024;
+/// What the kernel may hold of an answer that it can't send yet. Less is noticed sooner as being read, and costs less memory.
+const MAX_UNSENT_LEN: u32 = 128 * 1024;
+/// Open files that the gateway needs beside connections and what they read and write.
+const RESERVED_DESCRIPTORS: u64 = 128;
 
 /// Where a request came from.
 #[derive(Debug, Clone, Copy)]
@@ -30,13 +38,21 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Did it come over TLS?
     pub secure: bool,
+    /// Over which version of TLS: `1.2`, `1.3`.
+    pub tls_version: Option<&'static str>,
 }
 
 /// Limits of a listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Most connections at a time; further ones wait in the backlog.
+    /// Most connections at a time. When there are as many, new ones take the place of those that do no authenticated work.
     pub max_connections: usize,
+    /// Most connections of one address (IPv6: of one /64) at a time; 0: no limit of its own.
+    pub max_connections_per_address: usize,
+    /// How long a connection may take for the TLS handshake, the first byte and the head of a request, or be without one.
+    pub idle_timeout: Duration,
+    /// How long a request's body may pause, and an answer be left unread.
+    pub body_idle_timeout: Duration,
     /// How long a stop waits for requests in flight.
     pub shutdown_timeout: Duration,
 }
@@ -50,37 +66,41 @@ pub async fn serve<H, F>(
     stop: impl Future<Output = ()>,
 ) -> bool
 where
-    H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request<RequestBody>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<ResponseBody>> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let slots = Slots::new(limits.max_connections, limits.max_connections_per_address);
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
-            accepted = accept(&listener, &slots) => accepted,
+            accepted = accept(&listener, &slots, limits) => accepted,
         };
-        let Some((stream, address, slot)) = accepted else { continue };
-        let handler = handler.clone();
-        let watcher = graceful.watcher();
-        match tls.clone() {
-            None => {
-                let peer = Peer { address, secure: false };
-                tokio::spawn(connection(stream, peer, handler, watcher, slot));
-            }
-            Some(tls) => {
-                tokio::spawn(async move {
-                    match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => {
-                            connection(stream, Peer { address, secure: true }, handler, watcher, slot).await;
-                        }
-                        Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
-                        Err(_) => tracing::debug!(%address, "TLS handshake timed out"),
+        let Some((stream, address, connection, slot)) = accepted else { continue };
+        let served = Served { handler: handler.clone(), connection: connection.clone(), limits };
+        let (tls, watcher) = (tls.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            let serve = async {
+                match tls {
+                    None => {
+                        served.run(stream, Peer { address, secure: false, tls_version: None }, watcher).await
                     }
-                });
+                    Some(tls) => match tls.accept(stream).await {
+                        Ok(stream) => {
+                            let tls_version = super::tls::version(&stream);
+                            served.run(stream, Peer { address, secure: true, tls_version }, watcher).await;
+                        }
+                        Err(error) => tracing::debug!(%address, %error, "TLS handshake failed"),
+                    },
+                }
+            };
+            tokio::select! {
+                () = serve => {}
+                why = connection.overstays() => tracing::debug!(%address, why, "connection ended"),
             }
-        }
+            drop(slot);
+        });
     }
     drop(listener);
     tokio::time::timeout(limits.shutdown_timeout, graceful.shutdown()).await.is_ok()
@@ -89,14 +109,21 @@ where
 /// The next connection, once there is a slot for it.
 async fn accept(
     listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.ok()?;
+    slots: &Arc<Slots>,
+    limits: Limits,
+) -> Option<(TcpStream, SocketAddr, Arc<Connection>, Slot)> {
     match listener.accept().await {
         Ok((stream, address)) => {
             // Answers are written whole: waiting to coalesce them only adds latency.
             let _ = stream.set_nodelay(true);
-            Some((stream, address, slot))
+            let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT_LEN);
+            let patience = Patience { idle: limits.idle_timeout, stall: limits.body_idle_timeout };
+            let connection = Arc::new(Connection::new(patience));
+            let Some(slot) = slots.take(address.ip(), &connection).await else {
+                tracing::debug!(%address, "connection refused: its address has too many");
+                return None;
+            };
+            Some((stream, address, connection, slot))
         }
         Err(error) => {
             // Out of descriptors, or the peer is gone already: neither ends the listener.
@@ -107,38 +134,92 @@ async fn accept(
     }
 }
 
-async fn connection<S, H, F>(
-    stream: S,
-    peer: Peer,
+/// Lets this process open as many files as it may, and answers how many connections that is good for: each may have a file open as
+/// well.
+///
+/// # Errors
+/// When the limit can't be raised to what it may be.
+pub fn raise_descriptor_limit(max_connections: usize) -> std::io::Result<usize> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+    let Some(descriptors) = limit.maximum else { return Ok(max_connections) };
+    let fitting = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2;
+    Ok(max_connections.min(fitting.max(1) as usize))
+}
+
+/// One connection and what answers its requests.
+struct Served<H> {
     handler: H,
-    watcher: hyper_util::server::graceful::Watcher,
-    slot: OwnedSemaphorePermit,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
+    connection: Arc<Connection>,
+    limits: Limits,
+}
+
+impl<H, F> Served<H>
+where
+    H: Fn(Request<RequestBody>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<ResponseBody>> + Send + 'static,
 {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD_LEN.max(400 * 1024));
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(MAX_HEAD_LEN as u32)
-        .max_concurrent_streams(64)
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20)
-        .keep_alive_interval(Some(HEAD_TIMEOUT));
-    let service = service_fn(move |request| {
-        let answer = handler(request, peer);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(address = %peer.address, error = %*error, "connection ended");
+    async fn run<S>(self, stream: S, peer: Peer, watcher: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.idle_timeout)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(MAX_READ_LEN);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_header_list_size(MAX_HEAD_LEN as u32)
+            .max_concurrent_streams(64)
+            // Windows begin at 64 KiB for the whole connection, and grow as bodies are read.
+            .adaptive_window(true);
+        let wire = Wire::new(stream, self.connection.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let exchange = self.connection.begin(request.version() == Version::HTTP_2);
+            let idle_timeout = self.limits.body_idle_timeout;
+            let answer = answer(request, peer, exchange, self.handler.clone(), idle_timeout);
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
+        let connection = builder.serve_connection(TokioIo::new(wire), service).into_owned();
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(address = %peer.address, error = %*error, "connection ended");
+        }
     }
-    drop(slot);
+}
+
+async fn answer<H, F>(
+    request: Request<Incoming>,
+    peer: Peer,
+    exchange: Arc<Exchange>,
+    handler: H,
+    idle_timeout: Duration,
+) -> Response<Answer>
+where
+    H: Fn(Request<RequestBody>, Peer) -> F,
+    F: Future<Output = Response<ResponseBody>>,
+{
+    let is_h2 = request.version() == Version::HTTP_2;
+    let expects = request.headers().get(http::header::EXPECT);
+    let awaits_continue = expects.is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let request =
+        request.map(|body| RequestBody::new(body, idle_timeout, awaits_continue).of(exchange.clone()));
+    let mut response = match request.headers().len() > MAX_HEADERS {
+        // As hyper answers it for HTTP/1.1.
+        true => {
+            let mut response = Response::new(ResponseBody::empty());
+            *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            drop(request);
+            response
+        }
+        false => handler(request, peer).await,
+    };
+    // What is left of a body must not be taken for the next request, RFC 9112 section 9.3.
+    if !is_h2 && !exchange.settle().await {
+        response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Answer::new(body, exchange))
 }

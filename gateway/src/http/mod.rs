@@ -1,7 +1,14 @@
-//! The listener and the bodies that go through it.
+//! The listener, who may hold a connection for how long, and the bodies that go through it.
 
 pub mod body;
 pub mod client;
+mod connection;
+pub mod gate;
 pub mod header;
+pub mod host;
 pub mod listener;
+mod slots;
 pub mod tls;
+mod wire;
+
+pub use slots::place;

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use rustls::{ProtocolVersion, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 /// Why TLS can't be offered.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,15 @@ pub enum TlsError {
     /// Certificate and private key don't go together.
     #[error("the TLS certificate and private key can't be used: {0}")]
     Unusable(#[from] rustls::Error),
+}
+
+/// The version of TLS that a connection speaks, as `s3:TlsVersion` names it.
+pub fn version<S>(stream: &TlsStream<S>) -> Option<&'static str> {
+    match stream.get_ref().1.protocol_version()? {
+        ProtocolVersion::TLSv1_2 => Some("1.2"),
+        ProtocolVersion::TLSv1_3 => Some("1.3"),
+        _ => None,
+    }
 }
 
 /// An acceptor with this certificate chain and private key.

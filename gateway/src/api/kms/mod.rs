@@ -15,10 +15,12 @@ use kms_core::kms::Caller;
 use serde_json::{Value, json};
 use storage::name::Timestamp;
 
+use super::signed_body::{self, SignedBodyError};
 use crate::app::App;
 use crate::auth::{self, AuthError, Expected};
 use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::header;
+use crate::http::host;
 use crate::http::listener::Peer;
 use crate::work::TooMany;
 
@@ -80,13 +82,13 @@ async fn answer(
     peer: Peer,
     request_id: &str,
 ) -> Result<Value, Refusal> {
-    let body = read(body).await?;
     let expected = Expected {
         region: &app.region,
         service: "kms",
         now_unix_ms: Timestamp::now().unix_ms(),
         source: peer.address.ip(),
     };
+    let body = read(app, parts, body, expected).await?;
     let identity = auth::authenticate_body(parts, &body, app.keys(), expected).map_err(refused)?;
     let target = parts.headers.get(header::TARGET).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let operation = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();
@@ -125,18 +127,23 @@ async fn answer(
     ended.await.map_err(|error| KmsError::Internal(error.to_string()))?
 }
 
-async fn read(mut body: RequestBody) -> Result<Vec<u8>, Refusal> {
-    let mut whole = Vec::new();
-    while let Some(piece) = body.next().await {
-        let piece = piece.map_err(|error| Refusal::Door("SerializationException", error.to_string()))?;
-        if whole.len() + piece.len() > MAX_BODY_LEN {
-            return Err(Refusal::Door("ValidationException", "The request is too long.".to_owned()));
-        }
-        whole.extend_from_slice(&piece);
-    }
-    Ok(whole)
+async fn read(
+    app: &App,
+    parts: &Parts,
+    body: RequestBody,
+    expected: Expected<'_>,
+) -> Result<Vec<u8>, Refusal> {
+    host::of(parts).map_err(|error| Refusal::Door("ValidationException", error.to_string()))?;
+    let read = signed_body::read(app, parts, body, expected, MAX_BODY_LEN).await;
+    read.map_err(|error| match error {
+        SignedBodyError::Auth(error) => refused(error),
+        SignedBodyError::Body(error) => Refusal::Door("SerializationException", error.to_string()),
+        SignedBodyError::TooLong(_) => Refusal::Door("ValidationException", error.to_string()),
+        SignedBodyError::Busy => Refusal::Door("ThrottlingException", error.to_string()),
+    })
 }
 
+/// What whoever asks for too much is answered.
 /// <https://docs.aws.amazon.com/kms/latest/developerguide/throttling.html>
 fn throttled(error: TooMany) -> Refusal {
     Refusal::Door("ThrottlingException", error.to_string())

@@ -21,13 +21,13 @@ use zeroize::Zeroizing;
 use super::iam;
 use super::query::{self, Call, Parameters, Refusal, now_unix_ms};
 use super::s3::request::Query;
-use super::s3::service::host;
 use super::s3::target::bucket_of_host;
 use crate::app::App;
 use crate::auth::{self, Expected};
 use crate::authz::Circumstances;
 use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::header;
+use crate::http::host;
 use crate::http::listener::Peer;
 use crate::iam::{AccountState, Identity};
 use crypt::{BodyKey, Header};
@@ -53,7 +53,8 @@ enum Told {
 pub fn path<'a>(parts: &'a Parts, domains: &[String]) -> Option<&'a str> {
     let rest = parts.uri.path().strip_prefix("/minio/")?;
     let is_own = rest.starts_with("admin/") || rest.starts_with("health/");
-    (is_own && bucket_of_host(host(parts), domains).is_none()).then_some(rest)
+    let host = host::of(parts).ok()?;
+    (is_own && bucket_of_host(host, domains).is_none()).then_some(rest)
 }
 
 /// MinIO's health checks: `live`, and `ready`, which a sealed gateway is not.
@@ -115,13 +116,13 @@ async fn answer(
     peer: Peer,
     request_id: &str,
 ) -> Result<Vec<u8>, AdminError> {
-    let body = query::read(body).await?;
     // MinIO's clients sign for no region.
     let signed = query::Scope::of(parts);
     let region = signed.as_ref().map(|scope| scope.region.as_str());
     let region = region.filter(|region| region.is_empty()).unwrap_or(&app.region);
     let now_unix_ms = now_unix_ms();
     let expected = Expected { region, service: "s3", now_unix_ms, source: peer.address.ip() };
+    let body = query::read(app, parts, body, expected).await?;
     let identity = auth::authenticate_body(parts, &body, app.keys(), expected).map_err(Refusal::from)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let query = query.map_err(|_| AdminError::Invalid("The query can't be read.".to_owned()))?;
@@ -133,7 +134,7 @@ async fn answer(
         requested_region: &app.region,
         now_unix_ms,
     };
-    let host = host(parts);
+    let host = host::checked(parts);
     let admin = Admin { app, identity: &identity, circumstances, request_id, query, body: &body, host };
     // Nobody, and sessions that IAM does not take, get no further.
     admin.account()?;

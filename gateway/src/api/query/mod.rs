@@ -13,12 +13,14 @@ pub use answer::{Answer, encoded, list, now_unix_ms, texts, time};
 pub use error::{Code, Refusal};
 pub use form::Parameters;
 
+use super::signed_body::{self, SignedBodyError};
 use super::{iam, sts};
 use crate::app::App;
 use crate::auth::{self, Expected};
 use crate::authz::{Circumstances, Context};
 use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::header;
+use crate::http::host;
 use crate::http::listener::Peer;
 use crate::iam::Identity;
 
@@ -122,12 +124,17 @@ pub fn asks(parts: &Parts) -> bool {
 pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> Response<ResponseBody> {
     let request_id = request_id();
     let signed = Scope::of(&parts);
-    let (service, result) = match read(body).await.and_then(|body| Ok((parameters(&parts, &body)?, body))) {
-        Err(refusal) => (Service::Iam, Err(refusal)),
+    // A signature tells the service; without one, the form does.
+    let named = service(signed.as_ref(), &Parameters::default());
+    let expected = expected(app, named, signed.as_ref(), peer);
+    let read = read(app, &parts, body, expected).await;
+    let (service, result) = match read.and_then(|body| Ok((parameters(&parts, &body)?, body))) {
+        Err(refusal) => (named, Err(refusal)),
         Ok((parameters, body)) => {
             let service = service(signed.as_ref(), &parameters);
+            let expected = Expected { service: service.name(), ..expected };
             let result =
-                answer(app, &parts, (&parameters, &body), peer, (service, signed), &request_id).await;
+                answer(app, &parts, (&parameters, &body), peer, (service, expected), &request_id).await;
             (service, result)
         }
     };
@@ -173,14 +180,10 @@ async fn answer(
     parts: &Parts,
     (parameters, body): (&Parameters, &[u8]),
     peer: Peer,
-    (service, signed): (Service, Option<Scope>),
+    (service, expected): (Service, Expected<'_>),
     request_id: &str,
 ) -> Result<Vec<u8>, Refusal> {
-    // A region that is taken is the one to verify by; any other is refused with the gateway's.
-    let region = signed.as_ref().map(|scope| scope.region.as_str());
-    let region = region.filter(|region| GLOBAL_REGIONS.contains(region)).unwrap_or(&app.region);
-    let source = peer.address.ip();
-    let expected = Expected { region, service: service.name(), now_unix_ms: now_unix_ms(), source };
+    let region = expected.region;
     let identity = auth::authenticate_body(parts, body, app.keys(), expected)?;
     let Some(action) = parameters.get("Action").filter(|action| !action.is_empty()) else {
         return Err(Refusal::new(Code::MissingAction, "The request is missing an action."));
@@ -202,6 +205,14 @@ async fn answer(
         Service::Sts => sts::run(&call).await?,
     };
     Ok(answer.document(action, service.namespace(), request_id))
+}
+
+/// What a request must have been signed for.
+fn expected<'a>(app: &'a App, service: Service, signed: Option<&'a Scope>, peer: Peer) -> Expected<'a> {
+    // A region that is taken is the one to verify by; any other is refused with the gateway's.
+    let region = signed.map(|scope| scope.region.as_str());
+    let region = region.filter(|region| GLOBAL_REGIONS.contains(region)).unwrap_or(&app.region);
+    Expected { region, service: service.name(), now_unix_ms: now_unix_ms(), source: peer.address.ip() }
 }
 
 /// The region and the service that a request says it is signed for.
@@ -246,19 +257,22 @@ fn parameters(parts: &Parts, body: &[u8]) -> Result<Parameters, Refusal> {
     Parameters::parse(&[body, parts.uri.query().unwrap_or_default().as_bytes()])
 }
 
-/// A body to its end; a long one is refused.
-pub(super) async fn read(mut body: RequestBody) -> Result<Vec<u8>, Refusal> {
-    let mut whole = Vec::new();
-    while let Some(piece) = body.next().await {
-        let broken =
-            |error: crate::http::body::BodyError| Refusal::new(Code::ValidationError, error.to_string());
-        let piece = piece.map_err(broken)?;
-        if whole.len() + piece.len() > MAX_BODY_LEN {
-            return Err(Refusal::new(Code::ValidationError, "The request is longer than 1 MiB."));
+/// A body to its end; a long one is refused, and so is a request that doesn't say for which host it is.
+pub(super) async fn read(
+    app: &App,
+    parts: &Parts,
+    body: RequestBody,
+    expected: Expected<'_>,
+) -> Result<Vec<u8>, Refusal> {
+    host::of(parts).map_err(|error| Refusal::new(Code::ValidationError, error.to_string()))?;
+    let read = signed_body::read(app, parts, body, expected, MAX_BODY_LEN).await;
+    read.map_err(|error| match error {
+        SignedBodyError::Auth(error) => error.into(),
+        SignedBodyError::Busy => Refusal::new(Code::Throttling, error.to_string()),
+        SignedBodyError::Body(_) | SignedBodyError::TooLong(_) => {
+            Refusal::new(Code::ValidationError, error.to_string())
         }
-        whole.extend_from_slice(&piece);
-    }
-    Ok(whole)
+    })
 }
 
 /// As AWS writes them: a UUID.

@@ -5,6 +5,8 @@
 
 use http::request::Parts;
 
+use crate::http::host;
+
 /// What a client may do about `%2F` in a path: both stand for the same object, and signers disagree on which is canonical.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EncodedSlash {
@@ -134,12 +136,13 @@ fn write_parameter(raw: &[u8], out: &mut Vec<u8>) {
 fn write_header(parts: &Parts, name: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_bytes());
     out.push(b':');
-    let mut values = parts.headers.get_all(name).iter().peekable();
-    if values.peek().is_none() && name == "host" {
-        // HTTP/2 has `:authority` in its place.
-        out.extend_from_slice(parts.uri.authority().map_or("", |a| a.as_str()).as_bytes());
+    if name == "host" {
+        // The one that the request is served for.
+        out.extend_from_slice(host::checked(parts).as_bytes());
+        out.push(b'\n');
+        return;
     }
-    for (index, value) in values.enumerate() {
+    for (index, value) in parts.headers.get_all(name).iter().enumerate() {
         if index > 0 {
             out.push(b',');
         }
@@ -231,6 +234,7 @@ mod tests {
     #[test]
     fn headers() {
         let (parts, ()) = http::Request::get("http://example.com/")
+            .version(http::Version::HTTP_2)
             .header("a", "  x   y  z ")
             .header("a", "second")
             .header("utf8", "é")

@@ -16,7 +16,8 @@ use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 use zeroize::Zeroizing;
 
 use super::{AuthError, Expected, Keys};
-use crate::iam::Identity;
+use crate::http::header::{AMZ_PREFIX, CONTENT_SHA256_NAME};
+use crate::iam::{Identity, Scope};
 use canonical::{EncodedSlash, canonical_request, has_encoded_slash};
 
 /// The algorithm, as it is named in headers, queries and strings to sign.
@@ -41,6 +42,8 @@ pub(crate) struct Claim<'a> {
     /// Lower-case, sorted.
     pub(crate) signed_headers: Vec<&'a str>,
     pub(crate) signature: Cow<'a, str>,
+    /// Does the query say it?
+    pub(crate) is_presigned: bool,
 }
 
 /// `ACCESS_KEY_ID/yyyyMMdd/region/service/aws4_request`.
@@ -108,6 +111,12 @@ impl<'a> Credential<'a> {
             )));
         }
         Ok(Self { access_key_id, date, region, service })
+    }
+
+    /// What its signing key is for.
+    pub(crate) fn at(&self, expected: Expected<'_>) -> Scope<'a> {
+        let Self { date, region, service, .. } = *self;
+        Scope { date, region, service, now_unix_ms: expected.now_unix_ms }
     }
 
     /// `yyyyMMdd/region/service/aws4_request`.
@@ -208,7 +217,7 @@ pub(crate) fn verify(
     keys: Keys<'_>,
     expected: Expected<'_>,
 ) -> Result<Verified, AuthError> {
-    require_signed_headers(parts, &claim.signed_headers)?;
+    require_signed_headers(parts, claim)?;
     let matches = |signing_key: &[u8; 32]| {
         let mut canonical = canonical_request(parts, &claim.signed_headers, payload_hash, EncodedSlash::Kept);
         let mut to_sign = string_to_sign(claim, &canonical);
@@ -232,15 +241,17 @@ pub(crate) fn verify(
     Ok(Verified { identity, signing_key })
 }
 
-/// `host` and every `x-amz-` header that is there must be signed: an unsigned one could have been added on the way.
-fn require_signed_headers(parts: &Parts, signed: &[&str]) -> Result<(), AuthError> {
-    let mut missing = Vec::new();
+/// `host` and every `x-amz-` header that is there must be signed: an unsigned one could have been added on the way. The hash of the body
+/// may come unsigned with a presigned URL, whose maker does not know the body: it can only make the request fail.
+fn require_signed_headers(parts: &Parts, claim: &Claim<'_>) -> Result<(), AuthError> {
+    let (mut missing, signed) = (Vec::new(), &claim.signed_headers);
     if !signed.contains(&"host") {
         missing.push("host");
     }
     for name in parts.headers.keys() {
         let name = name.as_str();
-        if name.starts_with(crate::http::header::AMZ_PREFIX) && signed.binary_search(&name).is_err() {
+        let may_be_unsigned = claim.is_presigned && name == CONTENT_SHA256_NAME;
+        if name.starts_with(AMZ_PREFIX) && !may_be_unsigned && signed.binary_search(&name).is_err() {
             missing.push(name);
         }
     }

@@ -9,6 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::wire::tagging;
 use crate::http::body::{ByteStream, RequestBody, StreamError};
+use crate::http::gate::Gate;
 use crate::http::header;
 
 /// The most bytes of the fields before the file.
@@ -42,22 +43,30 @@ impl Form {
     /// `MalformedPOSTRequest`, `MaxPostPreDataLengthExceededError`; `InvalidArgument` for a field that comes twice, or no file.
     pub(super) async fn read(body: RequestBody, boundary: String) -> Result<Self, S3Error> {
         let malformed = |_| S3Error::new(Code::MalformedPostRequest);
-        let stream = futures_util::stream::unfold(body, |mut body| async move {
-            body.next().await.map(|piece| (piece, body))
-        });
-        let mut parts = multer::Multipart::new(stream, boundary);
+        let too_long = || S3Error::new(Code::MaxPostPreDataLengthExceededError);
+        let (gate, pieces) = Gate::before(body);
+        let mut parts = multer::Multipart::new(pieces, boundary);
         let mut fields = Vec::new();
         let mut len = 0;
-        while let Some(mut part) = parts.next_field().await.map_err(malformed)? {
+        while let Some(mut part) =
+            gate.within(parts.next_field()).await.ok_or_else(too_long)?.map_err(malformed)?
+        {
             let name = part.name().unwrap_or_default().to_ascii_lowercase();
             if name == "file" {
                 let filename = part.file_name().and_then(|name| name.rsplit(['/', '\\']).next());
                 let fields = expanded(fields, filename.unwrap_or_default())?;
-                let file = part.map_err(|error| Box::new(error) as StreamError);
+                let mut file = part.map_err(|error| Box::new(error) as StreamError);
+                // It is asked for once it is known who sends it, and that he may.
+                let file = futures_util::stream::poll_fn(move |cx| {
+                    gate.open();
+                    file.poll_next_unpin(cx)
+                });
                 return Ok(Self { fields, file: file.boxed() });
             }
             let mut value = Vec::new();
-            while let Some(piece) = part.chunk().await.map_err(malformed)? {
+            while let Some(piece) =
+                gate.within(part.chunk()).await.ok_or_else(too_long)?.map_err(malformed)?
+            {
                 len += piece.len();
                 if len > FIELDS_MAX_LEN {
                     return Err(Code::MaxPostPreDataLengthExceededError.into());

@@ -140,7 +140,9 @@ mod tests {
 
     #[test]
     fn every_action_has_the_keys_that_aws_gives_it() {
-        let mut compared = 0;
+        let everything =
+            "PermissionsBoundary=b&PolicyArn=p&Tags.member.1.Key=K&Tags.member.1.Value=v&TagKeys.member.1=T";
+        let (mut compared, mut acting) = (0, 0);
         for (action, handler) in OPERATIONS {
             let ours: BTreeSet<&str> =
                 sources(action).iter().flat_map(|source| names(*source)).copied().collect();
@@ -152,8 +154,14 @@ mod tests {
             let theirs: BTreeSet<&str> = row.condition_keys.into_iter().collect();
             assert_eq!(ours, theirs, "{action}");
             compared += 1;
+            let context = context(action, everything);
+            for key in ours {
+                let key = key.to_ascii_lowercase().replace("${tagkey}", "k");
+                assert!(reference::acts(&format!("iam:{action}"), &context, &key), "{action}: {key}");
+                acting += 1;
+            }
         }
-        assert_eq!(compared, 94);
+        assert_eq!((compared, acting), (103, 45));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) enum Canned<'a> {
 impl<'a> Canned<'a> {
     /// The one of this name: the account's own, or else MinIO's, or else AWS's.
     pub(super) fn find(account: &'a AccountState, name: &str) -> Option<Self> {
-        let own = account.policies.find(name).map(Self::Own);
+        let own = account.policies.exact(name).map(Self::Own);
         let built_in = || BUILT_IN.into_iter().find(|(known, _)| *known == name);
         let of_aws = || aws::all().find(|managed| managed.name == name).map(Self::Aws);
         own.or_else(|| built_in().map(|(name, text)| Self::BuiltIn(name, text))).or_else(of_aws)

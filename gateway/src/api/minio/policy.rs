@@ -21,7 +21,7 @@ pub(super) async fn add(admin: &Admin<'_>) -> Result<Told, AdminError> {
     let text = str::from_utf8(admin.body);
     let text = text.map_err(|_| AdminError::Invalid("The policy is not text in UTF-8.".to_owned()))?;
     let account = admin.account()?;
-    let Some(policy) = account.policies.find(name) else {
+    let Some(policy) = account.policies.exact(name) else {
         admin.iam("CreatePolicy", &[("PolicyName", name), ("PolicyDocument", text)]).await?;
         return Ok(Told::Nothing);
     };
@@ -226,8 +226,8 @@ impl Whom {
 
     fn attached(&self, account: &AccountState) -> Result<Vec<String>, AdminError> {
         let attached = match self.kind {
-            "User" => account.users.find(&self.name).map(|user| &user.attached),
-            _ => account.groups.find(&self.name).map(|group| &group.attached),
+            "User" => account.users.exact(&self.name).map(|user| &user.attached),
+            _ => account.groups.exact(&self.name).map(|group| &group.attached),
         };
         let absent = if self.kind == "User" { AdminError::NoSuchUser } else { AdminError::NoSuchGroup };
         attached.cloned().ok_or(absent)

@@ -44,7 +44,7 @@ pub(super) async fn add(admin: &Admin<'_>) -> Result<Told, AdminError> {
     let is_active = is_enabled(if asked.status.is_empty() { "enabled" } else { &asked.status })?;
     let account = admin.account()?;
     let of_user = Parameters::of(&[("UserName", name)]);
-    let user = account.users.find(name);
+    let user = account.users.exact(name);
     let action = if user.is_some() { "CreateAccessKey" } else { "CreateUser" };
     iam::account_for_user(&admin.call(action, &of_user), name)?;
     let of_another =
@@ -85,7 +85,7 @@ pub(super) fn info(admin: &Admin<'_>) -> Result<Told, AdminError> {
     for action in ["GetUser", "ListAccessKeys", "ListAttachedUserPolicies", "ListGroupsForUser"] {
         account = iam::account_for_user(&admin.call(action, &of_user), name)?;
     }
-    let user = account.users.find(name).ok_or(AdminError::NoSuchUser)?;
+    let user = account.users.exact(name).ok_or(AdminError::NoSuchUser)?;
     Ok(Told::Plain(shown(&account, user)))
 }
 
@@ -107,7 +107,7 @@ pub(super) async fn remove(admin: &Admin<'_>) -> Result<Told, AdminError> {
         admin.iam("DeleteAccessKey", &[of_user, ("AccessKeyId", &id)]).await?;
     }
     let account = admin.account()?;
-    let user = account.users.find(name).ok_or(AdminError::NoSuchUser)?;
+    let user = account.users.exact(name).ok_or(AdminError::NoSuchUser)?;
     for arn in &user.attached {
         admin.iam("DetachUserPolicy", &[of_user, ("PolicyArn", arn)]).await?;
     }
@@ -125,7 +125,7 @@ pub(super) async fn remove(admin: &Admin<'_>) -> Result<Told, AdminError> {
 fn access_keys(admin: &Admin<'_>, name: &str) -> Result<Vec<String>, AdminError> {
     let of_user = Parameters::of(&[("UserName", name)]);
     let account = iam::account_for_user(&admin.call("ListAccessKeys", &of_user), name)?;
-    let user = account.users.find(name).ok_or(AdminError::NoSuchUser)?;
+    let user = account.users.exact(name).ok_or(AdminError::NoSuchUser)?;
     Ok(account.access_keys_of(Some(&user.id)).map(|access_key| access_key.record.id.clone()).collect())
 }
 

@@ -23,13 +23,13 @@ use crate::store::{Change, Copies, OpenStoreError, StoreError};
 use record::WRAP_LABEL;
 
 mod caller;
-mod circumstances;
 mod gate;
 mod host;
 mod key_policy;
 mod naming;
 mod opening;
 mod record;
+mod request_context;
 
 pub use caller::Caller;
 pub use host::{StoreCopy, StoreCounts};

@@ -6,6 +6,7 @@ use anyhow::Context;
 use kms_core::context::EncryptionContext;
 use kms_core::key::{KeyManager, KeyState};
 use kms_core::kms::{Caller, Kms};
+use kms_core::policy::Document;
 use kms_core::secret::SecretBytes;
 use kms_core::store::{CopyReport, StoreReport};
 use storage::name::Timestamp;
@@ -13,6 +14,7 @@ use storage::name::Timestamp;
 use super::{Host, Out};
 use crate::api::s3::wire::time::iso8601;
 use crate::app::App;
+use crate::authz::condition_keys;
 use crate::instance::write_new;
 
 pub(super) async fn status(host: &Host, out: &Out) -> anyhow::Result<bool> {
@@ -123,6 +125,10 @@ pub(super) async fn who_can(app: &App, key: &str, asked: Question, out: &Out) ->
     let subject = iam.state().subject(&asked.principal);
     let request_id = "who-can".to_owned();
     let caller = Caller { via_service: asked.via, request_id, ..Caller::of(subject) };
+    let policy = kms.find(key).ok().and_then(|entry| Document::parse_resource(&entry.policy.text).ok());
+    for name in policy.iter().flat_map(|policy| condition_keys::unknown_to("kms", policy)) {
+        out.line(format!("warning: the key policy asks for {name}, which no request to KMS has")).await?;
+    }
     match kms.explain(&caller, &asked.action, key, &context) {
         Ok(None) => out.line("yes: the key policy allows it").await?,
         Ok(Some(grant)) => out.line(format!("yes: grant {grant} allows it")).await?,

@@ -3,9 +3,11 @@
 
 mod action;
 mod bucket_policy;
-mod circumstances;
+pub(crate) mod condition_keys;
+mod global_keys;
 mod message;
 mod public;
+pub(crate) mod reference;
 
 use std::sync::Arc;
 
@@ -17,10 +19,11 @@ use crate::bucket::{
     Abac, Acl, CorruptSetting, Ownership, OwnershipControls, Permission, PublicAccessBlock, Setting, Tags,
 };
 use crate::iam::{Iam, Identity};
+use crate::work;
 use bucket_policy::{BucketPolicies, BucketPolicy};
 use message::explain;
 
-pub use circumstances::{Circumstances, time};
+pub use global_keys::{GlobalKeys, time};
 pub use kms_core::policy::Context;
 pub use message::message_purpose;
 pub use public::is_public;
@@ -143,6 +146,8 @@ impl Authorizer {
     }
 
     async fn judge(&self, question: &Question<'_>, bucket: &Bucket) -> Result<Verdict, Refusal> {
+        // A request may ask of a thousand objects, and the policies may be long.
+        work::pause().await;
         let Question { identity, action, .. } = *question;
         let subject = &*identity.subject;
         let is_of_owner = identity.is_of(&bucket.owner);
@@ -266,6 +271,8 @@ fn judge(
         for of in ["aws:resourceaccount", "s3:resourceaccount"] {
             context.insert(of.to_owned(), vec![bucket.owner.clone()]);
         }
+        // What a request says beside its action says nothing of it.
+        context.retain(|key, _| condition_keys::applies(question.action, key));
         context
     });
     let resource = resource_arn(&bucket.name, question.object);

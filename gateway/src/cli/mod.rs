@@ -126,6 +126,8 @@ enum Command {
     Health,
     /// List the S3 operations and how far each goes, as a Markdown table
     Operations,
+    /// List S3's condition keys and where each gets its value from, as a Markdown table
+    ConditionKeys,
 }
 
 #[derive(Subcommand)]
@@ -189,6 +191,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Account { command } => kms::admin(&config, crate::admin::AdminCommand::Account(command)),
         Command::Iam(command) => iam::run(&config, command),
         Command::Health => health::run(&config),
+        Command::ConditionKeys => {
+            print!("{}", crate::api::s3::request_context::markdown());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Operations => {
             print!("{}", crate::api::s3::operation::markdown());
             Ok(ExitCode::SUCCESS)

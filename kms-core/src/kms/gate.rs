@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::circumstances::OfOperation;
 use super::naming::ELSEWHERE;
+use super::request_context::OfOperation;
 use super::{Caller, Entry, KeyPolicy, Kms};
 use crate::audit::AuditEvent;
 use crate::context::EncryptionContext;
@@ -135,7 +135,7 @@ impl Kms {
     ) -> Result<Option<Arc<Grant>>, KmsError> {
         let Entry { key, policy, .. } = entry;
         let (resource, values) =
-            (self.arn(key), self.circumstances(caller, Some(key), context, of_operation));
+            (self.arn(key), self.request_context(caller, Some(key), context, of_operation));
         let request = Request { subject: &caller.subject, action, resource: &resource, values: &values };
         let refused = match self.decide(&request, key, policy) {
             Outcome::Allowed { .. } => return Ok(None),
@@ -230,7 +230,7 @@ impl Kms {
         ask: impl FnOnce(&Request<'_>) -> T,
     ) -> T {
         let (resource, none) = (self.arn(key), EncryptionContext::new());
-        let values = self.circumstances(caller, Some(key), &none, &[]);
+        let values = self.request_context(caller, Some(key), &none, &[]);
         ask(&Request { subject: &caller.subject, action, resource: &resource, values: &values })
     }
 
@@ -248,7 +248,7 @@ impl Kms {
         of_operation: OfOperation<'_>,
     ) -> Result<(), KmsError> {
         let none = EncryptionContext::new();
-        let values = self.circumstances(caller, None, &none, of_operation);
+        let values = self.request_context(caller, None, &none, of_operation);
         let request = Request { subject: &caller.subject, action, resource, values: &values };
         let decision = match self.own_policies(&request) {
             Outcome::Allowed { .. } => Ok(None),

@@ -115,7 +115,8 @@ impl Kms {
     /// `GetPublicKey`: the key, and its public half (DER, SubjectPublicKeyInfo).
     pub fn get_public_key(&self, caller: &Caller, key_id: &str) -> Result<(Arc<Entry>, Vec<u8>), KmsError> {
         let entry = self.resolve(caller, "kms:GetPublicKey", key_id)?;
-        let circumstances = (&EncryptionContext::new(), &[][..]);
+        let conditions: Vec<_> = super::data::request_alias(key_id).into_iter().collect();
+        let circumstances = (&EncryptionContext::new(), &conditions[..]);
         let material = entry.key.current_material;
         self.authorize_use(caller, "kms:GetPublicKey", &entry, circumstances, material, || {
             if !entry.key.spec.is_asymmetric() {

@@ -90,7 +90,7 @@ impl Conditions {
     }
 
     /// The condition keys that they ask for, as they were written.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().flat_map(|condition| {
             std::iter::once(condition.written.as_str())
                 .chain(condition.test.templates().iter().flat_map(Template::variables))

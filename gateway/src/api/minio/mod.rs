@@ -24,7 +24,7 @@ use super::s3::request::Query;
 use super::s3::target::bucket_of_host;
 use crate::app::App;
 use crate::auth::{self, Expected};
-use crate::authz::Circumstances;
+use crate::authz::GlobalKeys;
 use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::header;
 use crate::http::host;
@@ -127,7 +127,7 @@ async fn answer(
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let query = query.map_err(|_| AdminError::Invalid("The query can't be read.".to_owned()))?;
     let user_agent = parts.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
-    let circumstances = Circumstances {
+    let global_keys = GlobalKeys {
         source_ip: peer.address.ip(),
         secure_transport: peer.secure,
         user_agent,
@@ -135,7 +135,7 @@ async fn answer(
         now_unix_ms,
     };
     let host = host::checked(parts);
-    let admin = Admin { app, identity: &identity, circumstances, request_id, query, body: &body, host };
+    let admin = Admin { app, identity: &identity, global_keys, request_id, query, body: &body, host };
     // Nobody, and sessions that IAM does not take, get no further.
     admin.account()?;
     match run(&admin, &parts.method, call).await? {
@@ -169,7 +169,7 @@ async fn run(admin: &Admin<'_>, method: &Method, call: &str) -> Result<Told, Adm
 struct Admin<'a> {
     app: &'a App,
     identity: &'a Identity,
-    circumstances: Circumstances<'a>,
+    global_keys: GlobalKeys<'a>,
     request_id: &'a str,
     query: Query,
     body: &'a [u8],
@@ -190,8 +190,8 @@ impl Admin<'_> {
 
     /// The same as a call of IAM's.
     fn call<'b>(&'b self, action: &'b str, parameters: &'b Parameters) -> Call<'b> {
-        let Self { app, identity, circumstances, request_id, .. } = *self;
-        Call { app, identity, action, parameters, circumstances, request_id }
+        let Self { app, identity, global_keys, request_id, .. } = *self;
+        Call { app, identity, action, parameters, global_keys, request_id }
     }
 
     /// Has IAM do something as the caller.

@@ -17,7 +17,7 @@ use super::signed_body::{self, SignedBodyError};
 use super::{iam, sts};
 use crate::app::App;
 use crate::auth::{self, Expected};
-use crate::authz::{Circumstances, Context};
+use crate::authz::{Context, GlobalKeys};
 use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::header;
 use crate::http::host;
@@ -73,7 +73,7 @@ pub struct Call<'a> {
     /// Its parameters.
     pub parameters: &'a Parameters,
     /// What policies' conditions may ask of the request.
-    pub circumstances: Circumstances<'a>,
+    pub global_keys: GlobalKeys<'a>,
     /// The request's id.
     pub request_id: &'a str,
 }
@@ -88,7 +88,7 @@ impl Call<'_> {
         further: impl Fn() -> Context,
     ) -> Result<(), Refusal> {
         let context = || {
-            let mut context = self.circumstances.context();
+            let mut context = self.global_keys.context();
             context.extend(further());
             context
         };
@@ -189,14 +189,14 @@ async fn answer(
         return Err(Refusal::new(Code::MissingAction, "The request is missing an action."));
     };
     let user_agent = parts.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
-    let circumstances = Circumstances {
+    let global_keys = GlobalKeys {
         source_ip: peer.address.ip(),
         secure_transport: peer.secure,
         user_agent,
         requested_region: region,
         now_unix_ms: expected.now_unix_ms,
     };
-    let call = Call { app, identity: &identity, action, parameters, circumstances, request_id };
+    let call = Call { app, identity: &identity, action, parameters, global_keys, request_id };
     if parameters.get("Version").is_some_and(|version| version != service.version()) {
         return Err(call.no_such_action(parameters.get("Version").unwrap_or_default()));
     }

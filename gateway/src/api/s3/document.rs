@@ -7,6 +7,7 @@ use super::error::{Code, S3Error};
 use super::request::S3Request;
 use super::wire::checksum::{self, RequestChecksum};
 use crate::auth::PayloadAuth;
+use crate::http::body::UNAUTHENTICATED_MAX_LEN;
 use crate::http::header;
 use crate::transfer::aws_chunked::Decoder;
 use crate::transfer::digest::{self, ChecksumAlgorithm};
@@ -20,9 +21,19 @@ pub async fn read_config(request: &mut S3Request) -> Result<Bytes, S3Error> {
     if body.is_empty() { Err(Code::MissingRequestBodyError.into()) } else { Ok(body) }
 }
 
-/// Reads the body, which has at most `max_len` plain bytes. Its signature, its hash, `Content-MD5` and checksum are
-/// verified where the request has them.
+/// Reads the body, which has at most `max_len` plain bytes, and less from nobody. Its signature, its hash, `Content-MD5` and checksum are
+/// verified where the request has them. What was read for its values before is answered once more.
 pub async fn read(request: &mut S3Request, max_len: usize) -> Result<Bytes, S3Error> {
+    if let Some(document) = request.document.take() {
+        return Ok(document);
+    }
+    let max_len = match request.identity.is_anonymous() {
+        true => {
+            request.body.unauthenticated();
+            max_len.min(UNAUTHENTICATED_MAX_LEN)
+        }
+        false => max_len,
+    };
     let md5 = checksum::content_md5(&request.headers)?;
     let sum = checksum::request_checksum(&request.headers)?;
     let payload = std::mem::replace(&mut request.payload, PayloadAuth::Unsigned);
@@ -152,6 +163,7 @@ mod tests {
     use http_body_util::StreamBody;
 
     use super::*;
+    use crate::api::s3::operation::Operation;
     use crate::api::s3::request::Query;
     use crate::http::body::RequestBody;
     use crate::iam::Identity;
@@ -167,16 +179,21 @@ mod tests {
             .collect();
         S3Request {
             request_id: "R".to_owned(),
+            operation: Operation::PutObject,
             method: Method::PUT,
             bucket: None,
             object: None,
             query: Query::default(),
             headers,
             identity: Identity::anonymous(),
+            signed: None,
             payload,
             body: RequestBody::new(StreamBody::new(stream::iter(frames)), Duration::from_secs(5), false),
             peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
             secure: false,
+            tls_version: None,
+            document: None,
+            of_document: crate::authz::Context::new(),
             version: storage::catalog::VersionRef::Current,
         }
     }

@@ -3,11 +3,11 @@
 mod cors;
 mod document;
 pub mod error;
-mod facts;
 pub mod operation;
 pub mod ops;
 mod permissions;
 pub mod request;
+pub mod request_context;
 pub mod response;
 pub mod route;
 pub mod service;

@@ -2,9 +2,12 @@
 
 use storage::catalog::VersionRef;
 
+use super::error::{Code, S3Error};
 use super::operation::Operation;
 use super::request::S3Request;
+use super::request_context;
 use crate::http::header;
+use crate::iam::Identity;
 
 /// The action on a version that a request names is another one than on the current one.
 pub fn versioned(action: &'static str, version: VersionRef) -> &'static str {
@@ -28,26 +31,55 @@ pub fn versioned(action: &'static str, version: VersionRef) -> &'static str {
     }
 }
 
-/// The further actions: for what a write's headers set beside the object.
+/// The further actions: for what a request's headers, and the values in its document, ask for beside the operation's own.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html>
 pub fn of(operation: Operation, request: &S3Request) -> Vec<&'static str> {
     use Operation as Op;
     let has = |name: &http::HeaderName| request.headers.contains_key(name);
-    let mut actions = Vec::new();
+    let has_grants = || request.headers.keys().any(|name| name.as_str().starts_with(header::GRANT_PREFIX));
+    let sets_acl = || has(&header::ACL) || has_grants();
+    // Whoever asks whether the object is this very one reads of it.
+    let compares = || {
+        [http::header::IF_MATCH, header::IF_MATCH_SIZE, header::IF_MATCH_LAST_MODIFIED_TIME].iter().any(has)
+    };
+    let asked: &[(bool, &[&'static str])] = match operation {
+        Op::PutObject | Op::CopyObject | Op::CreateMultipartUpload => &[
+            (compares(), &["s3:GetObject"]),
+            (has(&header::TAGGING) && request_context::sets_tags(request), &["s3:PutObjectTagging"]),
+            (sets_acl(), &["s3:PutObjectAcl"]),
+            (
+                has(&header::OBJECT_LOCK_MODE) || has(&header::OBJECT_LOCK_RETAIN_UNTIL_DATE),
+                &["s3:PutObjectRetention"],
+            ),
+            (has(&header::OBJECT_LOCK_LEGAL_HOLD), &["s3:PutObjectLegalHold"]),
+        ],
+        Op::CompleteMultipartUpload | Op::DeleteObject => &[(compares(), &["s3:GetObject"])],
+        Op::GetObjectAttributes => &[(true, &["s3:GetObject"])],
+        Op::CreateBucket => &[
+            (sets_acl(), &["s3:PutBucketAcl"]),
+            (has(&header::OBJECT_OWNERSHIP), &["s3:PutBucketOwnershipControls"]),
+            (
+                has(&header::BUCKET_OBJECT_LOCK_ENABLED),
+                &["s3:PutBucketObjectLockConfiguration", "s3:PutBucketVersioning"],
+            ),
+            (request.of_document.contains_key("aws:tagkeys"), &["s3:TagResource"]),
+        ],
+        _ => &[],
+    };
+    asked.iter().filter(|(asked, _)| *asked).flat_map(|(_, actions)| *actions).copied().collect()
+}
+
+/// Refuses an unsigned request for what only a signer may, whatever a policy says: an upload in parts belongs to who began it.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions>
+pub fn refuse_anonymous(operation: Operation, identity: &Identity) -> Result<(), S3Error> {
+    use Operation as Op;
+    let denied = S3Error::new(Code::AccessDenied);
     match operation {
-        Op::PutObject | Op::CopyObject | Op::CreateMultipartUpload => {
-            let grants = request.headers.keys().any(|name| name.as_str().starts_with(header::GRANT_PREFIX));
-            for (asked, action) in [
-                (has(&header::TAGGING), "s3:PutObjectTagging"),
-                (has(&header::ACL) || grants, "s3:PutObjectAcl"),
-                (has(&header::OBJECT_LOCK_MODE), "s3:PutObjectRetention"),
-                (has(&header::OBJECT_LOCK_LEGAL_HOLD), "s3:PutObjectLegalHold"),
-            ] {
-                if asked {
-                    actions.push(action);
-                }
-            }
+        _ if !identity.is_anonymous() => Ok(()),
+        Op::CreateMultipartUpload => {
+            Err(denied.message("Anonymous users cannot initiate multipart uploads.  Please authenticate."))
         }
-        _ => {}
+        Op::UploadPart | Op::UploadPartCopy | Op::CompleteMultipartUpload | Op::ListParts => Err(denied),
+        _ => Ok(()),
     }
-    actions
 }

@@ -2,16 +2,19 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::{HeaderMap, Method};
 use kms_core::kms::Caller;
+use kms_core::policy;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use storage::catalog::{Authority, Bucket, VersionRef};
 use storage::name::{BucketName, ObjectKey};
 
 use super::error::{Code, S3Error};
-use super::facts;
+use super::operation::Operation;
+use super::request_context;
 use crate::app::App;
-use crate::auth::PayloadAuth;
+use crate::auth::{PayloadAuth, Signed, UNSIGNED_PAYLOAD};
 use crate::authz::Question;
 use crate::config::SseCOverHttp;
 use crate::http::body::{RequestBody, ResponseBody};
@@ -38,12 +41,24 @@ impl Query {
     pub fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }
+
+    /// Is it that of a presigned URL?
+    pub fn is_presigned(&self) -> bool {
+        self.0.iter().any(|(name, _)| name.eq_ignore_ascii_case(header::SIGNATURE_PARAMETER))
+    }
+
+    /// What the body is signed as in a presigned URL: a hash, or `UNSIGNED-PAYLOAD`.
+    pub fn presigned_payload(&self) -> &str {
+        self.get("X-Amz-Content-Sha256").unwrap_or(UNSIGNED_PAYLOAD)
+    }
 }
 
 /// A routed and authenticated request.
 pub struct S3Request {
     /// Its id.
     pub request_id: String,
+    /// What it asks for.
+    pub operation: Operation,
     /// Its method.
     pub method: Method,
     /// The bucket it names.
@@ -56,6 +71,8 @@ pub struct S3Request {
     pub headers: HeaderMap,
     /// Who.
     pub identity: Identity,
+    /// How and when it was signed; `None` of an anonymous one.
+    pub signed: Option<Signed>,
     /// How the body is protected.
     pub payload: PayloadAuth,
     /// The body.
@@ -64,6 +81,12 @@ pub struct S3Request {
     pub peer: IpAddr,
     /// Did it come over TLS?
     pub secure: bool,
+    /// The version of TLS that it came over: `1.2`, `1.3`.
+    pub tls_version: Option<&'static str>,
+    /// The document in its body, once it was read for its values.
+    pub document: Option<Bytes>,
+    /// Values of condition keys that stand in the document.
+    pub of_document: policy::Context,
     /// The version it names.
     pub version: VersionRef,
 }
@@ -78,14 +101,31 @@ impl S3Request {
         object: Option<&ObjectKey>,
         version: VersionRef,
     ) -> Result<(), S3Error> {
-        let context = || facts::of(app, self);
+        self.authorize_with(app, action, bucket, object, version, &policy::Context::new()).await
+    }
+
+    /// As [`S3Request::authorize`], with values of condition keys that the request does not tell.
+    pub async fn authorize_with(
+        &self,
+        app: &App,
+        action: &str,
+        bucket: &Bucket,
+        object: Option<&ObjectKey>,
+        version: VersionRef,
+        further: &policy::Context,
+    ) -> Result<(), S3Error> {
+        let context = || {
+            let mut context = request_context::of(app, self);
+            context.extend(further.clone());
+            context
+        };
         let question = Question { identity: &self.identity, action, object, version, context: &context };
         Ok(app.authorizer.check(&question, bucket).await?)
     }
 
     /// May the caller list the bucket?
     pub async fn may_list(&self, app: &App, bucket: &Bucket) -> Result<bool, S3Error> {
-        let (context, identity) = (|| facts::of(app, self), &self.identity);
+        let (context, identity) = (|| request_context::of(app, self), &self.identity);
         let (object, version) = (None, VersionRef::Current);
         let question = Question { identity, action: "s3:ListBucket", object, version, context: &context };
         Ok(app.authorizer.allows(&question, bucket).await?)

@@ -60,7 +60,7 @@ pub fn hoisted(headers: &HeaderMap, query: &Query) -> Result<Option<HeaderMap>, 
         let prefix = name.get(..header::AMZ_PREFIX.len());
         let is_amz = prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(header::AMZ_PREFIX));
         let is_condition = || CONDITIONS.iter().any(|header| name.eq_ignore_ascii_case(header.as_str()));
-        if !is_amz && !(query.is_presigned() && is_condition()) {
+        if !(is_amz || query.is_presigned() && is_condition()) {
             continue;
         }
         let invalid = || S3Error::invalid_argument("Invalid Argument", name, value);
@@ -213,6 +213,8 @@ fn refuse_header(operation: Operation, name: &HeaderName, value: &[u8]) -> Resul
         }
         _ if *name == header::RENAME_SOURCE => operation == Op::RenameObject,
         _ if [header::WRITE_OFFSET_BYTES, header::IF_MATCH_INITIATED_TIME].contains(name) => false,
+        // Conditions of ACLs may ask for it; it says nothing else there.
+        _ if *name == header::STORAGE_CLASS && operation == Op::PutObjectAcl => true,
         _ if [header::STORAGE_CLASS, header::WEBSITE_REDIRECT_LOCATION].contains(name) => writes,
         _ if [header::METADATA_DIRECTIVE].contains(name) => operation == Op::CopyObject,
         _ if *name == header::MP_OBJECT_SIZE => operation == Op::CompleteMultipartUpload,

@@ -13,12 +13,13 @@ use super::ops::{bucket, multipart, object};
 use super::request::{Query, S3Request, S3Response};
 use super::target::Target;
 use super::wire::version;
-use super::{cors, facts, permissions, route};
+use super::{cors, permissions, request_context, route};
 use crate::app::App;
 use crate::auth::{self, Expected};
 use crate::authz::{self, Permit, Question};
 use crate::http::body::RequestBody;
 use crate::http::header;
+use crate::http::host;
 use crate::http::listener::Peer;
 
 /// Answers one request of S3.
@@ -27,7 +28,11 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> S3
     let is_head = parts.method == Method::HEAD;
     let resource = parts.uri.path().to_owned();
     let method = parts.method.clone();
-    let mut response = match answer(app, parts, body, peer, &request_id.text).await {
+    let answered = match host::of(&parts) {
+        Ok(_) => answer(app, parts, body, peer, &request_id.text).await,
+        Err(error) => Err(S3Error::invalid_request(error.to_string())),
+    };
+    let mut response = match answered {
         Ok(response) => response,
         Err(error) => {
             if error.is_failure() {
@@ -49,11 +54,11 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> S3
 async fn answer(
     app: &App,
     parts: Parts,
-    body: RequestBody,
+    mut body: RequestBody,
     peer: Peer,
     request_id: &str,
 ) -> Result<S3Response, S3Error> {
-    let target = Target::parse(parts.uri.path(), host(&parts), &app.domains)?;
+    let target = Target::parse(parts.uri.path(), host::checked(&parts), &app.domains)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default())?;
     // The signature is of the headers as they came; everything else goes by these.
     let hoisted = route::hoisted(&parts.headers, &query)?;
@@ -69,6 +74,9 @@ async fn answer(
         source: peer.address.ip(),
     };
     let authenticated = auth::authenticate(&parts, app.keys(), expected)?;
+    if !authenticated.identity.is_anonymous() {
+        body.authenticated();
+    }
     route::refuse_unsupported(operation, headers, &query)?;
 
     let bucket = match &target.bucket {
@@ -86,23 +94,33 @@ async fn answer(
         _ => None,
     };
     let version = version::parse(target.object.as_ref().and_then(|_| query.get("versionId")))?;
-    let request = S3Request {
+    let mut request = S3Request {
         request_id: request_id.to_owned(),
+        operation,
         method: parts.method,
         bucket: target.bucket,
         object: target.object,
         query,
         headers: hoisted.unwrap_or(parts.headers),
         identity: authenticated.identity,
+        signed: authenticated.signed,
         payload: authenticated.payload,
         body,
         peer: peer.address.ip(),
         secure: peer.secure,
+        tls_version: peer.tls_version,
+        document: None,
+        of_document: authz::Context::new(),
         version,
     };
     let Some(bucket) = bucket else {
+        permissions::refuse_anonymous(operation, &request.identity)?;
+        request_context::read_document(&mut request).await?;
         let (action, name) = (operation.action(), request.bucket.as_ref());
-        let context = || facts::of(app, &request);
+        let context = || request_context::of(app, &request);
+        for further in permissions::of(operation, &request) {
+            app.authorizer.authorize_service(&request.identity, further, name, context)?;
+        }
         let permit = app.authorizer.authorize_service(&request.identity, action, name, context)?;
         return operate(app, operation, permit, request).await;
     };
@@ -123,14 +141,17 @@ async fn authorized(
     app: &App,
     operation: Operation,
     bucket: Bucket,
-    request: S3Request,
+    mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
+    permissions::refuse_anonymous(operation, &request.identity)?;
+    request_context::read_document(&mut request).await?;
     let (object, version) = (request.object.as_ref(), request.version);
     // DeleteObjects and a form ask for each object by itself.
     let asks_later = matches!(operation, Operation::DeleteObjects | Operation::PostObject);
     let is_owner = request.identity.is_of(&bucket.owner) && request.identity.subject.is_root();
     if !asks_later {
         for action in permissions::of(operation, &request) {
+            let action = permissions::versioned(action, version);
             request.authorize(app, action, &bucket, object, version).await?;
         }
     }
@@ -138,7 +159,7 @@ async fn authorized(
     let permit = if asks_later {
         authz::authorize_each(bucket)
     } else {
-        let context = || facts::of(app, &request);
+        let context = || request_context::of(app, &request);
         let identity = &request.identity;
         let question = Question { identity, action, object, version, context: &context };
         app.authorizer.authorize(&question, bucket).await?
@@ -148,7 +169,9 @@ async fn authorized(
         // Whatever a policy says, it is the owner's own.
         return Err(Code::MethodNotAllowed.into());
     }
-    if is_owner || !matches!(operation, Operation::GetObject | Operation::HeadObject) {
+    let reads =
+        matches!(operation, Operation::GetObject | Operation::HeadObject | Operation::GetObjectAttributes);
+    if is_owner || !reads {
         return operate(app, operation, permit, request).await;
     }
     // Who may not list is not told whether an object exists.
@@ -159,12 +182,6 @@ async fn authorized(
         }
         answer => answer,
     }
-}
-
-/// The host that the client speaks to: `:authority` of h2, else `Host`.
-pub fn host(parts: &Parts) -> &str {
-    let header = || parts.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
-    parts.uri.authority().map(|authority| authority.as_str()).or_else(header).unwrap_or_default()
 }
 
 /// One arm per operation that is there.

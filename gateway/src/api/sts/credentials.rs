@@ -18,7 +18,7 @@ pub(super) struct Wanted {
 /// Makes a session.
 pub(super) fn make(call: &Call<'_>, wanted: Wanted) -> Session {
     let (access_key_id, secret_access_key) = temporary_access_key(&wanted.account);
-    let issued_unix_s = call.circumstances.now_unix_ms / 1000;
+    let issued_unix_s = call.global_keys.now_unix_ms / 1000;
     Session {
         access_key_id,
         secret_access_key,

@@ -76,6 +76,7 @@ pub(super) async fn assume_role_with_ldap_identity(call: &Call<'_>) -> Result<An
         return Err(Refusal::new(Code::NotImplemented, message));
     };
     let role_arn = rules::optional(call.parameters, "RoleArn", parameters::ROLE_ARN)?;
+    let role_arn = role_arn.map(parameters::role_arn).transpose()?;
     let role_arn = role_arn.or(default_role.as_deref()).ok_or_else(|| {
         let message = "RoleArn is missing, and ldap_role_arn is not set.";
         Refusal::new(Code::ValidationError, message)
@@ -83,7 +84,7 @@ pub(super) async fn assume_role_with_ldap_identity(call: &Call<'_>) -> Result<An
     let duration_s = parameters::duration_s(call, DEFAULT_DURATION_S, MAX_DURATION_S)?;
     let policies = limits::session_policies(call)?;
     // Guessing of passwords is held off as guessing of signatures is.
-    let (source, now_unix_ms) = (call.circumstances.source_ip, call.circumstances.now_unix_ms);
+    let (source, now_unix_ms) = (call.global_keys.source_ip, call.global_keys.now_unix_ms);
     if !call.app.failures.admits(source, username, now_unix_ms) {
         return Err(Refusal::new(Code::Throttling, "Rate exceeded"));
     }

@@ -7,7 +7,7 @@ use kms_core::policy::{Gathered, Outcome, Policies, Request, Subject, Which, dec
 
 use super::tags::SessionTags;
 use crate::api::query::{Call, Code, Refusal};
-use crate::authz::{Circumstances, Context};
+use crate::authz::{Context, GlobalKeys};
 use crate::iam::{AccountState, Entity, Role};
 
 /// A role that is asked for.
@@ -49,7 +49,7 @@ impl Asked {
             actions.push("sts:SetSourceIdentity");
         }
         for action in actions {
-            let values = Gathered::new(|| context(&call.circumstances, &self.role.tags, terms));
+            let values = Gathered::new(|| context(&call.global_keys, &self.role.tags, terms));
             let request = Request { subject, action, resource: &self.arn, values: &values };
             let policies = Policies {
                 resource: Some(self.role.trust.document()),
@@ -67,8 +67,8 @@ impl Asked {
 
 /// Values of condition keys: one context for all actions that the request needs, since a trust policy mostly grants them together.
 /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecuritytokenservice.html>
-fn context(circumstances: &Circumstances<'_>, role_tags: &[(String, String)], terms: &Terms<'_>) -> Context {
-    let mut context = circumstances.context();
+fn context(global_keys: &GlobalKeys<'_>, role_tags: &[(String, String)], terms: &Terms<'_>) -> Context {
+    let mut context = global_keys.context();
     context.extend(terms.tags.context());
     let mut put = |name: &str, value: &str| context.insert(name.to_owned(), vec![value.to_owned()]);
     put("sts:rolesessionname", terms.session_name);
@@ -146,14 +146,14 @@ mod tests {
             source_identity: Some("ada"),
             further,
         };
-        let circumstances = Circumstances {
+        let global_keys = GlobalKeys {
             source_ip: std::net::Ipv4Addr::LOCALHOST.into(),
             secure_transport: true,
             user_agent: None,
             requested_region: "us-east-1",
             now_unix_ms: 0,
         };
-        context(&circumstances, &tag(), &terms)
+        context(&global_keys, &tag(), &terms)
     }
 
     #[test]

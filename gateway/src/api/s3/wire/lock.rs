@@ -129,6 +129,11 @@ pub fn parse_retention(document: &[u8]) -> Result<AskedRetention, S3Error> {
 }
 
 impl AskedRetention {
+    /// The mode and the date that are asked for.
+    pub fn asked(&self) -> (Option<RetentionMode>, Option<Timestamp>) {
+        (self.mode, self.until)
+    }
+
     /// The lock that it makes of a former one.
     pub fn apply(&self, former: &Lock, now: Timestamp) -> Result<Lock, S3Error> {
         if self.until.is_some_and(|until| until <= now) {

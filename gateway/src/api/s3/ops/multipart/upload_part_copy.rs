@@ -4,7 +4,7 @@ use storage::catalog::ObjectRecord;
 
 use super::part::{self, Incoming};
 use crate::api::s3::error::{Code, S3Error};
-use crate::api::s3::ops::object::copy::{readable_bucket, write_source_version};
+use crate::api::s3::ops::object::copy::{find_source, readable_bucket, write_source_version};
 use crate::api::s3::ops::object::{archive, found};
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
@@ -38,7 +38,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
     let upload = super::upload(app, bucket, request).await?;
     let opened = part::open(app, bucket, &upload, request)?;
 
-    let found = found::find(app, &source_bucket, &source.object, source.version).await?;
+    let found = find_source(app, &request, &source_bucket, &source).await?;
     archive::expect_readable(&found.record)?;
     let customer = found::customer_key(app, request, CustomerHeaders::CopySource, &found.sse)?;
     Conditions::of_copy_source(&request.headers)

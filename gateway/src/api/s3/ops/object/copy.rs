@@ -13,6 +13,7 @@ use super::{annotation, archive};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::permissions::versioned;
 use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::request_context;
 use crate::api::s3::response;
 use crate::api::s3::route::check_expected_owner;
 use crate::api::s3::wire::conditional::{self, Conditions};
@@ -20,7 +21,7 @@ use crate::api::s3::wire::copy_source::CopySource;
 use crate::api::s3::wire::multipart::write_copied;
 use crate::api::s3::wire::{checksum, metadata, version};
 use crate::app::App;
-use crate::authz::Permit;
+use crate::authz::{Context, Permit};
 use crate::http::header;
 use crate::sse::{self, BucketEncryption, CustomerHeaders, EnvelopePlace, Sse, SsePlan};
 use crate::transfer::digest::ChecksumAlgorithm;
@@ -50,7 +51,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
 
     let source = CopySource::of(request)?;
     let source_bucket = readable_bucket(app, request, &source).await?;
-    let found = found::find(app, &source_bucket, &source.object, source.version).await?;
+    let found = find_source(app, request, &source_bucket, &source).await?;
     archive::expect_readable(&found.record)?;
     let source_customer = found::customer_key(app, request, CustomerHeaders::CopySource, &found.sse)?;
     Conditions::of_copy_source(headers).check_copy_source(&found.record.etag, found.last_modified)?;
@@ -91,9 +92,12 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
     // What goes along with a copy is read and written as by its own operation.
     let (from, to) =
         ((&source_bucket, &source.object, source.version), (bucket, object, VersionRef::Current));
-    if !extras.tags.is_empty() && !headers.contains_key(header::TAGGING) {
+    if !extras.tags.is_empty() && !request_context::sets_tags(request) {
+        let mut copied = Context::new();
+        request_context::add_object_tags(&mut copied, &extras.tags);
         for (action, (of, object, version)) in [("s3:GetObjectTagging", from), ("s3:PutObjectTagging", to)] {
-            request.authorize(app, versioned(action, version), of, Some(object), version).await?;
+            let action = versioned(action, version);
+            request.authorize_with(app, action, of, Some(object), version, &copied).await?;
         }
     }
     let annotated = annotation::are_copied(request, &found.record, &plan)?;
@@ -252,6 +256,24 @@ pub(in crate::api::s3::ops) async fn readable_bucket(
     let action = versioned("s3:GetObject", source.version);
     request.authorize(app, action, &bucket, Some(&source.object), source.version).await?;
     Ok(bucket)
+}
+
+/// The source of a copy. Who may not list its bucket is not told whether it exists.
+pub(in crate::api::s3::ops) async fn find_source(
+    app: &App,
+    request: &S3Request,
+    bucket: &Bucket,
+    source: &CopySource,
+) -> Result<Found, S3Error> {
+    match found::find(app, bucket, &source.object, source.version).await {
+        Err(error)
+            if [Code::NoSuchKey, Code::NoSuchVersion].contains(&error.code)
+                && !request.may_list(app, bucket).await? =>
+        {
+            Err(Code::AccessDenied.into())
+        }
+        found => found,
+    }
 }
 
 /// Tells which version was copied, where the source's bucket keeps them.

@@ -1,7 +1,7 @@
 //! PutBucketPolicy, GetBucketPolicy, DeleteBucketPolicy, GetBucketPolicyStatus.
 
 use http::{HeaderValue, header};
-use kms_core::policy::Document;
+use kms_core::policy::{Document, Effect, Statement};
 use serde_json::Value;
 use storage::name::BucketName;
 
@@ -12,6 +12,7 @@ use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
 use crate::api::s3::wire::settings::word;
 use crate::app::App;
+use crate::authz::condition_keys::{self, Action};
 use crate::authz::{self, Permit};
 use crate::bucket::{Policy, PublicAccessBlock, Setting};
 
@@ -60,50 +61,59 @@ fn check(text: &str, bucket: &BucketName) -> Result<Document, S3Error> {
     if statements.is_empty() {
         return Err(malformed("Missing required field Statement"));
     }
-    for statement in statements {
-        let strings = |names: [&str; 2]| {
-            let value = names.iter().find_map(|name| statement.get(name));
-            match value {
-                Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
-                Some(Value::String(single)) => vec![single.as_str()],
-                _ => Vec::new(),
-            }
-        };
-        let (actions, resources) = (strings(["Action", "NotAction"]), strings(["Resource", "NotResource"]));
-        let allows = statement.get("Effect").and_then(Value::as_str) == Some("Allow");
-        if allows && statement.get("NotPrincipal").is_some() {
-            return Err(malformed("Allow with NotPrincipal is not allowed."));
-        }
-        if actions.is_empty() {
-            return Err(malformed("Missing required field Action"));
-        }
-        if resources.is_empty() {
-            return Err(malformed("Missing required field Resource"));
-        }
-        let is_action = |action: &&str| {
-            let lower = action.to_ascii_lowercase();
-            lower == "*"
-                || lower.strip_prefix("s3:").is_some_and(|rest| {
-                    !rest.is_empty()
-                        && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'*' || b == b'?')
-                })
-        };
-        if !actions.iter().all(is_action) {
-            return Err(malformed("Policy has invalid action"));
-        }
-        if !resources.iter().all(|resource| is_of(resource, bucket)) {
-            return Err(malformed("Policy has invalid resource"));
-        }
-        let all_buckets =
-            resources.iter().all(|resource| !resource.contains('/') && !resource.ends_with('*'));
-        let all_objects = resources.iter().all(|resource| resource.contains('/'));
-        let of_objects = |action: &&str| is_of_objects(&action.to_ascii_lowercase());
-        let of_buckets = |action: &&str| is_of_buckets(&action.to_ascii_lowercase());
-        if all_buckets && actions.iter().all(of_objects) || all_objects && actions.iter().all(of_buckets) {
-            return Err(malformed("Action does not apply to any resource(s) in statement"));
-        }
+    for (statement, read) in statements.iter().zip(&document.statements) {
+        check_statement(statement, read, bucket)?;
     }
     Ok(document)
+}
+
+fn check_statement(statement: &Value, read: &Statement, bucket: &BucketName) -> Result<(), S3Error> {
+    let strings = |names: [&str; 2]| {
+        let value = names.iter().find_map(|name| statement.get(name));
+        match value {
+            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+            Some(Value::String(single)) => vec![single.as_str()],
+            _ => Vec::new(),
+        }
+    };
+    let (actions, resources) = (strings(["Action", "NotAction"]), strings(["Resource", "NotResource"]));
+    if read.effect == Effect::Allow && statement.get("NotPrincipal").is_some() {
+        return Err(malformed("Allow with NotPrincipal is not allowed."));
+    }
+    if actions.is_empty() {
+        return Err(malformed("Missing required field Action"));
+    }
+    if resources.is_empty() {
+        return Err(malformed("Missing required field Resource"));
+    }
+    if actions.iter().any(|action| condition_keys::actions_like(action).next().is_none()) {
+        return Err(malformed("Policy has invalid action"));
+    }
+    if !resources.iter().all(|resource| is_of(resource, bucket)) {
+        return Err(malformed("Policy has invalid resource"));
+    }
+    let keys: Vec<String> = read.conditions.names().map(str::to_ascii_lowercase).collect();
+    if !keys.iter().all(|key| condition_keys::is_known(key)) {
+        return Err(malformed("Policy has an invalid condition key"));
+    }
+    // A pattern of resources that may be of either kind.
+    let of_buckets = resources.iter().any(|resource| !resource.contains('/'));
+    let of_objects = resources.iter().any(|resource| resource.contains('/') || resource.ends_with('*'));
+    let speaks_of = |action: &Action| of_buckets && action.of_buckets || of_objects && action.of_objects;
+    // What is not to be meant may be anything.
+    let meant = if statement.get("NotAction").is_some() { vec!["s3:*"] } else { actions };
+    for pattern in meant {
+        let of_resources = || condition_keys::actions_like(pattern).filter(|(_, action)| speaks_of(action));
+        if of_resources().next().is_none() {
+            return Err(malformed("Action does not apply to any resource(s) in statement"));
+        }
+        if !keys.iter().all(|key| of_resources().any(|(name, _)| condition_keys::applies(name, key))) {
+            return Err(malformed(
+                "Conditions do not apply to combination of actions and resources in statement",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Is it this bucket, its objects, or a pattern of them?
@@ -115,20 +125,6 @@ fn is_of(resource: &str, bucket: &BucketName) -> bool {
         Some(at) => bucket.as_str().starts_with(&name[..at]),
     };
     fits && !name.is_empty()
-}
-
-/// Actions on objects alone, in lower case.
-fn is_of_objects(action: &str) -> bool {
-    let Some(name) = action.strip_prefix("s3:") else { return false };
-    !name.contains(['*', '?'])
-        && (name.contains("object") || name == "abortmultipartupload" || name == "listmultipartuploadparts")
-        && !name.contains("bucketobjectlock")
-}
-
-/// Actions on buckets alone, in lower case.
-fn is_of_buckets(action: &str) -> bool {
-    let Some(name) = action.strip_prefix("s3:") else { return false };
-    !name.contains(['*', '?']) && (name.contains("bucket") || name.ends_with("configuration"))
 }
 
 fn malformed(message: impl Into<std::borrow::Cow<'static, str>>) -> S3Error {
@@ -199,6 +195,27 @@ mod tests {
         let none = Err("Action does not apply to any resource(s) in statement".to_owned());
         assert_eq!(policy(r#""s3:GetObject""#, r#""arn:aws:s3:::bucket""#), none);
         assert_eq!(policy(r#""s3:ListBucket""#, r#""arn:aws:s3:::bucket/*""#), none);
+        let conditioned = |action: &str, condition: &str| {
+            let text = format!(
+                r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Deny","Principal":"*","Action":{action},
+                   "Resource":["arn:aws:s3:::bucket","arn:aws:s3:::bucket/*"],"Condition":{{"StringEquals":{{{condition}}}}}}}]}}"#
+            );
+            super::check(&text, &bucket).map(drop).map_err(|error| error.client_message().to_owned())
+        };
+        assert_eq!(conditioned(r#""s3:ListBucket""#, r#""s3:prefix":"a""#), Ok(()));
+        assert_eq!(conditioned(r#""s3:*""#, r#""S3:Prefix":"a","aws:SourceVpce":"v""#), Ok(()));
+        assert_eq!(conditioned(r#""s3:GetObject""#, r#""s3:ExistingObjectTag/a":"b""#), Ok(()));
+        let elsewhere =
+            Err("Conditions do not apply to combination of actions and resources in statement".to_owned());
+        assert_eq!(conditioned(r#""s3:GetObject""#, r#""s3:prefix":"a""#), elsewhere);
+        assert_eq!(conditioned(r#"["s3:ListBucket","s3:GetObject"]"#, r#""s3:prefix":"a""#), elsewhere);
+        assert_eq!(conditioned(r#""s3:PutObject""#, r#""s3:ExistingObjectTag/a":"b""#), elsewhere);
+        for unknown in ["s3:prefixes", "aws:SourcIp", "prefix", "s3:ExistingObjectTag"] {
+            let condition = format!(r#""{unknown}":"a""#);
+            let refused = Err("Policy has an invalid condition key".to_owned());
+            assert_eq!(conditioned(r#""s3:*""#, &condition), refused, "{unknown}");
+        }
+        assert_eq!(policy(r#""s3:GetObjects""#, r#""arn:aws:s3:::bucket/*""#), invalid("action"));
         let but = r#"{"Statement":[{"Effect":"Allow","NotPrincipal":{"AWS":"111122223333"},"Action":"s3:GetObject",
             "Resource":"arn:aws:s3:::bucket/*"}]}"#;
         let refused = super::check(but, &bucket).unwrap_err();

@@ -8,7 +8,7 @@ use crate::iam::iso8601;
 
 /// Where, when and how a request came.
 #[derive(Debug, Clone, Copy)]
-pub struct Circumstances<'a> {
+pub struct GlobalKeys<'a> {
     /// `aws:SourceIp`.
     pub source_ip: IpAddr,
     /// `aws:SecureTransport`.
@@ -21,7 +21,7 @@ pub struct Circumstances<'a> {
     pub now_unix_ms: u64,
 }
 
-impl Circumstances<'_> {
+impl GlobalKeys<'_> {
     /// As values of condition keys, by their lower-case names.
     pub fn context(&self) -> Context {
         let mut context = time(self.now_unix_ms);
@@ -29,6 +29,9 @@ impl Circumstances<'_> {
         put("aws:sourceip", self.source_ip.to_canonical().to_string());
         put("aws:securetransport", self.secure_transport.to_string());
         put("aws:requestedregion", self.requested_region.to_owned());
+        // Whoever signs a request is no service, and none makes it for him.
+        put("aws:principalisawsservice", false.to_string());
+        put("aws:viaawsservice", false.to_string());
         if let Some(user_agent) = self.user_agent {
             put("aws:useragent", user_agent.to_owned());
         }

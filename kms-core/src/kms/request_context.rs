@@ -16,14 +16,14 @@ use crate::policy::{Context, Gathered, Values};
 pub(crate) type OfOperation<'a> = &'a [(&'a str, Vec<String>)];
 
 /// The values of a call, and the aliases of its key: these are looked for among all, so only where a condition asks for them.
-struct Circumstances<'a, F> {
+struct RequestContext<'a, F> {
     kms: &'a Kms,
     key: Option<&'a KmsKey>,
     gathered: Gathered<F>,
     aliases: OnceCell<Vec<String>>,
 }
 
-impl<F: Fn() -> Context> Values for Circumstances<'_, F> {
+impl<F: Fn() -> Context> Values for RequestContext<'_, F> {
     fn get(&self, name: &str) -> &[String] {
         if name != "kms:resourcealiases" {
             return self.gathered.get(name);
@@ -37,7 +37,7 @@ impl<F: Fn() -> Context> Values for Circumstances<'_, F> {
 
 impl Kms {
     /// The values of condition keys of a call; of a key's too, where it is about one.
-    pub(super) fn circumstances<'a>(
+    pub(super) fn request_context<'a>(
         &'a self,
         caller: &'a Caller,
         key: Option<&'a KmsKey>,
@@ -51,7 +51,7 @@ impl Kms {
             values.extend(of_operation.iter().map(|(name, all)| ((*name).to_owned(), all.clone())));
             values
         };
-        Circumstances { kms: self, key, gathered: Gathered::new(gather), aliases: OnceCell::new() }
+        RequestContext { kms: self, key, gathered: Gathered::new(gather), aliases: OnceCell::new() }
     }
 }
 
@@ -66,6 +66,7 @@ fn of_caller(caller: &Caller, region: &str, now_unix_ms: u64) -> Context {
     set("aws:principalaccount", caller.account().to_owned());
     set("aws:requestedregion", region.to_owned());
     set("aws:securetransport", caller.secure_transport.to_string());
+    set("aws:principalisawsservice", false.to_string());
     set("aws:viaawsservice", caller.via_service.is_some().to_string());
     let now_s = now_unix_ms / 1000;
     set("aws:epochtime", now_s.to_string());

@@ -36,11 +36,16 @@ pub(super) fn listed<T: Kind>(
     let page = Page::of(request.parameters())?;
     request.authorize(&request.arn_of::<T>(prefix, ""))?;
     let found = T::of(&request.state).iter().filter(|entity| entity.path().starts_with(prefix));
-    let listed = page.cut(found.map(|entity| (entity.name().to_lowercase(), entity)));
+    let listed = page.cut(found.map(|entity| (order(&**entity), entity)));
     Ok(Answer::of(|xml| {
         listed.write_end(xml);
         list(xml, name, &listed.rows, |xml, entity| write(xml, entity));
     }))
+}
+
+/// The key of a listing by name: no two have the same, even where their names differ in case alone.
+pub(super) fn order<T: Kind>(entity: &T) -> String {
+    format!("{}\0{}", entity.name().to_lowercase(), entity.id())
 }
 
 /// Gives another name or path to a user or group, which stays who it is.

@@ -41,7 +41,7 @@ pub(super) fn get(request: &Request<'_>) -> Result<Answer, Refusal> {
     let page = Page::of(request.parameters())?;
     request.authorize_named::<Group>(name)?;
     let group = request.state.groups.get(name)?;
-    let members = members(&request.state, group).map(|user| (user.name.to_lowercase(), user));
+    let members = members(&request.state, group).map(|user| (entity::order(&**user), user));
     let listed = page.cut(members);
     Ok(Answer::of(|xml| {
         write_in(xml, request.account(), group);
@@ -68,7 +68,7 @@ pub(super) fn list_for_user(request: &Request<'_>) -> Result<Answer, Refusal> {
     let page = Page::of(request.parameters())?;
     request.authorize_named::<User>(name)?;
     let user = request.state.users.get(name)?;
-    let groups = request.state.groups_of(user).map(|group| (group.name.to_lowercase(), group));
+    let groups = request.state.groups_of(user).map(|group| (entity::order(&**group), group));
     let listed = page.cut(groups);
     Ok(Answer::of(|xml| {
         listed.write_end(xml);

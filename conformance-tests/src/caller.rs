@@ -126,6 +126,11 @@ impl Caller {
         Ok(Self { sender, host, credentials, s3 })
     }
 
+    /// The host and port that it is connected to.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
     /// Signs and sends a request to S3, whose body is not hashed; answers when the answer's head is there.
     ///
     /// # Errors

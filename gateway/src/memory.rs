@@ -2,7 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use zeroizing_alloc::ZeroAlloc;
 
 /// The largest block that is wiped when it is freed, in bytes. What carries secrets (texts, documents of the APIs, buffers of HTTP and
@@ -54,7 +54,11 @@ unsafe impl GlobalAlloc for WipingAllocator {
 /// # Errors
 /// The system refuses.
 pub fn forbid_dumps() -> std::io::Result<()> {
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    // A service manager that has set it may forbid the call.
+    if getrlimit(Resource::Core) != none {
+        setrlimit(Resource::Core, none)?;
+    }
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(())
 }

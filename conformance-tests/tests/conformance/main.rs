@@ -1,9 +1,11 @@
 //! Black-box tests over HTTP against the built gateway, with real clients.
 #![allow(clippy::unwrap_used, missing_docs)] // Tests may.
 
+mod attack;
 mod aws_cli;
 mod cli;
 mod client;
+mod condition_keys;
 mod conditional;
 mod crash;
 mod damage;
@@ -23,5 +25,7 @@ mod rebuild;
 mod refusals;
 mod roots;
 mod s3;
+mod secrets;
 mod sending;
 mod wire;
+mod work;

@@ -34,7 +34,8 @@ pub async fn timed<F: Future>(future: F) -> F::Output {
 /// Lets other tasks run, if this one has held its thread for 2 ms. For every loop whose length a client chooses: all futures that a
 /// task polls together share its turn.
 pub async fn pause() {
-    if BEGAN.get().is_none_or(|began| began.elapsed() >= TURN) {
+    // Asked again afterwards: of futures that waited together the first may have used the next turn up.
+    while BEGAN.get().is_some_and(|began| began.elapsed() >= TURN) {
         yield_now().await;
     }
 }

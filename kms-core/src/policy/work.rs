@@ -43,3 +43,42 @@ impl Work {
         self.left.get() == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::policy::{
+        Context, Document, IdentityPolicies, Outcome, Policies, PolicySet, Request, Subject, Which, decide,
+    };
+
+    /// What is decided for a user who may do everything but what these patterns name, by an identity policy or by a boundary.
+    fn decided(patterns: &str, in_boundary: bool, resource: &str) -> Outcome {
+        let text = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Deny","Action":"*","Resource":[{patterns}]}},
+                {{"Effect":"Allow","Action":"*","Resource":"*"}}]}}"#
+        );
+        let policies = Arc::new(PolicySet::of(Document::parse_identity(&text).unwrap()));
+        let subject = Subject::named("arn:aws:iam::111122223333:user/alice");
+        let subject = match in_boundary {
+            false => Subject { identity: IdentityPolicies::These(policies), ..subject },
+            true => Subject { identity: IdentityPolicies::Unlimited, boundary: Some(policies), ..subject },
+        };
+        let values = Context::new();
+        let request = Request { subject: &subject, action: "s3:GetObject", resource, values: &values };
+        decide(Policies::default(), &request)
+    }
+
+    /// Denials that speak of something else deny nothing, until there is no time to see that.
+    #[test]
+    fn a_decision_that_takes_too_long_is_a_denial() {
+        let patterns: Vec<String> = (0..1000).map(|n| format!("\"*b{n:04}*\"")).collect();
+        let patterns = patterns.join(",");
+        for in_boundary in [false, true] {
+            assert!(decided(&patterns, in_boundary, &"a".repeat(1024)).is_allowed());
+            let outcome = decided(&patterns, in_boundary, &"a".repeat(8192));
+            let by = if in_boundary { Which::Boundary } else { Which::Identity };
+            assert_eq!(outcome, Outcome::ExplicitDeny { by, sid: None });
+        }
+    }
+}

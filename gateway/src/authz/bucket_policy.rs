@@ -20,8 +20,15 @@ const MAX_LEN: usize = 1024;
 pub(super) struct BucketPolicy {
     pub(super) document: Document,
     pub(super) is_public: bool,
-    /// Does it ask for tags of the object that is there?
-    pub(super) asks_for_tags: bool,
+    /// The condition keys that it asks for, in lower case.
+    asked: Vec<String>,
+}
+
+impl BucketPolicy {
+    /// Does it ask for a condition key whose name, in lower case, begins so?
+    pub(super) fn asks_for(&self, beginning: &str) -> bool {
+        self.asked.iter().any(|key| key.starts_with(beginning))
+    }
 }
 
 /// Policies by bucket, each with the stored bytes that it was read from.
@@ -42,10 +49,8 @@ impl BucketPolicies {
         let mut document = document.map_err(|_| CorruptSetting(Policy::NAME))?;
         let is_public = is_public(&document);
         iam::apply(&mut document, &policy.bindings);
-        let tags = "s3:existingobjecttag";
-        let asks_for_tags =
-            document.context_keys().iter().any(|key| key.to_ascii_lowercase().starts_with(tags));
-        let policy = Arc::new(BucketPolicy { document, is_public, asks_for_tags });
+        let asked = document.context_keys().iter().map(|key| key.to_ascii_lowercase()).collect();
+        let policy = Arc::new(BucketPolicy { document, is_public, asked });
         let mut all = self.0.write();
         if all.len() >= MAX_LEN {
             all.clear();

@@ -145,6 +145,17 @@ impl Authorizer {
         Ok(matches!(self.judge(question, bucket).await?, Verdict::Allowed))
     }
 
+    /// Do the policies that judge this caller's requests to this bucket ask for a condition key whose name, in lower case, begins so?
+    pub fn asks_for(
+        &self,
+        identity: &Identity,
+        bucket: &Bucket,
+        beginning: &str,
+    ) -> Result<bool, CorruptSetting> {
+        let policy = self.policies.of(bucket)?;
+        Ok(policy.is_some_and(|policy| policy.asks_for(beginning)) || identity.subject.asks_for(beginning))
+    }
+
     async fn judge(&self, question: &Question<'_>, bucket: &Bucket) -> Result<Verdict, Refusal> {
         // A request may ask of a thousand objects, and the policies may be long.
         work::pause().await;
@@ -158,7 +169,7 @@ impl Authorizer {
         }
         let tags = "s3:existingobjecttag";
         let asks_for_tags =
-            policy.as_ref().is_some_and(|policy| policy.asks_for_tags) || subject.asks_for(tags);
+            policy.as_ref().is_some_and(|policy| policy.asks_for(tags)) || subject.asks_for(tags);
         let existing = if asks_for_tags { self.find(question, bucket).await? } else { None };
         let has_acls = OwnershipControls::in_force(bucket)? != Ownership::BucketOwnerEnforced;
         let judged = judge(question, bucket, policy.as_deref(), existing.as_ref(), has_acls)?;

@@ -49,7 +49,8 @@ impl Query {
 
     /// What the body is signed as in a presigned URL: a hash, or `UNSIGNED-PAYLOAD`.
     pub fn presigned_payload(&self) -> &str {
-        self.get("X-Amz-Content-Sha256").unwrap_or(UNSIGNED_PAYLOAD)
+        let mut given = self.0.iter().filter(|(name, _)| name.eq_ignore_ascii_case(header::CONTENT_SHA256_NAME));
+        given.next().map_or(UNSIGNED_PAYLOAD, |(_, value)| value)
     }
 }
 
@@ -85,7 +86,7 @@ pub struct S3Request {
     pub tls_version: Option<&'static str>,
     /// The document in its body, once it was read for its values.
     pub document: Option<Bytes>,
-    /// Values of condition keys that stand in the document.
+    /// Values of condition keys that stand in the document, or belong to the upload that it names.
     pub of_document: policy::Context,
     /// The version it names.
     pub version: VersionRef,

@@ -4,7 +4,8 @@
 
 use http::HeaderName;
 use http::header::{IF_MATCH, IF_NONE_MATCH, REFERER, USER_AGENT};
-use storage::name::Timestamp;
+use storage::catalog::Bucket;
+use storage::name::{Timestamp, UploadId};
 
 use super::document;
 use super::error::S3Error;
@@ -14,6 +15,7 @@ use super::wire::{encryption, location, lock, tagging, time};
 use crate::app::App;
 use crate::authz::{Context, GlobalKeys};
 use crate::http::header;
+use crate::sse::{self, Sse};
 
 /// Where the value of a condition key comes from.
 #[derive(Debug, Clone)]
@@ -235,6 +237,26 @@ pub async fn read_document(request: &mut S3Request) -> Result<(), S3Error> {
         request.of_document = of_document(operation, &document)?;
     }
     request.document = Some(document);
+    Ok(())
+}
+
+/// Parts of an upload are encrypted as it was created: their requests say nothing of it, and conditions ask all the same.
+pub async fn read_upload(app: &App, request: &mut S3Request, bucket: &Bucket) -> Result<(), S3Error> {
+    use Operation as Op;
+    let name = "s3:x-amz-server-side-encryption";
+    let is_of_upload =
+        matches!(request.operation, Op::UploadPart | Op::UploadPartCopy | Op::CompleteMultipartUpload);
+    if !is_of_upload || !app.authorizer.asks_for(&request.identity, bucket, name)? {
+        return Ok(());
+    }
+    let id = request.query.get("uploadId").and_then(|id| UploadId::parse(id).ok());
+    let (Some(id), Some(object)) = (id, &request.object) else { return Ok(()) };
+    // One that is not there is refused by its operation.
+    let Ok(upload) = app.catalog.upload(bucket, object, id).await else { return Ok(()) };
+    for (header, value) in sse::response_headers(&Sse::info(&upload.envelope)?, None) {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        request.of_document.insert(format!("s3:{header}"), vec![value]);
+    }
     Ok(())
 }
 

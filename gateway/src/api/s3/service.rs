@@ -145,6 +145,7 @@ async fn authorized(
 ) -> Result<S3Response, S3Error> {
     permissions::refuse_anonymous(operation, &request.identity)?;
     request_context::read_document(&mut request).await?;
+    request_context::read_upload(app, &mut request, &bucket).await?;
     let (object, version) = (request.object.as_ref(), request.version);
     // DeleteObjects and a form ask for each object by itself.
     let asks_later = matches!(operation, Operation::DeleteObjects | Operation::PostObject);

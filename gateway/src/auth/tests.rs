@@ -533,6 +533,8 @@ fn headers_that_must_be_signed() {
     assert!(matches!(with_hash.payload, PayloadAuth::Sha256(_)));
     assert!(check(&set(presigned(url), "x-amz-content-sha256", UNSIGNED_PAYLOAD)).is_ok());
     let fixed = Signing { payload: hash.into(), ..Signing::presigned() };
+    let lower = fixed.sign(get(&format!("{url}?x-amz-content-sha256={hash}")));
+    assert!(matches!(check(&lower).unwrap().payload, PayloadAuth::Sha256(_)));
     let fixed = fixed.sign(get(&format!("{url}?X-Amz-Content-Sha256={hash}")));
     assert!(matches!(check(&fixed).unwrap().payload, PayloadAuth::Sha256(_)));
     assert_eq!(

@@ -8,6 +8,7 @@ use super::{
     signed_header_names,
 };
 use crate::auth::{AuthError, Expected};
+use crate::http::header::CONTENT_SHA256_NAME;
 
 /// The longest validity, in seconds: a week.
 const MAX_EXPIRES_S: u64 = 604_800;
@@ -51,7 +52,7 @@ impl<'a> Parameters<'a> {
                 "X-Amz-Expires" => &mut parameters.expires,
                 "X-Amz-SignedHeaders" => &mut parameters.signed_headers,
                 "X-Amz-Signature" => &mut parameters.signature,
-                "X-Amz-Content-Sha256" => &mut parameters.content_sha256,
+                name if name.eq_ignore_ascii_case(CONTENT_SHA256_NAME) => &mut parameters.content_sha256,
                 "X-Amz-Security-Token" => &mut parameters.security_token,
                 "AWSAccessKeyId" => {
                     v2_id = true;

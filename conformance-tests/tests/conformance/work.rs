@@ -232,3 +232,36 @@ async fn simulating_costly_policies_holds_nobody_up() {
     eprintln!("four simulations: p99 beside them {p99:?}");
     assert!(p99 < P99_MAX, "{p99:?}");
 }
+
+#[tokio::test]
+async fn completing_by_long_documents_holds_nobody_up() {
+    let server = Server::start().unwrap();
+    let other = prepare(&server).await;
+    let mut root = open(&server, &Credentials::root()).await;
+    let target = format!("/{BUCKET}/object");
+    let begun = root.s3(Method::POST, &format!("{target}?uploads="), "").await.unwrap().success().unwrap();
+    let target = format!("{target}?uploadId={}", begun.field("UploadId").unwrap());
+    // As long as may be: what fills it up is of no meaning.
+    let filler = " ".repeat(500);
+    let parts: String = (1..=10_000)
+        .map(|n| format!("<Part><PartNumber>{n}</PartNumber><ETag>{n:032x}</ETag>{filler}</Part>"))
+        .collect();
+    let document = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
+    let mut callers = Vec::new();
+    for _ in 0..4 {
+        callers.push(open(&server, &Credentials::root()).await);
+    }
+    let heavy = async {
+        let all = callers.iter_mut().map(async |caller| {
+            for _ in 0..5 {
+                let answer = caller.s3(Method::POST, &target, &document).await.unwrap();
+                assert_eq!(answer.code(), "InvalidPart", "{}", answer.text());
+            }
+        });
+        join_all(all).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    };
+    let p99 = p99_beside(&server, &other, heavy).await;
+    eprintln!("twenty documents of 10,000 parts: p99 beside them {p99:?}");
+    assert!(p99 < P99_MAX, "{p99:?}");
+}

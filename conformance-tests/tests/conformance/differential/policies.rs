@@ -132,9 +132,12 @@ fn bucket_statement(account: &str) -> impl Strategy<Value = Value> + use<> {
     let actions = (either("Action", "NotAction"), vec(select(&ACTIONS[..]), 1..=2));
     (effect_and_whom, actions, resources, conditions()).prop_map(
         |(mut statement, (action, mut actions), (resource, resources), conditions)| {
-            if resource == "NotResource" {
-                // S3 refuses actions none of which fits what is named, even what is named to be left out.
-                actions.push("s3:Get*");
+            // S3 refuses a condition that one of the actions does not have.
+            if action == "Action" && conditions.to_string().contains("s3:prefix") {
+                actions.retain(|action| ["s3:*", "s3:ListBucket"].contains(action));
+                if actions.is_empty() {
+                    actions.push("s3:ListBucket");
+                }
             }
             statement[action] = json!(actions);
             statement[resource] = json!(resources);

@@ -96,9 +96,11 @@ fn check_statement(statement: &Value, read: &Statement, bucket: &BucketName) -> 
     if !keys.iter().all(|key| condition_keys::is_known(key)) {
         return Err(malformed("Policy has an invalid condition key"));
     }
-    // A pattern of resources that may be of either kind.
-    let of_buckets = resources.iter().any(|resource| !resource.contains('/'));
-    let of_objects = resources.iter().any(|resource| resource.contains('/') || resource.ends_with('*'));
+    // All but some are of both kinds, and so may a pattern be.
+    let is_negated = statement.get("NotResource").is_some();
+    let of_buckets = is_negated || resources.iter().any(|resource| !resource.contains('/'));
+    let of_objects =
+        is_negated || resources.iter().any(|resource| resource.contains('/') || resource.ends_with('*'));
     let speaks_of = |action: &Action| of_buckets && action.of_buckets || of_objects && action.of_objects;
     // What is not to be meant may be anything.
     let meant = if statement.get("NotAction").is_some() { vec!["s3:*"] } else { actions };
@@ -215,6 +217,9 @@ mod tests {
             let refused = Err("Policy has an invalid condition key".to_owned());
             assert_eq!(conditioned(r#""s3:*""#, &condition), refused, "{unknown}");
         }
+        let all_but = r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"s3:GetObject",
+            "NotResource":"arn:aws:s3:::bucket"}}"#;
+        assert!(super::check(all_but, &bucket).is_ok());
         assert_eq!(policy(r#""s3:GetObjects""#, r#""arn:aws:s3:::bucket/*""#), invalid("action"));
         let but = r#"{"Statement":[{"Effect":"Allow","NotPrincipal":{"AWS":"111122223333"},"Action":"s3:GetObject",
             "Resource":"arn:aws:s3:::bucket/*"}]}"#;

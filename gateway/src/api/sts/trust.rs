@@ -158,6 +158,10 @@ mod tests {
 
     #[test]
     fn every_key_that_aws_gives_an_action_has_a_value_or_a_reason() {
+        for (key, why) in ABSENT {
+            let row = format!("| `{key}` | none, ever: {why} |");
+            assert!(include_str!("../../../CONDITION-KEYS.md").contains(&row), "{row}");
+        }
         let context = everything();
         let name = |key: &str| key.to_ascii_lowercase().replace("${tagkey}", "team");
         let served = [

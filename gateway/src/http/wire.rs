@@ -19,7 +19,7 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(10);
 /// What begins a connection of h2, RFC 9113 section 3.4.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// AWS's code and text for a head that is too long; it does not tell more either.
-const HEAD_TOO_LONG: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/xml\r\nContent-Length: 192\r\n\
+const HEAD_TOO_LONG: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/xml\r\nContent-Length: 213\r\n\
 Connection: close\r\nServer: Sealgate\r\n\r\n<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>RequestHeaderSectionTooLarge</Code>\
 <Message>Your request header section exceeds the maximum allowed size.</Message><MaxSizeAllowed>65536</MaxSizeAllowed></Error>";
 

@@ -125,7 +125,7 @@ impl Segment {
                 work.spend(all.len().min(text.len()));
                 let mut rest = text.chars();
                 let fits = all.iter().all(|wanted| fits(*wanted, rest.next()));
-                fits.then(|| rest.as_str())
+                fits.then_some(rest.as_str())
             }
         }
     }
@@ -143,7 +143,7 @@ impl Segment {
                 work.spend(all.len().min(text.len()));
                 let mut rest = text.chars();
                 let fits = all.iter().rev().all(|wanted| fits(*wanted, rest.next_back()));
-                fits.then(|| rest.as_str())
+                fits.then_some(rest.as_str())
             }
         }
     }
@@ -157,7 +157,7 @@ impl Segment {
             }
             Self::Short(all) => text.char_indices().find_map(|(at, _)| {
                 let mut rest = text.get(at..)?.chars();
-                all.iter().all(|wanted| fits(*wanted, rest.next())).then(|| rest.as_str())
+                all.iter().all(|wanted| fits(*wanted, rest.next())).then_some(rest.as_str())
             }),
             Self::Long(all, blocks) => find_long(all.len(), blocks, text),
         };

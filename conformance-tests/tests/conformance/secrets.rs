@@ -188,14 +188,15 @@ fn start_as_ordinary_user(folder: &Path, arguments: &[&str]) -> Child {
     }
     command.args(["--listen", "127.0.0.1:0", "--min-free-mib", "16", "--log", "warn", "--data"]);
     command.arg(home.join("data")).args(arguments).stdout(Stdio::null());
-    let child = command.spawn().unwrap();
+    let mut child = command.spawn().unwrap();
     for _ in 0..600 {
         if home.join("data/blobs").is_dir() {
             return child;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    panic!("the gateway does not start");
+    child.kill().unwrap();
+    panic!("the gateway does not start: {}", child.wait().unwrap());
 }
 
 #[test]

@@ -67,7 +67,8 @@ mod tests {
     fn one_host_or_a_refusal() {
         use HostError::{Disagrees, Malformed, Missing, Repeated};
         let (h1, h2) = (Version::HTTP_11, Version::HTTP_2);
-        let cases: &[(Version, &str, &[&[u8]], Result<&str, HostError>)] = &[
+        type Case<'a> = (Version, &'a str, &'a [&'a [u8]], Result<&'a str, HostError>);
+        let cases: &[Case<'_>] = &[
             (h1, "/k", &[b"a.s3.test:9000"], Ok("a.s3.test:9000")),
             (h1, "/k", &[b"[::1]:9000"], Ok("[::1]:9000")),
             (h1, "/k", &[b""], Ok("")),

@@ -38,7 +38,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
     let upload = super::upload(app, bucket, request).await?;
     let opened = part::open(app, bucket, &upload, request)?;
 
-    let found = find_source(app, &request, &source_bucket, &source).await?;
+    let found = find_source(app, request, &source_bucket, &source).await?;
     archive::expect_readable(&found.record)?;
     let customer = found::customer_key(app, request, CustomerHeaders::CopySource, &found.sse)?;
     Conditions::of_copy_source(&request.headers)

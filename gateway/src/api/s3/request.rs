@@ -49,7 +49,8 @@ impl Query {
 
     /// What the body is signed as in a presigned URL: a hash, or `UNSIGNED-PAYLOAD`.
     pub fn presigned_payload(&self) -> &str {
-        let mut given = self.0.iter().filter(|(name, _)| name.eq_ignore_ascii_case(header::CONTENT_SHA256_NAME));
+        let mut given =
+            self.0.iter().filter(|(name, _)| name.eq_ignore_ascii_case(header::CONTENT_SHA256_NAME));
         given.next().map_or(UNSIGNED_PAYLOAD, |(_, value)| value)
     }
 }

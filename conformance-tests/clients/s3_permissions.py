@@ -8,6 +8,7 @@ s3, iam = root.s3, root.iam
 account = root.account
 _, user = new_user(iam, "permissions")
 BUCKET = "permissions"
+OWNER = s3.list_buckets()["Owner"]["ID"]
 s3.create_bucket(Bucket=BUCKET)
 at = {"Bucket": BUCKET, "Key": "object"}
 etag = s3.put_object(**at, Body=b"x", Tagging="team=blue")["ETag"]
@@ -66,12 +67,18 @@ def a_bucket_needs_what_is_set_on_it():
     for number, (actions, parameters) in enumerate([
         (["s3:PutBucketObjectLockConfiguration", "s3:PutBucketVersioning"], {"ObjectLockEnabledForBucket": True}),
         (["s3:PutBucketOwnershipControls"], {"ObjectOwnership": "ObjectWriter"}),
-        (["s3:PutBucketAcl"], {"ACL": "private"}),
+        (["s3:PutBucketAcl", "s3:PutBucketOwnershipControls"], {"ObjectOwnership": "ObjectWriter", "GrantRead": f'id="{OWNER}"'}),
         (["s3:TagResource"], {"CreateBucketConfiguration": {"Tags": [{"Key": "team", "Value": "blue"}]}}),
     ]):
         needs(["s3:CreateBucket", *actions], user.s3.create_bucket, Bucket=f"permissions-{number}", **parameters)
     all_but(["s3:Put*", "s3:TagResource"])
     user.s3.create_bucket(Bucket="permissions-plain")
+    # What there is in any case needs no permission.
+    user.s3.create_bucket(Bucket="permissions-private", ACL="private")
+    all_but("s3:PutObjectAcl")
+    for acl in ["private", "bucket-owner-full-control"]:
+        user.s3.put_object(Bucket=BUCKET, Key="owned", Body=b"x", ACL=acl)
+    refused("AccessDenied", user.s3.put_object, Bucket=BUCKET, Key="owned", Body=b"x", ACL="public-read")
 
 
 def copies_take_tags_along():
@@ -87,6 +94,42 @@ def copies_take_tags_along():
     assert s3.get_object_tagging(Bucket=BUCKET, Key="copied")["TagSet"] == [{"Key": "team", "Value": "red"}]
     all_but(["s3:GetObjectTagging", "s3:PutObjectTagging"])
     user.s3.copy_object(Bucket=BUCKET, Key="copied", CopySource=f"{BUCKET}/plain")
+
+
+def who_may_list_a_key_may_know_whether_it_is_there():
+    listing = statement("Allow", "s3:ListBucket", Condition={"StringLike": {"s3:prefix": "archive/*"}})
+    may(statement("Allow", "s3:GetObject"), listing)
+    refused("NoSuchKey", user.s3.get_object, Bucket=BUCKET, Key="archive/absent")
+    refused("AccessDenied", user.s3.get_object, Bucket=BUCKET, Key="elsewhere/absent")
+
+
+def parts_may_name_the_encryption_of_their_upload():
+    may(statement("Allow", "*"))
+    key = root.kms.create_key()["KeyMetadata"]
+    named = {"Bucket": BUCKET, "Key": "named"}
+    upload = user.s3.create_multipart_upload(**named, ServerSideEncryption="aws:kms", SSEKMSKeyId=key["KeyId"])["UploadId"]
+    headers = {}
+    user.s3.meta.events.register_first("before-sign.s3.*", lambda request, **_: [request.headers.add_header(*pair) for pair in headers.items()])
+    part = {**named, "UploadId": upload, "PartNumber": 1, "Body": b"x"}
+    headers = {"x-amz-server-side-encryption": "AES256"}
+    refused("InvalidArgument", user.s3.upload_part, **part)
+    headers = {"x-amz-server-side-encryption": "aws:kms", "x-amz-server-side-encryption-aws-kms-key-id": "alias/other"}
+    refused("InvalidArgument", user.s3.upload_part, **part)
+    headers["x-amz-server-side-encryption-aws-kms-key-id"] = key["KeyId"]
+    etag = user.s3.upload_part(**part)["ETag"]
+    headers["x-amz-server-side-encryption-aws-kms-key-id"] = key["Arn"]
+    user.s3.complete_multipart_upload(**named, UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+    # Headers that nobody knows are ignored, but for those of families that protect data.
+    headers = {"x-amz-te": "append-md5", "x-amz-api-version": "2006-03-01"}
+    assert user.s3.get_object(**named)["Body"].read() == b"x"
+    headers = {"x-amz-object-lock-nothing": "1"}
+    refused("NotImplemented", user.s3.put_object, **named, Body=b"x")
+    headers = {}
+
+
+def the_managed_key_is_made_by_its_name():
+    written = s3.put_object(Bucket=BUCKET, Key="managed", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId="alias/aws/s3")
+    assert root.kms.describe_key(KeyId=written["SSEKMSKeyId"])["KeyMetadata"]["KeyManager"] == "AWS", written
 
 
 def parts_are_encrypted_as_their_upload():
@@ -152,6 +195,9 @@ run([
     attributes_are_read,
     a_bucket_needs_what_is_set_on_it,
     copies_take_tags_along,
+    who_may_list_a_key_may_know_whether_it_is_there,
+    parts_may_name_the_encryption_of_their_upload,
+    the_managed_key_is_made_by_its_name,
     parts_are_encrypted_as_their_upload,
     writes_may_be_once_alone,
     policies_that_could_never_act_are_refused,

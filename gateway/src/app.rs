@@ -39,6 +39,8 @@ pub struct App {
     pub sse_c_over_http: SseCOverHttp,
     /// May objects of new buckets be written with SSE-C?
     pub sse_c_new_buckets: SseCNewBuckets,
+    /// Is a bucket refused whose location constraint is us-east-1?
+    pub strict_location_constraint: bool,
     /// How long a day of lifecycle rules is.
     pub lifecycle_day_ms: u64,
     /// The smallest part, but for the last, in bytes: AWS's 5 MiB.
@@ -147,6 +149,7 @@ impl App {
             domains: config.domains.clone(),
             sse_c_over_http: config.sse_c_over_http,
             sse_c_new_buckets: config.sse_c_new_buckets,
+            strict_location_constraint: config.strict_location_constraint,
             lifecycle_day_ms: config.lifecycle_day.as_millis() as u64,
             min_part_len: MIN_PART_LEN,
             authorizer: Authorizer::new(iam.clone(), catalog.clone()),

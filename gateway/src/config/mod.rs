@@ -115,6 +115,9 @@ pub struct RawConfig {
     /// May policies name accounts, users and roles that do not exist (yet)?
     #[arg(long, value_name = "BOOL", env = "SEALGATE_ACCEPT_UNKNOWN_PRINCIPALS", global = true)]
     pub accept_unknown_principals: Option<bool>,
+    /// Refuse a bucket whose location constraint is us-east-1, as AWS does? Many clients send it
+    #[arg(long, value_name = "BOOL", env = "SEALGATE_STRICT_LOCATION_CONSTRAINT", global = true)]
+    pub strict_location_constraint: Option<bool>,
     /// Start though documents of users, groups, roles or policies are missing? Whoever refers to a missing one stays shut out
     #[arg(long, value_name = "BOOL", env = "SEALGATE_ACCEPT_MISSING_DOCUMENTS", global = true)]
     pub accept_missing_documents: Option<bool>,
@@ -242,6 +245,8 @@ pub struct Config {
     pub managed_key_rotation_days: u16,
     /// May policies name principals that do not exist?
     pub accept_unknown_principals: bool,
+    /// Is a bucket refused whose location constraint is us-east-1?
+    pub strict_location_constraint: bool,
     /// Start though documents of users, groups, roles or policies are missing.
     pub accept_missing_documents: bool,
     /// Failed signatures per minute from one address, beyond which it is held off.
@@ -398,6 +403,7 @@ impl Config {
             bucket_key_window: seconds(raw.bucket_key_window_s, 60),
             managed_key_rotation_days,
             accept_unknown_principals: raw.accept_unknown_principals.unwrap_or(false),
+            strict_location_constraint: raw.strict_location_constraint.unwrap_or(false),
             accept_missing_documents: raw.accept_missing_documents.unwrap_or(false),
             auth_failures_per_minute: raw.auth_failures_per_minute.unwrap_or(300),
             kms_expensive_calls_per_second: raw.kms_expensive_calls_per_second.unwrap_or(3),
@@ -450,6 +456,7 @@ impl RawConfig {
             bucket_key_window_s,
             managed_key_rotation_days,
             accept_unknown_principals,
+            strict_location_constraint,
             accept_missing_documents,
             auth_failures_per_minute,
             kms_expensive_calls_per_second,

@@ -168,6 +168,12 @@ impl Sse {
         Ok((envelope, keys))
     }
 
+    /// Is it the name of the key that S3 has in the caller's account, which is made when it is first used?
+    fn is_managed(&self, id: &str, account: &str) -> bool {
+        let alias = format!("alias/aws/{S3_SERVICE}");
+        id == alias || id == format!("arn:aws:kms:{}:{account}:{alias}", self.region)
+    }
+
     /// The same ContentKeys under a plan of the same number of layers: moves no data.
     pub fn rewrap(
         &self,
@@ -185,8 +191,8 @@ impl Sse {
             SsePlan::Kms { key_id, context, bucket_key, dsse } => {
                 let caller = self.through_s3(caller);
                 let key_id = match key_id {
-                    Some(id) => id.clone(),
-                    None => self.kms.managed_key(S3_SERVICE, caller.account())?,
+                    Some(id) if !self.is_managed(id, caller.account()) => id.clone(),
+                    _ => self.kms.managed_key(S3_SERVICE, caller.account())?,
                 };
                 let bound = envelope::kms_context(context, place, *bucket_key && !dsse);
                 if *bucket_key && !dsse {

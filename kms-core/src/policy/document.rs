@@ -254,7 +254,7 @@ fn principals(value: &Value) -> Result<Principals, MalformedPolicy> {
                     });
                 }
             }
-            Ok(Principals::These(all))
+            if all.is_empty() { Err(invalid_principal()) } else { Ok(Principals::These(all)) }
         }
         _ => Err(invalid_principal()),
     }

@@ -1,11 +1,12 @@
 //! Which permissions an operation needs beside its own action.
 
-use storage::catalog::VersionRef;
+use storage::catalog::{Bucket, VersionRef};
 
 use super::error::{Code, S3Error};
 use super::operation::Operation;
 use super::request::S3Request;
 use super::request_context;
+use crate::bucket::{Ownership, OwnershipControls};
 use crate::http::header;
 use crate::iam::Identity;
 
@@ -33,11 +34,20 @@ pub fn versioned(action: &'static str, version: VersionRef) -> &'static str {
 
 /// The further actions: for what a request's headers, and the values in its document, ask for beside the operation's own.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html>
-pub fn of(operation: Operation, request: &S3Request) -> Vec<&'static str> {
+pub fn of(operation: Operation, request: &S3Request, bucket: Option<&Bucket>) -> Vec<&'static str> {
     use Operation as Op;
     let has = |name: &http::HeaderName| request.headers.contains_key(name);
     let has_grants = || request.headers.keys().any(|name| name.as_str().starts_with(header::GRANT_PREFIX));
-    let sets_acl = || has(&header::ACL) || has_grants();
+    // What an object has in any case needs no permission: private, and the bucket owner's own where that one owns all.
+    let acl_says = |text: &[u8]| request.headers.get(header::ACL).is_some_and(|acl| acl.as_bytes() == text);
+    let owns_all = || {
+        bucket.is_some_and(|bucket| {
+            OwnershipControls::in_force(bucket)
+                .is_ok_and(|ownership| ownership == Ownership::BucketOwnerEnforced)
+        })
+    };
+    let is_usual = || acl_says(b"private") || acl_says(b"bucket-owner-full-control") && owns_all();
+    let sets_acl = || has(&header::ACL) && !is_usual() || has_grants();
     // Whoever asks whether the object is this very one reads of it.
     let compares = || {
         [http::header::IF_MATCH, header::IF_MATCH_SIZE, header::IF_MATCH_LAST_MODIFIED_TIME].iter().any(has)

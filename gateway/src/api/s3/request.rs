@@ -125,9 +125,14 @@ impl S3Request {
         Ok(app.authorizer.check(&question, bucket).await?)
     }
 
-    /// May the caller list the bucket?
-    pub async fn may_list(&self, app: &App, bucket: &Bucket) -> Result<bool, S3Error> {
-        let (context, identity) = (|| request_context::of(app, self), &self.identity);
+    /// May the caller know whether the object exists: list the bucket, with its key as the prefix?
+    pub async fn may_list(&self, app: &App, bucket: &Bucket, object: &ObjectKey) -> Result<bool, S3Error> {
+        let context = || {
+            let mut context = request_context::of(app, self);
+            context.insert("s3:prefix".to_owned(), vec![object.as_str().to_owned()]);
+            context
+        };
+        let identity = &self.identity;
         let (object, version) = (None, VersionRef::Current);
         let question = Question { identity, action: "s3:ListBucket", object, version, context: &context };
         Ok(app.authorizer.allows(&question, bucket).await?)

@@ -60,7 +60,8 @@ pub fn hoisted(headers: &HeaderMap, query: &Query) -> Result<Option<HeaderMap>, 
         let prefix = name.get(..header::AMZ_PREFIX.len());
         let is_amz = prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(header::AMZ_PREFIX));
         let is_condition = || CONDITIONS.iter().any(|header| name.eq_ignore_ascii_case(header.as_str()));
-        if !(is_amz || query.is_presigned() && is_condition()) {
+        // SDKs that presign put in the checksum of a body that they do not have; S3 takes no notice of it.
+        if !(is_amz || query.is_presigned() && is_condition()) || is_of_checksums(name) {
             continue;
         }
         let invalid = || S3Error::invalid_argument("Invalid Argument", name, value);
@@ -76,6 +77,23 @@ pub fn hoisted(headers: &HeaderMap, query: &Query) -> Result<Option<HeaderMap>, 
     }
     Ok(hoisted)
 }
+
+fn is_of_checksums(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with(header::CHECKSUM_PREFIX) || name == header::SDK_CHECKSUM_ALGORITHM.as_str()
+}
+
+/// Beginnings of names of headers that protect data: what nobody knows of these is refused, since it might mean something. Other names
+/// that nobody knows are ignored, as S3 does: clients send headers that are meant for something between them and S3.
+const PROTECTING: [&str; 7] = [
+    "x-amz-server-side-encryption",
+    "x-amz-object-lock",
+    "x-amz-checksum",
+    "x-amz-copy-source",
+    "x-amz-acl",
+    "x-amz-grant",
+    "x-amz-tagging",
+];
 
 /// Refuses what would change the request's meaning and is not honoured: by name, before anything is done.
 pub fn refuse_unsupported(operation: Operation, headers: &HeaderMap, query: &Query) -> Result<(), S3Error> {
@@ -213,14 +231,10 @@ fn refuse_header(operation: Operation, name: &HeaderName, value: &[u8]) -> Resul
         }
         _ if *name == header::RENAME_SOURCE => operation == Op::RenameObject,
         _ if [header::WRITE_OFFSET_BYTES, header::IF_MATCH_INITIATED_TIME].contains(name) => false,
-        // Conditions of ACLs may ask for it; it says nothing else there.
-        _ if *name == header::STORAGE_CLASS && operation == Op::PutObjectAcl => true,
-        _ if [header::STORAGE_CLASS, header::WEBSITE_REDIRECT_LOCATION].contains(name) => writes,
-        _ if [header::METADATA_DIRECTIVE].contains(name) => operation == Op::CopyObject,
-        _ if *name == header::MP_OBJECT_SIZE => operation == Op::CompleteMultipartUpload,
         _ if [header::SSE, header::SSE_KMS_KEY_ID, header::SSE_CONTEXT, header::SSE_BUCKET_KEY_ENABLED]
             .contains(name)
-            && !writes =>
+            && !writes
+            && !matches!(operation, Op::UploadPart | Op::CompleteMultipartUpload) =>
         {
             return Err(S3Error::invalid_argument(
                 format!("{text} header is not supported for this operation."),
@@ -228,8 +242,13 @@ fn refuse_header(operation: Operation, name: &HeaderName, value: &[u8]) -> Resul
                 String::from_utf8_lossy(value),
             ));
         }
-        // A header that says nothing to this operation says nothing at AWS either; one that nobody knows might.
-        _ => header::is_known(text),
+        // A header that says nothing to this operation says nothing at AWS either.
+        _ if header::is_known(text) => true,
+        _ if PROTECTING.iter().any(|beginning| text.starts_with(beginning)) => false,
+        _ => {
+            tracing::debug!(header = text, %operation, "a header that nobody knows is ignored");
+            true
+        }
     };
     if honoured {
         return Ok(());
@@ -301,6 +320,8 @@ mod tests {
             ("x-amz-acl", "public-read"),
             ("X-Amz-Tagging", "a=b"),
             ("prefix", "x"),
+            ("x-amz-checksum-crc32", "AAAAAA=="),
+            ("x-amz-sdk-checksum-algorithm", "CRC32"),
         ];
         let hoisted = super::hoisted(&headers, &query(&pairs)).unwrap().unwrap();
         assert_eq!(hoisted.len(), 2);
@@ -376,7 +397,7 @@ mod tests {
             (header::RENAME_SOURCE, "a"),
             (header::IF_MATCH_SIZE, "1"),
             (HeaderName::from_static("x-amz-object-lock-future"), "1"),
-            (HeaderName::from_static("x-amz-future"), "1"),
+            (HeaderName::from_static("x-amz-server-side-encryption-future"), "1"),
         ] {
             assert!(refused(Op::PutObject, &[], &[(name.clone(), value)]).is_some(), "{name}");
         }
@@ -403,11 +424,14 @@ mod tests {
             (header::REQUEST_PAYER, "requester"),
             (HeaderName::from_static("x-amz-meta-anything"), "1"),
             (header::SSE, "aws:kms"),
+            (HeaderName::from_static("x-amz-future"), "1"),
+            (HeaderName::from_static("x-amz-te"), "append-md5"),
         ];
         assert_eq!(refused(Op::PutObject, &[("x-id", "PutObject")], &harmless), None);
         let presigned = [("X-Amz-Signature", "0"), ("versionId", "null"), ("cache", "1")];
         assert_eq!(refused(Op::GetObject, &presigned, &[]), None);
         assert_eq!(refused(Op::ListObjectsV2, &[("list-type", "2"), ("prefix", "")], &[]), None);
         assert_eq!(refused(Op::UploadPart, &[("uploadId", "u"), ("partNumber", "1")], &[]), None);
+        assert_eq!(refused(Op::CreateMultipartUpload, &[], &[(header::METADATA_DIRECTIVE, "REPLACE")]), None);
     }
 }

@@ -118,7 +118,7 @@ async fn answer(
         request_context::read_document(&mut request).await?;
         let (action, name) = (operation.action(), request.bucket.as_ref());
         let context = || request_context::of(app, &request);
-        for further in permissions::of(operation, &request) {
+        for further in permissions::of(operation, &request, None) {
             app.authorizer.authorize_service(&request.identity, further, name, context)?;
         }
         let permit = app.authorizer.authorize_service(&request.identity, action, name, context)?;
@@ -151,7 +151,7 @@ async fn authorized(
     let asks_later = matches!(operation, Operation::DeleteObjects | Operation::PostObject);
     let is_owner = request.identity.is_of(&bucket.owner) && request.identity.subject.is_root();
     if !asks_later {
-        for action in permissions::of(operation, &request) {
+        for action in permissions::of(operation, &request, Some(&bucket)) {
             let action = permissions::versioned(action, version);
             request.authorize(app, action, &bucket, object, version).await?;
         }
@@ -176,7 +176,7 @@ async fn authorized(
         return operate(app, operation, permit, request).await;
     }
     // Who may not list is not told whether an object exists.
-    let may_list = request.may_list(app, permit.bucket()).await?;
+    let may_list = request.may_list(app, permit.bucket(), request.object()?).await?;
     match operate(app, operation, permit, request).await {
         Err(error) if [Code::NoSuchKey, Code::NoSuchVersion].contains(&error.code) && !may_list => {
             Err(Code::AccessDenied.into())

@@ -34,7 +34,7 @@ pub async fn create_bucket(
     let owner = &account.id;
     let body = document::read(&mut request, document::CONFIG_MAX_LEN).await?;
     let asked = location::parse(&body)?;
-    check_constraint(&app.region, asked.constraint.as_deref())?;
+    check_constraint(&app.region, asked.constraint.as_deref(), app.strict_location_constraint)?;
     let settings = settings(app, &account, &request.headers, asked.tags)?;
 
     // A bucket that exists is found before anything is written.
@@ -153,8 +153,9 @@ pub(in crate::api::s3::ops) async fn create_recorded(app: &App, bucket: Bucket) 
     Ok(created?)
 }
 
-/// There is one region here: a constraint to any other is refused as AWS's regional endpoints do.
-fn check_constraint(region: &str, constraint: Option<&str>) -> Result<(), S3Error> {
+/// There is one region here: a constraint to any other is refused as AWS's regional endpoints do. AWS refuses us-east-1 by name too;
+/// here it is `strict` that does, since the SDKs of MinIO and others send it.
+fn check_constraint(region: &str, constraint: Option<&str>, strict: bool) -> Result<(), S3Error> {
     let incompatible = |named: &str| {
         S3Error::new(Code::IllegalLocationConstraintException).message(format!(
             "The {named} location constraint is incompatible for the region specific endpoint this request \
@@ -164,7 +165,7 @@ fn check_constraint(region: &str, constraint: Option<&str>) -> Result<(), S3Erro
     match constraint {
         None if region == location::NO_CONSTRAINT => Ok(()),
         None => Err(incompatible("unspecified")),
-        Some(location::NO_CONSTRAINT) if region == location::NO_CONSTRAINT => {
+        Some(location::NO_CONSTRAINT) if strict && region == location::NO_CONSTRAINT => {
             Err(S3Error::new(Code::InvalidLocationConstraint).field("LocationConstraint", region))
         }
         Some(named) if named == region => Ok(()),
@@ -180,7 +181,9 @@ mod tests {
 
     #[test]
     fn constraints() {
-        let check = |region, constraint| check_constraint(region, constraint).map_err(|error| error.code);
+        let check =
+            |region, constraint| check_constraint(region, constraint, true).map_err(|error| error.code);
+        assert!(check_constraint("us-east-1", Some("us-east-1"), false).is_ok());
         assert_eq!(check("us-east-1", None), Ok(()));
         assert_eq!(check("us-east-1", Some("us-east-1")), Err(Code::InvalidLocationConstraint));
         let illegal = Err(Code::IllegalLocationConstraintException);

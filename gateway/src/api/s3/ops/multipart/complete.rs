@@ -39,7 +39,10 @@ pub async fn complete_multipart_upload(
     let object = request.object()?;
     let id = super::upload_id(&request.query)?;
     let done = match app.catalog.upload(bucket, object, id).await {
-        Ok(upload) => complete(app, bucket, &upload, &named, &demands).await,
+        Ok(upload) => {
+            part::check_named_encryption(app, &request.headers, &Sse::info(&upload.envelope)?)?;
+            complete(app, bucket, &upload, &named, &demands).await
+        }
         Err(error) => Err(error.into()),
     };
     let version = match done {

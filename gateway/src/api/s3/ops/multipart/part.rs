@@ -1,5 +1,6 @@
 //! What UploadPart and UploadPartCopy have in common: a part is sealed as a message of its own and recorded.
 
+use http::HeaderMap;
 use storage::blob::BlobOwner;
 use storage::catalog::{Bucket, CatalogError, OWN_BLOB, Part, StoredChecksum, Trailer, Upload};
 use storage::kv::KvError;
@@ -9,8 +10,9 @@ use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::S3Request;
 use crate::api::s3::wire::checksum::{self, RequestChecksum};
 use crate::app::App;
+use crate::http::header;
 use crate::seal::{ContentKeys, SealContext};
-use crate::sse::{CustomerHeaders, CustomerKey, Sse, SseError, SseInfo, customer_key};
+use crate::sse::{CustomerHeaders, CustomerKey, Sse, SseError, SseInfo, customer_key, response_headers};
 use crate::transfer::digest::ChecksumAlgorithm;
 use crate::transfer::ingest::{self, Announced, Expected, Intake, Source};
 use crate::transfer::journal;
@@ -54,7 +56,31 @@ pub(super) fn open(
             ),
             error => error.into(),
         })?;
+    check_named_encryption(app, &request.headers, &info)?;
     Ok(Opened { keys, info, customer })
+}
+
+/// Some clients name the encryption of their upload again with its parts: what they name must be what it is.
+pub(super) fn check_named_encryption(app: &App, headers: &HeaderMap, info: &SseInfo) -> Result<(), S3Error> {
+    let in_force = response_headers(info, None);
+    for name in [header::SSE, header::SSE_KMS_KEY_ID] {
+        let Some(named) = headers.get(&name) else { continue };
+        let own = in_force.iter().find(|(own, _)| *own == name).map(|(_, value)| value);
+        let is_key = || {
+            let entry = named.to_str().ok().and_then(|named| app.kms.find(named).ok());
+            entry.is_some_and(|entry| {
+                own.is_some_and(|own| own.as_bytes() == app.kms.arn(&entry.key).as_bytes())
+            })
+        };
+        if own != Some(named) && !(name == header::SSE_KMS_KEY_ID && is_key()) {
+            return Err(S3Error::invalid_argument(
+                format!("{name} header is not supported for this operation."),
+                name.as_str(),
+                String::from_utf8_lossy(named.as_bytes()),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The checksum to compute of a part: the upload's algorithm, which a part must name where the object's is composite; of

@@ -185,13 +185,13 @@ pub async fn list_object_annotations(
     }
     xml.open("Annotations");
     for (name, row) in &rows {
-        xml.open("member");
+        xml.open("AnnotationEntry");
         xml.text("AnnotationName", name);
         xml.time("LastModified", row.last_modified);
         xml.etag("ETag", &row.etag);
         xml.optional("ChecksumAlgorithm", row.checksum.as_ref().map(|(algorithm, _)| algorithm.as_str()));
         xml.number("Size", row.plain_len);
-        xml.close("member");
+        xml.close("AnnotationEntry");
     }
     xml.close("Annotations");
     xml.close("ListObjectAnnotationsOutput");

@@ -268,7 +268,7 @@ pub(in crate::api::s3::ops) async fn find_source(
     match found::find(app, bucket, &source.object, source.version).await {
         Err(error)
             if [Code::NoSuchKey, Code::NoSuchVersion].contains(&error.code)
-                && !request.may_list(app, bucket).await? =>
+                && !request.may_list(app, bucket, &source.object).await? =>
         {
             Err(Code::AccessDenied.into())
         }

@@ -84,7 +84,8 @@ pub async fn post_object(app: &App, permit: Permit, mut request: S3Request) -> R
     request.headers = form.headers(&request.headers)?;
     route::refuse_unsupported(Operation::PutObject, &request.headers, &request.query)?;
     let object = request.object()?.clone();
-    for action in permissions::of(Operation::PutObject, &request).into_iter().chain(["s3:PutObject"]) {
+    let further = permissions::of(Operation::PutObject, &request, Some(bucket));
+    for action in further.into_iter().chain(["s3:PutObject"]) {
         request.authorize(app, action, bucket, Some(&object), VersionRef::Current).await?;
     }
 

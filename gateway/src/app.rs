@@ -16,7 +16,7 @@ use storage::reclaim::{ReclaimOptions, Reclaimer};
 
 use crate::auth::{Failures, Keys};
 use crate::authz::Authorizer;
-use crate::config::{Config, LdapConfig, SseCNewBuckets, SseCOverHttp};
+use crate::config::{Config, LdapConfig, SignatureV2, SseCNewBuckets, SseCOverHttp};
 use crate::federation::ldap::Ldap;
 use crate::federation::oidc::Verifier;
 use crate::iam::{self, Account, Iam, IamError, IamOptions};
@@ -39,6 +39,8 @@ pub struct App {
     pub sse_c_over_http: SseCOverHttp,
     /// May objects of new buckets be written with SSE-C?
     pub sse_c_new_buckets: SseCNewBuckets,
+    /// Is AWS Signature Version 2 taken?
+    pub signature_v2: SignatureV2,
     /// Is a bucket refused whose location constraint is us-east-1?
     pub strict_location_constraint: bool,
     /// How long a day of lifecycle rules is.
@@ -149,6 +151,7 @@ impl App {
             domains: config.domains.clone(),
             sse_c_over_http: config.sse_c_over_http,
             sse_c_new_buckets: config.sse_c_new_buckets,
+            signature_v2: config.signature_v2,
             strict_location_constraint: config.strict_location_constraint,
             lifecycle_day_ms: config.lifecycle_day.as_millis() as u64,
             min_part_len: MIN_PART_LEN,

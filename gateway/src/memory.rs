@@ -7,7 +7,7 @@ use zeroizing_alloc::ZeroAlloc;
 
 /// The largest block that is wiped when it is freed, in bytes. What carries secrets (texts, documents of the APIs, buffers of HTTP and
 /// TLS) is smaller; larger blocks hold objects on their way, and wiping those would cost as much as moving them.
-const MAX_WIPED_LEN: usize = 64 * 1024;
+const MAX_WIPED_LEN: usize = 32 * 1024;
 
 /// An allocator that overwrites blocks with zeros when they are freed: whatever copies of a secret the program and its libraries make
 /// on the heap end with the block that they lie in.

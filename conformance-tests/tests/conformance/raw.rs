@@ -1,6 +1,9 @@
 //! What SDKs can't say, with curl: TLS and h2, refusals of authentication, `Expect: 100-continue`, virtual hosts.
 
+use std::io::{ErrorKind, Read as _};
+use std::net::TcpStream;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use conformance_tests::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server};
 
@@ -46,8 +49,13 @@ fn tls_serves_http_1_and_h2() {
         .unwrap();
     assert!(made.status.success());
     let tls = ["--tls-cert", cert.to_str().unwrap(), "--tls-key", private_key.to_str().unwrap()];
-    let server = Server::start_with(&tls).unwrap();
+    let server = Server::start_with(&[&tls[..], &["--idle-timeout-s", "2"]].concat()).unwrap();
     assert!(server.endpoint.starts_with("https://"));
+    // Who begins no handshake has his time too.
+    let mut silent = TcpStream::connect(server.endpoint.strip_prefix("https://").unwrap()).unwrap();
+    silent.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    let ended = silent.read(&mut [0; 16]);
+    assert!(!ended.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "{ended:?}");
     let user = user();
     for version in ["--http1.1", "--http2"] {
         let auth = [

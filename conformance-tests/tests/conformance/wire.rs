@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use conformance_tests::installed;
 use conformance_tests::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server};
 use conformance_tests::signer::{Signer, in_minutes};
 use http::Request;
@@ -348,4 +349,12 @@ fn an_unsigned_hash_of_a_presigned_body() {
     wire.send(&wire.request("PUT", &fixed, &[]), b"x").refuses(400, "XAmzContentSHA256Mismatch");
     assert_eq!(wire.send(&wire.request("PUT", &fixed, &[]), BODY).status, 200);
     drop(wire.server);
+}
+
+#[test]
+fn version_2_presigns_urls_and_forms() {
+    let server = Server::start().unwrap();
+    installed::run_client(&server, "signature_v2.py", &[]).unwrap();
+    let off = Server::start_with(&["--signature-v2", "off"]).unwrap();
+    installed::run_client(&off, "signature_v2.py", &[("SIGNATURE_V2", "off".to_owned())]).unwrap();
 }

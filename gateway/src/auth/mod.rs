@@ -1,6 +1,7 @@
 //! Who is it: AWS Signature Version 4 in headers, query and streams.
 
 mod failures;
+mod sigv2;
 pub(crate) mod sigv4;
 
 use std::borrow::Cow;
@@ -16,6 +17,9 @@ use crate::iam::{CredentialRefusal, Iam, Identity};
 use sigv4::presigned::Parameters;
 
 pub use failures::Failures;
+pub use sigv2::{
+    SIGNED_PARAMETERS as V2_SIGNED_PARAMETERS, SignedFormV2, authenticate_form as authenticate_form_v2,
+};
 pub use sigv4::V2_TEXT;
 
 /// How the body is protected.
@@ -87,13 +91,15 @@ impl AuthType {
 pub struct Signed {
     /// Where the signature was.
     pub by: AuthType,
+    /// Is it one of version 2?
+    pub is_v2: bool,
     /// When it was made, as it says itself, in milliseconds since the Unix epoch.
     pub at_unix_ms: u64,
 }
 
 impl Signed {
     fn new(by: AuthType, time: &sigv4::SigningTime) -> Self {
-        Self { by, at_unix_ms: u64::try_from(time.unix_s).unwrap_or_default() * 1000 }
+        Self { by, is_v2: false, at_unix_ms: u64::try_from(time.unix_s).unwrap_or_default() * 1000 }
     }
 }
 
@@ -232,6 +238,31 @@ impl Keys<'_> {
         judged
     }
 
+    /// As [`Keys::judge`], by a signature that the secret itself makes.
+    fn judge_by_secret(
+        &self,
+        access_key_id: &str,
+        token: Option<&str>,
+        expected: Expected<'_>,
+        matches: impl Fn(&str) -> Result<(), AuthError>,
+    ) -> Result<Identity, AuthError> {
+        // No day has this name: what is derived for it signs nothing.
+        let (date, region, service) = ("sigv2", expected.region, expected.service);
+        let credential = sigv4::Credential { access_key_id, date, region, service };
+        let known = self.find(&credential, token, expected)?.map(|(identity, _)| identity);
+        let by_secret = |identity: &Identity| self.iam.derive_from_secret(identity, &matches);
+        let matched = known.as_ref().ok().and_then(by_secret).unwrap_or_else(|| matches("nobody's"));
+        let judged = known.and_then(|identity| matched.map(|()| identity));
+        match &judged {
+            Ok(_) => {
+                self.failures.succeeded(expected.source, access_key_id);
+                self.iam.note_use(access_key_id, credential.at(expected));
+            }
+            Err(error) => self.note_failure(error, &credential, expected),
+        }
+        judged
+    }
+
     /// Could a signature by this access key be right?
     fn admit(
         &self,
@@ -270,6 +301,21 @@ impl Keys<'_> {
         if !matches!(error, AuthError::ExpiredToken | AuthError::AccountProblem) {
             self.failures.failed(expected.source, credential.access_key_id, expected.now_unix_ms);
         }
+    }
+}
+
+/// As [`authenticate`], of a presigned URL of version 2 too; `host_bucket`: the bucket that its host names.
+pub fn authenticate_any(
+    parts: &Parts,
+    host_bucket: Option<&str>,
+    keys: Keys<'_>,
+    expected: Expected<'_>,
+) -> Result<Authenticated, AuthError> {
+    let parameters = Parameters::of(parts.uri.query().unwrap_or_default());
+    let is_v2 = parameters.v2 && !parameters.sign() && !parts.headers.contains_key(AUTHORIZATION);
+    match is_v2 {
+        true => sigv2::authenticate(parts, host_bucket, keys, expected),
+        false => authenticate(parts, keys, expected),
     }
 }
 

@@ -36,6 +36,17 @@ pub enum SseCNewBuckets {
     Block,
 }
 
+/// Is AWS Signature Version 2 taken?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum SignatureV2 {
+    /// No.
+    Off,
+    /// In presigned URLs and forms.
+    #[default]
+    Presigned,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -97,6 +108,9 @@ pub struct RawConfig {
     /// May objects of new buckets be written with SSE-C?
     #[arg(long, value_name = "WHEN", env = "SEALGATE_SSE_C_NEW_BUCKETS", global = true)]
     pub sse_c_new_buckets: Option<SseCNewBuckets>,
+    /// Is AWS Signature Version 2 taken, which boto3 presigns URLs and forms with by default?
+    #[arg(long, value_name = "WHERE", env = "SEALGATE_SIGNATURE_V2", global = true)]
+    pub signature_v2: Option<SignatureV2>,
     /// Seconds between two looks for what lifecycle rules make expire
     #[arg(long, value_name = "SECONDS", env = "SEALGATE_LIFECYCLE_INTERVAL_S", global = true)]
     pub lifecycle_interval_s: Option<u64>,
@@ -233,6 +247,8 @@ pub struct Config {
     pub sse_c_over_http: SseCOverHttp,
     /// May objects of new buckets be written with SSE-C?
     pub sse_c_new_buckets: SseCNewBuckets,
+    /// Is AWS Signature Version 2 taken?
+    pub signature_v2: SignatureV2,
     /// Pause between two looks for what lifecycle rules make expire.
     pub lifecycle_interval: std::time::Duration,
     /// How long a day of lifecycle rules is.
@@ -397,6 +413,7 @@ impl Config {
             tls,
             sse_c_over_http: raw.sse_c_over_http.unwrap_or_default(),
             sse_c_new_buckets: raw.sse_c_new_buckets.unwrap_or_default(),
+            signature_v2: raw.signature_v2.unwrap_or_default(),
             lifecycle_interval: seconds(raw.lifecycle_interval_s, 3600),
             lifecycle_day: seconds(raw.lifecycle_day_s, 86_400),
             lifecycle_rate,
@@ -450,6 +467,7 @@ impl RawConfig {
             tls_key,
             sse_c_over_http,
             sse_c_new_buckets,
+            signature_v2,
             lifecycle_interval_s,
             lifecycle_day_s,
             lifecycle_rate,

@@ -26,8 +26,9 @@ use super::wire::Wire;
 const MAX_HEADERS: usize = 100;
 /// The most that is read of an authenticated body at once.
 const MAX_READ_LEN: usize = 400 * 1024;
-/// What the kernel may hold of an answer that it can't send yet. Less is noticed sooner as being read, and costs less memory.
-const MAX_UNSENT_LEN: u32 = 128 * 1024;
+/// What the kernel may hold of an answer that it can't send yet. Less is noticed sooner as being read, and costs less memory; far less
+/// costs a wake-up for every few pieces.
+const MAX_UNSENT_LEN: u32 = 1024 * 1024;
 /// Open files that the gateway needs beside connections and what they read and write.
 const RESERVED_DESCRIPTORS: u64 = 128;
 

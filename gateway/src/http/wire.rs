@@ -2,6 +2,7 @@
 //! not read to its end does so without losing the answer.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -86,8 +87,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                         self.closing = Closing::Done;
                         continue;
                     }
-                    let mut room = [0; GUARDED_READ_LEN];
-                    let mut room = ReadBuf::new(&mut room);
+                    let mut room = [MaybeUninit::uninit(); GUARDED_READ_LEN];
+                    let mut room = ReadBuf::uninit(&mut room);
                     let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room));
                     let len = room.filled().len() as u64;
                     *left = left.saturating_sub(len);
@@ -126,8 +127,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
         if max_len == 0 {
             return this.poll_refuse(cx).map(Err);
         }
-        let mut room = [0; GUARDED_READ_LEN];
-        let mut room = ReadBuf::new(&mut room[..max_len.min(buf.remaining())]);
+        let mut room = [MaybeUninit::uninit(); GUARDED_READ_LEN];
+        let mut room = ReadBuf::uninit(&mut room[..max_len.min(buf.remaining())]);
         ready!(Pin::new(&mut this.stream).poll_read(cx, &mut room))?;
         this.has_read(room.filled());
         buf.put_slice(room.filled());

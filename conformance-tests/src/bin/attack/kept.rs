@@ -9,8 +9,8 @@ use crate::raw::Raw;
 
 const FORM_LEN: usize = 990_000;
 /// What the gateway may grow by for each connection: 64 KiB kept, and buffers around them.
-const GROWTH_PER_CONNECTION: u64 = 256 << 10;
-const GROWTH: u64 = 24 << 20;
+const GROWTH_PER_CONNECTION: u64 = 96 << 10;
+const GROWTH: u64 = 4 << 20;
 
 /// Bodies of somebody unknown that go on and on, and do not end.
 pub(crate) async fn unfinished_forms(door: &Door, few: usize) -> anyhow::Result<Verdict> {

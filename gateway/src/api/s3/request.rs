@@ -155,6 +155,18 @@ impl S3Request {
         Ok(authority)
     }
 
+    /// Refuses what has to do with a KMS key where version 2 signed for it, as AWS does.
+    pub fn expect_v4_for_kms(&self, has_kms_key: bool) -> Result<(), S3Error> {
+        if !has_kms_key || !self.signed.is_some_and(|signed| signed.is_v2) {
+            return Ok(());
+        }
+        Err(S3Error::invalid_argument(
+            "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4.",
+            "Authorization",
+            "null",
+        ))
+    }
+
     /// Its body, and how that is protected; what is left has none.
     pub fn take_body(&mut self) -> (RequestBody, PayloadAuth) {
         (std::mem::take(&mut self.body), std::mem::replace(&mut self.payload, PayloadAuth::Unsigned))

@@ -170,7 +170,7 @@ fn of_signature(request: &S3Request) -> Context {
     let mut context = Context::new();
     let mut put = |name: &str, value: String| context.insert(name.to_owned(), vec![value]);
     if let Some(signed) = request.signed {
-        put("s3:signatureversion", "AWS4-HMAC-SHA256".to_owned());
+        put("s3:signatureversion", if signed.is_v2 { "AWS" } else { "AWS4-HMAC-SHA256" }.to_owned());
         put("s3:authtype", signed.by.name().to_owned());
         let age = Timestamp::now().unix_ms().saturating_sub(signed.at_unix_ms);
         put("s3:signatureage", age.to_string());

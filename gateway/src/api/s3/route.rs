@@ -7,6 +7,7 @@ use super::error::{Code, S3Error};
 use super::operation::{Level, Operation, Row, Selector, Status, TABLE};
 use super::request::Query;
 use super::target::Target;
+use crate::auth::{V2_SIGNED_PARAMETERS, V2_TEXT};
 use crate::http::header;
 
 /// The operation that a request asks for.
@@ -76,6 +77,16 @@ pub fn hoisted(headers: &HeaderMap, query: &Query) -> Result<Option<HeaderMap>, 
         hoisted.get_or_insert_with(|| headers.clone()).insert(header, value);
     }
     Ok(hoisted)
+}
+
+/// Refuses an operation that is known by a parameter which version 2 of signatures does not sign: whoever has a presigned URL would
+/// make another one of it. Both ways to list ask for the same.
+pub fn refuse_unsigned(operation: Operation) -> Result<(), S3Error> {
+    let names = operation.row().query.iter().map(|marker| marker.split('=').next().unwrap_or_default());
+    match names.into_iter().find(|name| *name != "list-type" && !V2_SIGNED_PARAMETERS.contains(name)) {
+        Some(_) => Err(S3Error::invalid_request(V2_TEXT)),
+        None => Ok(()),
+    }
 }
 
 fn is_of_checksums(name: &str) -> bool {
@@ -412,6 +423,21 @@ mod tests {
         assert!(refused(Op::GetObject, &[("unheardOf", "")], &[]).is_some());
         assert!(refused(Op::ListObjects, &[("list-type", "3")], &[]).is_some());
         assert!(refused(Op::PutBucketWebsite, &[("website", "")], &[]).unwrap().contains("PutBucketWebsite"));
+    }
+
+    #[test]
+    fn what_version_2_does_not_sign_is_refused() {
+        use Operation as Op;
+        for operation in
+            [Op::GetObject, Op::PutObject, Op::ListObjectsV2, Op::UploadPart, Op::PutObjectTagging]
+        {
+            assert!(refuse_unsigned(operation).is_ok(), "{operation}");
+        }
+        for operation in
+            [Op::RenameObject, Op::PutObjectAnnotation, Op::GetObjectAttributes, Op::PutBucketAbac]
+        {
+            assert!(refuse_unsigned(operation).is_err(), "{operation}");
+        }
     }
 
     #[test]

@@ -11,12 +11,13 @@ use super::error::{Code, S3Error};
 use super::operation::{Operation, Status};
 use super::ops::{bucket, multipart, object};
 use super::request::{Query, S3Request, S3Response};
-use super::target::Target;
+use super::target::{Target, bucket_of_host};
 use super::wire::version;
 use super::{cors, permissions, request_context, route};
 use crate::app::App;
 use crate::auth::{self, Expected};
 use crate::authz::{self, Permit, Question};
+use crate::config::SignatureV2;
 use crate::http::body::RequestBody;
 use crate::http::header;
 use crate::http::host;
@@ -73,7 +74,16 @@ async fn answer(
         now_unix_ms: Timestamp::now().unix_ms(),
         source: peer.address.ip(),
     };
-    let authenticated = auth::authenticate(&parts, app.keys(), expected)?;
+    let authenticated = match app.signature_v2 {
+        SignatureV2::Off => auth::authenticate(&parts, app.keys(), expected)?,
+        SignatureV2::Presigned => {
+            let host_bucket = bucket_of_host(host::checked(&parts), &app.domains);
+            auth::authenticate_any(&parts, host_bucket.as_deref(), app.keys(), expected)?
+        }
+    };
+    if authenticated.signed.is_some_and(|signed| signed.is_v2) {
+        route::refuse_unsigned(operation)?;
+    }
     if !authenticated.identity.is_anonymous() {
         body.authenticated();
     }

@@ -44,6 +44,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
     let precondition = conditional::write_precondition(headers)?;
     let default = BucketEncryption::of(bucket);
     let plan = sse::plan(headers, default.as_ref(), &request.object_arn(), request.channel(app))?;
+    request.expect_v4_for_kms(matches!(plan, SsePlan::Kms { .. }))?;
     let replaces = replaces_metadata(request)?;
     let wanted_algorithm = checksum::copy_checksum(headers)?;
     let storage_class =

@@ -109,6 +109,7 @@ impl Found {
         object: &ObjectKey,
         customer: Option<&CustomerKey>,
     ) -> Result<ContentKeys, S3Error> {
+        request.expect_v4_for_kms(matches!(self.sse, SseInfo::Kms { .. }))?;
         let place = self.place(bucket, object);
         Ok(app.sse.open(&self.record.envelope, place, customer, &request.kms_caller())?)
     }

@@ -19,8 +19,9 @@ use crate::api::s3::wire::post_policy::PostPolicy;
 use crate::api::s3::wire::xml::XmlWriter;
 use crate::api::s3::{response, route};
 use crate::app::App;
-use crate::auth::{self, Expected, SignedForm};
+use crate::auth::{self, Expected, SignedForm, SignedFormV2};
 use crate::authz::Permit;
+use crate::config::SignatureV2;
 use crate::http::header;
 use crate::transfer::ingest::{Announced, Source};
 
@@ -49,24 +50,32 @@ pub async fn post_object(app: &App, permit: Permit, mut request: S3Request) -> R
                         .field("ArgumentName", name)
                 })
             };
-            if form.get("awsaccesskeyid").is_some() {
-                return Err(S3Error::invalid_request(auth::V2_TEXT));
-            }
-            let signed = SignedForm {
-                algorithm: required(header::ALGORITHM_FIELD)?,
-                credential: required(header::CREDENTIAL_FIELD)?,
-                date: required(header::DATE_NAME)?,
-                signature: required(header::SIGNATURE_PARAMETER)?,
-                policy: text,
-                security_token: form.get(header::SECURITY_TOKEN.as_str()),
-            };
+            let security_token = form.get(header::SECURITY_TOKEN.as_str());
             let expected = Expected {
                 region: &app.region,
                 service: "s3",
                 now_unix_ms: Timestamp::now().unix_ms(),
                 source: request.peer,
             };
-            let (identity, signed) = auth::authenticate_form(signed, app.keys(), expected)?;
+            let (identity, signed) = match (form.get("awsaccesskeyid"), app.signature_v2) {
+                (Some(_), SignatureV2::Off) => return Err(S3Error::invalid_request(auth::V2_TEXT)),
+                (Some(access_key_id), SignatureV2::Presigned) => {
+                    let signature = required("signature")?;
+                    let form = SignedFormV2 { access_key_id, signature, policy: text, security_token };
+                    auth::authenticate_form_v2(form, app.keys(), expected)?
+                }
+                (None, _) => {
+                    let form = SignedForm {
+                        algorithm: required(header::ALGORITHM_FIELD)?,
+                        credential: required(header::CREDENTIAL_FIELD)?,
+                        date: required(header::DATE_NAME)?,
+                        signature: required(header::SIGNATURE_PARAMETER)?,
+                        policy: text,
+                        security_token,
+                    };
+                    auth::authenticate_form(form, app.keys(), expected)?
+                }
+            };
             (request.identity, request.signed) = (identity, Some(signed));
             let policy = PostPolicy::parse(text)?;
             policy.check(bucket.name.as_str(), &form.fields, Timestamp::now())?;

@@ -59,6 +59,7 @@ pub(super) async fn store(
     let extras = Extras::of_request(app, bucket, request)?;
     let default = BucketEncryption::of(bucket);
     let plan = sse::plan(headers, default.as_ref(), &request.object_arn(), request.channel(app))?;
+    request.expect_v4_for_kms(matches!(plan, SsePlan::Kms { .. }))?;
     write::check_precondition(app, bucket, object, &precondition).await?;
 
     let version = VersionId::now();

@@ -69,7 +69,7 @@ def what_is_not_signed_is_refused():
     refused("SignatureDoesNotMatch", send(good, "DELETE"))
     refused("SignatureDoesNotMatch", send(good.replace("c%2Bd", "other")))
     # Operations that version 2 does not tell apart.
-    refused("InvalidRequest", send(url("put_object") + "&annotation&annotationName=n", "PUT", b"x"))
+    refused("InvalidRequest", send(url("put_object") + "&annotation&annotationName=n", "PUT", b"x", **{"Content-Type": ""}))
     refused("InvalidRequest", send(good + "&attributes"))
     unknown = boto3.client("s3", aws_access_key_id="AKIANOBODYNOBODYNOBO", aws_secret_access_key="x", config=Config(signature_version="s3"))
     refused("InvalidAccessKeyId", send(url("get_object", client=unknown)))

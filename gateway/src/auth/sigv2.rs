@@ -88,7 +88,7 @@ pub(super) fn authenticate(
             server_time: format_extended(now_unix_s),
         });
     }
-    let to_sign = string_to_sign(parts, &parameters, host_bucket, &claim.expires);
+    let to_sign = strings_to_sign(parts, &parameters, host_bucket, &claim.expires);
     let token =
         parts.headers.get(header::SECURITY_TOKEN).map(|token| String::from_utf8_lossy(token.as_bytes()));
     let in_query = || find(&parameters, header::SECURITY_TOKEN.as_str());
@@ -121,7 +121,8 @@ pub fn authenticate_form(
     expected: Expected<'_>,
 ) -> Result<(Identity, Signed), AuthError> {
     let signature = STANDARD.decode(form.signature).unwrap_or_default();
-    let identity = judge(form.access_key_id, form.security_token, form.policy, &signature, keys, expected)?;
+    let to_sign = [form.policy.to_owned()];
+    let identity = judge(form.access_key_id, form.security_token, &to_sign, &signature, keys, expected)?;
     Ok((identity, Signed { by: AuthType::Form, is_v2: true, at_unix_ms: expected.now_unix_ms }))
 }
 
@@ -129,22 +130,28 @@ pub fn authenticate_form(
 fn judge(
     access_key_id: &str,
     token: Option<&str>,
-    to_sign: &str,
+    to_sign: &[String],
     signature: &[u8],
     keys: Keys<'_>,
     expected: Expected<'_>,
 ) -> Result<Identity, AuthError> {
     keys.judge_by_secret(access_key_id, token, expected, |secret| {
-        let mut mac =
-            Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
-        mac.update(to_sign.as_bytes());
-        // Compares in constant time.
-        mac.verify_slice(signature).map_err(|_| AuthError::SignatureDoesNotMatch {
-            access_key_id: access_key_id.to_owned(),
-            string_to_sign: to_sign.to_owned(),
-            signature_provided: STANDARD.encode(signature),
-            canonical_request: String::new(),
-        })
+        let matches = |to_sign: &String| {
+            let mut mac =
+                Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
+            mac.update(to_sign.as_bytes());
+            // Compares in constant time.
+            mac.verify_slice(signature).is_ok()
+        };
+        match to_sign.iter().any(matches) {
+            true => Ok(()),
+            false => Err(AuthError::SignatureDoesNotMatch {
+                access_key_id: access_key_id.to_owned(),
+                string_to_sign: to_sign.first().cloned().unwrap_or_default(),
+                signature_provided: STANDARD.encode(signature),
+                canonical_request: String::new(),
+            }),
+        }
     })
 }
 
@@ -183,8 +190,23 @@ fn claim<'a>(parameters: &Parameters<'a>) -> Result<Claim<'a>, AuthError> {
     })
 }
 
+/// What may have been signed: of a bucket in path style its path as it came, or as SDKs sign it, with a slash at its end.
+fn strings_to_sign(
+    parts: &Parts,
+    parameters: &Parameters<'_>,
+    host_bucket: Option<&str>,
+    expires: &str,
+) -> Vec<String> {
+    let path = parts.uri.path();
+    let is_bucket = host_bucket.is_none() && path.len() > 1 && !path[1..].contains('/');
+    let paths = [Some(path.to_owned()), is_bucket.then(|| format!("{path}/"))];
+    let sign = |path: String| string_to_sign(parts, &path, parameters, host_bucket, expires);
+    paths.into_iter().flatten().map(sign).collect()
+}
+
 fn string_to_sign(
     parts: &Parts,
+    path: &str,
     parameters: &Parameters<'_>,
     host_bucket: Option<&str>,
     expires: &str,
@@ -217,7 +239,7 @@ fn string_to_sign(
         to_sign += "/";
         to_sign += bucket;
     }
-    to_sign += parts.uri.path();
+    to_sign += path;
     let mut signed: Vec<_> =
         parameters.iter().filter(|(name, _)| SIGNED_PARAMETERS.contains(&name.as_ref())).collect();
     signed.sort();
@@ -245,7 +267,8 @@ mod tests {
     }
 
     fn signed(parts: &Parts, bucket: Option<&str>) -> String {
-        string_to_sign(parts, &parameters(parts.uri.query().unwrap_or_default()), bucket, "1141889120")
+        let parameters = parameters(parts.uri.query().unwrap_or_default());
+        strings_to_sign(parts, &parameters, bucket, "1141889120").pop().unwrap()
     }
 
     /// The example of AWS's page on query string authentication: host-style bucket, a key and its expiry.
@@ -254,6 +277,7 @@ mod tests {
         let uri = "/photos/puppy.jpg?AWSAccessKeyId=A&Expires=1141889120&Signature=x";
         let to_sign = signed(&parts("GET", uri, &[]), Some("johnsmith"));
         assert_eq!(to_sign, "GET\n\n\n1141889120\n/johnsmith/photos/puppy.jpg");
+        assert_eq!(signed(&parts("GET", "/b?acl", &[]), None), "GET\n\n\n1141889120\n/b/?acl");
     }
 
     #[test]

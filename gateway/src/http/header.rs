@@ -39,6 +39,18 @@ pub fn is_signing_parameter(name: &str) -> bool {
     )
 }
 
+/// Beginnings of names of headers that protect data: what nobody knows of these is refused, since it might mean something. Other names
+/// that nobody knows are ignored, as S3 does: clients send headers that are meant for something between them and S3.
+pub const PROTECTING: [&str; 7] = [
+    "x-amz-server-side-encryption",
+    "x-amz-object-lock",
+    "x-amz-checksum",
+    "x-amz-copy-source",
+    "x-amz-acl",
+    "x-amz-grant",
+    "x-amz-tagging",
+];
+
 macro_rules! names {
     ($($(#[$doc:meta])* $constant:ident = $name:literal;)*) => {
         $( $(#[$doc])* pub const $constant: HeaderName = HeaderName::from_static($name); )*

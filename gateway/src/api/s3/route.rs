@@ -94,18 +94,6 @@ fn is_of_checksums(name: &str) -> bool {
     name.starts_with(header::CHECKSUM_PREFIX) || name == header::SDK_CHECKSUM_ALGORITHM.as_str()
 }
 
-/// Beginnings of names of headers that protect data: what nobody knows of these is refused, since it might mean something. Other names
-/// that nobody knows are ignored, as S3 does: clients send headers that are meant for something between them and S3.
-const PROTECTING: [&str; 7] = [
-    "x-amz-server-side-encryption",
-    "x-amz-object-lock",
-    "x-amz-checksum",
-    "x-amz-copy-source",
-    "x-amz-acl",
-    "x-amz-grant",
-    "x-amz-tagging",
-];
-
 /// Refuses what would change the request's meaning and is not honoured: by name, before anything is done.
 pub fn refuse_unsupported(operation: Operation, headers: &HeaderMap, query: &Query) -> Result<(), S3Error> {
     if operation.status() == Status::NotImplemented {
@@ -255,7 +243,7 @@ fn refuse_header(operation: Operation, name: &HeaderName, value: &[u8]) -> Resul
         }
         // A header that says nothing to this operation says nothing at AWS either.
         _ if header::is_known(text) => true,
-        _ if PROTECTING.iter().any(|beginning| text.starts_with(beginning)) => false,
+        _ if header::PROTECTING.iter().any(|beginning| text.starts_with(beginning)) => false,
         _ => {
             tracing::debug!(header = text, %operation, "a header that nobody knows is ignored");
             true

@@ -307,14 +307,14 @@ impl Keys<'_> {
 /// As [`authenticate`], of a presigned URL of version 2 too; `host_bucket`: the bucket that its host names.
 pub fn authenticate_any(
     parts: &Parts,
-    host_bucket: Option<&str>,
+    host_bucket: impl FnOnce() -> Option<String>,
     keys: Keys<'_>,
     expected: Expected<'_>,
 ) -> Result<Authenticated, AuthError> {
     let parameters = Parameters::of(parts.uri.query().unwrap_or_default());
     let is_v2 = parameters.v2 && !parameters.sign() && !parts.headers.contains_key(AUTHORIZATION);
     match is_v2 {
-        true => sigv2::authenticate(parts, host_bucket, keys, expected),
+        true => sigv2::authenticate(parts, host_bucket().as_deref(), keys, expected),
         false => authenticate(parts, keys, expected),
     }
 }

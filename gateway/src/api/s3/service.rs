@@ -77,8 +77,8 @@ async fn answer(
     let authenticated = match app.signature_v2 {
         SignatureV2::Off => auth::authenticate(&parts, app.keys(), expected)?,
         SignatureV2::Presigned => {
-            let host_bucket = bucket_of_host(host::checked(&parts), &app.domains);
-            auth::authenticate_any(&parts, host_bucket.as_deref(), app.keys(), expected)?
+            let host_bucket = || bucket_of_host(host::checked(&parts), &app.domains);
+            auth::authenticate_any(&parts, host_bucket, app.keys(), expected)?
         }
     };
     if authenticated.signed.is_some_and(|signed| signed.is_v2) {

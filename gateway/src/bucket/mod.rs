@@ -4,7 +4,7 @@ mod access;
 mod cors;
 mod lifecycle;
 mod lock;
-mod small;
+mod switches;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -15,7 +15,10 @@ pub use access::{Acl, Grant, Grantee, Ownership, OwnershipControls, Permission, 
 pub use cors::{Cors, CorsRule};
 pub use lifecycle::{Due, Filter, Lifecycle, NoncurrentExpiration, Rule, Transition, When, is_due};
 pub use lock::{DefaultRetention, ObjectLock};
-pub use small::{ANNOTATED_OBJECT, Abac, Accelerate, RequestPayment, Tags};
+pub use switches::{Abac, Accelerate, RequestPayment, Tags};
+
+/// What of its user metadata tells which object an annotation is of.
+pub const ANNOTATED_OBJECT: &str = "object";
 
 /// A setting of a bucket.
 pub trait Setting: Serialize + DeserializeOwned + PartialEq {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::document::{Document, Effect, Principal, Principals, Statement};
+use super::grammar::{Document, Effect, Principal, Principals, Statement};
 use super::subject::{IdentityPolicies, PolicySet, Subject};
 use super::values::{Layered, Values};
 use super::work::Work;

@@ -3,8 +3,8 @@
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html>
 
 mod condition;
-mod document;
 mod evaluate;
+mod grammar;
 mod pattern;
 mod rename;
 mod subject;
@@ -13,10 +13,10 @@ mod wildcard;
 mod work;
 
 pub use condition::Conditions;
-pub(crate) use document::is_account_id;
-pub use document::{Document, Effect, MalformedPolicy, Principal, Principals, Statement};
-pub use document::{MAX_LEN, invalid_principal, is_principal};
 pub use evaluate::{Decision, Outcome, Policies, Request, Which, decide, evaluate, within_limits};
+pub(crate) use grammar::is_account_id;
+pub use grammar::{Document, Effect, MalformedPolicy, Principal, Principals, Statement};
+pub use grammar::{MAX_LEN, invalid_principal, is_principal};
 pub use rename::rename_principals;
 pub use subject::{IdentityPolicies, NamedPolicy, PolicySet, Subject};
 pub use values::{Context, Gathered, Values};

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
-use super::document::{Document, Effect, Principal, Statement};
 use super::evaluate::{Decision, Request, speaks_of_the_rest};
+use super::grammar::{Document, Effect, Principal, Statement};
 use super::values::Context;
 use super::work::Work;
 

@@ -1,9 +1,9 @@
 //! Inline policies of users, groups and roles.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_managed-vs-inline.html#inline-policies>
 
-use super::document::{self, Place};
 use super::kind::Holder;
 use super::page::Page;
+use super::policy_document::{self, Place};
 use super::rules::{self, Rule};
 use super::{Change, Request};
 use crate::api::query::{Answer, Parameters, Refusal, encoded, texts};
@@ -17,7 +17,7 @@ pub(super) fn put<T: Holder>(request: &Request<'_>) -> Result<Change, Refusal> {
     let parameters = request.parameters();
     let name = rules::name_of::<T>(parameters)?.to_owned();
     let policy_name = policy_name(parameters)?.to_owned();
-    let text = document::parameter(parameters, "PolicyDocument")?;
+    let text = policy_document::parameter(parameters, "PolicyDocument")?;
     request.authorize_named::<T>(&name)?;
     T::of(&request.state).get(&name)?;
     let fits = |name: &str, len: usize| match T::INLINE_QUOTA.limit() {
@@ -28,12 +28,15 @@ pub(super) fn put<T: Holder>(request: &Request<'_>) -> Result<Change, Refusal> {
             Err(IamError::LimitExceeded(message))
         }
     };
-    fits(&name, document::counted_len(text))?;
-    let policy = document::identity_policy(text, Place::Inline)?;
+    fits(&name, policy_document::counted_len(text))?;
+    let policy = policy_document::identity_policy(text, Place::Inline)?;
     Ok(Box::new(move |draft| {
         let mut holder = T::clone(T::of(draft).get(&name)?);
         holder.inline_mut().insert(policy_name.clone(), policy.clone());
-        fits(&name, holder.inline().values().map(|policy| document::counted_len(policy.text())).sum())?;
+        fits(
+            &name,
+            holder.inline().values().map(|policy| policy_document::counted_len(policy.text())).sum(),
+        )?;
         draft.put(holder);
         Ok(Answer::empty())
     }))

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::attachment::{self, Usages};
-use super::document::{self, Place};
 use super::kind::Kind;
 use super::page::Page;
+use super::policy_document::{self, Place};
 use super::quota::Quota;
 use super::rules::{self, ARN, POLICY_DESCRIPTION, one_of};
 use super::{Change, Request, tag};
@@ -88,7 +88,7 @@ pub(super) fn create(request: &Request<'_>) -> Result<Change, Refusal> {
     let parameters = request.parameters();
     let name = rules::new_name::<ManagedPolicy>(parameters, ManagedPolicy::NAME)?.to_owned();
     let path = rules::path(parameters, "Path", true)?.to_owned();
-    let text = document::parameter(parameters, "PolicyDocument")?;
+    let text = policy_document::parameter(parameters, "PolicyDocument")?;
     let description = rules::optional(parameters, "Description", POLICY_DESCRIPTION)?.map(str::to_owned);
     let tags = tag::parameter::<ManagedPolicy>(parameters)?;
     request.authorize(&request.arn_of::<ManagedPolicy>(&path, &name))?;
@@ -127,8 +127,8 @@ pub(super) fn create(request: &Request<'_>) -> Result<Change, Refusal> {
 
 /// Reads the document of a managed policy.
 pub(super) fn sized(text: &str) -> Result<PolicyText, IamError> {
-    Quota::PolicySize.check(document::counted_len(text))?;
-    document::identity_policy(text, Place::Managed)
+    Quota::PolicySize.check(policy_document::counted_len(text))?;
+    policy_document::identity_policy(text, Place::Managed)
 }
 
 /// `GetPolicy`: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetPolicy.html>

@@ -1,9 +1,9 @@
 //! Versions of managed policies.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_managed-versioning.html>
 
-use super::document;
 use super::page::Page;
 use super::policy::{self, Found, not_attachable};
+use super::policy_document;
 use super::quota::Quota;
 use super::rules::{self, VERSION_ID};
 use super::{Change, Request};
@@ -15,7 +15,7 @@ use crate::iam::{IamError, ManagedPolicy, PolicyText, PolicyVersion};
 pub(super) fn create(request: &Request<'_>) -> Result<Change, Refusal> {
     let parameters = request.parameters();
     let arn = policy::arn(parameters)?;
-    let text = document::parameter(parameters, "PolicyDocument")?;
+    let text = policy_document::parameter(parameters, "PolicyDocument")?;
     let set_as_default = rules::flag(parameters, "SetAsDefault")?;
     policy::authorize_change(request, arn)?;
     let text = policy::sized(text)?;

@@ -1,9 +1,9 @@
 //! Roles.
 //! <https://docs.aws.amazon.com/IAM/latest/APIReference/API_Role.html>
 
-use super::document;
 use super::entity::{self, Shape};
 use super::kind::Kind;
+use super::policy_document;
 use super::rules::{self, ROLE_DESCRIPTION};
 use super::{Change, Request, boundary, tag, trust};
 use crate::api::query::{Answer, Refusal, encoded};
@@ -18,7 +18,7 @@ pub(super) fn create(request: &Request<'_>) -> Result<Change, Refusal> {
     let parameters = request.parameters();
     let name = rules::new_name::<Role>(parameters, Role::NAME)?.to_owned();
     let path = rules::path(parameters, "Path", false)?.to_owned();
-    let trust = document::parameter(parameters, "AssumeRolePolicyDocument")?;
+    let trust = policy_document::parameter(parameters, "AssumeRolePolicyDocument")?;
     let description = rules::optional(parameters, "Description", ROLE_DESCRIPTION)?.map(str::to_owned);
     let max_session_s = rules::number(parameters, "MaxSessionDuration", SESSION_S)?.unwrap_or(SESSION_S.0);
     let tags = tag::parameter::<Role>(parameters)?;
@@ -108,7 +108,7 @@ pub(super) fn update_description(request: &Request<'_>) -> Result<Change, Refusa
 
 /// `UpdateAssumeRolePolicy`: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateAssumeRolePolicy.html>
 pub(super) fn update_trust(request: &Request<'_>) -> Result<Change, Refusal> {
-    let text = document::parameter(request.parameters(), "PolicyDocument")?;
+    let text = policy_document::parameter(request.parameters(), "PolicyDocument")?;
     let name = rules::name_of::<Role>(request.parameters())?;
     request.authorize_named::<Role>(name)?;
     request.state.roles.get(name)?;

@@ -4,7 +4,7 @@
 use kms_core::policy::is_principal;
 use serde_json::{Map, Value};
 
-use super::document::{check_sids, counted_len, malformed, object, statements, texts};
+use super::policy_document::{check_sids, counted_len, malformed, object, statements, texts};
 use super::quota::Quota;
 use crate::iam::{Bindings, IamError, State, TrustPolicy};
 

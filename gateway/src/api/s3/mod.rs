@@ -1,13 +1,13 @@
 //! S3.
 
 mod cors;
-mod document;
 pub mod error;
 pub mod operation;
 pub mod ops;
 mod permissions;
 pub mod request;
 pub mod request_context;
+mod request_document;
 pub mod response;
 pub mod route;
 pub mod service;

@@ -7,10 +7,10 @@ use http::header::{IF_MATCH, IF_NONE_MATCH, REFERER, USER_AGENT};
 use storage::catalog::Bucket;
 use storage::name::{Timestamp, UploadId};
 
-use super::document;
 use super::error::S3Error;
 use super::operation::Operation;
 use super::request::{Query, S3Request};
+use super::request_document;
 use super::wire::{encryption, location, lock, tagging, time};
 use crate::app::App;
 use crate::authz::{Context, GlobalKeys};
@@ -232,7 +232,7 @@ pub async fn read_document(request: &mut S3Request) -> Result<(), S3Error> {
     if operation != Operation::CreateBucket && !WITH_DOCUMENTS.contains(&operation) {
         return Ok(());
     }
-    let document = document::read(request, document::CONFIG_MAX_LEN).await?;
+    let document = request_document::read(request, request_document::CONFIG_MAX_LEN).await?;
     if !document.is_empty() {
         request.of_document = of_document(operation, &document)?;
     }

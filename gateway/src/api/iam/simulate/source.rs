@@ -5,8 +5,8 @@ use std::sync::Arc;
 use kms_core::policy::{Document, NamedPolicy, Statement};
 
 use super::super::Request;
-use super::super::document::{self, Place};
 use super::super::kind::Holder;
+use super::super::policy_document::{self, Place};
 use super::super::rules::{self, ARN};
 use super::{invalid, position};
 use crate::api::query::{Parameters, Refusal};
@@ -157,7 +157,7 @@ pub(super) fn given(parameters: &Parameters, name: &str) -> Result<Vec<Source>, 
     let texts = parameters.list(name).into_iter().enumerate();
     texts
         .map(|(n, text)| {
-            let policy = document::identity_policy(text, Place::Inline);
+            let policy = policy_document::identity_policy(text, Place::Inline);
             let policy = policy.map_err(|error| invalid(format!("Invalid policy in {name}: {error}")))?;
             Ok(Source::of(format!("{name}.{}", n + 1), &policy))
         })

@@ -6,9 +6,9 @@ use storage::name::{BucketId, Timestamp};
 
 use super::with_journal;
 use crate::api::minio::RESERVED_BUCKET;
-use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::request_document;
 use crate::api::s3::response;
 use crate::api::s3::wire::{acl, location};
 use crate::app::App;
@@ -32,7 +32,7 @@ pub async fn create_bucket(
     }
     let account = request.identity.account.clone().ok_or(Code::AccessDenied)?;
     let owner = &account.id;
-    let body = document::read(&mut request, document::CONFIG_MAX_LEN).await?;
+    let body = request_document::read(&mut request, request_document::CONFIG_MAX_LEN).await?;
     let asked = location::parse(&body)?;
     check_constraint(&app.region, asked.constraint.as_deref(), app.strict_location_constraint)?;
     let settings = settings(app, &account, &request.headers, asked.tags)?;

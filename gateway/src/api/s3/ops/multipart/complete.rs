@@ -9,14 +9,14 @@ use storage::name::{ObjectKey, PartNumber, UploadId};
 
 use super::{part, total};
 use crate::api::s3::error::{Code, S3Error};
-use crate::api::s3::ops::object::extras;
+use crate::api::s3::ops::object::properties;
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::wire::checksum;
 use crate::api::s3::wire::conditional::write_precondition;
 use crate::api::s3::wire::multipart::{COMPLETE_MAX_LEN, parse_complete, write_completed};
 use crate::api::s3::wire::version::write_header;
 use crate::api::s3::wire::xml::XmlWriter;
-use crate::api::s3::{document, response};
+use crate::api::s3::{request_document, response};
 use crate::app::App;
 use crate::authz::Permit;
 use crate::http::header;
@@ -34,7 +34,7 @@ pub async fn complete_multipart_upload(
 ) -> Result<S3Response, S3Error> {
     let bucket = permit.bucket();
     let demands = Demands::take(&mut request.headers)?;
-    let body = document::read(&mut request, COMPLETE_MAX_LEN).await?;
+    let body = request_document::read(&mut request, COMPLETE_MAX_LEN).await?;
     let named = work::compute(|| parse_complete(&body)).await?;
     let object = request.object()?;
     let id = super::upload_id(&request.query)?;
@@ -59,7 +59,7 @@ pub async fn complete_multipart_upload(
     let headers = response.headers_mut();
     headers.extend(response_headers(&Sse::info(&record.envelope)?, None));
     write_header(bucket, version.version, version.is_null, headers);
-    extras::write_expiration(app, bucket, object, record, version.last_modified, headers);
+    properties::write_expiration(app, bucket, object, record, version.last_modified, headers);
     Ok(response)
 }
 

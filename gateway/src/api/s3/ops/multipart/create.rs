@@ -5,7 +5,7 @@ use storage::catalog::{Trailer, Upload};
 use storage::name::{Timestamp, UploadId, VersionId};
 
 use crate::api::s3::error::S3Error;
-use crate::api::s3::ops::object::extras::{self, Extras};
+use crate::api::s3::ops::object::properties::{self, Properties};
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
 use crate::api::s3::wire::{checksum, metadata, multipart};
@@ -30,7 +30,7 @@ pub async fn create_multipart_upload(
     let plan = plan(headers, BucketEncryption::of(bucket).as_ref(), &arn, request.channel(app))?;
     request.expect_v4_for_kms(matches!(plan, SsePlan::Kms { .. }))?;
     let (envelope, _) = app.sse.create(&plan, super::place(bucket, object, id), &request.kms_caller())?;
-    let extras = Extras::of_request(app, bucket, &request)?;
+    let properties = Properties::of_request(app, bucket, &request)?;
     let mut upload = Upload {
         id,
         object: object.clone(),
@@ -38,11 +38,11 @@ pub async fn create_multipart_upload(
         initiator: request.identity.arn().to_owned(),
         headers: metadata::system_headers(headers)?,
         user_metadata: metadata::user_metadata(headers)?,
-        tags: extras.tags,
+        tags: properties.tags,
         storage_class: metadata::storage_class(headers)?,
         checksum: declared.map(|(algorithm, composite)| (algorithm.name().to_owned(), composite)),
-        lock: extras.lock,
-        attributes: extras.attributes,
+        lock: properties.lock,
+        attributes: properties.attributes,
         envelope,
         journal: None,
     };
@@ -56,7 +56,7 @@ pub async fn create_multipart_upload(
         _ => None,
     };
     let answer = response.headers_mut();
-    extras::write_abort_date(app, bucket, &upload, answer);
+    properties::write_abort_date(app, bucket, &upload, answer);
     answer.extend(response_headers(&Sse::info(&upload.envelope)?, customer_md5));
     if let Some((algorithm, composite)) = declared {
         answer.insert(header::CHECKSUM_ALGORITHM, HeaderValue::from_static(algorithm.name()));

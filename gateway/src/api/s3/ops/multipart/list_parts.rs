@@ -1,7 +1,7 @@
 //! ListParts.
 
 use crate::api::s3::error::S3Error;
-use crate::api::s3::ops::object::extras;
+use crate::api::s3::ops::object::properties;
 use crate::api::s3::request::{Query, S3Request, S3Response};
 use crate::api::s3::response;
 use crate::api::s3::wire::listing::{max_rows, url_encoding};
@@ -23,7 +23,7 @@ pub async fn list_parts(app: &App, permit: Permit, request: S3Request) -> Result
     let (parts, truncated) =
         app.catalog.list_parts(upload.id, page.part_number_marker, page.max_parts).await?;
     let mut response = response::xml(write_parts(page, &upload, &parts, truncated));
-    extras::write_abort_date(app, bucket, &upload, response.headers_mut());
+    properties::write_abort_date(app, bucket, &upload, response.headers_mut());
     Ok(response)
 }
 

@@ -5,7 +5,7 @@ use storage::catalog::ObjectRecord;
 use super::part::{self, Incoming};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::ops::object::copy::{find_source, readable_bucket, write_source_version};
-use crate::api::s3::ops::object::{archive, found};
+use crate::api::s3::ops::object::{archive, lookup};
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
 use crate::api::s3::wire::conditional::Conditions;
@@ -40,7 +40,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
 
     let found = find_source(app, request, &source_bucket, &source).await?;
     archive::expect_readable(&found.record)?;
-    let customer = found::customer_key(app, request, CustomerHeaders::CopySource, &found.sse)?;
+    let customer = lookup::customer_key(app, request, CustomerHeaders::CopySource, &found.sse)?;
     Conditions::of_copy_source(&request.headers)
         .check_copy_source(&found.record.etag, found.last_modified)?;
     let range = range(&request.headers, &found.record)?;

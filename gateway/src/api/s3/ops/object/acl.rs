@@ -2,9 +2,9 @@
 
 use storage::catalog::Authority;
 
-use super::change::change;
-use super::extras::{asked_acl, encode};
-use super::found;
+use super::lookup;
+use super::properties::{asked_acl, encode};
+use super::record_change::change;
 use crate::api::s3::error::S3Error;
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
@@ -35,7 +35,7 @@ pub async fn put_object_acl(
 pub async fn get_object_acl(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
     let bucket = permit.bucket();
     let owner = app.owner_of(bucket);
-    let found = found::find(app, bucket, request.object()?, request.version).await?;
+    let found = lookup::find(app, bucket, request.object()?, request.version).await?;
     let stored = found.record.attributes.get(ACL_ATTRIBUTE);
     let acl: Acl = match stored {
         Some(stored) => serde_json::from_slice(stored).map_err(|_| CorruptSetting(ACL_ATTRIBUTE))?,

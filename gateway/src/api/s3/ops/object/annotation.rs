@@ -13,14 +13,14 @@ use storage::catalog::{
 };
 use storage::name::{BucketId, BucketName, ObjectKey, Timestamp, VersionId};
 
-use super::extras::Extras;
-use super::found::{self, Found, insert};
+use super::lookup::{self, Found, insert};
+use super::properties::Properties;
 use super::rewrap::given_context;
 use super::write::{self, NewVersion};
-use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::ops::bucket::create_recorded;
 use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::request_document;
 use crate::api::s3::response;
 use crate::api::s3::wire::etag::{self, ETagMatch};
 use crate::api::s3::wire::listing::{continuation_token, parse_token};
@@ -54,7 +54,7 @@ pub async fn put_object_annotation(
     let bucket = permit.bucket();
     let name = annotation_name(&request)?;
     let algorithm = checksum::request_checksum(&request.headers)?.map(|given| given.algorithm);
-    let body = document::read(&mut request, MAX_LEN).await?;
+    let body = request_document::read(&mut request, MAX_LEN).await?;
     if body.is_empty() {
         return Err(Code::MissingRequestBodyError.into());
     }
@@ -71,7 +71,7 @@ pub async fn put_object_annotation(
         return Err(Code::AnnotationLimitExceeded.into());
     }
     if !found.record.attributes.contains_key(ATTRIBUTE) {
-        super::change::change(app, bucket, object, which(&found), Authority::usual(), |record| {
+        super::record_change::change(app, bucket, object, which(&found), Authority::usual(), |record| {
             flag(&mut record.attributes);
             Ok(())
         })
@@ -236,7 +236,7 @@ pub(super) async fn copy(
     let to = hidden_or_new(app, bucket).await?;
     for (name, _) in all(app, &hidden, from.record.content.version, "").await? {
         let source = own_name(from.record.content.version, &name)?;
-        let found = found::find(app, &hidden, &source, VersionRef::Current).await?;
+        let found = lookup::find(app, &hidden, &source, VersionRef::Current).await?;
         let keys = found.open(app, request, &hidden, &source, None)?;
         let stream = found.read(app, keys, found.whole()).await?.ok_or(Code::InternalError)?;
         let pieces: Vec<Bytes> =
@@ -287,7 +287,7 @@ pub(in crate::api::s3::ops) async fn forget_all(app: &App, bucket: &Bucket) -> R
 /// The version that a request names, if it may have annotations and is the one that the request expects.
 async fn find(app: &App, bucket: &Bucket, request: &S3Request) -> Result<Found, S3Error> {
     let object = request.object()?;
-    let found = found::find(app, bucket, object, request.version).await?;
+    let found = lookup::find(app, bucket, object, request.version).await?;
     let expected = request.headers.get(header::OBJECT_IF_MATCH).and_then(|value| value.to_str().ok());
     if expected.is_some_and(|tags| !ETagMatch::parse(tags).matches(&found.record.etag)) {
         return Err(Code::PreconditionFailed.into());
@@ -304,7 +304,7 @@ async fn find_annotation(
     let absent = || S3Error::new(Code::NoSuchAnnotation).field("AnnotationName", name);
     let hidden = hidden(app, bucket.id).await?.ok_or_else(absent)?;
     let annotation = own_name(parent.record.content.version, name)?;
-    match found::find(app, &hidden, &annotation, VersionRef::Current).await {
+    match lookup::find(app, &hidden, &annotation, VersionRef::Current).await {
         Err(error) if error.code == Code::NoSuchKey => Err(absent()),
         found => Ok((hidden, annotation, found?)),
     }
@@ -359,7 +359,7 @@ async fn store(
         headers: SystemHeaders::default(),
         user_metadata: vec![(ANNOTATED_OBJECT.to_owned(), object.to_string())],
         storage_class: metadata::STANDARD_CLASS.to_owned(),
-        extras: Extras::default(),
+        properties: Properties::default(),
         sse: Sse::info(&envelope)?,
         envelope,
         keys,

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use storage::catalog::{Authority, ObjectRecord};
 use storage::name::Timestamp;
 
-use super::{change, found};
-use crate::api::s3::document;
+use super::{lookup, record_change};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::request_document;
 use crate::api::s3::response;
 use crate::api::s3::wire::tree::Element;
 use crate::api::s3::wire::xml::MalformedXml;
@@ -59,7 +59,7 @@ pub async fn restore_object(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let body = document::read_config(&mut request).await?;
+    let body = request_document::read_config(&mut request).await?;
     let root = Element::parse(&body, "RestoreRequest")?;
     if let Some(part) = ["OutputLocation", "SelectParameters", "Type"]
         .iter()
@@ -69,7 +69,7 @@ pub async fn restore_object(
     }
     let days: u32 = root.number_of("Days")?.filter(|days| *days > 0).ok_or(MalformedXml)?;
     let (bucket, object) = (permit.bucket(), request.object()?);
-    let found = found::find(app, bucket, object, request.version).await?;
+    let found = lookup::find(app, bucket, object, request.version).await?;
     if !metadata::is_archived(&found.record.storage_class) {
         return Err(Code::ObjectAlreadyInActiveTierError.into());
     }
@@ -77,7 +77,7 @@ pub async fn restore_object(
     let until = Timestamp(now.unix_ms() + u64::from(days) * 86_400_000);
     let is_again = restored_until(&found.record).is_some_and(|until| until > now);
     let stored = serde_json::to_vec(&Restored { until }).expect("a time can be written");
-    let changed = change::change(app, bucket, object, request.version, Authority::usual(), |record| {
+    let changed = record_change::change(app, bucket, object, request.version, Authority::usual(), |record| {
         record.attributes.insert(RESTORED_ATTRIBUTE.to_owned(), stored.clone().into());
         Ok(())
     });

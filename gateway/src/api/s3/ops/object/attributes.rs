@@ -4,7 +4,7 @@ use http::HeaderMap;
 use storage::catalog::{Layout, PartDirectory};
 use storage::name::UploadId;
 
-use super::found::{self, Found, insert};
+use super::lookup::{self, Found, insert};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
@@ -28,8 +28,8 @@ pub async fn get_object_attributes(
     let asked = Asked::of(&request.headers)?;
     let bucket = permit.bucket();
     let object = request.object()?;
-    let found = found::find(app, bucket, object, request.version).await?;
-    let customer = found::customer_key(app, &request, CustomerHeaders::Object, &found.sse)?;
+    let found = lookup::find(app, bucket, object, request.version).await?;
+    let customer = lookup::customer_key(app, &request, CustomerHeaders::Object, &found.sse)?;
     if found.sse == SseInfo::Customer {
         found.open(app, &request, bucket, object, customer.as_ref())?;
     }

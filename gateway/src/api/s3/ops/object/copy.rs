@@ -6,8 +6,8 @@ use storage::catalog::{
 };
 use storage::name::{ObjectKey, Timestamp, VersionId};
 
-use super::extras::Extras;
-use super::found::{self, Found, insert};
+use super::lookup::{self, Found, insert};
+use super::properties::Properties;
 use super::write::{self, MAX_WRITE_LEN, NewVersion};
 use super::{annotation, archive};
 use crate::api::s3::error::{Code, S3Error};
@@ -54,7 +54,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
     let source_bucket = readable_bucket(app, request, &source).await?;
     let found = find_source(app, request, &source_bucket, &source).await?;
     archive::expect_readable(&found.record)?;
-    let source_customer = found::customer_key(app, request, CustomerHeaders::CopySource, &found.sse)?;
+    let source_customer = lookup::customer_key(app, request, CustomerHeaders::CopySource, &found.sse)?;
     Conditions::of_copy_source(headers).check_copy_source(&found.record.etag, found.last_modified)?;
     if found.record.plain_len > MAX_WRITE_LEN {
         return Err(S3Error::invalid_request(
@@ -89,13 +89,13 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
         record.headers.website_redirect_location =
             metadata::system_headers(headers)?.website_redirect_location;
     }
-    let mut extras = Extras::of_copy(app, bucket, request, &found.record)?;
+    let mut properties = Properties::of_copy(app, bucket, request, &found.record)?;
     // What goes along with a copy is read and written as by its own operation.
     let (from, to) =
         ((&source_bucket, &source.object, source.version), (bucket, object, VersionRef::Current));
-    if !extras.tags.is_empty() && !request_context::sets_tags(request) {
+    if !properties.tags.is_empty() && !request_context::sets_tags(request) {
         let mut copied = Context::new();
-        request_context::add_object_tags(&mut copied, &extras.tags);
+        request_context::add_object_tags(&mut copied, &properties.tags);
         for (action, (of, object, version)) in [("s3:GetObjectTagging", from), ("s3:PutObjectTagging", to)] {
             let action = versioned(action, version);
             request.authorize_with(app, action, of, Some(object), version, &copied).await?;
@@ -108,11 +108,11 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
         {
             request.authorize(app, versioned(action, version), of, Some(object), version).await?;
         }
-        annotation::flag(&mut extras.attributes);
+        annotation::flag(&mut properties.attributes);
     }
-    record.tags = extras.tags.clone();
-    record.lock = extras.lock;
-    record.attributes = extras.attributes.clone();
+    record.tags = properties.tags.clone();
+    record.lock = properties.lock;
+    record.attributes = properties.attributes.clone();
     record.storage_class = storage_class.unwrap_or_else(|| metadata::STANDARD_CLASS.to_owned());
 
     let stored_algorithm =
@@ -151,7 +151,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
         headers: record.headers,
         user_metadata: record.user_metadata,
         storage_class: record.storage_class,
-        extras,
+        properties,
         envelope: envelope.clone(),
         keys,
         sse: info,
@@ -266,7 +266,7 @@ pub(in crate::api::s3::ops) async fn find_source(
     bucket: &Bucket,
     source: &CopySource,
 ) -> Result<Found, S3Error> {
-    match found::find(app, bucket, &source.object, source.version).await {
+    match lookup::find(app, bucket, &source.object, source.version).await {
         Err(error)
             if [Code::NoSuchKey, Code::NoSuchVersion].contains(&error.code)
                 && !request.may_list(app, bucket, &source.object).await? =>

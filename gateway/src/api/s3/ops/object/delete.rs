@@ -5,7 +5,7 @@ use storage::catalog::{Authority, Bucket, Precondition, VersionKind, VersionRef,
 use storage::name::ObjectKey;
 
 use super::annotation;
-use super::found::insert;
+use super::lookup::insert;
 use super::write::write_error;
 use crate::api::s3::error::S3Error;
 use crate::api::s3::request::{S3Request, S3Response};

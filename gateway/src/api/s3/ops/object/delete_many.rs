@@ -4,10 +4,10 @@ use futures_util::StreamExt;
 use storage::catalog::{Bucket, Precondition};
 
 use super::delete::{Deleted, delete, refuse_condition_on_version};
-use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::permissions::versioned;
 use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::request_document;
 use crate::api::s3::response;
 use crate::api::s3::target::parse_key;
 use crate::api::s3::wire::delete::{DeleteResult, ObjectToDelete, parse};
@@ -28,7 +28,7 @@ pub async fn delete_objects(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let document = document::read(&mut request, DOCUMENT_MAX_LEN).await?;
+    let document = request_document::read(&mut request, DOCUMENT_MAX_LEN).await?;
     let asked = work::compute(|| parse(&document)).await?;
     let bucket = permit.bucket();
     let request = &request;

@@ -5,7 +5,7 @@ use storage::catalog::Layout;
 use storage::name::PartNumber;
 
 use super::archive;
-use super::found::{self, Found, insert};
+use super::lookup::{self, Found, insert};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::wire::checksum;
@@ -32,9 +32,9 @@ pub async fn get_object(app: &App, permit: Permit, request: S3Request) -> Result
 async fn get_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Option<S3Response>, S3Error> {
     let bucket = permit.bucket();
     let object = request.object()?;
-    let found = found::find(app, bucket, object, request.version).await?;
+    let found = lookup::find(app, bucket, object, request.version).await?;
     archive::expect_readable(&found.record)?;
-    let customer = found::customer_key(app, request, CustomerHeaders::Object, &found.sse)?;
+    let customer = lookup::customer_key(app, request, CustomerHeaders::Object, &found.sse)?;
     let selected = select(app, request, &found).await?;
     let keys = found.open(app, request, bucket, object, customer.as_ref())?;
     let Some(stream) = found.read(app, keys, selected.range).await? else { return Ok(None) };
@@ -48,8 +48,8 @@ async fn get_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Opt
 pub async fn head_object(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
     let bucket = permit.bucket();
     let object = request.object()?;
-    let found = found::find(app, bucket, object, request.version).await?;
-    let customer = found::customer_key(app, &request, CustomerHeaders::Object, &found.sse)?;
+    let found = lookup::find(app, bucket, object, request.version).await?;
+    let customer = lookup::customer_key(app, &request, CustomerHeaders::Object, &found.sse)?;
     if found.sse == SseInfo::Customer {
         found.open(app, &request, bucket, object, customer.as_ref())?;
     }

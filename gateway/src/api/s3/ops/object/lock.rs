@@ -2,11 +2,11 @@
 
 use storage::catalog::{Authority, Lock};
 
-use super::change::change;
-use super::found;
-use crate::api::s3::document;
+use super::lookup;
+use super::record_change::change;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::request_document;
 use crate::api::s3::response;
 use crate::api::s3::wire::lock;
 use crate::app::App;
@@ -20,7 +20,7 @@ pub async fn put_object_retention(
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
     expect_lock(&permit)?;
-    let body = document::read_config(&mut request).await?;
+    let body = request_document::read_config(&mut request).await?;
     let asked = lock::parse_retention(&body)?;
     let authority = request.authority(app, permit.bucket(), request.object()?, request.version).await?;
     set(app, &permit, &request, authority, |former| asked.apply(former, authority.now)).await
@@ -33,7 +33,7 @@ pub async fn put_object_legal_hold(
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
     expect_lock(&permit)?;
-    let body = document::read_config(&mut request).await?;
+    let body = request_document::read_config(&mut request).await?;
     let legal_hold = lock::parse_legal_hold(&body)?;
     set(app, &permit, &request, Authority::usual(), |former| Ok(Lock { legal_hold, ..*former })).await
 }
@@ -75,7 +75,7 @@ pub async fn get_object_legal_hold(
 
 async fn read(app: &App, permit: &Permit, request: &S3Request) -> Result<Lock, S3Error> {
     expect_lock(permit)?;
-    Ok(found::find(app, permit.bucket(), request.object()?, request.version).await?.record.lock)
+    Ok(lookup::find(app, permit.bucket(), request.object()?, request.version).await?.record.lock)
 }
 
 fn expect_lock(permit: &Permit) -> Result<(), S3Error> {

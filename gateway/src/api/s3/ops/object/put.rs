@@ -4,8 +4,8 @@ use http::HeaderMap;
 use storage::catalog::Bucket;
 use storage::name::VersionId;
 
-use super::extras::{self, Extras};
-use super::found::insert;
+use super::lookup::insert;
+use super::properties::{self, Properties};
 use super::write::{self, MAX_WRITE_LEN, NewVersion};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
@@ -56,7 +56,7 @@ pub(super) async fn store(
     let system_headers = metadata::system_headers(headers)?;
     let user_metadata = metadata::user_metadata(headers)?;
     let storage_class = metadata::storage_class(headers)?;
-    let extras = Extras::of_request(app, bucket, request)?;
+    let properties = Properties::of_request(app, bucket, request)?;
     let default = BucketEncryption::of(bucket);
     let plan = sse::plan(headers, default.as_ref(), &request.object_arn(), request.channel(app))?;
     request.expect_v4_for_kms(matches!(plan, SsePlan::Kms { .. }))?;
@@ -73,7 +73,7 @@ pub(super) async fn store(
         headers: system_headers,
         user_metadata,
         storage_class,
-        extras,
+        properties,
         envelope,
         keys,
         sse: info.clone(),
@@ -95,6 +95,6 @@ pub(super) async fn store(
     };
     headers.extend(sse::response_headers(&info, customer_md5));
     version::write_header(bucket, written.version, written.is_null, &mut headers);
-    extras::write_expiration(app, bucket, object, &written.record, written.last_modified, &mut headers);
+    properties::write_expiration(app, bucket, object, &written.record, written.last_modified, &mut headers);
     Ok(Stored { etag: written.etag, headers })
 }

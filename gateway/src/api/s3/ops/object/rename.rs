@@ -3,7 +3,7 @@
 use storage::catalog::{CatalogError, Precondition, VersionRef, Versioning};
 use storage::name::ObjectKey;
 
-use super::found::{self, Found};
+use super::lookup::{self, Found};
 use super::write::write_error;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
@@ -34,10 +34,10 @@ pub async fn rename_object(app: &App, permit: Permit, request: S3Request) -> Res
     let token = request.headers.get(header::CLIENT_TOKEN).map(|token| token.as_bytes().to_vec());
     let precondition = write_precondition(&request.headers)?;
     for _ in 0..MAX_ATTEMPTS {
-        let found = match found::find(app, bucket, &from, VersionRef::Current).await {
+        let found = match lookup::find(app, bucket, &from, VersionRef::Current).await {
             Err(error) if error.code == Code::NoSuchKey && token.is_some() => {
                 // The answer to the first request with this token may have been lost.
-                let done = found::find(app, bucket, to, VersionRef::Current).await.ok();
+                let done = lookup::find(app, bucket, to, VersionRef::Current).await.ok();
                 return match done.filter(|done| has_token(done, token.as_deref())) {
                     Some(_) => Ok(response::empty()),
                     None => Err(error),

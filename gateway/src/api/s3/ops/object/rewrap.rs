@@ -9,7 +9,7 @@ use storage::catalog::{Bucket, VersionRef};
 use storage::name::ObjectKey;
 
 use super::copy::replace;
-use super::found::{self, Found};
+use super::lookup::{self, Found};
 use crate::api::s3::error::{Code, S3Error};
 use crate::app::App;
 use crate::sse::{BucketEncryption, SseInfo, SsePlan};
@@ -49,7 +49,7 @@ pub async fn rewrap_object(
     let mut attempts = 0..ATTEMPTS;
     loop {
         attempts.next();
-        let found = match found::find(app, bucket, object, which).await {
+        let found = match lookup::find(app, bucket, object, which).await {
             Err(error) if [Code::NoSuchKey, Code::NoSuchVersion].contains(&error.code) => {
                 return Ok(Rewrapped::NotOfThisKey);
             }

@@ -2,11 +2,11 @@
 
 use storage::catalog::{Authority, ObjectVersion};
 
-use super::change::change;
-use super::found;
-use crate::api::s3::document;
+use super::lookup;
+use super::record_change::change;
 use crate::api::s3::error::S3Error;
 use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::request_document;
 use crate::api::s3::response;
 use crate::api::s3::wire::{tagging, version};
 use crate::app::App;
@@ -18,7 +18,7 @@ pub async fn put_object_tagging(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let body = document::read_config(&mut request).await?;
+    let body = request_document::read_config(&mut request).await?;
     let tags = tagging::parse(&body, tagging::OBJECT_MAX)?;
     let changed = set(app, &permit, &request, tags).await?;
     let mut response = response::empty();
@@ -58,7 +58,7 @@ pub async fn get_object_tagging(
     request: S3Request,
 ) -> Result<S3Response, S3Error> {
     let bucket = permit.bucket();
-    let found = found::find(app, bucket, request.object()?, request.version).await?;
+    let found = lookup::find(app, bucket, request.object()?, request.version).await?;
     let mut response = response::xml(tagging::write(&found.record.tags));
     version::write_header(bucket, found.version, found.is_null, response.headers_mut());
     Ok(response)

@@ -1,9 +1,9 @@
 //! UpdateObjectEncryption.
 
-use super::{found, rewrap};
-use crate::api::s3::document;
+use super::{lookup, rewrap};
 use crate::api::s3::error::S3Error;
 use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::request_document;
 use crate::api::s3::response;
 use crate::api::s3::wire::encryption;
 use crate::app::App;
@@ -17,10 +17,10 @@ pub async fn update_object_encryption(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let body = document::read_config(&mut request).await?;
+    let body = request_document::read_config(&mut request).await?;
     let wanted = encryption::parse_object(&body)?;
     let (bucket, object) = (permit.bucket(), request.object()?);
-    let found = found::find(app, bucket, object, request.version).await?;
+    let found = lookup::find(app, bucket, object, request.version).await?;
     let context = match &found.sse {
         SseInfo::S3 | SseInfo::Kms { dsse: false, .. } => rewrap::given_context(&found.sse)?,
         SseInfo::Kms { .. } | SseInfo::Customer => {

@@ -8,7 +8,7 @@ use storage::catalog::{
 use storage::kv::KvError;
 use storage::name::{ObjectKey, Timestamp, VersionId};
 
-use super::extras::Extras;
+use super::properties::Properties;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::wire::{checksum, conditional};
 use crate::app::App;
@@ -29,7 +29,7 @@ pub(super) struct NewVersion<'a> {
     pub(super) headers: SystemHeaders,
     pub(super) user_metadata: Vec<(String, String)>,
     pub(super) storage_class: String,
-    pub(super) extras: Extras,
+    pub(super) properties: Properties,
     pub(super) envelope: bytes::Bytes,
     pub(super) keys: ContentKeys,
     pub(super) sse: SseInfo,
@@ -95,9 +95,9 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
         user_metadata: new.user_metadata,
         checksum: stored_checksum.clone(),
         storage_class: new.storage_class,
-        tags: new.extras.tags,
-        lock: new.extras.lock,
-        attributes: new.extras.attributes,
+        tags: new.properties.tags,
+        lock: new.properties.lock,
+        attributes: new.properties.attributes,
         envelope: new.envelope,
         content: Content { version, layout: Layout::Single(OWN_BLOB), salt: Some(received.salt) },
     });

@@ -1,9 +1,9 @@
 //! Ownership controls and the block of public access.
 
 use super::set;
-use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::request_document;
 use crate::api::s3::response;
 use crate::api::s3::wire::acl;
 use crate::app::App;
@@ -16,7 +16,7 @@ pub async fn put_bucket_ownership_controls(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let body = document::read_config(&mut request).await?;
+    let body = request_document::read_config(&mut request).await?;
     let ownership = acl::parse_ownership(&body)?;
     let own = Acl::private(&acl::grantee(&app.owner_of(permit.bucket())));
     let others = Acl::of(permit.bucket())?.is_some_and(|acl| acl != own);
@@ -57,7 +57,7 @@ pub async fn put_public_access_block(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let body = document::read_config(&mut request).await?;
+    let body = request_document::read_config(&mut request).await?;
     set(app, permit.bucket(), &acl::parse_public_access_block(&body)?).await?;
     Ok(response::empty())
 }

@@ -2,7 +2,7 @@
 
 use super::set;
 use crate::api::s3::error::S3Error;
-use crate::api::s3::ops::object::extras::asked_acl;
+use crate::api::s3::ops::object::properties::asked_acl;
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
 use crate::api::s3::wire::acl;

@@ -5,9 +5,9 @@ use storage::catalog::CatalogError;
 
 use super::{get, set, unset};
 use crate::api::s3::cors::Asked;
-use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::request_document;
 use crate::api::s3::response;
 use crate::api::s3::target::Target;
 use crate::api::s3::wire::cors;
@@ -21,7 +21,7 @@ pub async fn put_bucket_cors(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let body = document::read_config(&mut request).await?;
+    let body = request_document::read_config(&mut request).await?;
     set(app, permit.bucket(), &cors::parse(&body)?).await?;
     Ok(response::empty())
 }

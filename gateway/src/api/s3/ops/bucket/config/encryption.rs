@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::super::change_bucket;
-use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::request_document;
 use crate::api::s3::response;
 use crate::api::s3::wire::encryption;
 use crate::app::App;
@@ -18,7 +18,7 @@ pub async fn put_bucket_encryption(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let body = document::read_config(&mut request).await?;
+    let body = request_document::read_config(&mut request).await?;
     let config = Bytes::from(encryption::parse(&body)?.encode());
     change_bucket(app, permit.bucket(), |bucket| {
         bucket.configs.insert(BucketEncryption::CONFIG.to_owned(), config.clone());

@@ -3,9 +3,9 @@
 use http::HeaderValue;
 
 use super::{get, set, unset};
-use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::request_document;
 use crate::api::s3::response;
 use crate::api::s3::wire::lifecycle;
 use crate::app::App;
@@ -34,7 +34,7 @@ pub async fn put_bucket_lifecycle(
     {
         return Err(S3Error::invalid_argument("Invalid Argument", name.as_str(), value.clone()));
     }
-    let body = document::read(&mut request, MAX_LEN).await?;
+    let body = request_document::read(&mut request, MAX_LEN).await?;
     if body.is_empty() {
         return Err(Code::MissingRequestBodyError.into());
     }

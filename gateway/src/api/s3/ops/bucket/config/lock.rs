@@ -3,9 +3,9 @@
 use storage::catalog::Versioning;
 
 use super::{get, set};
-use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::request_document;
 use crate::api::s3::response;
 use crate::api::s3::wire::lock;
 use crate::app::App;
@@ -19,7 +19,7 @@ pub async fn put_object_lock_configuration(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let body = document::read_config(&mut request).await?;
+    let body = request_document::read_config(&mut request).await?;
     let lock = lock::parse_configuration(&body)?;
     if permit.bucket().versioning != Versioning::Enabled {
         let message = "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration";

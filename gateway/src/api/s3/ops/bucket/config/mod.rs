@@ -7,7 +7,8 @@ mod encryption;
 mod lifecycle;
 mod lock;
 mod policy;
-mod small;
+mod switches;
+mod tags;
 mod versioning;
 
 use storage::catalog::Bucket;
@@ -22,11 +23,11 @@ pub use encryption::{delete_bucket_encryption, get_bucket_encryption, put_bucket
 pub use lifecycle::{delete_bucket_lifecycle, get_bucket_lifecycle, put_bucket_lifecycle};
 pub use lock::{get_object_lock_configuration, put_object_lock_configuration};
 pub use policy::{delete_bucket_policy, get_bucket_policy, get_bucket_policy_status, put_bucket_policy};
-pub use small::{
-    delete_bucket_tagging, get_bucket_abac, get_bucket_accelerate, get_bucket_request_payment,
-    get_bucket_tagging, put_bucket_abac, put_bucket_accelerate, put_bucket_request_payment,
-    put_bucket_tagging,
+pub use switches::{
+    get_bucket_abac, get_bucket_accelerate, get_bucket_request_payment, put_bucket_abac,
+    put_bucket_accelerate, put_bucket_request_payment,
 };
+pub use tags::{delete_bucket_tagging, get_bucket_tagging, put_bucket_tagging};
 pub use versioning::{get_bucket_versioning, put_bucket_versioning};
 
 use super::change_bucket;

@@ -6,9 +6,9 @@ use serde_json::Value;
 use storage::name::BucketName;
 
 use super::{get, set, unset};
-use crate::api::s3::document;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::request_document;
 use crate::api::s3::response;
 use crate::api::s3::wire::settings::word;
 use crate::app::App;
@@ -25,7 +25,7 @@ pub async fn put_bucket_policy(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let body = document::read_config(&mut request).await?;
+    let body = request_document::read_config(&mut request).await?;
     let bucket = permit.bucket();
     let text = String::from_utf8(body.to_vec())
         .map_err(|_| malformed("Policies must be valid JSON and the first byte must be '{'"))?;

@@ -5,7 +5,7 @@ use storage::blob::BlobError;
 use storage::catalog::{Bucket, ObjectRecord, ObjectVersion, VersionKind, VersionRef};
 use storage::name::{ObjectKey, Timestamp, VersionId};
 
-use super::{archive, extras};
+use super::{archive, properties};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{Query, S3Request};
 use crate::api::s3::wire::{etag, lock, metadata, time, version};
@@ -174,7 +174,7 @@ impl Found {
         archive::write_header(&self.record, headers);
         // Of a version that is asked for by its id nothing says whether it is the current one.
         if !query.has("versionId") {
-            extras::write_expiration(app, bucket, object, &self.record, self.last_modified, headers);
+            properties::write_expiration(app, bucket, object, &self.record, self.last_modified, headers);
         }
         headers.extend(sse::response_headers(&self.sse, customer.map(|c| c.md5_base64.as_str())));
     }

@@ -1,11 +1,8 @@
-//! Settings of a field or two.
+//! Settings of a word, and tags.
 
 use serde::{Deserialize, Serialize};
 
 use super::Setting;
-
-/// What of its user metadata tells which object an annotation is of.
-pub const ANNOTATED_OBJECT: &str = "object";
 
 /// Tags of a bucket, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

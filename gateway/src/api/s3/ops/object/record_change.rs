@@ -3,7 +3,7 @@
 use storage::catalog::{Authority, Bucket, CatalogError, ObjectRecord, ObjectVersion, VersionRef};
 use storage::name::ObjectKey;
 
-use super::found;
+use super::lookup;
 use crate::api::s3::error::S3Error;
 use crate::app::App;
 use crate::transfer::journal::ChangeError;
@@ -21,7 +21,7 @@ pub(in crate::api::s3::ops) async fn change(
     change: impl Fn(&mut ObjectRecord) -> Result<(), S3Error>,
 ) -> Result<ObjectVersion, S3Error> {
     for _ in 0..MAX_ATTEMPTS {
-        let former = found::find(app, bucket, object, which).await?.as_version();
+        let former = lookup::find(app, bucket, object, which).await?.as_version();
         let mut next = former.clone();
         if let Some(record) = next.object_mut() {
             change(record)?;

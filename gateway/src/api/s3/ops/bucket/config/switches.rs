@@ -1,46 +1,14 @@
-//! Tags, and settings of a word: who pays for requests, acceleration, attribute-based access control.
+//! Settings of a word: who pays for requests, acceleration, attribute-based access control.
 
-use super::{get, set, unset};
-use crate::api::s3::document;
-use crate::api::s3::error::{Code, S3Error};
+use super::set;
+use crate::api::s3::error::S3Error;
 use crate::api::s3::request::{S3Request, S3Response};
+use crate::api::s3::request_document;
 use crate::api::s3::response;
 use crate::api::s3::wire::settings::{parse_word, word};
-use crate::api::s3::wire::tagging;
 use crate::app::App;
 use crate::authz::Permit;
-use crate::bucket::{Abac, Accelerate, RequestPayment, Setting, Tags};
-
-/// `PutBucketTagging`.
-pub async fn put_bucket_tagging(
-    app: &App,
-    permit: Permit,
-    mut request: S3Request,
-) -> Result<S3Response, S3Error> {
-    let body = document::read_config(&mut request).await?;
-    set(app, permit.bucket(), &Tags(tagging::parse(&body, tagging::BUCKET_MAX)?)).await?;
-    Ok(response::no_content())
-}
-
-/// `GetBucketTagging`.
-pub async fn get_bucket_tagging(
-    _app: &App,
-    permit: Permit,
-    _request: S3Request,
-) -> Result<S3Response, S3Error> {
-    let Tags(tags) = get(permit.bucket(), Code::NoSuchTagSet)?;
-    Ok(response::xml(tagging::write(&tags)))
-}
-
-/// `DeleteBucketTagging`.
-pub async fn delete_bucket_tagging(
-    app: &App,
-    permit: Permit,
-    _request: S3Request,
-) -> Result<S3Response, S3Error> {
-    unset::<Tags>(app, permit.bucket()).await?;
-    Ok(response::no_content())
-}
+use crate::bucket::{Abac, Accelerate, RequestPayment, Setting};
 
 /// `PutBucketRequestPayment`.
 pub async fn put_bucket_request_payment(
@@ -48,7 +16,7 @@ pub async fn put_bucket_request_payment(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let body = document::read_config(&mut request).await?;
+    let body = request_document::read_config(&mut request).await?;
     let payer = parse_word(&body, "RequestPaymentConfiguration", "Payer", &["BucketOwner", "Requester"])?;
     set(app, permit.bucket(), &RequestPayment { payer }).await?;
     Ok(response::empty())
@@ -71,7 +39,7 @@ pub async fn put_bucket_accelerate(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let body = document::read_config(&mut request).await?;
+    let body = request_document::read_config(&mut request).await?;
     let status = parse_word(&body, "AccelerateConfiguration", "Status", &["Enabled", "Suspended"])?;
     if permit.bucket().name.as_str().contains('.') {
         return Err(S3Error::invalid_request(
@@ -99,7 +67,7 @@ pub async fn put_bucket_abac(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let body = document::read_config(&mut request).await?;
+    let body = request_document::read_config(&mut request).await?;
     let enabled = parse_word(&body, "AbacStatus", "Status", &["Enabled", "Disabled"])? == "Enabled";
     set(app, permit.bucket(), &Abac { enabled }).await?;
     Ok(response::empty())

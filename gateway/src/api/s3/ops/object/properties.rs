@@ -8,10 +8,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use storage::catalog::{Bucket, Lock, ObjectRecord, Upload};
 use storage::name::{ObjectKey, Timestamp};
 
-use super::found::insert;
-use crate::api::s3::document;
+use super::lookup::insert;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::S3Request;
+use crate::api::s3::request_document;
 use crate::api::s3::wire::{acl, checksum, lock, tagging, time};
 use crate::app::App;
 use crate::authz::ACL_ATTRIBUTE;
@@ -20,13 +20,13 @@ use crate::http::header;
 
 /// What a write sets beside the content.
 #[derive(Default)]
-pub(in crate::api::s3::ops) struct Extras {
+pub(in crate::api::s3::ops) struct Properties {
     pub(in crate::api::s3::ops) tags: Vec<(String, String)>,
     pub(in crate::api::s3::ops) lock: Lock,
     pub(in crate::api::s3::ops) attributes: BTreeMap<String, Bytes>,
 }
 
-impl Extras {
+impl Properties {
     /// As the headers of a write ask for it.
     pub(in crate::api::s3::ops) fn of_request(
         app: &App,
@@ -66,9 +66,9 @@ impl Extras {
         request: &S3Request,
         source: &ObjectRecord,
     ) -> Result<Self, S3Error> {
-        let mut extras = Self::of_request(app, bucket, request)?;
+        let mut properties = Self::of_request(app, bucket, request)?;
         match request.headers.get(header::TAGGING_DIRECTIVE).map(|value| value.as_bytes()) {
-            None | Some(b"COPY") => extras.tags.clone_from(&source.tags),
+            None | Some(b"COPY") => properties.tags.clone_from(&source.tags),
             Some(b"REPLACE") => {}
             Some(other) => {
                 return Err(S3Error::invalid_argument(
@@ -78,7 +78,7 @@ impl Extras {
                 ));
             }
         }
-        Ok(extras)
+        Ok(properties)
     }
 }
 
@@ -109,7 +109,7 @@ pub(in crate::api::s3::ops) async fn asked_acl(
     request: &mut S3Request,
 ) -> Result<Acl, S3Error> {
     let owner = app.owner_of(bucket);
-    let body = document::read(request, document::CONFIG_MAX_LEN).await?;
+    let body = request_document::read(request, request_document::CONFIG_MAX_LEN).await?;
     let accounts = acl::Accounts { owner: &owner, all: &app.iam.state() };
     let canned_or_granted = acl::of_headers(&request.headers, accounts)?;
     // The owner's own control, written out, says what is so in any case: clients that carry an ACL along with a copy send it.

@@ -22,6 +22,7 @@ mod kms;
 mod matrix;
 mod raw;
 mod rebuild;
+mod recorded;
 mod refusals;
 mod roots;
 mod s3;

@@ -9,34 +9,16 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
-use http_body_util::combinators::BoxBody;
 use tokio::time::Instant;
 
-use super::connection::Exchange;
+use super::connection::{Exchange, MIN_RATE};
+pub use super::incoming::BodyError;
+use super::incoming::{Incoming, Leftover};
 
-/// Why a request's body ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// The connection broke or its framing was wrong.
-    #[error("the request body broke off")]
-    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Nothing came for too long: AWS answers 400 RequestTimeout.
-    #[error("the request body stalled")]
-    TimedOut,
-}
-
-/// The slowest that a peer may send or read, in bytes per second, once it has lagged for as long as it may pause.
-pub const MIN_RATE: u64 = 1024;
 /// What may be kept of a body while it is not known who sends it. With what hyper has read ahead, 64 KiB in all.
 pub const UNAUTHENTICATED_MAX_LEN: usize = 48 * 1024;
 /// How long such a body may take.
 const UNAUTHENTICATED_TIMEOUT: Duration = Duration::from_secs(20);
-/// A body that is at most this long is read to its end for an operation that did not want it: the connection goes on then.
-const SETTLE_MAX_LEN: u64 = 64 * 1024;
-/// If it comes in this time.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
-
-type Incoming = BoxBody<Bytes, BodyError>;
 
 /// A request's body as it comes from the wire; by default one that has ended.
 #[derive(Default)]
@@ -67,28 +49,6 @@ impl Pace {
     fn has_come(&mut self, len: usize, waited: Duration) {
         let earned = Duration::from_micros(len as u64 * 1_000_000 / MIN_RATE);
         self.credit = (self.credit.saturating_sub(waited) + earned).min(self.idle_timeout);
-    }
-}
-
-/// What an operation left of a request's body.
-#[derive(Default)]
-pub(super) enum Leftover {
-    /// It still has it.
-    #[default]
-    InUse,
-    /// Nothing: it has ended.
-    Nothing,
-    /// What was not read; `None`: it can't be read to its end.
-    Unread(Option<Incoming>),
-}
-
-impl std::fmt::Debug for Leftover {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::InUse => "InUse",
-            Self::Nothing => "Nothing",
-            Self::Unread(_) => "Unread",
-        })
     }
 }
 
@@ -162,32 +122,6 @@ impl Drop for RequestBody {
             false => Leftover::Unread(Some(incoming)),
         };
     }
-}
-
-impl Leftover {
-    /// Whether the body has ended, or ends if a little is read and thrown away: then another request may follow it.
-    pub(super) async fn settle(self) -> bool {
-        match self {
-            Self::Nothing => true,
-            Self::InUse | Self::Unread(None) => false,
-            Self::Unread(Some(incoming)) if incoming.size_hint().lower() > SETTLE_MAX_LEN => false,
-            Self::Unread(Some(incoming)) => {
-                tokio::time::timeout(SETTLE_TIMEOUT, drain(incoming)).await.unwrap_or(false)
-            }
-        }
-    }
-}
-
-async fn drain(mut incoming: Incoming) -> bool {
-    let mut drained = 0;
-    while drained <= SETTLE_MAX_LEN {
-        match incoming.frame().await {
-            None => return true,
-            Some(Err(_)) => return false,
-            Some(Ok(frame)) => drained += frame.data_ref().map_or(0, |data| data.len() as u64),
-        }
-    }
-    false
 }
 
 /// An error in the middle of an answer: the connection is broken, so that the client sees it.
@@ -283,6 +217,7 @@ mod tests {
     use futures_util::stream;
     use http_body_util::{Full, StreamBody};
 
+    use super::super::incoming::SETTLE_MAX_LEN;
     use super::*;
 
     const IDLE: Duration = Duration::from_secs(60);

@@ -1,20 +1,18 @@
 //! What one connection is doing, and for how long it may go on with that: nobody holds one who neither asks nor listens.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::body::{Leftover, MIN_RATE, ResponseBody, StreamError};
+use super::incoming::Leftover;
 
+/// The slowest that a peer may send or read, in bytes per second, once it has lagged for as long as it may pause.
+pub(super) const MIN_RATE: u64 = 1024;
 /// The most bytes of a request's head; S3 allows 8 KiB of headers and a key of 1 KiB that is percent-encoded.
 pub(super) const MAX_HEAD_LEN: usize = 64 * 1024;
 /// Bytes taken from the wire at once while nobody has authenticated himself.
@@ -209,7 +207,7 @@ impl Exchange {
         is_settled
     }
 
-    fn give(&self, len: Option<usize>) {
+    pub(super) fn give(&self, len: Option<usize>) {
         let given = len.map(|len| Instant::now() + time_for(len));
         if let Some(asked) = self.connection.state.lock().requests.get_mut(&self.number) {
             asked.given = given;
@@ -232,45 +230,6 @@ impl Drop for Exchange {
 /// How long the slowest peer may take for so many bytes.
 fn time_for(len: usize) -> Duration {
     Duration::from_secs(len as u64 / MIN_RATE)
-}
-
-/// An answer's body on its way out.
-pub(super) struct Answer {
-    body: ResponseBody,
-    exchange: Arc<Exchange>,
-}
-
-impl Answer {
-    pub(super) fn new(body: ResponseBody, exchange: Arc<Exchange>) -> Self {
-        Self { body, exchange }
-    }
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = StreamError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
-        let this = self.get_mut();
-        // Asked for more, so the piece before has gone.
-        this.exchange.give(None);
-        let polled = Pin::new(&mut this.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            this.exchange.give(Some(frame.data_ref().map_or(0, Bytes::len)));
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 #[cfg(test)]

@@ -17,8 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::answer::Answer;
 use super::body::{RequestBody, ResponseBody};
-use super::connection::{Answer, Connection, Exchange, MAX_HEAD_LEN, Patience};
+use super::connection::{Connection, Exchange, MAX_HEAD_LEN, Patience};
 use super::slots::{Slot, Slots};
 use super::wire::Wire;
 

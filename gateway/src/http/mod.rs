@@ -1,11 +1,13 @@
 //! The listener, who may hold a connection for how long, and the bodies that go through it.
 
+mod answer;
 pub mod body;
 pub mod client;
 mod connection;
 pub mod gate;
 pub mod header;
 pub mod host;
+mod incoming;
 pub mod listener;
 mod slots;
 pub mod tls;

@@ -10,7 +10,6 @@ use kms_core::policy::NamedPolicy;
 use super::model::{Group, Role, User};
 use super::policy_text::PolicyText;
 use super::state::{AccountState, Entity, State};
-use super::subject::named;
 
 /// A document that is missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +43,7 @@ pub fn denial() -> &'static PolicyText {
 pub(super) fn denied_without(of: &str, document: &str) -> NamedPolicy {
     let missing = Missing { of: of.to_owned(), document: document.to_owned() };
     tracing::error!("{missing}");
-    named(document, denial())
+    denial().named(document)
 }
 
 impl State {

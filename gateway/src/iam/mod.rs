@@ -11,6 +11,7 @@ mod ids;
 mod managed;
 mod missing;
 mod model;
+mod opened_session;
 mod policy_text;
 mod record;
 mod session;
@@ -38,7 +39,6 @@ pub use session::{MAX_TOKEN_LEN, Session, SessionOf, SessionPolicies, iso8601};
 pub use signing_keys::derive_signing_key;
 pub use state::{AccountState, Entity, Named, RolePolicies, State};
 pub use store::{CredentialRefusal, Iam, IamOptions, Scope};
-pub use subject::named;
 
 /// AWS's own policies.
 pub mod aws {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kms_core::policy::{Document, MalformedPolicy};
+use kms_core::policy::{Document, MalformedPolicy, NamedPolicy};
 use serde::{Deserialize, Serialize};
 
 use super::bind::Bindings;
@@ -30,6 +30,11 @@ impl PolicyText {
     /// What it says.
     pub fn document(&self) -> &Arc<Document> {
         &self.document
+    }
+
+    /// It under its name.
+    pub fn named(&self, name: &str) -> NamedPolicy {
+        NamedPolicy { name: name.to_owned(), document: self.document.clone() }
     }
 }
 

@@ -16,8 +16,9 @@ use super::draft::Draft;
 use super::error::IamError;
 use super::identity::{Identity, Principal};
 use super::model::{AccessKey, AccessKeyRecord};
+use super::opened_session::Opened;
 use super::record::{self, SHELF};
-use super::session::{Opened, Session};
+use super::session::Session;
 use super::state::{AccountState, State};
 use crate::seal::xaes::Xaes;
 

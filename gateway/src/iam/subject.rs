@@ -105,13 +105,13 @@ impl AccountState {
         principal: &str,
         (inline, attached): (&BTreeMap<String, PolicyText>, &[String]),
     ) -> Vec<NamedPolicy> {
-        let inline = inline.iter().map(|(name, policy)| named(name, policy));
+        let inline = inline.iter().map(|(name, policy)| policy.named(name));
         inline.chain(attached.iter().map(|arn| self.named_policy(principal, arn))).collect()
     }
 
     /// The managed policy of this ARN, of the account or of AWS, for this principal. One that can't be found denies it everything.
     pub(super) fn named_policy(&self, principal: &str, arn: &str) -> NamedPolicy {
-        self.managed_text(arn).map_or_else(|| denied_without(principal, arn), |policy| named(arn, policy))
+        self.managed_text(arn).map_or_else(|| denied_without(principal, arn), |policy| policy.named(arn))
     }
 
     /// What the managed policy of this ARN says in its version in force.
@@ -127,11 +127,6 @@ impl AccountState {
     fn boundary(&self, principal: &str, arn: Option<&str>) -> Option<Arc<PolicySet>> {
         arn.map(|arn| Arc::new(PolicySet::new(vec![self.named_policy(principal, arn)])))
     }
-}
-
-/// A policy under its name.
-pub fn named(name: &str, policy: &PolicyText) -> NamedPolicy {
-    NamedPolicy { name: name.to_owned(), document: policy.document().clone() }
 }
 
 /// Values of condition keys, one each.

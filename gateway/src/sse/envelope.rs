@@ -6,12 +6,12 @@ use bytes::Bytes;
 use hkdf::Hkdf;
 use kms_core::context::EncryptionContext;
 use kms_core::kms::DataKey;
-use kms_core::secret::{Secret32, SecretBytes};
+use kms_core::secret::Secret32;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::epoch::{Epoch, StoredEpoch};
+use super::epoch::{Epoch, StoredEpoch, wrapping_key};
 use super::{CustomerKey, EnvelopePlace, SseError, SseInfo};
 use crate::seal::ContentKey;
 use crate::seal::xaes::Xaes;
@@ -192,12 +192,6 @@ pub(super) fn kms_context(
     };
     context.insert(super::plan::S3_ARN, arn);
     context
-}
-
-/// The key that a data key of KMS is.
-pub(super) fn wrapping_key(plaintext: &SecretBytes) -> Result<Xaes, SseError> {
-    let mut secret: [u8; 32] = plaintext.expose().try_into().map_err(|_| SseError::Tampered)?;
-    Ok(Xaes::new(&Secret32::take(&mut secret)))
 }
 
 /// The key that wraps under a caller's key: HKDF-SHA-256 with a random salt.

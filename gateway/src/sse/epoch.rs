@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use kms_core::context::EncryptionContext;
 use kms_core::error::KmsError;
 use kms_core::kms::{Caller, Kms};
+use kms_core::secret::{Secret32, SecretBytes};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use storage::name::BucketId;
 
-use super::{SSE_S3_PURPOSE, SseError, envelope};
+use super::{SSE_S3_PURPOSE, SseError};
 use crate::seal::xaes::Xaes;
 
 /// How many objects one epoch wraps at most, and for how long.
@@ -29,6 +30,12 @@ pub(super) struct StoredEpoch {
     pub(super) id: [u8; 16],
     /// Its key under KMS.
     pub(super) ciphertext: Vec<u8>,
+}
+
+/// The key that a data key of KMS is.
+pub(super) fn wrapping_key(plaintext: &SecretBytes) -> Result<Xaes, SseError> {
+    let mut secret: [u8; 32] = plaintext.expose().try_into().map_err(|_| SseError::Tampered)?;
+    Ok(Xaes::new(&Secret32::take(&mut secret)))
 }
 
 /// An epoch, opened.
@@ -69,7 +76,7 @@ impl Epochs {
         let id = random_id();
         let data_key = kms.generate_internal_key(SSE_S3_PURPOSE, &s3_context(&id))?;
         let stored = StoredEpoch { id, ciphertext: data_key.ciphertext_blob };
-        let epoch = Epoch::new(stored, String::new(), envelope::wrapping_key(&data_key.plaintext)?);
+        let epoch = Epoch::new(stored, String::new(), wrapping_key(&data_key.plaintext)?);
         *current = Some(epoch.clone());
         self.opened.insert(id, epoch.clone());
         Ok(epoch)
@@ -85,7 +92,7 @@ impl Epochs {
             KmsError::InvalidCiphertext => SseError::Tampered,
             other => other.into(),
         })?;
-        let epoch = Epoch::new(stored.clone(), String::new(), envelope::wrapping_key(&secret)?);
+        let epoch = Epoch::new(stored.clone(), String::new(), wrapping_key(&secret)?);
         self.opened.insert(stored.id, epoch.clone());
         Ok(epoch)
     }
@@ -134,7 +141,7 @@ impl BucketKeys {
         }
         let data_key = kms.generate_data_key(caller, key_id, bound)?;
         let stored = StoredEpoch { id: random_id(), ciphertext: data_key.ciphertext_blob };
-        let epoch = Epoch::new(stored, data_key.key_arn, envelope::wrapping_key(&data_key.plaintext)?);
+        let epoch = Epoch::new(stored, data_key.key_arn, wrapping_key(&data_key.plaintext)?);
         if shareable && !self.window.is_zero() {
             self.writing.insert(place, (Instant::now(), epoch.clone()));
         }
@@ -160,7 +167,7 @@ impl BucketKeys {
             return Ok(epoch);
         }
         let opened = kms.decrypt(caller, Some(key_arn), &stored.ciphertext, bound)?;
-        let epoch = Epoch::new(stored.clone(), opened.key_arn, envelope::wrapping_key(&opened.plaintext)?);
+        let epoch = Epoch::new(stored.clone(), opened.key_arn, wrapping_key(&opened.plaintext)?);
         if !self.window.is_zero() {
             self.reading.insert(place, (Instant::now(), epoch.clone()));
         }

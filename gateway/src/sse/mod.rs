@@ -252,7 +252,7 @@ impl Sse {
                 let mut layers = Vec::with_capacity(data_keys.len());
                 for (layer, ciphertext) in data_keys.iter().enumerate() {
                     let opened = self.kms.decrypt(&caller, Some(key_arn), ciphertext, &context)?;
-                    let wrapping = envelope::wrapping_key(&opened.plaintext)?;
+                    let wrapping = epoch::wrapping_key(&opened.plaintext)?;
                     layers.push(envelope.open_layer(place, layer, &wrapping)?);
                 }
                 layers

@@ -115,7 +115,7 @@ impl Kms {
     /// `GetPublicKey`: the key, and its public half (DER, SubjectPublicKeyInfo).
     pub fn get_public_key(&self, caller: &Caller, key_id: &str) -> Result<(Arc<Entry>, Vec<u8>), KmsError> {
         let entry = self.resolve(caller, "kms:GetPublicKey", key_id)?;
-        let conditions: Vec<_> = super::data::request_alias(key_id).into_iter().collect();
+        let conditions: Vec<_> = super::request_alias(key_id).into_iter().collect();
         let circumstances = (&EncryptionContext::new(), &conditions[..]);
         let material = entry.key.current_material;
         self.authorize_use(caller, "kms:GetPublicKey", &entry, circumstances, material, || {
@@ -248,8 +248,7 @@ impl Kms {
         conditions: &[(&str, Vec<String>)],
     ) -> Result<Arc<Entry>, KmsError> {
         let entry = self.resolve(caller, action, key_id)?;
-        let conditions: Vec<_> =
-            conditions.iter().cloned().chain(super::data::request_alias(key_id)).collect();
+        let conditions: Vec<_> = conditions.iter().cloned().chain(super::request_alias(key_id)).collect();
         let circumstances = (&EncryptionContext::new(), &conditions[..]);
         let material = entry.key.current_material;
         self.authorize_use(caller, action, &entry, circumstances, material, || {

@@ -292,7 +292,7 @@ impl Kms {
         material: Option<KeyMaterialId>,
     ) -> Result<(), KmsError> {
         let algorithm = ("kms:encryptionalgorithm", vec![side.algorithm.to_owned()]);
-        let alias = side.key_id.and_then(request_alias);
+        let alias = side.key_id.and_then(super::request_alias);
         let conditions: Vec<_> = conditions.iter().cloned().chain([algorithm]).chain(alias).collect();
         self.authorize_use(caller, action, entry, (side.context, &conditions), material, || {
             self.check_state(entry, Needs::Enabled)?;
@@ -314,10 +314,4 @@ fn seal_by(entry: &Entry, side: Side<'_>, plaintext: &[u8]) -> Result<Vec<u8>, K
             entry.key.spec.name()
         ))
     })
-}
-
-/// `kms:RequestAlias`, where the request names its key by alias.
-pub(super) fn request_alias(key_id: &str) -> Option<(&'static str, Vec<String>)> {
-    let alias = &key_id[key_id.find("alias/")?..];
-    Some(("kms:requestalias", vec![alias.to_owned()]))
 }

@@ -30,7 +30,7 @@ impl Kms {
             self.managed_key(service, caller.account())?;
         }
         let entry = self.resolve(caller, "kms:DescribeKey", key_id)?;
-        let conditions: Vec<_> = super::data::request_alias(key_id).into_iter().collect();
+        let conditions: Vec<_> = super::request_alias(key_id).into_iter().collect();
         self.authorize_with(caller, "kms:DescribeKey", &entry, &EncryptionContext::new(), &conditions)?;
         Ok(entry)
     }

@@ -20,3 +20,9 @@ pub use grants::CreateGrant;
 pub use import::{ImportKeyMaterial, ImportParameters, WrappingAlgorithm};
 pub use keys::Page;
 pub use rotation::{RotationStatus, ScheduledWork};
+
+/// `kms:RequestAlias`, where the request names its key by alias.
+fn request_alias(key_id: &str) -> Option<(&'static str, Vec<String>)> {
+    let alias = &key_id[key_id.find("alias/")?..];
+    Some(("kms:requestalias", vec![alias.to_owned()]))
+}

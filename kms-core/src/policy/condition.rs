@@ -9,7 +9,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
 
-use super::grammar::{MalformedPolicy, strings};
+use super::malformed::{MalformedPolicy, strings};
 use super::pattern::{Comparison, Template};
 use super::values::Values;
 use super::work::Work;

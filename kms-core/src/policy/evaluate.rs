@@ -251,8 +251,41 @@ fn names_itself(policies: &Policies<'_>, request: &Request<'_>, work: &Work) -> 
     request.subject.role.is_empty() || matches!(by_itself(), Some(Decision::Allowed { .. }))
 }
 
+impl PolicySet {
+    /// What they say together; an explicit deny wins.
+    pub fn evaluate(&self, request: &Request<'_>) -> Decision {
+        self.evaluate_within(request, &Work::new())
+    }
+
+    fn evaluate_within(&self, request: &Request<'_>, work: &Work) -> Decision {
+        let mut decision = Decision::Silent;
+        for &at in &*self.of_action(request.action, work) {
+            let statement = self.statement(at);
+            if decision != Decision::Silent && statement.effect == Effect::Allow
+                || !speaks_of_the_rest(statement, request, work)
+            {
+                continue;
+            }
+            let sid = statement.sid.clone();
+            match statement.effect {
+                Effect::Deny => return Decision::Denied { sid },
+                Effect::Allow => decision = Decision::Allowed { sid },
+            }
+        }
+        if work.is_spent() { Decision::Denied { sid: None } } else { decision }
+    }
+
+    /// The statements that speak of the request, each with its policy's name: for whoever wants to know why.
+    pub fn matching(&self, request: &Request<'_>) -> Vec<(&str, &Statement)> {
+        let work = Work::new();
+        let all = self.of_action(request.action, &work);
+        let matching = all.iter().filter(|at| speaks_of_the_rest(self.statement(**at), request, &work));
+        matching.map(|at| (self.policies()[at.0].name.as_str(), self.statement(*at))).collect()
+    }
+}
+
 /// Does the statement, which speaks of the action, speak of the resource too, in these circumstances?
-pub(super) fn speaks_of_the_rest(statement: &Statement, request: &Request<'_>, work: &Work) -> bool {
+fn speaks_of_the_rest(statement: &Statement, request: &Request<'_>, work: &Work) -> bool {
     let values = Layered { request: request.values, subject: &request.subject.context };
     let (resources, not_resources) = &statement.resources;
     let resource = resources.iter().any(|p| p.matches(request.resource, &values, work));

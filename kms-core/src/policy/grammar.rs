@@ -5,15 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::condition::Conditions;
+use super::malformed::{MalformedPolicy, strings};
 use super::pattern::{Comparison, Template};
 
 /// The longest document, in bytes (AWS's quota of key policies).
 pub const MAX_LEN: usize = 32_768;
-
-/// Why a document is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct MalformedPolicy(pub String);
 
 /// What a statement does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -296,18 +292,4 @@ pub(crate) fn is_account_id(name: &str) -> bool {
 /// What a policy is answered that names somebody who does not exist.
 pub fn invalid_principal() -> MalformedPolicy {
     MalformedPolicy("Policy contains a statement with one or more invalid principals.".to_owned())
-}
-
-/// A list of strings, or one; numbers and booleans are taken as their text.
-pub(super) fn strings(value: &Value) -> Result<Vec<String>, MalformedPolicy> {
-    let one = |value: &Value| match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Bool(value) => Ok(value.to_string()),
-        Value::Number(value) => Ok(value.to_string()),
-        _ => Err(MalformedPolicy("Syntax errors in policy: a value is not a string.".to_owned())),
-    };
-    match value {
-        Value::Array(list) => list.iter().map(one).collect(),
-        single => Ok(vec![one(single)?]),
-    }
 }

@@ -5,6 +5,7 @@
 mod condition;
 mod evaluate;
 mod grammar;
+mod malformed;
 mod pattern;
 mod rename;
 mod subject;
@@ -15,8 +16,9 @@ mod work;
 pub use condition::Conditions;
 pub use evaluate::{Decision, Outcome, Policies, Request, Which, decide, evaluate, within_limits};
 pub(crate) use grammar::is_account_id;
-pub use grammar::{Document, Effect, MalformedPolicy, Principal, Principals, Statement};
+pub use grammar::{Document, Effect, Principal, Principals, Statement};
 pub use grammar::{MAX_LEN, invalid_principal, is_principal};
+pub use malformed::MalformedPolicy;
 pub use rename::rename_principals;
 pub use subject::{IdentityPolicies, NamedPolicy, PolicySet, Subject};
 pub use values::{Context, Gathered, Values};

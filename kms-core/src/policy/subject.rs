@@ -6,8 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 
-use super::evaluate::{Decision, Request, speaks_of_the_rest};
-use super::grammar::{Document, Effect, Principal, Statement};
+use super::grammar::{Document, Principal, Statement};
 use super::values::Context;
 use super::work::Work;
 
@@ -147,42 +146,11 @@ impl PolicySet {
         keys.range::<str, _>(from).next().is_some_and(|key| key.starts_with(beginning))
     }
 
-    /// What they say together; an explicit deny wins.
-    pub fn evaluate(&self, request: &Request<'_>) -> Decision {
-        self.evaluate_within(request, &Work::new())
-    }
-
-    pub(super) fn evaluate_within(&self, request: &Request<'_>, work: &Work) -> Decision {
-        let mut decision = Decision::Silent;
-        for &at in &*self.of_action(request.action, work) {
-            let statement = self.statement(at);
-            if decision != Decision::Silent && statement.effect == Effect::Allow
-                || !speaks_of_the_rest(statement, request, work)
-            {
-                continue;
-            }
-            let sid = statement.sid.clone();
-            match statement.effect {
-                Effect::Deny => return Decision::Denied { sid },
-                Effect::Allow => decision = Decision::Allowed { sid },
-            }
-        }
-        if work.is_spent() { Decision::Denied { sid: None } } else { decision }
-    }
-
-    /// The statements that speak of the request, each with its policy's name: for whoever wants to know why.
-    pub fn matching(&self, request: &Request<'_>) -> Vec<(&str, &Statement)> {
-        let work = Work::new();
-        let all = self.of_action(request.action, &work);
-        let matching = all.iter().filter(|at| speaks_of_the_rest(self.statement(**at), request, &work));
-        matching.map(|at| (self.policies[at.0].name.as_str(), self.statement(*at))).collect()
-    }
-
-    fn statement(&self, (policy, statement): At) -> &Statement {
+    pub(super) fn statement(&self, (policy, statement): At) -> &Statement {
         &self.policies[policy].document.statements[statement]
     }
 
-    fn of_action(&self, action: &str, work: &Work) -> Arc<[At]> {
+    pub(super) fn of_action(&self, action: &str, work: &Work) -> Arc<[At]> {
         if let Some(found) = self.by_action.read().get(action) {
             return found.clone();
         }

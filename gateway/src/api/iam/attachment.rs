@@ -1,8 +1,6 @@
 //! Managed policies that users, groups and roles have.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_manage-attach-detach.html>
 
-use std::collections::HashMap;
-
 use super::kind::{Holder, Kind};
 use super::page::Page;
 use super::policy;
@@ -10,7 +8,7 @@ use super::rules::{self, one_of};
 use super::{Change, Request};
 use crate::api::query::{Answer, Refusal, list};
 use crate::api::xml::XmlWriter;
-use crate::iam::{AccountState, Group, IamError, Role, User, aws};
+use crate::iam::{AccountState, Group, Role, User, aws};
 
 /// `AttachUserPolicy` and its like: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_AttachUserPolicy.html>
 pub(super) fn attach<T: Holder>(request: &Request<'_>) -> Result<Change, Refusal> {
@@ -108,36 +106,6 @@ impl Usage {
     }
 }
 
-/// How often each policy is used, by ARN: attached, and as a boundary.
-pub(super) struct Usages<'a>(HashMap<&'a str, (usize, usize)>);
-
-impl<'a> Usages<'a> {
-    /// Those of an account.
-    pub(super) fn of(account: &'a AccountState) -> Self {
-        let mut usages = Self(HashMap::new());
-        usages.count::<User>(account);
-        usages.count::<Group>(account);
-        usages.count::<Role>(account);
-        usages
-    }
-
-    fn count<T: Holder>(&mut self, account: &'a AccountState) {
-        for holder in T::of(account).iter() {
-            for arn in holder.attached() {
-                self.0.entry(arn).or_default().0 += 1;
-            }
-            if let Some(arn) = holder.boundary() {
-                self.0.entry(arn).or_default().1 += 1;
-            }
-        }
-    }
-
-    /// How many have this policy attached, and how many as a boundary.
-    pub(super) fn get(&self, arn: &str) -> (usize, usize) {
-        self.0.get(arn).copied().unwrap_or_default()
-    }
-}
-
 /// `ListEntitiesForPolicy`: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListEntitiesForPolicy.html>
 pub(super) fn list_entities(request: &Request<'_>) -> Result<Answer, Refusal> {
     let parameters = request.parameters();
@@ -191,12 +159,4 @@ fn rows<T: Holder>(
     let all = T::of(account).iter().filter(|holder| holder.path().starts_with(prefix));
     let using = all.filter(|holder| usage.is_of(&***holder, arn));
     using.map(|holder| (holder.name().to_owned(), holder.id().to_owned())).collect()
-}
-
-/// Refuses to delete a policy that is used.
-pub(super) fn unused(account: &AccountState, arn: &str) -> Result<(), IamError> {
-    match Usages::of(account).get(arn) {
-        (0, 0) => Ok(()),
-        _ => Err(IamError::DeleteConflict("Cannot delete a policy attached to entities.".to_owned())),
-    }
 }

@@ -1,12 +1,13 @@
 //! Everything of an account that permissions come from, at once.
 //! <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html>
 
-use super::attachment::{self, Usages};
+use super::attachment;
 use super::entity::{self, Shape};
 use super::kind::Holder;
 use super::page::Page;
 use super::policy::{self, Found};
 use super::rules::not_one_of;
+use super::usage::Usages;
 use super::user;
 use super::{Request, boundary, policy_version, tag};
 use crate::api::query::{Answer, Refusal, encoded, list, texts};

@@ -23,7 +23,9 @@ mod role;
 mod rules;
 mod simulate;
 mod tag;
+mod tagging;
 mod trust;
+mod usage;
 mod user;
 
 use std::sync::Arc;

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use super::attachment::{self, Usages};
 use super::kind::Kind;
 use super::page::Page;
 use super::policy_document::{self, Place};
 use super::quota::Quota;
 use super::rules::{self, ARN, POLICY_DESCRIPTION, one_of};
+use super::usage::{self, Usages};
 use super::{Change, Request, tag};
 use crate::api::query::Parameters;
 use crate::api::query::{Answer, Code, Refusal, list, time};
@@ -184,7 +184,7 @@ pub(super) fn delete(request: &Request<'_>) -> Result<Change, Refusal> {
     authorize_change(request, &arn)?;
     Ok(Box::new(move |draft| {
         let policy = own(draft, &arn).ok_or_else(|| not_found(&arn))?.clone();
-        attachment::unused(draft, &arn)?;
+        usage::unused(draft, &arn)?;
         if policy.versions.len() > 1 {
             let message = "This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The default version is deleted with the policy.";
             return Err(IamError::DeleteConflict(message.to_owned()));

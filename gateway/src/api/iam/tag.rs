@@ -4,10 +4,9 @@
 use super::kind::Tagged;
 use super::page::Page;
 use super::rules::{self, TAG_KEY, constrained, same_key};
-use super::{Change, Request, policy};
 use crate::api::query::{Answer, Parameters, Refusal, list};
 use crate::api::xml::XmlWriter;
-use crate::iam::{IamError, ManagedPolicy, Tags};
+use crate::iam::{IamError, Tags};
 
 /// The most tags of one.
 const MAX_TAGS: usize = 50;
@@ -53,73 +52,6 @@ pub(super) fn add(tags: &mut Tags, more: &[(String, String)], folds_keys: bool) 
 /// Takes tags away; one that is not there is none the less.
 pub(super) fn remove(tags: &mut Tags, keys: &[String], folds_keys: bool) {
     tags.retain(|(key, _)| !keys.iter().any(|gone| same_key(gone, key, folds_keys)));
-}
-
-/// What has tags, as requests name it.
-pub(super) trait Target: Tagged {
-    /// Which one the request is about: its name, if it exists. Whether the caller may is asked.
-    fn named(request: &Request<'_>, changes: bool) -> Result<String, Refusal>;
-}
-
-macro_rules! by_name {
-    ($($type:ident),*) => {$(
-        impl Target for crate::iam::$type {
-            fn named(request: &Request<'_>, _changes: bool) -> Result<String, Refusal> {
-                let name = rules::name_of::<Self>(request.parameters())?;
-                request.authorize_named::<Self>(name)?;
-                Ok(name.to_owned())
-            }
-        }
-    )*};
-}
-by_name!(User, Role);
-
-impl Target for ManagedPolicy {
-    fn named(request: &Request<'_>, changes: bool) -> Result<String, Refusal> {
-        let arn = policy::arn(request.parameters())?;
-        if changes {
-            policy::authorize_change(request, arn)?;
-        } else {
-            policy::authorize(request, arn)?;
-        }
-        let found = policy::own(&request.state, arn).ok_or_else(|| policy::not_found(arn))?;
-        Ok(found.name.clone())
-    }
-}
-
-/// `TagUser` and its like: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_TagUser.html>
-pub(super) fn put<T: Target>(request: &Request<'_>) -> Result<Change, Refusal> {
-    let tags = parameter::<T>(request.parameters())?;
-    changed::<T>(request, move |entity| add(entity.tags_mut(), &tags, T::FOLDS_KEYS))
-}
-
-/// `UntagUser` and its like: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_UntagUser.html>
-pub(super) fn delete<T: Target>(request: &Request<'_>) -> Result<Change, Refusal> {
-    let keys = keys(request.parameters())?;
-    changed::<T>(request, move |entity| {
-        remove(entity.tags_mut(), &keys, T::FOLDS_KEYS);
-        Ok(())
-    })
-}
-
-fn changed<T: Target>(
-    request: &Request<'_>,
-    change: impl Fn(&mut T) -> Result<(), IamError> + Send + Sync + 'static,
-) -> Result<Change, Refusal> {
-    let name = T::named(request, true)?;
-    Ok(Box::new(move |draft| {
-        let mut entity = T::clone(T::of(draft).get(&name)?);
-        change(&mut entity)?;
-        draft.put(entity);
-        Ok(Answer::empty())
-    }))
-}
-
-/// `ListUserTags` and its like: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListUserTags.html>
-pub(super) fn list_of<T: Target>(request: &Request<'_>) -> Result<Answer, Refusal> {
-    let page = Page::of(request.parameters())?;
-    let name = T::named(request, false)?;
-    Ok(listed(&page, T::of(&request.state).get(&name)?.tags()))
 }
 
 /// A page of tags, in order of key.

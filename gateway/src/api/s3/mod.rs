@@ -1,5 +1,6 @@
 //! S3.
 
+mod authorize;
 mod cors;
 pub mod error;
 pub mod operation;

@@ -7,15 +7,13 @@ use http::{HeaderMap, Method};
 use kms_core::kms::Caller;
 use kms_core::policy;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use storage::catalog::{Authority, Bucket, VersionRef};
+use storage::catalog::{Bucket, VersionRef};
 use storage::name::{BucketName, ObjectKey};
 
 use super::error::{Code, S3Error};
 use super::operation::Operation;
-use super::request_context;
 use crate::app::App;
 use crate::auth::{PayloadAuth, Signed, UNSIGNED_PAYLOAD};
-use crate::authz::Question;
 use crate::config::SseCOverHttp;
 use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::header;
@@ -94,67 +92,6 @@ pub struct S3Request {
 }
 
 impl S3Request {
-    /// Refuses unless the caller may do this as well, on an object of this bucket.
-    pub async fn authorize(
-        &self,
-        app: &App,
-        action: &str,
-        bucket: &Bucket,
-        object: Option<&ObjectKey>,
-        version: VersionRef,
-    ) -> Result<(), S3Error> {
-        self.authorize_with(app, action, bucket, object, version, &policy::Context::new()).await
-    }
-
-    /// As [`S3Request::authorize`], with values of condition keys that the request does not tell.
-    pub async fn authorize_with(
-        &self,
-        app: &App,
-        action: &str,
-        bucket: &Bucket,
-        object: Option<&ObjectKey>,
-        version: VersionRef,
-        further: &policy::Context,
-    ) -> Result<(), S3Error> {
-        let context = || {
-            let mut context = request_context::of(app, self);
-            context.extend(further.clone());
-            context
-        };
-        let question = Question { identity: &self.identity, action, object, version, context: &context };
-        Ok(app.authorizer.check(&question, bucket).await?)
-    }
-
-    /// May the caller know whether the object exists: list the bucket, with its key as the prefix?
-    pub async fn may_list(&self, app: &App, bucket: &Bucket, object: &ObjectKey) -> Result<bool, S3Error> {
-        let context = || {
-            let mut context = request_context::of(app, self);
-            context.insert("s3:prefix".to_owned(), vec![object.as_str().to_owned()]);
-            context
-        };
-        let identity = &self.identity;
-        let (object, version) = (None, VersionRef::Current);
-        let question = Question { identity, action: "s3:ListBucket", object, version, context: &context };
-        Ok(app.authorizer.allows(&question, bucket).await?)
-    }
-
-    /// Whose request it is, as far as object lock goes: governance is bypassed by whoever asks for it and may.
-    pub async fn authority(
-        &self,
-        app: &App,
-        bucket: &Bucket,
-        object: &ObjectKey,
-        version: VersionRef,
-    ) -> Result<Authority, S3Error> {
-        let mut authority = Authority::usual();
-        let asked = self.headers.get(header::BYPASS_GOVERNANCE_RETENTION);
-        if asked.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true")) {
-            self.authorize(app, "s3:BypassGovernanceRetention", bucket, Some(object), version).await?;
-            authority.bypasses_governance = true;
-        }
-        Ok(authority)
-    }
-
     /// Refuses what has to do with a KMS key where version 2 signed for it, as AWS does.
     pub fn expect_v4_for_kms(&self, has_kms_key: bool) -> Result<(), S3Error> {
         if !has_kms_key || !self.signed.is_some_and(|signed| signed.is_v2) {

@@ -11,7 +11,8 @@ use storage::kv::{Direction, KeyRange, KeyValue, Transaction, Write};
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::iam::session::{Opened, Session, SessionOf, SessionPolicies};
+use crate::iam::opened_session::Opened;
+use crate::iam::session::{Session, SessionOf, SessionPolicies};
 use crate::iam::{Account, Iam, IamError, IamOptions, ManagedPolicy, PolicyVersion, TrustPolicy};
 use crate::seal::xaes::Xaes;
 

@@ -1,6 +1,8 @@
 //! A small document as a tree: for configurations, which are short and of many forms.
 
-use super::xml::{MalformedXml, XmlParser};
+use quick_xml::events::Event;
+
+use super::xml::{MalformedXml, XmlParser, character};
 
 /// The most elements that a document may have: a thousand lifecycle rules with a dozen elements each.
 const MAX_ELEMENTS: usize = 20_000;
@@ -21,8 +23,48 @@ pub struct Element {
 impl Element {
     /// Reads a document whose root has this name.
     pub fn parse(document: &[u8], root: &str) -> Result<Self, MalformedXml> {
-        let parser = XmlParser::root(document, root)?;
-        parser.tree(MAX_ELEMENTS)
+        let mut parser = XmlParser::root(document, root)?;
+        // The elements that we are in, the root first.
+        let mut path = vec![Element::default()];
+        let mut count = 0;
+        while let Some(inner) = path.last_mut() {
+            match parser.event()? {
+                Event::Start(start) => {
+                    parser.enter()?;
+                    count += 1;
+                    if count > MAX_ELEMENTS {
+                        return Err(MalformedXml);
+                    }
+                    let kind =
+                        start.attributes().flatten().find(|a| a.key.local_name().into_inner() == "type");
+                    path.push(Element {
+                        name: start.local_name().into_inner().to_owned(),
+                        kind: kind.map(|kind| kind.value.to_string()),
+                        ..Element::default()
+                    });
+                }
+                Event::End(_) => {
+                    parser.depth -= 1;
+                    let Some(ended) = path.pop() else { break };
+                    if !ended.children.is_empty() && !ended.text.trim().is_empty() {
+                        return Err(MalformedXml);
+                    }
+                    match path.last_mut() {
+                        Some(outer) => outer.children.push(ended),
+                        None => {
+                            parser.end()?;
+                            return Ok(ended);
+                        }
+                    }
+                }
+                Event::Text(piece) => inner.text.push_str(&piece.xml10_content()),
+                Event::CData(piece) => inner.text.push_str(&piece.xml10_content()),
+                Event::GeneralRef(reference) => inner.text.push(character(&reference)?),
+                Event::Comment(_) | Event::PI(_) => {}
+                _ => return Err(MalformedXml),
+            }
+        }
+        Err(MalformedXml)
     }
 
     /// Its one child of this name; more than one is malformed.

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use quick_xml::Reader;
 use quick_xml::events::{BytesRef, Event};
 
-use super::tree::Element;
 pub use crate::api::xml::{NAMESPACE, XmlWriter};
 
 /// The deepest nesting that is read; no document of S3 comes near it.
@@ -25,7 +24,7 @@ impl From<MalformedXml> for crate::api::s3::error::S3Error {
 /// A pull parser: elements by their local names, namespaces and attributes unread.
 pub struct XmlParser<'a> {
     reader: Reader<&'a [u8]>,
-    depth: usize,
+    pub(super) depth: usize,
 }
 
 impl<'a> XmlParser<'a> {
@@ -79,51 +78,6 @@ impl<'a> XmlParser<'a> {
         }
     }
 
-    /// The rest of the document, whose root was just entered, as a tree of at most this many elements.
-    pub fn tree(mut self, max_elements: usize) -> Result<Element, MalformedXml> {
-        // The elements that we are in, the root first.
-        let mut path = vec![Element::default()];
-        let mut count = 0;
-        while let Some(inner) = path.last_mut() {
-            match self.event()? {
-                Event::Start(start) => {
-                    self.enter()?;
-                    count += 1;
-                    if count > max_elements {
-                        return Err(MalformedXml);
-                    }
-                    let kind =
-                        start.attributes().flatten().find(|a| a.key.local_name().into_inner() == "type");
-                    path.push(Element {
-                        name: start.local_name().into_inner().to_owned(),
-                        kind: kind.map(|kind| kind.value.to_string()),
-                        ..Element::default()
-                    });
-                }
-                Event::End(_) => {
-                    self.depth -= 1;
-                    let Some(ended) = path.pop() else { break };
-                    if !ended.children.is_empty() && !ended.text.trim().is_empty() {
-                        return Err(MalformedXml);
-                    }
-                    match path.last_mut() {
-                        Some(outer) => outer.children.push(ended),
-                        None => {
-                            self.end()?;
-                            return Ok(ended);
-                        }
-                    }
-                }
-                Event::Text(piece) => inner.text.push_str(&piece.xml10_content()),
-                Event::CData(piece) => inner.text.push_str(&piece.xml10_content()),
-                Event::GeneralRef(reference) => inner.text.push(character(&reference)?),
-                Event::Comment(_) | Event::PI(_) => {}
-                _ => return Err(MalformedXml),
-            }
-        }
-        Err(MalformedXml)
-    }
-
     /// The text of the element just entered, without blanks around it.
     pub fn token(&mut self) -> Result<String, MalformedXml> {
         let text = self.text()?;
@@ -171,18 +125,18 @@ impl<'a> XmlParser<'a> {
         }
     }
 
-    fn event(&mut self) -> Result<Event<'a>, MalformedXml> {
+    pub(super) fn event(&mut self) -> Result<Event<'a>, MalformedXml> {
         self.reader.read_event().map_err(|_| MalformedXml)
     }
 
-    fn enter(&mut self) -> Result<(), MalformedXml> {
+    pub(super) fn enter(&mut self) -> Result<(), MalformedXml> {
         self.depth += 1;
         if self.depth > MAX_DEPTH { Err(MalformedXml) } else { Ok(()) }
     }
 }
 
 /// The character that a reference stands for.
-fn character(reference: &BytesRef<'_>) -> Result<char, MalformedXml> {
+pub(super) fn character(reference: &BytesRef<'_>) -> Result<char, MalformedXml> {
     match reference.resolve_char_ref() {
         Ok(Some(character)) => Ok(character),
         Ok(None) => Ok(match &**reference {

@@ -1,0 +1,75 @@
+//! What the caller of a request may do, beside what its operation asks for.
+
+use kms_core::policy;
+use storage::catalog::{Authority, Bucket, VersionRef};
+use storage::name::ObjectKey;
+
+use super::error::S3Error;
+use super::request::S3Request;
+use super::request_context;
+use crate::app::App;
+use crate::authz::Question;
+use crate::http::header;
+
+impl S3Request {
+    /// Refuses unless the caller may do this as well, on an object of this bucket.
+    pub async fn authorize(
+        &self,
+        app: &App,
+        action: &str,
+        bucket: &Bucket,
+        object: Option<&ObjectKey>,
+        version: VersionRef,
+    ) -> Result<(), S3Error> {
+        self.authorize_with(app, action, bucket, object, version, &policy::Context::new()).await
+    }
+
+    /// As [`S3Request::authorize`], with values of condition keys that the request does not tell.
+    pub async fn authorize_with(
+        &self,
+        app: &App,
+        action: &str,
+        bucket: &Bucket,
+        object: Option<&ObjectKey>,
+        version: VersionRef,
+        further: &policy::Context,
+    ) -> Result<(), S3Error> {
+        let context = || {
+            let mut context = request_context::of(app, self);
+            context.extend(further.clone());
+            context
+        };
+        let question = Question { identity: &self.identity, action, object, version, context: &context };
+        Ok(app.authorizer.check(&question, bucket).await?)
+    }
+
+    /// May the caller know whether the object exists: list the bucket, with its key as the prefix?
+    pub async fn may_list(&self, app: &App, bucket: &Bucket, object: &ObjectKey) -> Result<bool, S3Error> {
+        let context = || {
+            let mut context = request_context::of(app, self);
+            context.insert("s3:prefix".to_owned(), vec![object.as_str().to_owned()]);
+            context
+        };
+        let identity = &self.identity;
+        let (object, version) = (None, VersionRef::Current);
+        let question = Question { identity, action: "s3:ListBucket", object, version, context: &context };
+        Ok(app.authorizer.allows(&question, bucket).await?)
+    }
+
+    /// Whose request it is, as far as object lock goes: governance is bypassed by whoever asks for it and may.
+    pub async fn authority(
+        &self,
+        app: &App,
+        bucket: &Bucket,
+        object: &ObjectKey,
+        version: VersionRef,
+    ) -> Result<Authority, S3Error> {
+        let mut authority = Authority::usual();
+        let asked = self.headers.get(header::BYPASS_GOVERNANCE_RETENTION);
+        if asked.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true")) {
+            self.authorize(app, "s3:BypassGovernanceRetention", bucket, Some(object), version).await?;
+            authority.bypasses_governance = true;
+        }
+        Ok(authority)
+    }
+}

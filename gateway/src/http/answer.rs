@@ -1,0 +1,50 @@
+//! An answer's body on its way out, which its connection watches.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::body::{ResponseBody, StreamError};
+use super::connection::Exchange;
+
+/// An answer's body on its way out.
+pub(super) struct Answer {
+    body: ResponseBody,
+    exchange: Arc<Exchange>,
+}
+
+impl Answer {
+    pub(super) fn new(body: ResponseBody, exchange: Arc<Exchange>) -> Self {
+        Self { body, exchange }
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = StreamError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StreamError>>> {
+        let this = self.get_mut();
+        // Asked for more, so the piece before has gone.
+        this.exchange.give(None);
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            this.exchange.give(Some(frame.data_ref().map_or(0, Bytes::len)));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

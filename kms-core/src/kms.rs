@@ -30,6 +30,7 @@ mod naming;
 mod opening;
 mod record;
 mod request_context;
+mod unlocking;
 
 pub use caller::Caller;
 pub use host::{StoreCopy, StoreCounts};

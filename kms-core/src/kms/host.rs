@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::opening::{NO_KIT, unlock_by};
+use super::unlocking::{NO_KIT, unlock_by};
 use super::{Caller, Entry, KeyPolicy, Kms, OpenError, ROOT_ID_FILE, record};
 use crate::audit::AuditEvent;
 use crate::backup::BackupKey;

@@ -1,13 +1,13 @@
 //! How a key store is opened: which domain key its copies wrap, what is in it, and how it is opened again after a failure.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::host::{self, read_root_ids};
-use super::record::{DOMAIN_NAME, RECOVERY_NAME, Stored, WrappedDomain};
+use super::record::{DOMAIN_NAME, Stored, WrappedDomain};
+use super::unlocking::{NO_DOMAIN, unlock_by, wrapped_domain};
 use super::{Kms, KmsConfig, OpenError, State};
 use crate::root::{RootError, RootKey};
 use crate::secret::Secret32;
@@ -207,40 +207,5 @@ impl Kms {
             copies.bring_forward(entries, vec![WrappedDomain::of(root, &domain, generation)?.for_root()])?;
         }
         Ok(())
-    }
-}
-
-pub(super) const NO_KIT: &str = "no recovery kit was ever made of it";
-const NO_DOMAIN: &str = "its domain key is missing or damaged";
-
-fn wrapped_domain(entries: &Entries) -> Result<WrappedDomain, OpenError> {
-    WrappedDomain::decode(entries.get(DOMAIN_NAME).ok_or(OpenError::Corrupt("the domain key is missing"))?)
-}
-
-/// Opens the domain key that lies under this name by this root key, which is asked once for each wrapping.
-pub(super) fn unlock_by<'a>(
-    root: &'a dyn RootKey,
-    name: &'static [u8],
-) -> impl Fn(&Entries) -> Result<Unlocked, UnlockError> + 'a {
-    let opened: RefCell<Option<(Vec<u8>, Unlocked)>> = RefCell::default();
-    move |entries| {
-        let missing = || match name == RECOVERY_NAME {
-            true => UnlockError::Root(RootError::Unavailable(NO_KIT.to_owned())),
-            false => UnlockError::Damaged(NO_DOMAIN),
-        };
-        let value = entries.get(name).ok_or_else(missing)?;
-        if let Some((wrapped, unlocked)) = &*opened.borrow()
-            && wrapped == value
-        {
-            return Ok(unlocked.clone());
-        }
-        let wrapped = WrappedDomain::decode(value).map_err(|_| UnlockError::Damaged(NO_DOMAIN))?;
-        let domain = wrapped.open(root).map_err(|error| match error {
-            RootError::Tampered(_) => UnlockError::Damaged("its domain key does not open"),
-            error => UnlockError::Root(error),
-        })?;
-        let unlocked = Unlocked { domain: Arc::new(domain), needs_digest: wrapped.needs_digest };
-        *opened.borrow_mut() = Some((value.clone(), unlocked.clone()));
-        Ok(unlocked)
     }
 }

@@ -87,6 +87,28 @@ pub enum KmsError {
 }
 
 impl KmsError {
+    /// A number that is not in its range.
+    pub(crate) fn out_of_range(member: &str, number: u64, range: std::ops::RangeInclusive<u64>) -> Self {
+        let bound = match number > *range.end() {
+            true => format!("less than or equal to {}", range.end()),
+            false => format!("greater than or equal to {}", range.start()),
+        };
+        Self::Validation(format!(
+            "1 validation error detected: Value '{number}' at '{member}' failed to satisfy constraint: Member must have value {bound}"
+        ))
+    }
+
+    /// Bytes that are none, or more than `max`.
+    pub(crate) fn too_long(member: &str, len: usize, max: usize) -> Self {
+        let bound = match len {
+            0 => "greater than or equal to 1".to_owned(),
+            _ => format!("less than or equal to {max}"),
+        };
+        Self::Validation(format!(
+            "1 validation error detected: Value at '{member}' failed to satisfy constraint: Member must have length {bound}"
+        ))
+    }
+
     /// The exception's name on the wire.
     pub fn name(&self) -> &'static str {
         match self {

@@ -196,6 +196,13 @@ impl KeyPair {
         Some(ciphertext)
     }
 
+    /// How many bytes RSAES-OAEP encrypts at most.
+    pub(crate) fn max_plaintext_len(&self, algorithm: &str) -> usize {
+        let key = PublicEncryptingKey::from_der(&self.public_der).ok();
+        let key = key.and_then(|key| OaepPublicEncryptingKey::new(key).ok());
+        key.zip(oaep(algorithm)).map_or(0, |(key, algorithm)| key.max_plaintext_size(algorithm))
+    }
+
     /// RSAES-OAEP with the private key.
     pub(crate) fn decrypt(&self, algorithm: &str, ciphertext: &[u8]) -> Option<SecretBytes> {
         let Private::RsaOaep(key) = &self.private else { return None };

@@ -157,12 +157,12 @@ impl KeySpec {
                 &["RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256"]
             }
             (Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096, _) => &[
-                "RSASSA_PSS_SHA_256",
-                "RSASSA_PSS_SHA_384",
-                "RSASSA_PSS_SHA_512",
                 "RSASSA_PKCS1_V1_5_SHA_256",
                 "RSASSA_PKCS1_V1_5_SHA_384",
                 "RSASSA_PKCS1_V1_5_SHA_512",
+                "RSASSA_PSS_SHA_256",
+                "RSASSA_PSS_SHA_384",
+                "RSASSA_PSS_SHA_512",
             ],
             (Self::EccNistP256 | Self::EccSecgP256k1, _) => &["ECDSA_SHA_256"],
             (Self::EccNistP384, _) => &["ECDSA_SHA_384"],

@@ -94,10 +94,15 @@ impl Kms {
 
     fn key_at(&self, Place { account, local }: Place<'_>, text: &str) -> Result<Arc<Entry>, KmsError> {
         let id = local.strip_prefix("key/").unwrap_or(local);
-        let id = KmsKeyId::parse(id).ok_or_else(|| KmsError::NotFound(format!("Invalid keyId {text}")))?;
-        self.entry(id)
-            .filter(|entry| entry.key.account == account)
-            .ok_or_else(|| KmsError::NotFound(format!("Key '{}' does not exist", self.key_arn(account, id))))
+        let region = &self.config.region;
+        let absent =
+            || KmsError::NotFound(format!("Key 'arn:aws:kms:{region}:{account}:key/{id}' does not exist"));
+        match KmsKeyId::parse(id) {
+            Some(known) => self.entry(known).filter(|entry| entry.key.account == account).ok_or_else(absent),
+            // No key here is a multi-Region key.
+            None if is_of_multi_region(id) => Err(absent()),
+            None => Err(KmsError::NotFound(format!("Invalid keyId '{text}'"))),
+        }
     }
 
     /// What stands in an ARN of this region; anything else is of `own_account`.
@@ -116,6 +121,12 @@ impl Kms {
             _ => Err(KmsError::InvalidArn(format!("{text} is not a valid key ARN"))),
         }
     }
+}
+
+/// Is it a well-formed id of a multi-Region key?
+fn is_of_multi_region(id: &str) -> bool {
+    let digits = id.strip_prefix("mrk-").unwrap_or_default();
+    digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// What is absent from another account is no other answer than what is forbidden there.

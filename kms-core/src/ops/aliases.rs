@@ -98,7 +98,9 @@ impl Kms {
 
 fn check_name(name: &str) -> Result<(), KmsError> {
     let Some(short) = name.strip_prefix("alias/") else {
-        return Err(KmsError::Validation("Invalid identifier".to_owned()));
+        return Err(KmsError::Validation(
+            "Alias must start with the prefix \"alias/\". Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html".to_owned(),
+        ));
     };
     if short.starts_with("aws/") {
         return Err(KmsError::InvalidAliasName(

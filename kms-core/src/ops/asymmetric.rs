@@ -144,12 +144,9 @@ impl Kms {
         let kind = (KeyUsage::KeyAgreement, algorithm);
         let entry = self.fit_for(caller, "kms:DeriveSharedSecret", key_id, kind, &conditions)?;
         caller.stop_if_dry()?;
-        let secret = pair_of(&entry)?.agree(peer_public_key).ok_or_else(|| {
-            KmsError::Validation(format!(
-                "PublicKey is not a DER-encoded public key of the key spec {}.",
-                entry.key.spec.name()
-            ))
-        })?;
+        // Of a public key that is none, or of another curve, AWS says nothing more.
+        let refused = || KmsError::Validation(String::new());
+        let secret = pair_of(&entry)?.agree(peer_public_key).ok_or_else(refused)?;
         self.used(caller, &entry, "DeriveSharedSecret");
         Ok((secret, entry))
     }
@@ -295,8 +292,6 @@ pub(crate) fn pair_of(entry: &Entry) -> Result<&KeyPair, KmsError> {
 fn check_message(message: &[u8]) -> Result<(), KmsError> {
     match (1..=MAX_MESSAGE_LEN).contains(&message.len()) {
         true => Ok(()),
-        false => Err(KmsError::Validation(
-            "1 validation error detected: Value at 'message' failed to satisfy constraint: Member must have length between 1 and 4096".to_owned(),
-        )),
+        false => Err(KmsError::too_long("message", message.len(), MAX_MESSAGE_LEN)),
     }
 }

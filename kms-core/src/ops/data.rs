@@ -74,9 +74,7 @@ impl Kms {
         context: &EncryptionContext,
     ) -> Result<DataKey, KmsError> {
         if !(1..=MAX_DATA_KEY_LEN).contains(&len) {
-            return Err(KmsError::Validation(format!(
-                "1 validation error detected: Value '{len}' at 'numberOfBytes' failed to satisfy constraint: Member must have value between 1 and 1024"
-            )));
+            return Err(KmsError::out_of_range("numberOfBytes", len as u64, 1..=MAX_DATA_KEY_LEN as u64));
         }
         let entry = self.usable(caller, action, key_id, context)?;
         caller.stop_if_dry()?;
@@ -108,9 +106,7 @@ impl Kms {
         plaintext: &[u8],
     ) -> Result<Encrypted, KmsError> {
         if !(1..=blob::MAX_PLAINTEXT_LEN).contains(&plaintext.len()) {
-            return Err(KmsError::Validation(
-                "1 validation error detected: Value at 'plaintext' failed to satisfy constraint: Member must have length between 1 and 4096".to_owned(),
-            ));
+            return Err(KmsError::too_long("plaintext", plaintext.len(), blob::MAX_PLAINTEXT_LEN));
         }
         let entry = self.usable_by(caller, "kms:Encrypt", side, &[])?;
         caller.stop_if_dry()?;
@@ -187,9 +183,7 @@ impl Kms {
     pub fn generate_random(&self, caller: &Caller, len: usize) -> Result<SecretBytes, KmsError> {
         self.authorize_account(caller, "kms:GenerateRandom")?;
         if !(1..=MAX_DATA_KEY_LEN).contains(&len) {
-            return Err(KmsError::Validation(format!(
-                "1 validation error detected: Value '{len}' at 'numberOfBytes' failed to satisfy constraint: Member must have value between 1 and 1024"
-            )));
+            return Err(KmsError::out_of_range("numberOfBytes", len as u64, 1..=MAX_DATA_KEY_LEN as u64));
         }
         Ok(SecretBytes::random(len))
     }
@@ -307,11 +301,13 @@ fn seal_by(entry: &Entry, side: Side<'_>, plaintext: &[u8]) -> Result<Vec<u8>, K
     if side.algorithm == SYMMETRIC_DEFAULT {
         return blob::seal(entry.key.id, entry.current()?, plaintext, side.context);
     }
-    pair_of(entry)?.encrypt(side.algorithm, plaintext).ok_or_else(|| {
-        KmsError::Validation(format!(
-            "The plaintext is too long for algorithm {} and key spec {}.",
-            side.algorithm,
+    let (pair, algorithm) = (pair_of(entry)?, side.algorithm);
+    let max = pair.max_plaintext_len(algorithm);
+    if plaintext.len() > max {
+        return Err(KmsError::Validation(format!(
+            "Algorithm {algorithm} and key spec {} cannot encrypt data larger than {max} bytes.",
             entry.key.spec.name()
-        ))
-    })
+        )));
+    }
+    pair.encrypt(algorithm, plaintext).ok_or_else(|| KmsError::Internal(format!("{algorithm} failed")))
 }

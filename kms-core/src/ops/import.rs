@@ -124,10 +124,13 @@ impl Kms {
                 if entry.key.spec != KeySpec::SymmetricDefault && !backing.is_empty() {
                     return Err(incorrect("The key material is not the one that was imported first."));
                 }
-                if backing.iter().any(|b| b.made.by == MadeBy::Pending) {
-                    return Err(KmsError::Conflict(
-                        "There is imported key material already that is pending rotation.".to_owned(),
-                    ));
+                if let Some(pending) = backing.iter().find(|b| b.made.by == MadeBy::Pending) {
+                    return Err(KmsError::InvalidState(format!(
+                        "New key material (id: {}) cannot be imported into KMS key {}, because another key material (id: {}) is pending rotation.",
+                        fresh.id,
+                        self.arn(&key),
+                        pending.id
+                    )));
                 }
                 match backing.is_empty() {
                     true => key.current_material = Some(fresh.id),

@@ -228,8 +228,6 @@ pub(crate) fn limit_of(asked: Option<u64>, default: usize, max: u64) -> Result<u
     match asked {
         None => Ok(default),
         Some(limit) if (1..=max).contains(&limit) => Ok(limit as usize),
-        Some(limit) => Err(KmsError::Validation(format!(
-            "1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint: Member must have value between 1 and {max}"
-        ))),
+        Some(limit) => Err(KmsError::out_of_range("limit", limit, 1..=max)),
     }
 }

@@ -85,7 +85,7 @@ pub(crate) fn tag_conditions(tags: &BTreeMap<String, String>) -> Vec<(String, Ve
 /// Refuses what AWS does not take as tags.
 pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), KmsError> {
     if tags.len() > MAX_TAGS {
-        return Err(KmsError::LimitExceeded("Too many tags".to_owned()));
+        return Err(KmsError::Tag("Too many tags".to_owned()));
     }
     let fits = |text: &str, max: usize| text.chars().count() <= max;
     for (name, value) in tags {
@@ -94,8 +94,8 @@ pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), KmsError
                 "The tag {name} is too long: a key has 1 to {MAX_NAME_LEN} characters, a value up to {MAX_VALUE_LEN}."
             )));
         }
-        if name.starts_with("aws:") {
-            return Err(KmsError::Tag("Tag keys that begin with aws: are reserved.".to_owned()));
+        if name.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
+            return Err(KmsError::Tag("Tags beginning with aws: are reserved".to_owned()));
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use kms_core::ops::ToSign;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::wire::{algorithms, base64, bytes, context, not_one_of, optional, required, time};
+use super::wire::{algorithms, base64, bytes, context, optional, required, time, unsupported};
 
 /// Runs one of these operations; `None`: it is another.
 pub(super) fn run(
@@ -34,12 +34,7 @@ fn to_sign<'r>(request: &'r Value, message: &'r [u8]) -> Result<ToSign<'r>, KmsE
     let is_digest = match optional(request, "MessageType")? {
         None | Some("RAW") => false,
         Some("DIGEST") => true,
-        Some("EXTERNAL_MU") => {
-            return Err(KmsError::UnsupportedOperation(
-                "MessageType EXTERNAL_MU is not supported.".to_owned(),
-            ));
-        }
-        Some(other) => return Err(not_one_of(other, "messageType", "RAW, DIGEST, EXTERNAL_MU")),
+        Some(other) => return Err(unsupported("MessageType", other)),
     };
     Ok(ToSign { message, is_digest, algorithm: required(request, "SigningAlgorithm")? })
 }
@@ -107,16 +102,7 @@ fn data_key_pair(
 ) -> Result<Value, KmsError> {
     let name = required(request, "KeyPairSpec")?;
     let is_classic = |spec: &KeySpec| spec.is_asymmetric() && !name.starts_with("ML_");
-    let spec = KeySpec::parse(name).filter(is_classic).ok_or_else(|| match name {
-        "SM2" | "ML_KEM_512" | "ML_KEM_768" | "ML_KEM_1024" => {
-            KmsError::UnsupportedOperation(format!("KeyPairSpec {name} is not supported."))
-        }
-        _ => not_one_of(
-            name,
-            "keyPairSpec",
-            "RSA_2048, RSA_3072, RSA_4096, ECC_NIST_P256, ECC_NIST_P384, ECC_NIST_P521, ECC_SECG_P256K1, SM2, ECC_NIST_EDWARDS25519, ML_KEM_512, ML_KEM_768, ML_KEM_1024",
-        ),
-    })?;
+    let spec = KeySpec::parse(name).filter(is_classic).ok_or_else(|| unsupported("KeyPairSpec", name))?;
     let action = match with_plaintext {
         true => "kms:GenerateDataKeyPair",
         false => "kms:GenerateDataKeyPairWithoutPlaintext",
@@ -161,8 +147,6 @@ fn last_usage(kms: &Kms, caller: &Caller, request: &Value) -> Result<Value, KmsE
 
 /// `KeySpec` and `KeyUsage` of CreateKey.
 pub(super) fn kind(request: &Value) -> Result<(Option<KeySpec>, Option<KeyUsage>), KmsError> {
-    let unsupported =
-        |name: &str, given: &str| KmsError::UnsupportedOperation(format!("{name} {given} is not supported."));
     let spec = |name: &str| {
         let given = optional(request, name)?;
         given.map(|given| KeySpec::parse(given).ok_or_else(|| unsupported(name, given))).transpose()

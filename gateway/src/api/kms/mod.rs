@@ -3,8 +3,10 @@
 //! <https://docs.aws.amazon.com/kms/latest/APIReference/Welcome.html>
 
 mod asymmetric;
+mod constraints;
 mod cost;
 mod grants;
+mod import;
 mod operations;
 mod wire;
 
@@ -200,13 +202,14 @@ impl Refusal {
                     }
                     _ => StatusCode::BAD_REQUEST,
                 };
+                let mut answer = json!({"__type": error.name()});
+                // AWS writes the name of this field with a capital where the model does not have the exception, and sends no empty one.
+                let field = if matches!(error, KmsError::AccessDenied(_)) { "Message" } else { "message" };
                 let message = error.to_string();
-                // AWS writes the name of this field with a capital for two of its exceptions.
-                let field = match &error {
-                    KmsError::AccessDenied(_) | KmsError::UnsupportedOperation(_) => "Message",
-                    _ => "message",
-                };
-                (status, json!({"__type": error.name(), field: message}))
+                if !message.is_empty() {
+                    answer[field] = message.into();
+                }
+                (status, answer)
             }
         }
     }

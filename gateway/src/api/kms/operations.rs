@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use kms_core::error::KmsError;
 use kms_core::key::backing::{BackingKey, MadeBy, expiration_model};
-use kms_core::key::{KeyManager, Origin};
+use kms_core::key::{KeyManager, KeyMaterialId, KeySpec, Origin};
 use kms_core::kms::{Caller, Entry, Kms};
-use kms_core::ops::{
-    CreateKey, ImportKeyMaterial, Page, RotationStatus, SYMMETRIC_DEFAULT, Side, WrappingAlgorithm,
-};
+use kms_core::ops::{CreateKey, Page, RotationStatus, SYMMETRIC_DEFAULT, Side};
 use serde_json::{Value, json};
 
 use super::Refusal;
 use super::asymmetric;
+use super::constraints;
 use super::grants::{create_grant, grant, grant_tokens};
+use super::import::{import, wrapping};
 use super::wire::{
-    base64, bytes, context, flag, key_metadata, not_one_of, number, optional, required, texts, time,
+    base64, bytes, context, flag, key_metadata, number, optional, required, texts, time, unsupported,
 };
 
 /// Operations of KMS's model that are not there: of custom key stores, replicas, and key encapsulation.
@@ -74,6 +74,7 @@ pub(super) fn waits(operation: &str) -> bool {
 
 /// Runs an operation.
 pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) -> Result<Value, Refusal> {
+    constraints::check(operation, request)?;
     for name in REFUSED_PARAMETERS {
         let is_set = match request.get(name) {
             None | Some(Value::Null | Value::Bool(false)) => false,
@@ -121,7 +122,7 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
             json!({ "KeyId": kms.arn(&kms.cancel_key_deletion(caller, key_id()?)?.key) })
         }
         "RotateKeyOnDemand" => {
-            json!({ "KeyId": kms.rotate_key_on_demand(caller, key_id()?)?.key.id.to_string() })
+            json!({ "KeyId": kms.arn(&kms.rotate_key_on_demand(caller, key_id()?)?.key) })
         }
         "CreateAlias" => nothing(kms.create_alias(
             caller,
@@ -180,11 +181,7 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
             let all = match optional(request, "IncludeKeyMaterial")? {
                 None | Some("ROTATIONS_ONLY") => false,
                 Some("ALL_KEY_MATERIAL") => true,
-                Some(other) => {
-                    return Err(
-                        not_one_of(other, "includeKeyMaterial", "ROTATIONS_ONLY, ALL_KEY_MATERIAL").into()
-                    );
-                }
+                Some(other) => return Err(unsupported("IncludeKeyMaterial", other).into()),
             };
             let (limit, marker) = page()?;
             let (entry, page) = kms.list_key_rotations(caller, key_id()?, all, limit, marker)?;
@@ -203,12 +200,14 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
         }
         "ImportKeyMaterial" => {
             let (entry, material) = kms.import_key_material(caller, import(request)?)?;
-            json!({ "KeyId": kms.arn(&entry.key), "KeyMaterialId": material.to_string() })
+            let material = shown_material(&entry, Some(material));
+            without_nulls(json!({ "KeyId": kms.arn(&entry.key), "KeyMaterialId": material }))
         }
         "DeleteImportedKeyMaterial" => {
             let material = optional(request, "KeyMaterialId")?;
             let (entry, material) = kms.delete_imported_key_material(caller, key_id()?, material)?;
-            json!({ "KeyId": kms.arn(&entry.key), "KeyMaterialId": material.map(|id| id.to_string()) })
+            let material = shown_material(&entry, material);
+            without_nulls(json!({ "KeyId": kms.arn(&entry.key), "KeyMaterialId": material }))
         }
         "CreateGrant" => {
             let (grant, token) = kms.create_grant(caller, create_grant(request)?)?;
@@ -300,7 +299,8 @@ pub(super) fn run(kms: &Kms, caller: &Caller, operation: &str, request: &Value) 
         "GenerateDataKey" => data_key(kms, caller, request, true)?,
         "GenerateDataKeyWithoutPlaintext" => data_key(kms, caller, request, false)?,
         "GenerateRandom" => {
-            let len = number(request, "NumberOfBytes")?.unwrap_or(0);
+            let missing = || KmsError::Validation("NumberOfBytes is required.".to_owned());
+            let len = number(request, "NumberOfBytes")?.ok_or_else(missing)?;
             let random = kms.generate_random(caller, len.min(1 << 20) as usize)?;
             json!({ "Plaintext": base64(random.expose()) })
         }
@@ -324,9 +324,7 @@ fn create_key(kms: &Kms, caller: &Caller, request: &Value) -> Result<Value, KmsE
     let origin = match optional(request, "Origin")? {
         None | Some("AWS_KMS") => Origin::AwsKms,
         Some("EXTERNAL") => Origin::External,
-        Some(other) => {
-            return Err(KmsError::UnsupportedOperation(format!("Origin {other} is not supported.")));
-        }
+        Some(other) => return Err(unsupported("Origin", other)),
     };
     let entry = kms.create_key(
         caller,
@@ -348,11 +346,7 @@ fn data_key(kms: &Kms, caller: &Caller, request: &Value, with_plaintext: bool) -
     let len = match (optional(request, "KeySpec")?, number(request, "NumberOfBytes")?) {
         (Some("AES_256"), None) => 32,
         (Some("AES_128"), None) => 16,
-        (Some(other), None) => {
-            return Err(KmsError::Validation(format!(
-                "1 validation error detected: Value '{other}' at 'keySpec' failed to satisfy constraint: Member must satisfy enum value set: [AES_256, AES_128]"
-            )));
-        }
+        (Some(other), None) => return Err(unsupported("KeySpec", other)),
         (None, Some(len)) => len.min(1 << 20) as usize,
         _ => {
             return Err(KmsError::Validation(
@@ -376,10 +370,9 @@ fn data_key(kms: &Kms, caller: &Caller, request: &Value, with_plaintext: bool) -
 
 /// Is a dry run to judge permissions alone? `DryRunModifiers` means nothing else, and nothing without `DryRun`.
 fn ignores_ciphertext(caller: &Caller, request: &Value) -> Result<bool, KmsError> {
-    const IGNORE_CIPHERTEXT: &str = "IGNORE_CIPHERTEXT";
     let modifiers = texts(request, "DryRunModifiers")?;
-    match modifiers.iter().find(|modifier| *modifier != IGNORE_CIPHERTEXT) {
-        Some(other) => Err(not_one_of(other, "dryRunModifiers", IGNORE_CIPHERTEXT)),
+    match modifiers.iter().find(|modifier| *modifier != "IGNORE_CIPHERTEXT") {
+        Some(other) => Err(unsupported("DryRunModifiers", other)),
         None if !modifiers.is_empty() && !caller.dry_run => {
             Err(KmsError::Validation("DryRunModifiers can be given with DryRun only.".to_owned()))
         }
@@ -389,15 +382,12 @@ fn ignores_ciphertext(caller: &Caller, request: &Value) -> Result<bool, KmsError
 
 /// An algorithm of encryption; the symmetric one where none is named.
 fn algorithm<'r>(request: &'r Value, name: &str) -> Result<&'r str, KmsError> {
-    const ALL: [&str; 4] = [SYMMETRIC_DEFAULT, "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE"];
-    let algorithm = optional(request, name)?.unwrap_or(SYMMETRIC_DEFAULT);
-    match ALL.contains(&algorithm) {
-        true => Ok(algorithm),
-        false => {
-            let field = name[..1].to_ascii_lowercase() + &name[1..];
-            Err(not_one_of(algorithm, &field, &ALL.join(", ")))
-        }
-    }
+    Ok(optional(request, name)?.unwrap_or(SYMMETRIC_DEFAULT))
+}
+
+/// The id of key material, which AWS tells of symmetric keys alone.
+fn shown_material(entry: &Entry, material: Option<KeyMaterialId>) -> Option<String> {
+    material.filter(|_| entry.key.spec == KeySpec::SymmetricDefault).map(|id| id.to_string())
 }
 
 /// Without the fields that have no value.
@@ -460,82 +450,6 @@ fn rotation(entry: &Entry, backing: &BackingKey, with_material: bool) -> Value {
         }
     }
     row
-}
-
-/// `WrappingAlgorithm` and the bits of `WrappingKeySpec`.
-fn wrapping(request: &Value) -> Result<(WrappingAlgorithm, u32), KmsError> {
-    use WrappingAlgorithm as W;
-    let algorithm = match required(request, "WrappingAlgorithm")? {
-        "RSAES_OAEP_SHA_1" => W::OaepSha1,
-        "RSAES_OAEP_SHA_256" => W::OaepSha256,
-        "RSA_AES_KEY_WRAP_SHA_1" => W::AesKeyWrapSha1,
-        "RSA_AES_KEY_WRAP_SHA_256" => W::AesKeyWrapSha256,
-        other @ ("RSAES_PKCS1_V1_5" | "SM2PKE") => {
-            return Err(KmsError::UnsupportedOperation(format!(
-                "The wrapping algorithm {other} is not supported."
-            )));
-        }
-        other => {
-            let all =
-                "RSAES_OAEP_SHA_1, RSAES_OAEP_SHA_256, RSA_AES_KEY_WRAP_SHA_1, RSA_AES_KEY_WRAP_SHA_256";
-            return Err(not_one_of(other, "wrappingAlgorithm", all));
-        }
-    };
-    let bits = match required(request, "WrappingKeySpec")? {
-        "RSA_2048" => 2048,
-        "RSA_3072" => 3072,
-        "RSA_4096" => 4096,
-        other => return Err(not_one_of(other, "wrappingKeySpec", "RSA_2048, RSA_3072, RSA_4096")),
-    };
-    Ok((algorithm, bits))
-}
-
-fn import(request: &Value) -> Result<ImportKeyMaterial, KmsError> {
-    let valid_to = match request.get("ValidTo") {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(value.as_f64().filter(|s| *s >= 0.0).ok_or_else(|| {
-            KmsError::Validation("ValidTo is not a time in seconds since 1970.".to_owned())
-        })?),
-    };
-    let expires = match optional(request, "ExpirationModel")? {
-        None | Some("KEY_MATERIAL_EXPIRES") => true,
-        Some("KEY_MATERIAL_DOES_NOT_EXPIRE") => false,
-        Some(other) => {
-            let all = "KEY_MATERIAL_EXPIRES, KEY_MATERIAL_DOES_NOT_EXPIRE";
-            return Err(not_one_of(other, "expirationModel", all));
-        }
-    };
-    let expires_unix_ms = match (expires, valid_to) {
-        (true, Some(seconds)) => Some((seconds * 1000.0) as u64),
-        (false, None) => None,
-        (true, None) => {
-            return Err(KmsError::Validation(
-                "A validTo date must be set if the ExpirationModel is KEY_MATERIAL_EXPIRES".to_owned(),
-            ));
-        }
-        (false, Some(_)) => {
-            return Err(KmsError::Validation(
-                "A validTo date must not be set if the ExpirationModel is KEY_MATERIAL_DOES_NOT_EXPIRE"
-                    .to_owned(),
-            ));
-        }
-    };
-    Ok(ImportKeyMaterial {
-        key_id: required(request, "KeyId")?.to_owned(),
-        token: bytes(request, "ImportToken")?,
-        wrapped: bytes(request, "EncryptedKeyMaterial")?,
-        expires_unix_ms,
-        is_new: match optional(request, "ImportType")? {
-            None => None,
-            Some("NEW_KEY_MATERIAL") => Some(true),
-            Some("EXISTING_KEY_MATERIAL") => Some(false),
-            Some(other) => {
-                return Err(not_one_of(other, "importType", "NEW_KEY_MATERIAL, EXISTING_KEY_MATERIAL"));
-            }
-        },
-        description: optional(request, "KeyMaterialDescription")?.map(str::to_owned),
-        material_id: optional(request, "KeyMaterialId")?.map(str::to_owned),
-    })
 }
 
 fn listed<T>(name: &str, rows: Vec<Value>, page: &Page<T>) -> Value {

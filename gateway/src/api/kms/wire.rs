@@ -1,11 +1,13 @@
 //! Fields of JSON requests, and the JSON of answers.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kms_core::context::EncryptionContext;
 use kms_core::error::KmsError;
-use kms_core::key::backing::expiration_model;
-use kms_core::key::{KeyManager, KeySpec, KeyState, KeyUsage, Origin};
+use kms_core::key::backing::{BackingKey, expiration_model};
+use kms_core::key::{KeySpec, KeyState, KeyUsage, Origin};
 use kms_core::kms::{Entry, Kms};
 use serde_json::{Value, json};
 
@@ -112,16 +114,14 @@ pub(super) fn key_metadata(kms: &Kms, entry: &Entry) -> Value {
         metadata["DeletionDate"] = time(deletion_unix_ms);
     }
     let current = entry.backing().iter().find(|backing| Some(backing.id) == key.current_material);
-    if let Some(made) = current.filter(|_| key.origin == Origin::External).map(|backing| &backing.made) {
+    let is_imported = |backing: &&Arc<BackingKey>| key.origin == Origin::External && backing.has_material();
+    if let Some(made) = current.filter(is_imported).map(|backing| &backing.made) {
         metadata["ExpirationModel"] = json!(expiration_model(made.expires_unix_ms));
         if let Some(at) = made.expires_unix_ms {
             metadata["ValidTo"] = time(at);
         }
     }
-    if let Some(material) = key
-        .current_material
-        .filter(|_| key.manager == KeyManager::Customer && key.spec == KeySpec::SymmetricDefault)
-    {
+    if let Some(material) = key.current_material.filter(|_| key.spec == KeySpec::SymmetricDefault) {
         metadata["CurrentKeyMaterialId"] = json!(material.to_string());
     }
     metadata
@@ -138,9 +138,7 @@ pub(super) fn algorithms(entry: &Entry, answer: &mut Value) {
     answer[name] = json!(entry.key.spec.algorithms(entry.key.usage));
 }
 
-/// A value that is none of those there are.
-pub(super) fn not_one_of(value: &str, field: &str, all: &str) -> KmsError {
-    KmsError::Validation(format!(
-        "1 validation error detected: Value '{value}' at '{field}' failed to satisfy constraint: Member must satisfy enum value set: [{all}]"
-    ))
+/// A value that the model has, and this KMS has not.
+pub(super) fn unsupported(member: &str, value: &str) -> KmsError {
+    KmsError::UnsupportedOperation(format!("{member} {value} is not supported."))
 }

@@ -16,10 +16,11 @@ use storage::reclaim::{ReclaimOptions, Reclaimer};
 
 use crate::auth::{Failures, Keys};
 use crate::authz::Authorizer;
+use crate::bucket::Ownership;
 use crate::config::{Config, LdapConfig, SignatureV2, SseCNewBuckets, SseCOverHttp};
 use crate::federation::ldap::Ldap;
 use crate::federation::oidc::Verifier;
-use crate::iam::{self, Account, Iam, IamError, IamOptions};
+use crate::iam::{self, ANONYMOUS, Account, Iam, IamError, IamOptions};
 use crate::instance::{Credentials, DataFolder, IfAbsent, Part, kms_places};
 use crate::observe;
 use crate::observe::jobs::JobStates;
@@ -43,6 +44,10 @@ pub struct App {
     pub signature_v2: SignatureV2,
     /// Is a bucket refused whose location constraint is us-east-1?
     pub strict_location_constraint: bool,
+    /// Who owns what is written into a new bucket.
+    pub default_object_ownership: Ownership,
+    /// Is public access to a new bucket blocked?
+    pub default_block_public_access: bool,
     /// How long a day of lifecycle rules is.
     pub lifecycle_day_ms: u64,
     /// The smallest part, but for the last, in bytes: AWS's 5 MiB.
@@ -153,6 +158,8 @@ impl App {
             sse_c_new_buckets: config.sse_c_new_buckets,
             signature_v2: config.signature_v2,
             strict_location_constraint: config.strict_location_constraint,
+            default_object_ownership: config.default_object_ownership.into(),
+            default_block_public_access: config.default_block_public_access,
             lifecycle_day_ms: config.lifecycle_day.as_millis() as u64,
             min_part_len: MIN_PART_LEN,
             authorizer: Authorizer::new(iam.clone(), catalog.clone()),
@@ -195,8 +202,16 @@ impl App {
 
     /// Whose bucket it is.
     pub fn owner_of(&self, bucket: &Bucket) -> Arc<Account> {
+        self.account_of(&bucket.owner)
+    }
+
+    /// The account of this id (12 digits, or [`ANONYMOUS`]).
+    pub fn account_of(&self, id: &str) -> Arc<Account> {
+        if id == ANONYMOUS {
+            return Arc::new(Account::anonymous());
+        }
         // Of an account that is not known (any more) there is its number.
-        self.iam.account(&bucket.owner).unwrap_or_else(|| Arc::new(Account::new(&bucket.owner, "", "", 0)))
+        self.iam.account(id).unwrap_or_else(|| Arc::new(Account::new(id, "", "", 0)))
     }
 
     /// Where records and their journals are written.

@@ -64,7 +64,7 @@ pub fn sealed<B>(door: Door, request: Request<B>) -> Response<ResponseBody> {
         None if query::asks(&parts) => query::unavailable(message),
         None => {
             let error = s3::error::S3Error::new(s3::error::Code::ServiceUnavailable).message(message);
-            error.into_response(parts.uri.path(), "", "", parts.method == http::Method::HEAD)
+            error.into_response("", "", parts.method == http::Method::HEAD)
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kms_core::policy::Document;
+use kms_core::policy::{Document, Effect};
 use parking_lot::RwLock;
 use storage::catalog::Bucket;
 use storage::name::BucketId;
@@ -19,6 +19,8 @@ const MAX_LEN: usize = 1024;
 /// A bucket's policy, read.
 pub(super) struct BucketPolicy {
     pub(super) document: Document,
+    /// Its denials alone.
+    pub(super) denials: Document,
     pub(super) is_public: bool,
     /// The condition keys that it asks for, in lower case.
     asked: Vec<String>,
@@ -50,7 +52,9 @@ impl BucketPolicies {
         let is_public = is_public(&document);
         iam::apply(&mut document, &policy.bindings);
         let asked = document.context_keys().iter().map(|key| key.to_ascii_lowercase()).collect();
-        let policy = Arc::new(BucketPolicy { document, is_public, asked });
+        let mut denials = document.clone();
+        denials.statements.retain(|statement| statement.effect == Effect::Deny);
+        let policy = Arc::new(BucketPolicy { document, denials, is_public, asked });
         let mut all = self.0.write();
         if all.len() >= MAX_LEN {
             all.clear();

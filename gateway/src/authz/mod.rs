@@ -11,14 +11,14 @@ pub(crate) mod reference;
 
 use std::sync::Arc;
 
-use kms_core::policy::{self, Gathered, Outcome, Policies, Request};
-use storage::catalog::{Bucket, Catalog, CatalogError, ObjectVersion, VersionRef};
+use kms_core::policy::{self, Document, Gathered, Outcome, Policies, Request};
+use storage::catalog::{Bucket, Catalog, CatalogError, ObjectVersion, VersionRef, object_owner};
 use storage::name::{BucketName, ObjectKey};
 
 use crate::bucket::{
-    Abac, Acl, CorruptSetting, Ownership, OwnershipControls, Permission, PublicAccessBlock, Setting, Tags,
+    Abac, Acl, CorruptSetting, OwnershipControls, Permission, PublicAccessBlock, Setting, Tags,
 };
-use crate::iam::{Iam, Identity};
+use crate::iam::{ANONYMOUS, Iam, Identity};
 use crate::work;
 use bucket_policy::{BucketPolicies, BucketPolicy};
 use message::explain;
@@ -86,6 +86,8 @@ pub struct Question<'a> {
     pub object: Option<&'a ObjectKey>,
     /// On this version of it.
     pub version: VersionRef,
+    /// It is asked beside the writing of a new version: who owns the one that is there now has no say in it.
+    pub of_new: bool,
     /// The values of condition keys, if a policy asks for them.
     pub context: &'a (dyn Fn() -> Context + Sync),
 }
@@ -163,16 +165,26 @@ impl Authorizer {
         let subject = &*identity.subject;
         let is_of_owner = identity.is_of(&bucket.owner);
         let policy = self.policies.of(bucket)?;
-        if is_of_owner && subject.is_root() && (policy.is_none() || is_of_policies(action)) {
+        let has_acls = OwnershipControls::has_acls(bucket)?;
+        let is_writers = has_acls && !question.of_new && question.object.is_some() && is_of_writer(action);
+        let is_root = is_of_owner && subject.is_root();
+        if is_root && !is_writers && (policy.is_none() || is_of_policies(action)) {
             // The root user may what nothing denies, and is never shut out from the policy itself.
             return Ok(Verdict::Allowed);
         }
         let tags = "s3:existingobjecttag";
         let asks_for_tags =
             policy.as_ref().is_some_and(|policy| policy.asks_for(tags)) || subject.asks_for(tags);
-        let existing = if asks_for_tags { self.find(question, bucket).await? } else { None };
-        let has_acls = OwnershipControls::in_force(bucket)? != Ownership::BucketOwnerEnforced;
-        let judged = judge(question, bucket, policy.as_deref(), existing.as_ref(), has_acls)?;
+        let existing = if asks_for_tags || is_writers { self.find(question, bucket).await? } else { None };
+        let writer = existing.as_ref().filter(|_| is_writers).and_then(ObjectVersion::object);
+        let writer = writer.and_then(|record| object_owner(&record.attributes));
+        if let Some(writer) = writer.filter(|writer| *writer != bucket.owner) {
+            return self
+                .judge_of_writer(question, bucket, policy.as_deref(), (existing.as_ref(), writer))
+                .await;
+        }
+        let document = policy.as_ref().map(|policy| &policy.document);
+        let judged = judge(question, bucket, (document, &bucket.owner), existing.as_ref(), has_acls)?;
         // To another account nothing is told of why.
         let denied = |outcome| Ok(Verdict::Denied(is_of_owner.then_some(outcome)));
         match judged.outcome {
@@ -190,6 +202,29 @@ impl Authorizer {
                 }
             }
             outcome => denied(outcome),
+        }
+    }
+
+    /// May the caller do this to an object that another account than the bucket's owner has written? Its account may, and whomever
+    /// its ACL names, unless the bucket's policy denies it: what that policy allows is of the bucket owner's own objects.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-auth-workflow-object-operation.html>
+    async fn judge_of_writer(
+        &self,
+        question: &Question<'_>,
+        bucket: &Bucket,
+        policy: Option<&BucketPolicy>,
+        (existing, writer): (Option<&ObjectVersion>, &str),
+    ) -> Result<Verdict, Refusal> {
+        let denials = policy.map(|policy| &policy.denials);
+        let judged = judge(question, bucket, (denials, writer), existing, true)?;
+        match judged.outcome {
+            Outcome::Allowed { .. } => Ok(Verdict::Allowed),
+            Outcome::Unmentioned { .. } => {
+                let block = PublicAccessBlock::in_force(bucket)?;
+                let granted = self.granted(question, bucket, block, judged.own_allow).await?;
+                Ok(if granted { Verdict::Allowed } else { Verdict::Denied(None) })
+            }
+            _ => Ok(Verdict::Denied(None)),
         }
     }
 
@@ -215,6 +250,8 @@ impl Authorizer {
                 return Ok(bucket_grants(Permission::Read));
             }
             "s3:PutObject" | "s3:DeleteObject" => return Ok(bucket_grants(Permission::Write)),
+            // Who writes an object may say who reads it.
+            "s3:PutObjectAcl" if question.of_new => return Ok(bucket_grants(Permission::Write)),
             "s3:GetBucketAcl" => return Ok(bucket_grants(Permission::ReadAcp)),
             "s3:PutBucketAcl" => return Ok(bucket_grants(Permission::WriteAcp)),
             "s3:GetObject"
@@ -234,7 +271,12 @@ impl Authorizer {
         let acl: Option<Acl> = stored
             .map(|stored| serde_json::from_slice(stored).map_err(|_| CorruptSetting(ACL_ATTRIBUTE)))
             .transpose()?;
-        Ok(acl.is_some_and(|acl| permits(&acl, permission)))
+        // What nobody signed for nobody owns: without an ACL it is everybody's, as on AWS, but for what is blocked.
+        let is_nobodys = || {
+            let owner = found.object().and_then(|record| object_owner(&record.attributes));
+            owner == Some(ANONYMOUS) && account.is_none() && !block.ignore_public_acls
+        };
+        Ok(acl.map_or_else(is_nobodys, |acl| permits(&acl, permission)))
     }
 
     async fn find(
@@ -266,7 +308,7 @@ struct Judged {
 fn judge(
     question: &Question<'_>,
     bucket: &Bucket,
-    policy: Option<&BucketPolicy>,
+    (policy, owner): (Option<&Document>, &str),
     existing: Option<&ObjectVersion>,
     has_acls: bool,
 ) -> Result<Judged, CorruptSetting> {
@@ -289,11 +331,8 @@ fn judge(
     let resource = resource_arn(&bucket.name, question.object);
     let (subject, action) = (&*question.identity.subject, question.action);
     let request = Request { subject, action, resource: &resource, values: &values };
-    let policies = Policies {
-        resource: policy.map(|policy| &policy.document),
-        resource_must_delegate: false,
-        resource_account: Some(&bucket.owner),
-    };
+    let policies =
+        Policies { resource: policy, resource_must_delegate: false, resource_account: Some(owner) };
     let outcome = policy::decide(policies, &request);
     let own_allow = has_acls
         && matches!(outcome, Outcome::Unmentioned { .. })
@@ -324,6 +363,23 @@ fn add_existing_tags(found: Option<&ObjectVersion>, context: &mut Context) {
     for (name, value) in found.and_then(ObjectVersion::object).iter().flat_map(|record| &record.tags) {
         context.insert(format!("s3:existingobjecttag/{}", name.to_ascii_lowercase()), vec![value.clone()]);
     }
+}
+
+/// Is it for the owner of an object to allow, whoever's the bucket is? The bucket's owner decides who writes and who deletes, and
+/// what protects from both.
+fn is_of_writer(action: &str) -> bool {
+    const OF_BUCKET_OWNER: [&str; 9] = [
+        "s3:PutObject",
+        "s3:DeleteObject",
+        "s3:DeleteObjectVersion",
+        "s3:AbortMultipartUpload",
+        "s3:ListMultipartUploadParts",
+        "s3:RestoreObject",
+        "s3:PutObjectRetention",
+        "s3:PutObjectLegalHold",
+        "s3:BypassGovernanceRetention",
+    ];
+    !OF_BUCKET_OWNER.contains(&action)
 }
 
 fn is_of_policies(action: &str) -> bool {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use storage::catalog::Bucket;
 
 use super::{CorruptSetting, Setting};
+use crate::config::ObjectOwnership;
 
 /// The bucket's policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +113,16 @@ impl Ownership {
     }
 }
 
+impl From<ObjectOwnership> for Ownership {
+    fn from(default: ObjectOwnership) -> Self {
+        match default {
+            ObjectOwnership::BucketOwnerEnforced => Self::BucketOwnerEnforced,
+            ObjectOwnership::BucketOwnerPreferred => Self::BucketOwnerPreferred,
+            ObjectOwnership::ObjectWriter => Self::ObjectWriter,
+        }
+    }
+}
+
 /// The ownership controls; `None`: they were taken away, which leaves what buckets had before there were any: ObjectWriter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnershipControls(pub Option<Ownership>);
@@ -121,6 +132,11 @@ impl Setting for OwnershipControls {
 }
 
 impl OwnershipControls {
+    /// Do ACLs mean something in a bucket, and may what is in it be another account's?
+    pub fn has_acls(bucket: &Bucket) -> Result<bool, CorruptSetting> {
+        Ok(Self::in_force(bucket)? != Ownership::BucketOwnerEnforced)
+    }
+
     /// Who owns what is written into a bucket.
     pub fn in_force(bucket: &Bucket) -> Result<Ownership, CorruptSetting> {
         Ok(match Self::of(bucket)? {
@@ -173,8 +189,6 @@ pub enum Grantee {
     Canonical {
         /// The id.
         id: String,
-        /// Its name, to be shown.
-        display_name: Option<String>,
     },
     /// Everybody.
     AllUsers,
@@ -210,7 +224,7 @@ pub struct Grant {
 /// An access control list: of a bucket, or as an attribute of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acl {
-    /// Its grants; the owner is the bucket's.
+    /// Its grants. Whose it is the bucket or the object tells.
     pub grants: Vec<Grant>,
 }
 
@@ -218,17 +232,8 @@ impl Setting for Acl {
     const NAME: &'static str = "acl";
 }
 
-/// The canned ACLs, by name.
-const CANNED: [&str; 8] = [
-    "private",
-    "public-read",
-    "public-read-write",
-    "authenticated-read",
-    "aws-exec-read",
-    "bucket-owner-read",
-    "bucket-owner-full-control",
-    "log-delivery-write",
-];
+/// Who reads machine images for EC2: what `aws-exec-read` is for.
+const EC2_CANONICAL_ID: &str = "6aa5a366c34c1cbe25dc49211496e913e0351eb0e8c37aa3477e40942ec6b97c";
 
 impl Acl {
     /// Full control for the owner.
@@ -236,26 +241,26 @@ impl Acl {
         Self { grants: vec![Grant { grantee: owner.clone(), permission: Permission::FullControl }] }
     }
 
-    /// The canned ACL of this name. Whoever writes an object is its bucket's owner here, so what is for that owner adds nothing.
-    pub fn canned(name: &str, owner: &Grantee) -> Option<Self> {
-        let mut acl = Self::private(owner);
-        let further: &[(Grantee, Permission)] = match name {
-            "public-read" => &[(Grantee::AllUsers, Permission::Read)],
-            "public-read-write" => {
-                &[(Grantee::AllUsers, Permission::Read), (Grantee::AllUsers, Permission::Write)]
-            }
-            "authenticated-read" => &[(Grantee::AuthenticatedUsers, Permission::Read)],
-            "log-delivery-write" => {
-                &[(Grantee::LogDelivery, Permission::Write), (Grantee::LogDelivery, Permission::ReadAcp)]
-            }
-            name if CANNED.contains(&name) => &[],
+    /// The canned ACL of this name, for what `owner` owns in a bucket of `bucket_owner`.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/acl-overview.html#canned-acl>
+    pub fn canned(name: &str, owner: &Grantee, bucket_owner: &Grantee) -> Option<Self> {
+        use Permission::{FullControl, Read, ReadAcp, Write};
+        let to_bucket_owner = |permission| (bucket_owner.clone(), permission);
+        let further = match name {
+            "private" => Vec::new(),
+            // To whom all is granted nothing is added.
+            "bucket-owner-read" | "bucket-owner-full-control" if owner == bucket_owner => Vec::new(),
+            "bucket-owner-read" => vec![to_bucket_owner(Read)],
+            "bucket-owner-full-control" => vec![to_bucket_owner(FullControl)],
+            "public-read" => vec![(Grantee::AllUsers, Read)],
+            "public-read-write" => vec![(Grantee::AllUsers, Read), (Grantee::AllUsers, Write)],
+            "authenticated-read" => vec![(Grantee::AuthenticatedUsers, Read)],
+            "aws-exec-read" => vec![(Grantee::Canonical { id: EC2_CANONICAL_ID.to_owned() }, Read)],
+            "log-delivery-write" => vec![(Grantee::LogDelivery, Write), (Grantee::LogDelivery, ReadAcp)],
             _ => return None,
         };
-        let grant = |(grantee, permission): &(Grantee, Permission)| Grant {
-            grantee: grantee.clone(),
-            permission: *permission,
-        };
-        acl.grants.extend(further.iter().map(grant));
+        let mut acl = Self::private(owner);
+        acl.grants.extend(further.into_iter().map(|(grantee, permission)| Grant { grantee, permission }));
         Some(acl)
     }
 
@@ -277,7 +282,7 @@ impl Acl {
     pub fn grants(&self, permission: Permission, canonical_id: Option<&str>, ignore_public: bool) -> bool {
         self.grants.iter().any(|grant| {
             let is_for = match &grant.grantee {
-                Grantee::Canonical { id, .. } => Some(id.as_str()) == canonical_id,
+                Grantee::Canonical { id } => Some(id.as_str()) == canonical_id,
                 Grantee::AllUsers => !ignore_public,
                 Grantee::AuthenticatedUsers => !ignore_public && canonical_id.is_some(),
                 Grantee::LogDelivery => false,

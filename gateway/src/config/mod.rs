@@ -45,6 +45,22 @@ pub enum SignatureV2 {
     /// In presigned URLs and forms.
     #[default]
     Presigned,
+    /// In the header `Authorization` too.
+    All,
+}
+
+/// Who owns what is written into a new bucket that says nothing of it.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/about-object-ownership.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+pub enum ObjectOwnership {
+    /// The bucket's owner; there are no ACLs.
+    #[default]
+    BucketOwnerEnforced,
+    /// Whoever writes, unless he hands it over.
+    BucketOwnerPreferred,
+    /// Whoever writes: as it was until April 2023.
+    ObjectWriter,
 }
 
 /// How log lines look.
@@ -132,6 +148,12 @@ pub struct RawConfig {
     /// Refuse a bucket whose location constraint is us-east-1, as AWS does? Many clients send it
     #[arg(long, value_name = "BOOL", env = "SEALGATE_STRICT_LOCATION_CONSTRAINT", global = true)]
     pub strict_location_constraint: Option<bool>,
+    /// Who owns what is written into a new bucket; all but BucketOwnerEnforced turn ACLs on
+    #[arg(long, value_name = "OWNERSHIP", env = "SEALGATE_DEFAULT_OBJECT_OWNERSHIP", global = true)]
+    pub default_object_ownership: Option<ObjectOwnership>,
+    /// Is public access to a new bucket blocked, as on AWS since April 2023?
+    #[arg(long, value_name = "BOOL", env = "SEALGATE_DEFAULT_BLOCK_PUBLIC_ACCESS", global = true)]
+    pub default_block_public_access: Option<bool>,
     /// Start though documents of users, groups, roles or policies are missing? Whoever refers to a missing one stays shut out
     #[arg(long, value_name = "BOOL", env = "SEALGATE_ACCEPT_MISSING_DOCUMENTS", global = true)]
     pub accept_missing_documents: Option<bool>,
@@ -263,6 +285,10 @@ pub struct Config {
     pub accept_unknown_principals: bool,
     /// Is a bucket refused whose location constraint is us-east-1?
     pub strict_location_constraint: bool,
+    /// Who owns what is written into a new bucket.
+    pub default_object_ownership: ObjectOwnership,
+    /// Is public access to a new bucket blocked?
+    pub default_block_public_access: bool,
     /// Start though documents of users, groups, roles or policies are missing.
     pub accept_missing_documents: bool,
     /// Failed signatures per minute from one address, beyond which it is held off.
@@ -421,6 +447,8 @@ impl Config {
             managed_key_rotation_days,
             accept_unknown_principals: raw.accept_unknown_principals.unwrap_or(false),
             strict_location_constraint: raw.strict_location_constraint.unwrap_or(false),
+            default_object_ownership: raw.default_object_ownership.unwrap_or_default(),
+            default_block_public_access: raw.default_block_public_access.unwrap_or(true),
             accept_missing_documents: raw.accept_missing_documents.unwrap_or(false),
             auth_failures_per_minute: raw.auth_failures_per_minute.unwrap_or(300),
             kms_expensive_calls_per_second: raw.kms_expensive_calls_per_second.unwrap_or(3),
@@ -475,6 +503,8 @@ impl RawConfig {
             managed_key_rotation_days,
             accept_unknown_principals,
             strict_location_constraint,
+            default_object_ownership,
+            default_block_public_access,
             accept_missing_documents,
             auth_failures_per_minute,
             kms_expensive_calls_per_second,

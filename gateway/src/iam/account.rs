@@ -22,7 +22,16 @@ pub struct Account {
     pub is_disabled: bool,
 }
 
+/// Stands for the id of an account where nobody signed.
+pub const ANONYMOUS: &str = "anonymous";
+
 impl Account {
+    /// Who owns what nobody signed for: S3's well-known canonical user id.
+    pub fn anonymous() -> Self {
+        let canonical_id = "65a011a29cdf8ec533ec3d1ccaae921c".to_owned();
+        Self { canonical_id, ..Self::new(ANONYMOUS, "", "", 0) }
+    }
+
     /// A new account. Its canonical user id is derived from its id, so that it is the same wherever it is asked for.
     pub fn new(id: &str, display_name: &str, email: &str, created_unix_ms: u64) -> Self {
         let canonical_id = hex::encode(Sha256::digest(format!("sealgate canonical user {id}")));

@@ -20,7 +20,7 @@ mod state;
 mod store;
 mod subject;
 
-pub use account::Account;
+pub use account::{ANONYMOUS, Account};
 pub use bind::{Bindings, NoSuchPrincipal, apply};
 pub use directory::directory;
 pub use draft::{Draft, Kept};

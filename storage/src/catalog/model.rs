@@ -164,6 +164,14 @@ pub struct ObjectRecord {
     pub content: Content,
 }
 
+/// The attribute that tells who owns an object, where that is not the bucket's owner: the account's id.
+pub const OWNER_ATTRIBUTE: &str = "owner";
+
+/// Who owns an object by its attributes; `None`: its bucket's owner.
+pub fn object_owner(attributes: &BTreeMap<String, Bytes>) -> Option<&str> {
+    attributes.get(OWNER_ATTRIBUTE).and_then(|owner| std::str::from_utf8(owner).ok())
+}
+
 /// A part of an upload, or of a completed object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
@@ -296,6 +304,8 @@ pub struct ObjectSummary {
     pub storage_class: String,
     /// Algorithm and kind (composite?) of its checksum.
     pub checksum: Option<(String, bool)>,
+    /// Who owns it, where that is not the bucket's owner.
+    pub owner: Option<String>,
 }
 
 /// A row of a listing of versions.

@@ -14,8 +14,8 @@ pub(super) use self::format_1::Trailer as Format1Trailer;
 pub(super) use self::format_2::Trailer as Format2Trailer;
 use super::lock::Lock;
 use super::{
-    Bucket, CatalogError, Content, Layout, ObjectRecord, ObjectSummary, ObjectVersion, Part, PartDirectory,
-    StoredChecksum, SystemHeaders, Upload, VersionKind, VersionSummary, Versioning,
+    Bucket, CatalogError, Content, Layout, OWNER_ATTRIBUTE, ObjectRecord, ObjectSummary, ObjectVersion, Part,
+    PartDirectory, StoredChecksum, SystemHeaders, Upload, VersionKind, VersionSummary, Versioning,
 };
 use crate::blob::BlobRef;
 use crate::name::{BucketId, BucketName, MessageSalt, ObjectKey, PartNumber, Timestamp, UploadId, VersionId};
@@ -257,6 +257,7 @@ struct ChecksumFront<'a> {
 /// The listing's row of a stored version, without decoding the rest. `is_latest` is for the caller to tell.
 pub(super) fn summary(stored: &[u8], object: ObjectKey) -> Result<VersionSummary, CatalogError> {
     let front: SummaryFront<'_> = decode_front(stored, VersionRecord::NAME)?;
+    let owner = owner(stored)?;
     Ok(VersionSummary {
         version: front.version,
         is_null: front.is_null,
@@ -269,8 +270,21 @@ pub(super) fn summary(stored: &[u8], object: ObjectKey) -> Result<VersionSummary
             etag: front.etag.to_owned(),
             storage_class: front.storage_class.to_owned(),
             checksum: front.checksum.map(|c| (c.algorithm.to_owned(), c.composite)),
+            owner,
         },
     })
+}
+
+/// Who owns a stored version, if it says so. The rest of the record is decoded only where that name stands in it.
+fn owner(stored: &[u8]) -> Result<Option<String>, CatalogError> {
+    // As text is encoded: its length, then the text.
+    let name = b"\x05owner";
+    if !stored.windows(name.len()).any(|window| window == name) {
+        return Ok(None);
+    }
+    let record = VersionRecord::decode(stored)?;
+    let owner = record.attributes.get(OWNER_ATTRIBUTE);
+    Ok(owner.and_then(|owner| String::from_utf8(owner.0.to_vec()).ok()))
 }
 
 impl VersionRecord {
@@ -407,6 +421,23 @@ impl Record for UploadRecord {
 }
 
 impl UploadRecord {
+    /// The attribute that tells which version was the object's current one when the upload was created: its id, or nothing. It is the
+    /// upload's alone, and no attribute of the object to be. Uploads of earlier builds, and those that a rebuild has found, have none.
+    const PRECURSOR: &str = "precursor";
+
+    /// Remembers what an upload is created over.
+    pub(super) fn begun_over(mut self, current: Option<VersionId>) -> Self {
+        let id = current.map(|version| Bytes::copy_from_slice(version.as_bytes())).unwrap_or_default();
+        self.attributes.insert(Self::PRECURSOR.to_owned(), Octets(id));
+        self
+    }
+
+    /// Was the object written or deleted since the upload was created? False where that is not known.
+    pub(super) fn is_overtaken(&self, current: Option<VersionId>) -> bool {
+        let id = current.as_ref().map_or(&[][..], |version| version.as_bytes());
+        self.attributes.get(Self::PRECURSOR).is_some_and(|precursor| precursor.0 != id)
+    }
+
     pub(super) fn of(upload: &Upload, stamp_us: u64) -> Self {
         Self {
             initiated: upload.initiated,
@@ -425,7 +456,8 @@ impl UploadRecord {
         }
     }
 
-    pub(super) fn into_upload(self, object: ObjectKey, id: UploadId) -> Upload {
+    pub(super) fn into_upload(mut self, object: ObjectKey, id: UploadId) -> Upload {
+        self.attributes.remove(Self::PRECURSOR);
         Upload {
             id,
             object,

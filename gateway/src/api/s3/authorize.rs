@@ -39,7 +39,10 @@ impl S3Request {
             context.extend(further.clone());
             context
         };
-        let question = Question { identity: &self.identity, action, object, version, context: &context };
+        // What is asked beside a write is of what it writes.
+        let of_new = self.operation.writes_objects() && action.starts_with("s3:Put");
+        let identity = &self.identity;
+        let question = Question { identity, action, object, version, of_new, context: &context };
         Ok(app.authorizer.check(&question, bucket).await?)
     }
 
@@ -52,7 +55,8 @@ impl S3Request {
         };
         let identity = &self.identity;
         let (object, version) = (None, VersionRef::Current);
-        let question = Question { identity, action: "s3:ListBucket", object, version, context: &context };
+        let action = "s3:ListBucket";
+        let question = Question { identity, action, object, version, of_new: false, context: &context };
         Ok(app.authorizer.allows(&question, bucket).await?)
     }
 

@@ -6,6 +6,20 @@ use storage::catalog::Bucket;
 use super::error::S3Error;
 use crate::bucket::{Cors, CorsRule, Setting};
 
+/// The method that a browser asks for, `Access-Control-Request-Method`.
+pub fn requested_method(headers: &HeaderMap) -> Option<String> {
+    let asked = headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
+    Some(String::from_utf8_lossy(asked.as_bytes()).into_owned())
+}
+
+/// The headers that a browser asks for, `Access-Control-Request-Headers`, in lower case.
+pub fn requested_headers(headers: &HeaderMap) -> Vec<String> {
+    let asked = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).map(HeaderValue::as_bytes);
+    let asked = String::from_utf8_lossy(asked.unwrap_or_default());
+    let names = asked.split(',').map(|name| name.trim().to_ascii_lowercase());
+    names.filter(|name| !name.is_empty()).collect()
+}
+
 /// A request from a page of another origin, and the rule that allows it.
 pub struct Asked {
     origin: HeaderValue,
@@ -13,9 +27,16 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// The rule for a request; `None` where no rule allows it, and then the answer says nothing of it.
-    pub fn of(bucket: &Bucket, origin: &HeaderValue, method: &Method) -> Option<Self> {
-        Self::with_headers(bucket, origin, method.as_str(), &[])
+    /// The rule for a request; `None` where no rule allows it, and then the answer says nothing of it. What a preflight request
+    /// would ask for counts in any other too.
+    pub fn of(bucket: &Bucket, origin: &HeaderValue, method: &Method, headers: &HeaderMap) -> Option<Self> {
+        let asked = requested_method(headers);
+        Self::with_headers(
+            bucket,
+            origin,
+            asked.as_deref().unwrap_or(method.as_str()),
+            &requested_headers(headers),
+        )
     }
 
     /// The rule for a request with these headers.

@@ -225,6 +225,11 @@ impl Operation {
         self.row().status
     }
 
+    /// Does it write a version of an object, with an ACL that it may ask for?
+    pub fn writes_objects(self) -> bool {
+        matches!(self, Self::PutObject | Self::CopyObject | Self::CreateMultipartUpload | Self::PostObject)
+    }
+
     /// What it works on.
     pub fn level(self) -> Level {
         self.row().level

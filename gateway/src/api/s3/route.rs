@@ -7,6 +7,7 @@ use super::error::{Code, S3Error};
 use super::operation::{Level, Operation, Row, Selector, Status, TABLE};
 use super::request::Query;
 use super::target::Target;
+use super::wire::metadata;
 use crate::auth::{V2_SIGNED_PARAMETERS, V2_TEXT};
 use crate::http::header;
 
@@ -36,12 +37,26 @@ pub fn route(
         (Selector::Copy, Some(copy), Some(direct)) if copy.query.len() >= direct.query.len() => Some(copy),
         (_, _, direct) => direct,
     };
+    if level == Level::Object && method == Method::GET {
+        refuse_listing_of_key(query)?;
+    }
     match row {
         // Another method's sub-resource with this method: `POST ?acl`, `HEAD ?policy`.
-        Some(row) if foreign_marker(row, level, query).is_some() => Err(method_not_allowed(method, level)),
+        Some(row) if foreign_marker(row, level, query).is_some() => Err(method_not_allowed(level)),
         Some(row) => Ok(row.operation),
-        None => Err(method_not_allowed(method, level)),
+        None => Err(method_not_allowed(level)),
     }
+}
+
+/// Refuses to list what is listed of a bucket and not of a key.
+fn refuse_listing_of_key(query: &Query) -> Result<(), S3Error> {
+    if query.has("versions") {
+        return Err(S3Error::invalid_request("There is no such thing as the ?versions sub-resource for a key"));
+    }
+    if query.has("uploads") {
+        return Err(S3Error::invalid_request("Key is not expected for the GET method ?uploads subresource"));
+    }
+    Ok(())
 }
 
 /// Conditions, which S3 takes from the query of a presigned URL too.
@@ -70,6 +85,7 @@ pub fn hoisted(headers: &HeaderMap, query: &Query) -> Result<Option<HeaderMap>, 
         if header::is_signing_parameter(header.as_str()) || is_amz && headers.contains_key(&header) {
             continue;
         }
+        metadata::expect_latin1(name, value)?;
         let value = HeaderValue::from_bytes(value.as_bytes()).map_err(|_| invalid())?;
         if hoisted.as_ref().unwrap_or(headers).get_all(&header).iter().any(|other| *other != value) {
             return Err(invalid());
@@ -126,11 +142,11 @@ pub fn check_expected_owner(headers: &HeaderMap, name: &HeaderName, owner: &str)
             if digits.len() == 12 && digits.iter().all(u8::is_ascii_digit) {
                 Err(Code::AccessDenied.into())
             } else {
-                Err(S3Error::invalid_argument(
-                    "The value of the expected bucket owner parameter must be an AWS Account ID...",
-                    name.as_str(),
-                    String::from_utf8_lossy(digits),
-                ))
+                let message = format!(
+                    "The value of the expected bucket owner parameter must be an AWS Account ID... [{}]",
+                    String::from_utf8_lossy(digits)
+                );
+                Err(S3Error::new(Code::InvalidBucketOwnerAwsAccountId).message(message))
             }
         }
         _ => Ok(()),
@@ -156,13 +172,13 @@ fn foreign_marker<'a>(row: &Row, level: Level, query: &'a Query) -> Option<&'a s
     })
 }
 
-fn method_not_allowed(method: &Method, level: Level) -> S3Error {
+fn method_not_allowed(level: Level) -> S3Error {
     let resource = match level {
         Level::Service => "SERVICE",
         Level::Bucket => "BUCKET",
         Level::Object => "OBJECT",
     };
-    S3Error::new(Code::MethodNotAllowed).field("Method", method.as_str()).field("ResourceType", resource)
+    S3Error::new(Code::MethodNotAllowed).field("ResourceType", resource)
 }
 
 /// Parameters that sign a request, that only name it, or that [`hoisted`] makes headers of.

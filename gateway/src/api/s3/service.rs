@@ -35,14 +35,17 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> S3
     };
     let mut response = match answered {
         Ok(response) => response,
-        Err(error) => {
+        Err(mut error) => {
+            if error.code == Code::MethodNotAllowed {
+                error.fields.insert(0, ("Method", method.to_string()));
+            }
             if error.is_failure() {
                 let source = error.source.as_deref().map(|source| source as &dyn std::error::Error);
                 tracing::error!(request_id = request_id.text, %method, resource, %error, source, "request failed");
             } else {
                 tracing::debug!(request_id = request_id.text, %method, resource, error = %error, "request refused");
             }
-            error.into_response(&resource, &request_id.text, &request_id.host_id, is_head)
+            error.into_response(&request_id.text, &request_id.host_id, is_head)
         }
     };
     let headers = response.headers_mut();
@@ -76,9 +79,10 @@ async fn answer(
     };
     let authenticated = match app.signature_v2 {
         SignatureV2::Off => auth::authenticate(&parts, app.keys(), expected)?,
-        SignatureV2::Presigned => {
+        SignatureV2::Presigned | SignatureV2::All => {
             let host_bucket = || bucket_of_host(host::checked(&parts), &app.domains);
-            auth::authenticate_any(&parts, host_bucket, app.keys(), expected)?
+            let by_header = app.signature_v2 == SignatureV2::All;
+            auth::authenticate_any(&parts, host_bucket, by_header, app.keys(), expected)?
         }
     };
     if authenticated.signed.is_some_and(|signed| signed.is_v2) {
@@ -135,7 +139,7 @@ async fn answer(
         return operate(app, operation, permit, request).await;
     };
     let origin = request.headers.get(http::header::ORIGIN).cloned();
-    let cors = origin.and_then(|origin| cors::Asked::of(&bucket, &origin, &request.method));
+    let cors = origin.and_then(|origin| cors::Asked::of(&bucket, &origin, &request.method, &request.headers));
     let mut answer = authorized(app, operation, bucket, request).await;
     if let Some(cors) = &cors {
         match &mut answer {
@@ -172,7 +176,8 @@ async fn authorized(
     } else {
         let context = || request_context::of(app, &request);
         let identity = &request.identity;
-        let question = Question { identity, action, object, version, context: &context };
+        let of_new = operation.writes_objects();
+        let question = Question { identity, action, object, version, of_new, context: &context };
         app.authorizer.authorize(&question, bucket).await?
     };
     let of_policies = [Operation::GetBucketPolicy, Operation::PutBucketPolicy, Operation::DeleteBucketPolicy];

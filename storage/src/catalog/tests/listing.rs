@@ -14,8 +14,9 @@ fn oracle(names: &BTreeSet<String>, request: &ListRequest) -> (Vec<(String, bool
     };
     for name in names.iter().filter(|name| name.starts_with(&request.prefix)) {
         if let Some(after) = &request.after {
-            let behind_all = rolled(after).as_ref() == Some(after) && name.starts_with(after);
-            if name <= after || behind_all {
+            // A marker within a common prefix stands for all of it.
+            let within_same = rolled(after).is_some_and(|common| name.starts_with(&common));
+            if name <= after || within_same {
                 continue;
             }
         }
@@ -91,8 +92,17 @@ async fn a_summary_shows_what_the_record_has() {
         etag: hex::encode([1; 16]),
         storage_class: "STANDARD".into(),
         checksum: Some(("CRC32".into(), false)),
+        owner: None,
     };
-    assert_eq!(page.rows, [ListRow::Item(summary)]);
+    assert_eq!(page.rows, [ListRow::Item(summary.clone())]);
+    let mut version = version_in(blob(2));
+    if let VersionKind::Object(record) = &mut version.kind {
+        record.attributes.insert(OWNER_ATTRIBUTE.to_owned(), "111122223333".into());
+    }
+    catalog.commit_version(&bucket, &object("o"), &version, &Precondition::None).await.expect("a commit");
+    let page = catalog.list_objects(&bucket, &request).await.expect("a page");
+    let [ListRow::Item(found)] = page.rows.as_slice() else { panic!("one row") };
+    assert_eq!(found.owner.as_deref(), Some("111122223333"));
 }
 
 #[tokio::test]

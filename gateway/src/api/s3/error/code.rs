@@ -76,9 +76,10 @@ codes! {
     InvalidBucketAclWithBlockPublicAccessError = "InvalidBucketAclWithBlockPublicAccessError", 400, "Bucket cannot have public ACLs set with BlockPublicAccess enabled";
     InvalidBucketAclWithObjectOwnership = "InvalidBucketAclWithObjectOwnership", 400, "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting";
     InvalidBucketName = "InvalidBucketName", 400, "The specified bucket is not valid.";
+    InvalidBucketOwnerAwsAccountId = "InvalidBucketOwnerAWSAccountID", 400, "The value of the expected bucket owner parameter must be an AWS Account ID...";
     InvalidBucketState = "InvalidBucketState", 409, "The request is not valid with the current state of the bucket.";
     InvalidDigest = "InvalidDigest", 400, "The Content-MD5 you specified was invalid.";
-    InvalidEncryptionAlgorithmError = "InvalidEncryptionAlgorithmError", 400, "The encryption request you specified is not valid. Supported value: AES256.";
+    InvalidEncryptionAlgorithmError = "InvalidEncryptionAlgorithmError", 400, "The Encryption request you specified is not valid. Supported value: AES256.";
     InvalidLocationConstraint = "InvalidLocationConstraint", 400, "The specified location-constraint is not valid";
     InvalidObjectState = "InvalidObjectState", 403, "The operation is not valid for the current state of the object.";
     InvalidPart = "InvalidPart", 400, "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag.";

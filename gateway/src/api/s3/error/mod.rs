@@ -98,8 +98,8 @@ impl S3Error {
         }
     }
 
-    /// Writes the `Error` element, as a whole document or (CompleteMultipartUpload, once its 200 has left) as the body of one.
-    pub fn write_xml(&self, xml: &mut XmlWriter, resource: &str, request_id: &str, host_id: &str) {
+    /// Writes the `Error` element. `Resource`, which is documented, S3 does not send.
+    fn write_xml(&self, xml: &mut XmlWriter, request_id: &str, host_id: &str) {
         xml.open("Error");
         xml.text("Code", self.code.name());
         xml.text("Message", self.client_message());
@@ -108,20 +108,19 @@ impl S3Error {
                 xml.text(name, value);
             }
         }
-        xml.text("Resource", resource);
         xml.text("RequestId", request_id);
         xml.text("HostId", host_id);
         xml.close("Error");
     }
 
     /// The answer: S3's XML, or for HEAD (and 304) its status and headers alone.
-    pub fn into_response(self, resource: &str, request_id: &str, host_id: &str, is_head: bool) -> S3Response {
+    pub fn into_response(self, request_id: &str, host_id: &str, is_head: bool) -> S3Response {
         let status = self.status();
         let body = if is_head || status == StatusCode::NOT_MODIFIED {
             ResponseBody::empty()
         } else {
             let mut xml = XmlWriter::document(512);
-            self.write_xml(&mut xml, resource, request_id, host_id);
+            self.write_xml(&mut xml, request_id, host_id);
             ResponseBody::full(xml.finish())
         };
         let mut response = S3Response::new(body);
@@ -164,7 +163,7 @@ mod tests {
     use super::*;
 
     async fn body(error: S3Error, is_head: bool) -> (StatusCode, String) {
-        let response = error.into_response("/b/k", "R1", "H1", is_head);
+        let response = error.into_response("R1", "H1", is_head);
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         (parts.status, String::from_utf8(bytes.to_vec()).unwrap())
@@ -179,7 +178,7 @@ mod tests {
             text,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>NoSuchKey</Code>\
              <Message>The specified key does not exist.</Message><Key>a&lt;b&gt;&#x1;</Key>\
-             <Resource>/b/k</Resource><RequestId>R1</RequestId><HostId>H1</HostId></Error>"
+             <RequestId>R1</RequestId><HostId>H1</HostId></Error>"
         );
     }
 

@@ -1,6 +1,8 @@
 //! Access control lists: XML, canned ones and grants in headers; ownership controls and the block of public access.
 
-use http::HeaderMap;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName};
 
 use super::tree::Element;
 use super::xml::{MalformedXml, XmlWriter};
@@ -14,7 +16,7 @@ const MAX_GRANTS: usize = 100;
 
 /// An account as a grantee.
 pub fn grantee(account: &Account) -> Grantee {
-    Grantee::Canonical { id: account.canonical_id.clone(), display_name: Some(account.display_name.clone()) }
+    Grantee::Canonical { id: account.canonical_id.clone() }
 }
 
 /// Whom an ACL may name: whose bucket or object it is of, and everybody else who has an account.
@@ -22,6 +24,8 @@ pub fn grantee(account: &Account) -> Grantee {
 pub struct Accounts<'a> {
     /// Whose it is.
     pub owner: &'a Account,
+    /// Whose bucket it is in.
+    pub bucket_owner: &'a Account,
     /// All accounts.
     pub all: &'a State,
 }
@@ -41,7 +45,7 @@ pub fn of_headers(headers: &HeaderMap, accounts: Accounts<'_>) -> Result<Option<
         for value in headers.get_all(&name) {
             let value = String::from_utf8_lossy(value.as_bytes());
             for one in value.split(',').map(str::trim).filter(|one| !one.is_empty()) {
-                grants.push(Grant { grantee: named_grantee(one, accounts)?, permission });
+                grants.push(Grant { grantee: named_grantee(&name, one, accounts)?, permission });
             }
         }
     }
@@ -51,35 +55,33 @@ pub fn of_headers(headers: &HeaderMap, accounts: Accounts<'_>) -> Result<Option<
         (Some(_), false) => {
             Err(S3Error::invalid_request("Specifying both Canned ACLs and Header Grants is not allowed"))
         }
-        (Some(name), true) => match Acl::canned(&name, &grantee(accounts.owner)) {
-            Some(acl) => Ok(Some(acl)),
-            None => Err(S3Error::invalid_argument("", header::ACL.as_str(), name)),
-        },
+        (Some(name), true) => {
+            match Acl::canned(&name, &grantee(accounts.owner), &grantee(accounts.bucket_owner)) {
+                Some(acl) => Ok(Some(acl)),
+                None => Err(S3Error::invalid_argument("", header::ACL.as_str(), name)),
+            }
+        }
     }
 }
 
-/// `id="…"`, `uri="…"` or `emailAddress="…"`.
-fn named_grantee(text: &str, accounts: Accounts<'_>) -> Result<Grantee, S3Error> {
-    let malformed =
-        || S3Error::invalid_argument("Argument format not recognized", header::GRANT_PREFIX, text);
+/// `id="…"`, `uri="…"` or `emailAddress="…"`, from a header of this name.
+fn named_grantee(name: &HeaderName, text: &str, accounts: Accounts<'_>) -> Result<Grantee, S3Error> {
+    let malformed = || S3Error::invalid_argument("Argument format not recognized", name.as_str(), text);
     let (kind, value) = text.split_once('=').ok_or_else(malformed)?;
     let value = value.trim().trim_matches('"');
     match kind.trim() {
-        "id" => canonical(value, accounts),
-        "uri" => group(value),
+        "id" => canonical("id", value, accounts),
+        "uri" => group("uri", value),
         "emailAddress" => by_email(value, accounts),
         _ => Err(malformed()),
     }
 }
 
-fn canonical(id: &str, accounts: Accounts<'_>) -> Result<Grantee, S3Error> {
-    if id == accounts.owner.canonical_id {
-        return Ok(grantee(accounts.owner));
-    }
-    let other = accounts.all.by_canonical_id(id);
-    other
-        .map(|account| grantee(account))
-        .ok_or_else(|| S3Error::invalid_argument("Invalid id", "CanonicalUser/ID", id))
+/// `argument`: what the refusal of an id that nobody has calls it.
+fn canonical(argument: &str, id: &str, accounts: Accounts<'_>) -> Result<Grantee, S3Error> {
+    let named = [accounts.owner, accounts.bucket_owner].into_iter().find(|known| known.canonical_id == id);
+    let named = named.or_else(|| accounts.all.by_canonical_id(id).map(Arc::as_ref));
+    named.map(grantee).ok_or_else(|| S3Error::invalid_argument("Invalid id", argument, id))
 }
 
 fn by_email(email: &str, accounts: Accounts<'_>) -> Result<Grantee, S3Error> {
@@ -91,43 +93,61 @@ fn by_email(email: &str, accounts: Accounts<'_>) -> Result<Grantee, S3Error> {
     }
 }
 
-fn group(uri: &str) -> Result<Grantee, S3Error> {
+fn group(argument: &str, uri: &str) -> Result<Grantee, S3Error> {
     let found = Grantee::GROUPS.into_iter().find(|(_, known)| *known == uri);
-    found.map(|(group, _)| group).ok_or_else(|| S3Error::invalid_argument("Invalid group uri", "uri", uri))
+    found.map(|(group, _)| group).ok_or_else(|| S3Error::invalid_argument("Invalid group uri", argument, uri))
 }
 
 fn checked(grants: Vec<Grant>) -> Result<Acl, S3Error> {
     if grants.len() > MAX_GRANTS { Err(Code::MalformedAclError.into()) } else { Ok(Acl { grants }) }
 }
 
-/// Reads `AccessControlPolicy`.
+/// Reads `AccessControlPolicy`. The form of all of it is checked before whom it names.
 pub fn parse(document: &[u8], accounts: Accounts<'_>) -> Result<Acl, S3Error> {
     let malformed = |_: MalformedXml| S3Error::from(Code::MalformedAclError);
     let root = Element::parse(document, "AccessControlPolicy").map_err(malformed)?;
     root.only(&["Owner", "AccessControlList"]).map_err(malformed)?;
-    let named = root.required("Owner").and_then(|owner| owner.required("ID")).map_err(malformed)?;
-    if named.text.trim() != accounts.owner.canonical_id {
+    let owner = root.required("Owner").and_then(|owner| owner.required("ID")).map_err(malformed)?;
+    let list = root.required("AccessControlList").map_err(malformed)?;
+    let named: Vec<(Named<'_>, Permission)> =
+        list.children.iter().map(grant).collect::<Result<_, _>>().map_err(malformed)?;
+    if canonical(CANONICAL_ARGUMENT, owner.text.trim(), accounts)? != grantee(accounts.owner) {
         return Err(Code::AccessDenied.into());
     }
-    let mut grants = Vec::new();
-    for grant in &root.required("AccessControlList").map_err(malformed)?.children {
-        let permission = grant.text_of("Permission").map_err(malformed)?.and_then(Permission::parse);
-        let to = grant.required("Grantee").map_err(malformed)?;
-        let text = |name| to.text_of(name).map_err(malformed);
-        let kind = match to.kind.as_deref() {
-            Some(kind) => kind.to_owned(),
-            None if to.child("ID").map_err(malformed)?.is_some() => "CanonicalUser".to_owned(),
-            None => "Group".to_owned(),
+    let grants = named.into_iter().map(|(named, permission)| {
+        let grantee = match named {
+            Named::Id(id) => canonical(CANONICAL_ARGUMENT, id, accounts),
+            Named::Uri(uri) => group("Group/URI", uri),
+            Named::Email(email) => by_email(email, accounts),
         };
-        let grantee = match kind.as_str() {
-            "CanonicalUser" => canonical(text("ID")?.ok_or(Code::MalformedAclError)?, accounts)?,
-            "Group" => group(text("URI")?.ok_or(Code::MalformedAclError)?)?,
-            "AmazonCustomerByEmail" => by_email(text("EmailAddress")?.unwrap_or_default(), accounts)?,
-            _ => return Err(Code::MalformedAclError.into()),
-        };
-        grants.push(Grant { grantee, permission: permission.ok_or(Code::MalformedAclError)? });
-    }
-    checked(grants)
+        Ok(Grant { grantee: grantee?, permission })
+    });
+    checked(grants.collect::<Result<_, S3Error>>()?)
+}
+
+/// What the refusal of a document calls an id that nobody has.
+const CANONICAL_ARGUMENT: &str = "CanonicalUser/ID";
+
+/// A grantee as a document names it.
+enum Named<'a> {
+    Id(&'a str),
+    Uri(&'a str),
+    Email(&'a str),
+}
+
+fn grant(element: &Element) -> Result<(Named<'_>, Permission), MalformedXml> {
+    let permission = element.text_of("Permission")?.and_then(Permission::parse).ok_or(MalformedXml)?;
+    let to = element.required("Grantee")?;
+    let text = |name| to.text_of(name)?.ok_or(MalformedXml);
+    let named = match to.kind.as_deref() {
+        Some("CanonicalUser") => Named::Id(text("ID")?),
+        Some("Group") => Named::Uri(text("URI")?),
+        Some("AmazonCustomerByEmail") => Named::Email(text("EmailAddress")?),
+        Some(_) => return Err(MalformedXml),
+        None if to.child("ID")?.is_some() => Named::Id(text("ID")?),
+        None => Named::Uri(text("URI")?),
+    };
+    Ok((named, permission))
 }
 
 /// Writes `AccessControlPolicy`.
@@ -139,10 +159,9 @@ pub fn write(acl: &Acl, owner: &Account) -> Vec<u8> {
     for grant in &acl.grants {
         xml.open("Grant");
         match &grant.grantee {
-            Grantee::Canonical { id, display_name } => {
+            Grantee::Canonical { id } => {
                 xml.open_grantee("CanonicalUser");
                 xml.text("ID", id);
-                xml.optional("DisplayName", display_name.as_deref());
             }
             group => {
                 xml.open_grantee("Group");
@@ -216,7 +235,7 @@ mod tests {
     }
 
     fn with<T>(ask: impl FnOnce(Accounts<'_>) -> T) -> T {
-        ask(Accounts { owner: &owner(), all: &State::default() })
+        ask(Accounts { owner: &owner(), bucket_owner: &owner(), all: &State::default() })
     }
 
     #[test]
@@ -230,7 +249,8 @@ mod tests {
         assert_eq!(with(|accounts| parse(&write(&acl, &owner()), accounts)).unwrap(), acl);
         let stranger = Account { canonical_id: "c1".to_owned(), ..owner() };
         let of_a_stranger = with(|accounts| parse(&write(&acl, &stranger), accounts));
-        assert_eq!(of_a_stranger.unwrap_err().code, Code::AccessDenied);
+        let refused = of_a_stranger.unwrap_err();
+        assert_eq!((refused.code, refused.fields[0].1.as_str()), (Code::InvalidArgument, "CanonicalUser/ID"));
         let empty = with(|accounts| parse(b"<AccessControlPolicy/>", accounts));
         assert_eq!(empty.unwrap_err().code, Code::MalformedAclError);
         assert_eq!(parse_ownership(&write_ownership(Ownership::ObjectWriter)), Ok(Ownership::ObjectWriter));

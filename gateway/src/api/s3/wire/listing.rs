@@ -1,10 +1,13 @@
 //! Listings: what they ask for, and their answers, written into one buffer.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use storage::catalog::{Bucket, ListPage, ListRequest, ListRow, ObjectSummary, VersionSummary};
 use storage::name::BucketName;
 
+use super::time::whole_second;
 use super::xml::XmlWriter;
 use super::{checksum, version};
 use crate::api::s3::error::S3Error;
@@ -117,7 +120,7 @@ pub fn max_rows(query: &Query, name: &'static str) -> Result<usize, S3Error> {
 /// Is `encoding-type=url`?
 pub fn url_encoding(query: &Query) -> Result<bool, S3Error> {
     match query.get("encoding-type") {
-        None | Some("") => Ok(false),
+        None => Ok(false),
         Some(value) if value.eq_ignore_ascii_case("url") => Ok(true),
         Some(value) => Err(S3Error::invalid_argument(
             "Invalid Encoding Method specified in Request",
@@ -150,7 +153,6 @@ pub fn parse_token(token: &str) -> Result<String, S3Error> {
 pub fn write_owner(xml: &mut XmlWriter, owner: &Account) {
     xml.open("Owner");
     xml.text("ID", &owner.canonical_id);
-    xml.text("DisplayName", &owner.display_name);
     xml.close("Owner");
 }
 
@@ -162,8 +164,15 @@ pub fn row_name(row: &ListRow<ObjectSummary>) -> &str {
     }
 }
 
-/// Writes the answer of ListObjects.
-pub fn write_objects(page: Page<'_>, owner: &Account, objects: &ListPage<ObjectSummary>) -> Vec<u8> {
+/// Tells who owns an object.
+pub type OwnerOf<'a> = &'a dyn Fn(&ObjectSummary) -> Arc<Account>;
+
+/// Writes the answer of ListObjects; `owner_of` is there unless nobody asks.
+pub fn write_objects(
+    page: Page<'_>,
+    owner_of: Option<OwnerOf<'_>>,
+    objects: &ListPage<ObjectSummary>,
+) -> Vec<u8> {
     let mut xml = page.document(objects.rows.len());
     xml.root("ListBucketResult");
     page.write_head(&mut xml, objects.truncated);
@@ -172,16 +181,16 @@ pub fn write_objects(page: Page<'_>, owner: &Account, objects: &ListPage<ObjectS
     if let (true, Some(_), Some(last)) = (objects.truncated, page.delimiter, objects.rows.last()) {
         xml.object_name("NextMarker", row_name(last), page.url_encoded);
     }
-    write_contents(&mut xml, page, Some(owner), &objects.rows);
+    write_contents(&mut xml, page, owner_of, &objects.rows);
     page.write_common_prefixes(&mut xml, &objects.rows);
     xml.close("ListBucketResult");
     xml.finish()
 }
 
-/// Writes the answer of ListObjectsV2; `page.marker` is start-after, `owner` is there if fetch-owner is.
+/// Writes the answer of ListObjectsV2; `page.marker` is start-after, `owner_of` is there if fetch-owner is.
 pub fn write_objects_v2(
     page: Page<'_>,
-    owner: Option<&Account>,
+    owner_of: Option<OwnerOf<'_>>,
     token: Option<&str>,
     objects: &ListPage<ObjectSummary>,
 ) -> Vec<u8> {
@@ -193,10 +202,11 @@ pub fn write_objects_v2(
     if let (true, Some(last)) = (objects.truncated, objects.rows.last()) {
         xml.text("NextContinuationToken", &continuation_token(row_name(last)));
     }
-    if let Some(start_after) = page.marker {
+    // A token says where to begin in its place.
+    if let (Some(start_after), None) = (page.marker, token) {
         xml.object_name("StartAfter", start_after, page.url_encoded);
     }
-    write_contents(&mut xml, page, owner, &objects.rows);
+    write_contents(&mut xml, page, owner_of, &objects.rows);
     page.write_common_prefixes(&mut xml, &objects.rows);
     xml.close("ListBucketResult");
     xml.finish()
@@ -205,7 +215,7 @@ pub fn write_objects_v2(
 /// Writes the answer of ListObjectVersions.
 pub fn write_versions(
     page: Page<'_>,
-    owner: &Account,
+    owner_of: OwnerOf<'_>,
     version_id_marker: &str,
     objects: &ListPage<VersionSummary>,
 ) -> Vec<u8> {
@@ -232,11 +242,11 @@ pub fn write_versions(
         xml.text("VersionId", &version::text(row.version, row.is_null));
         xml.boolean("IsLatest", row.is_latest);
         if row.delete_marker {
-            xml.time("LastModified", row.summary.last_modified);
+            xml.time("LastModified", whole_second(row.summary.last_modified));
         } else {
             write_summary(&mut xml, &row.summary);
         }
-        write_owner(&mut xml, owner);
+        write_owner(&mut xml, &owner_of(&row.summary));
         xml.close(element);
     }
     page.write_common_prefixes(&mut xml, &objects.rows);
@@ -247,7 +257,7 @@ pub fn write_versions(
 fn write_contents(
     xml: &mut XmlWriter,
     page: Page<'_>,
-    owner: Option<&Account>,
+    owner_of: Option<OwnerOf<'_>>,
     rows: &[ListRow<ObjectSummary>],
 ) {
     for row in rows {
@@ -256,8 +266,8 @@ fn write_contents(
         xml.name(object.object.as_str(), page.url_encoded);
         xml.raw("</Key>");
         write_summary(xml, object);
-        if let Some(owner) = owner {
-            write_owner(xml, owner);
+        if let Some(owner_of) = owner_of {
+            write_owner(xml, &owner_of(object));
         }
         xml.close("Contents");
     }
@@ -266,7 +276,8 @@ fn write_contents(
 // A page has a thousand of these: few and long pieces are written faster than many short ones.
 fn write_summary(xml: &mut XmlWriter, object: &ObjectSummary) {
     xml.raw("<LastModified>");
-    xml.iso8601(object.last_modified);
+    // As `Last-Modified` has it, so that both compare equal.
+    xml.iso8601(whole_second(object.last_modified));
     xml.raw("</LastModified><ETag>&quot;");
     xml.content(&object.etag);
     xml.raw("&quot;</ETag>");
@@ -298,7 +309,7 @@ pub fn write_buckets(
     for bucket in buckets {
         xml.open("Bucket");
         xml.text("Name", bucket.name.as_str());
-        xml.time("CreationDate", bucket.created);
+        xml.time("CreationDate", whole_second(bucket.created));
         xml.text("BucketRegion", &bucket.region);
         xml.text("BucketArn", &format!("arn:aws:s3:::{}", bucket.name));
         xml.close("Bucket");
@@ -323,8 +334,8 @@ mod tests {
         Query(pairs.iter().map(|&(n, v)| (n.to_owned(), v.to_owned())).collect())
     }
 
-    fn owner() -> Account {
-        Account { canonical_id: "c".to_owned(), ..Account::new(&"1".repeat(12), "root", "", 0) }
+    fn owner(_: &ObjectSummary) -> Arc<Account> {
+        Arc::new(Account { canonical_id: "c".to_owned(), ..Account::new(&"1".repeat(12), "root", "", 0) })
     }
 
     fn objects(names: &[&str], truncated: bool) -> ListPage<ObjectSummary> {
@@ -341,6 +352,7 @@ mod tests {
                     etag: "e".to_owned(),
                     storage_class: "STANDARD".to_owned(),
                     checksum: Some(("CRC64NVME".to_owned(), false)),
+                    owner: None,
                 })
             })
             .collect();
@@ -400,7 +412,7 @@ mod tests {
             let query = query(pairs);
             let page = Page::parse(&bucket, &query, "max-keys", "marker").unwrap();
             let text =
-                String::from_utf8(write_objects(page, &owner(), &objects(&["a", "b/"], true))).unwrap();
+                String::from_utf8(write_objects(page, Some(&owner), &objects(&["a", "b/"], true))).unwrap();
             assert_eq!(text.contains("<NextMarker>b/</NextMarker>"), expected, "{text}");
             assert!(text.contains("<Owner><ID>c</ID>"), "{text}");
         }

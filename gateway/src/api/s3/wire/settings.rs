@@ -4,7 +4,7 @@ use storage::catalog::Versioning;
 
 use super::tree::Element;
 use super::xml::{MalformedXml, XmlWriter};
-use crate::api::s3::error::S3Error;
+use crate::api::s3::error::{Code, S3Error};
 
 /// Reads `VersioningConfiguration`.
 pub fn parse_versioning(document: &[u8]) -> Result<Versioning, S3Error> {
@@ -16,7 +16,8 @@ pub fn parse_versioning(document: &[u8]) -> Result<Versioning, S3Error> {
     match root.text_of("Status")? {
         Some("Enabled") => Ok(Versioning::Enabled),
         Some("Suspended") => Ok(Versioning::Suspended),
-        _ => Err(S3Error::new(crate::api::s3::error::Code::IllegalVersioningConfigurationException)),
+        None | Some("") => Err(Code::IllegalVersioningConfigurationException.into()),
+        Some(_) => Err(MalformedXml.into()),
     }
 }
 
@@ -50,7 +51,6 @@ pub fn word(root: &str, inner: Option<(&str, &str)>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::s3::error::Code;
 
     #[test]
     fn versioning() {
@@ -62,7 +62,7 @@ mod tests {
             parse_versioning(document.as_bytes()).unwrap_err().code
         };
         assert_eq!(code(""), Code::IllegalVersioningConfigurationException);
-        assert_eq!(code("<Status>Off</Status>"), Code::IllegalVersioningConfigurationException);
+        assert_eq!(code("<Status>enabled</Status>"), Code::MalformedXml);
         assert_eq!(code("<Status>Enabled</Status><MfaDelete>Enabled</MfaDelete>"), Code::NotImplemented);
         assert_eq!(code("<Else/>"), Code::MalformedXml);
     }

@@ -13,7 +13,7 @@ use crate::api::s3::response;
 use crate::api::s3::wire::{acl, location};
 use crate::app::App;
 use crate::authz::Permit;
-use crate::bucket::{Acl, ObjectLock, Ownership, OwnershipControls, Setting, Tags};
+use crate::bucket::{Acl, ObjectLock, Ownership, OwnershipControls, PublicAccessBlock, Setting, Tags};
 use crate::config::SseCNewBuckets;
 use crate::http::header::{BUCKET_ARN, BUCKET_OBJECT_LOCK_ENABLED, OBJECT_OWNERSHIP};
 use crate::iam::Account;
@@ -35,6 +35,7 @@ pub async fn create_bucket(
     let body = request_document::read(&mut request, request_document::CONFIG_MAX_LEN).await?;
     let asked = location::parse(&body)?;
     check_constraint(&app.region, asked.constraint.as_deref(), app.strict_location_constraint)?;
+    let has_tags = !asked.tags.is_empty();
     let settings = settings(app, &account, &request.headers, asked.tags)?;
 
     // A bucket that exists is found before anything is written.
@@ -45,8 +46,8 @@ pub async fn create_bucket(
     };
     match found {
         None => {}
-        // As AWS does in that region alone, for the sake of old clients.
-        Some(found) if found == *owner && app.region == location::NO_CONSTRAINT => {}
+        // As AWS does in that region alone, for the sake of old clients; none of those gives tags.
+        Some(found) if found == *owner && app.region == location::NO_CONSTRAINT && !has_tags => {}
         Some(found) => {
             let code =
                 if found == *owner { Code::BucketAlreadyOwnedByYou } else { Code::BucketAlreadyExists };
@@ -77,28 +78,37 @@ fn settings(
     let ownership = match text(OBJECT_OWNERSHIP) {
         None => None,
         Some(name) => Some(Ownership::parse(&name).ok_or_else(|| {
-            S3Error::invalid_argument(
-                "Invalid x-amz-object-ownership header.",
-                OBJECT_OWNERSHIP.as_str(),
-                name,
-            )
+            S3Error::new(Code::InvalidArgument)
+                .message(format!("Invalid {OBJECT_OWNERSHIP} header: {name}"))
+                .field("ArgumentName", OBJECT_OWNERSHIP.as_str())
         })?),
     };
     let locked = text(BUCKET_OBJECT_LOCK_ENABLED).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let accounts = acl::Accounts { owner, all: &app.iam.state() };
+    let accounts = acl::Accounts { owner, bucket_owner: owner, all: &app.iam.state() };
     let acl = acl::of_headers(headers, accounts)?.filter(|acl| *acl != Acl::private(&acl::grantee(owner)));
-    let enforced = ownership.unwrap_or(Ownership::BucketOwnerEnforced) == Ownership::BucketOwnerEnforced;
+    let enforced = ownership.unwrap_or(app.default_object_ownership) == Ownership::BucketOwnerEnforced;
     if acl.is_some() && enforced {
         return Err(Code::InvalidBucketAclWithObjectOwnership.into());
     }
-    if acl.as_ref().is_some_and(Acl::is_public) {
-        // What a new bucket has blocks it.
+    let is_open = !app.default_block_public_access;
+    if acl.as_ref().is_some_and(Acl::is_public) && !is_open {
         return Err(Code::InvalidBucketAclWithBlockPublicAccessError.into());
     }
+    let ownership = match (ownership, app.default_object_ownership) {
+        (Some(asked), _) => Some(OwnershipControls(Some(asked))),
+        // What a bucket has that says nothing.
+        (None, Ownership::BucketOwnerEnforced) => None,
+        // As it was before April 2023: without any controls.
+        (None, Ownership::ObjectWriter) => Some(OwnershipControls(None)),
+        (None, default) => Some(OwnershipControls(Some(default))),
+    };
     let block_sse_c = app.sse_c_new_buckets == SseCNewBuckets::Block;
     Ok(move |bucket: &mut Bucket| {
         if let Some(ownership) = ownership {
-            OwnershipControls(Some(ownership)).set(bucket);
+            ownership.set(bucket);
+        }
+        if is_open {
+            PublicAccessBlock::REMOVED.set(bucket);
         }
         if let Some(acl) = acl {
             acl.set(bucket);
@@ -171,7 +181,8 @@ fn check_constraint(region: &str, constraint: Option<&str>, strict: bool) -> Res
         Some(named) if named == region => Ok(()),
         // The oldest constraint's name.
         Some("EU") if region == "eu-west-1" => Ok(()),
-        Some(named) => Err(incompatible(named)),
+        Some(named) if location::is_known(named) => Err(incompatible(named)),
+        Some(named) => Err(S3Error::new(Code::InvalidLocationConstraint).field("LocationConstraint", named)),
     }
 }
 
@@ -192,5 +203,7 @@ mod tests {
         assert_eq!(check("eu-west-1", Some("eu-west-1")), Ok(()));
         assert_eq!(check("eu-west-1", Some("EU")), Ok(()));
         assert_eq!(check("eu-west-1", Some("us-east-1")), illegal);
+        assert_eq!(check("eu-west-1", Some("moon-1")), Err(Code::InvalidLocationConstraint));
+        assert_eq!(check("moon-1", Some("moon-1")), Ok(()));
     }
 }

@@ -1,6 +1,8 @@
 //! DeleteBucket.
 
-use crate::api::s3::error::S3Error;
+use storage::catalog::{CatalogError, Versioning};
+
+use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::ops::object::annotation;
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
@@ -12,6 +14,15 @@ pub async fn delete_bucket(app: &App, permit: Permit, _request: S3Request) -> Re
     let bucket = permit.bucket();
     annotation::forget_all(app, bucket).await?;
     let deleted = app.catalog.delete_bucket(bucket).await;
-    deleted.map_err(|error| S3Error::from(error).field("BucketName", bucket.name.as_str()))?;
+    deleted.map_err(|error| {
+        let has_versions = bucket.versioning != Versioning::Unversioned;
+        let refused = match error {
+            CatalogError::BucketNotEmpty if has_versions => S3Error::new(Code::BucketNotEmpty).message(
+                "The bucket you tried to delete is not empty. You must delete all versions in the bucket.",
+            ),
+            error => error.into(),
+        };
+        refused.field("BucketName", bucket.name.as_str())
+    })?;
     Ok(response::no_content())
 }

@@ -5,7 +5,7 @@ use storage::catalog::{ListRequest, ListRow};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{Query, S3Request, S3Response};
 use crate::api::s3::response;
-use crate::api::s3::wire::listing;
+use crate::api::s3::wire::{listing, location};
 use crate::app::App;
 use crate::authz::Permit;
 
@@ -19,12 +19,22 @@ pub async fn list_buckets(app: &App, _permit: Permit, request: S3Request) -> Res
     let list = ListRequest {
         prefix: prefix.unwrap_or_default().to_owned(),
         delimiter: None,
-        after: request.query.get("continuation-token").map(listing::parse_token).transpose()?,
+        // An empty one is none.
+        after: request
+            .query
+            .get("continuation-token")
+            .filter(|token| !token.is_empty())
+            .map(listing::parse_token)
+            .transpose()?,
         limit: max_buckets(&request.query)?,
     };
-    let elsewhere =
-        request.query.get("bucket-region").is_some_and(|region| !region.is_empty() && region != app.region);
-    if elsewhere {
+    let region = request.query.get("bucket-region").filter(|region| !region.is_empty());
+    if let Some(elsewhere) = region.filter(|&region| region != app.region) {
+        if !location::is_aws_region(elsewhere) {
+            return Err(S3Error::new(Code::InvalidArgument)
+                .message(format!("Argument value {elsewhere} is not a valid AWS Region"))
+                .field("ArgumentName", "bucket-region"));
+        }
         return Ok(response::xml(listing::write_buckets(owner, &[], prefix, None)));
     }
     let page = app.catalog.list_buckets(Some(&owner.id), &list).await?;

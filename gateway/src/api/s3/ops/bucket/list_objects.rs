@@ -1,15 +1,19 @@
 //! ListObjects, ListObjectsV2, ListObjectVersions.
 
+use std::sync::Arc;
+
 use storage::catalog::{Bucket, ListPage, ObjectSummary};
 
 use crate::api::s3::error::S3Error;
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
-use crate::api::s3::wire::listing::{self, Page};
+use crate::api::s3::wire::listing::{self, OwnerOf, Page};
 use crate::api::s3::wire::version;
 use crate::app::App;
 use crate::authz::Permit;
+use crate::bucket::OwnershipControls;
 use crate::http::header::OPTIONAL_OBJECT_ATTRIBUTES;
+use crate::iam::Account;
 
 /// Lists objects, as clients of the first version ask for them.
 pub async fn list_objects(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
@@ -17,7 +21,10 @@ pub async fn list_objects(app: &App, permit: Permit, request: S3Request) -> Resu
     let bucket = permit.bucket();
     let page = Page::parse(&bucket.name, &request.query, "max-keys", "marker")?;
     let objects = list(app, bucket, page, page.marker.map(str::to_owned)).await?;
-    Ok(response::xml(listing::write_objects(page, &app.owner_of(bucket), &objects)))
+    let owner_of = owner_of(app, bucket)?;
+    // Nobody is not told whose an object is.
+    let owner_of: Option<OwnerOf<'_>> = if request.identity.is_anonymous() { None } else { Some(&owner_of) };
+    Ok(response::xml(listing::write_objects(page, owner_of, &objects)))
 }
 
 /// Lists objects.
@@ -33,8 +40,10 @@ pub async fn list_objects_v2(app: &App, permit: Permit, request: S3Request) -> R
     let fetch_owner =
         request.query.get("fetch-owner").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let objects = list(app, bucket, page, after).await?;
-    let owner = fetch_owner.then(|| app.owner_of(bucket));
-    Ok(response::xml(listing::write_objects_v2(page, owner.as_deref(), token, &objects)))
+    let owner_of = owner_of(app, bucket)?;
+    let owner_of: Option<OwnerOf<'_>> =
+        if fetch_owner && !request.identity.is_anonymous() { Some(&owner_of) } else { None };
+    Ok(response::xml(listing::write_objects_v2(page, owner_of, token, &objects)))
 }
 
 /// Lists versions and delete markers.
@@ -62,7 +71,18 @@ pub async fn list_object_versions(
     };
     let after = page.marker.map(str::to_owned);
     let versions = app.catalog.list_versions(bucket, &page.request(after), after_version).await?;
-    Ok(response::xml(listing::write_versions(page, &app.owner_of(bucket), version_id_marker, &versions)))
+    let owner_of = owner_of(app, bucket)?;
+    Ok(response::xml(listing::write_versions(page, &owner_of, version_id_marker, &versions)))
+}
+
+/// Tells who owns an object of this bucket.
+fn owner_of(app: &App, bucket: &Bucket) -> Result<impl Fn(&ObjectSummary) -> Arc<Account>, S3Error> {
+    let has_acls = OwnershipControls::has_acls(bucket)?;
+    let owner = app.owner_of(bucket);
+    Ok(move |object: &ObjectSummary| match &object.owner {
+        Some(writer) if has_acls => app.account_of(writer),
+        _ => owner.clone(),
+    })
 }
 
 async fn list(

@@ -35,7 +35,7 @@ fn answer(operation: Operation, bucket: &BucketName) -> Result<Vec<u8>, S3Error>
         Op::GetBucketInventoryConfiguration
         | Op::GetBucketAnalyticsConfiguration
         | Op::GetBucketMetricsConfiguration
-        | Op::GetBucketIntelligentTieringConfiguration => refused(Code::NoSuchConfiguration),
+        | Op::GetBucketIntelligentTieringConfiguration => Err(Code::NoSuchConfiguration.into()),
         Op::ListBucketInventoryConfigurations => Ok(empty_list("ListInventoryConfigurationsResult")),
         Op::ListBucketAnalyticsConfigurations => Ok(empty_list("ListBucketAnalyticsConfigurationsResult")),
         Op::ListBucketMetricsConfigurations => Ok(empty_list("ListMetricsConfigurationsResult")),

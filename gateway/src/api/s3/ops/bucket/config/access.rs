@@ -20,7 +20,8 @@ pub async fn put_bucket_ownership_controls(
     let ownership = acl::parse_ownership(&body)?;
     let own = Acl::private(&acl::grantee(&app.owner_of(permit.bucket())));
     let others = Acl::of(permit.bucket())?.is_some_and(|acl| acl != own);
-    if ownership == Ownership::BucketOwnerEnforced && others {
+    if ownership == Ownership::BucketOwnerEnforced && others && OwnershipControls::has_acls(permit.bucket())?
+    {
         return Err(Code::InvalidBucketAclWithObjectOwnership.into());
     }
     set(app, permit.bucket(), &OwnershipControls(Some(ownership))).await?;

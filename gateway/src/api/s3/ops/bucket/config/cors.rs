@@ -4,7 +4,7 @@ use http::{HeaderMap, header};
 use storage::catalog::CatalogError;
 
 use super::{get, set, unset};
-use crate::api::s3::cors::Asked;
+use crate::api::s3::cors::{Asked, requested_headers, requested_method};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::request_document;
@@ -45,41 +45,30 @@ pub async fn delete_bucket_cors(
 /// Answers a browser's preflight request. It carries no credentials, so the spine asks for it before it authenticates: the answer
 /// tells of the bucket's rules alone.
 pub async fn preflight(app: &App, target: &Target, headers: &HeaderMap) -> Result<S3Response, S3Error> {
-    let text = |name| {
-        headers
-            .get(name)
-            .map(|value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned())
-    };
     let origin = headers.get(header::ORIGIN).ok_or_else(|| {
         S3Error::new(Code::BadRequest).message("Insufficient information. Origin request header needed.")
     })?;
-    let method = text(header::ACCESS_CONTROL_REQUEST_METHOD).ok_or_else(|| {
-        S3Error::new(Code::BadRequest).message("Invalid Access-Control-Request-Method: null")
-    })?;
+    let method = requested_method(headers);
     let forbidden = |message: &'static str| {
         S3Error::new(Code::AccessForbidden)
             .message(message)
-            .field("Method", method.clone())
+            .field("Method", method.as_deref().unwrap_or("OPTIONS"))
             .field("ResourceType", if target.object.is_some() { "OBJECT" } else { "BUCKET" })
     };
     let none = "CORSResponse: CORS is not enabled for this bucket.";
     let name = target.bucket.as_ref().ok_or_else(|| forbidden(none))?;
     let bucket = match app.catalog.bucket(name).await {
-        Err(CatalogError::NoSuchBucket) => {
-            return Err(S3Error::new(Code::NoSuchBucket).field("BucketName", name.as_str()));
-        }
+        Err(CatalogError::NoSuchBucket) => return Err(forbidden("CORSResponse: Bucket not found")),
         found => found?,
     };
     if Cors::of(&bucket)?.is_none() {
         return Err(forbidden(none));
     }
-    let asked = text(header::ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default();
-    let asked: Vec<String> = asked
-        .split(',')
-        .map(|name| name.trim().to_ascii_lowercase())
-        .filter(|name| !name.is_empty())
-        .collect();
-    let allowed = Asked::with_headers(&bucket, origin, &method, &asked).ok_or_else(|| {
+    let method = method.as_deref().ok_or_else(|| {
+        S3Error::new(Code::BadRequest).message("Invalid Access-Control-Request-Method: null")
+    })?;
+    let asked = requested_headers(headers);
+    let allowed = Asked::with_headers(&bucket, origin, method, &asked).ok_or_else(|| {
         forbidden(
             "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method / \
              Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.",

@@ -1,7 +1,7 @@
 //! PutBucketPolicy, GetBucketPolicy, DeleteBucketPolicy, GetBucketPolicyStatus.
 
 use http::{HeaderValue, header};
-use kms_core::policy::{Document, Effect, Statement};
+use kms_core::policy::{Document, Effect, Statement, invalid_principal};
 use serde_json::Value;
 use storage::name::BucketName;
 
@@ -25,14 +25,14 @@ pub async fn put_bucket_policy(
     permit: Permit,
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
-    let body = request_document::read_config(&mut request).await?;
+    let body = request_document::read(&mut request, request_document::CONFIG_MAX_LEN).await?;
     let bucket = permit.bucket();
     let text = String::from_utf8(body.to_vec())
         .map_err(|_| malformed("Policies must be valid JSON and the first byte must be '{'"))?;
     let document = check(&text, &bucket.name)?;
     let bindings = app.iam.state().bind(&document, app.iam.accept_unknown_principals);
-    let bindings = bindings
-        .map_err(|error| malformed("Invalid principal in policy").field("Detail", error.to_string()))?;
+    let bindings =
+        bindings.map_err(|error| malformed(INVALID_PRINCIPAL).field("Detail", error.to_string()))?;
     let block = PublicAccessBlock::in_force(bucket)?;
     if block.block_public_policy && authz::is_public(&document) {
         return Err(S3Error::new(Code::AccessDenied).message(
@@ -48,23 +48,75 @@ fn check(text: &str, bucket: &BucketName) -> Result<Document, S3Error> {
     if text.len() > MAX_LEN {
         return Err(malformed("Policy exceeds the maximum allowed document size."));
     }
-    let root: Value = match text.starts_with('{').then(|| serde_json::from_str(text)) {
-        Some(Ok(root)) => root,
-        _ => return Err(malformed("Policies must be valid JSON and the first byte must be '{'")),
-    };
-    let document = Document::parse_resource(text).map_err(|error| malformed(error.0))?;
+    if !text.starts_with('{') {
+        return Err(malformed("Policies must be valid JSON and the first byte must be '{'"));
+    }
+    let root: Value =
+        serde_json::from_str(text).map_err(|_| malformed("This policy contains invalid Json"))?;
+    expect_fields(&root, &["Version", "Id", "Statement"])?;
     let statements = match root.get("Statement") {
         Some(Value::Array(list)) => list.as_slice(),
         Some(single) => std::slice::from_ref(single),
-        None => &[],
+        None => return Err(malformed("Missing required field Statement")),
     };
     if statements.is_empty() {
-        return Err(malformed("Missing required field Statement"));
+        return Err(malformed("Could not parse the policy: Statement is empty!"));
     }
+    let version = root.get("Version");
+    if version.is_some_and(|version| version != "2012-10-17" && version != "2008-10-17") {
+        return Err(malformed("The policy must contain a valid version string"));
+    }
+    for statement in statements {
+        expect_elements(statement)?;
+    }
+    let document = Document::parse_resource(text).map_err(|error| {
+        let is_of_principals = error == invalid_principal();
+        malformed(if is_of_principals { INVALID_PRINCIPAL.to_owned() } else { error.0 })
+    })?;
     for (statement, read) in statements.iter().zip(&document.statements) {
         check_statement(statement, read, bucket)?;
     }
     Ok(document)
+}
+
+const INVALID_PRINCIPAL: &str = "Invalid principal in policy";
+
+fn expect_fields(value: &Value, known: &[&str]) -> Result<(), S3Error> {
+    let Some(map) = value.as_object() else { return Err(malformed("Invalid policy syntax.")) };
+    match map.keys().find(|name| !known.contains(&name.as_str())) {
+        Some(unknown) => Err(malformed(format!("Unknown field {unknown}"))),
+        None => Ok(()),
+    }
+}
+
+/// Does a statement have what every statement of a bucket policy has?
+fn expect_elements(statement: &Value) -> Result<(), S3Error> {
+    const KNOWN: [&str; 9] = [
+        "Sid",
+        "Effect",
+        "Principal",
+        "NotPrincipal",
+        "Action",
+        "NotAction",
+        "Resource",
+        "NotResource",
+        "Condition",
+    ];
+    expect_fields(statement, &KNOWN)?;
+    let given = |names: &[&str]| names.iter().find_map(|name| statement.get(name));
+    let required = |name: &str, negated: &str| {
+        given(&[name, negated]).ok_or_else(|| malformed(format!("Missing required field {name}")))
+    };
+    match required("Effect", "Effect")?.as_str() {
+        Some("Allow" | "Deny") => {}
+        other => return Err(malformed(format!("Invalid effect: {}", other.unwrap_or_default()))),
+    }
+    if required("Principal", "NotPrincipal")?.as_object().is_some_and(serde_json::Map::is_empty) {
+        return Err(malformed("Missing required field Principal cannot be empty!"));
+    }
+    required("Action", "NotAction")?;
+    required("Resource", "NotResource")?;
+    Ok(())
 }
 
 fn check_statement(statement: &Value, read: &Statement, bucket: &BucketName) -> Result<(), S3Error> {
@@ -225,10 +277,39 @@ mod tests {
             "Resource":"arn:aws:s3:::bucket/*"}]}"#;
         let refused = super::check(but, &bucket).unwrap_err();
         assert_eq!(refused.client_message(), "Allow with NotPrincipal is not allowed.");
-        for bad in
-            ["", "[]", "{", r#"{"Version":"2012-10-17"}"#, r#"{"Version":"2012-10-17","Statement":[]}"#]
-        {
-            assert_eq!(super::check(bad, &bucket).unwrap_err().code, Code::MalformedPolicy, "{bad}");
+    }
+
+    #[test]
+    fn what_is_missing_or_malformed_is_named() {
+        let bucket = BucketName::parse("bucket").unwrap();
+        let refused = |text: &str| {
+            let error = super::check(text, &bucket).unwrap_err();
+            assert_eq!(error.code, Code::MalformedPolicy, "{text}");
+            error.client_message().to_owned()
+        };
+        let first_byte = "Policies must be valid JSON and the first byte must be '{'";
+        for (text, message) in [
+            ("", first_byte),
+            ("[]", first_byte),
+            ("{", "This policy contains invalid Json"),
+            (r#"{"Version":"2012-10-17"}"#, "Missing required field Statement"),
+            (r#"{"Statement":[]}"#, "Could not parse the policy: Statement is empty!"),
+            (r#"{"Version":"2020","Statement":[{}]}"#, "The policy must contain a valid version string"),
+            (r#"{"Statement":[{}],"Else":1}"#, "Unknown field Else"),
+        ] {
+            assert_eq!(refused(text), message, "{text}");
+        }
+        for (inner, message) in [
+            (r#""Principal":"*","Action":"s3:*","Resource":"*""#, "Missing required field Effect"),
+            (r#""Effect":"Perhaps","Principal":"*""#, "Invalid effect: Perhaps"),
+            (r#""Effect":"Allow","Action":"s3:*","Resource":"*""#, "Missing required field Principal"),
+            (r#""Effect":"Allow","Principal":{}"#, "Missing required field Principal cannot be empty!"),
+            (r#""Effect":"Allow","Principal":"*","Resource":"*""#, "Missing required field Action"),
+            (r#""Effect":"Allow","Principal":"*","Action":"s3:*""#, "Missing required field Resource"),
+            (r#""Effect":"Allow","Principal":"x","Action":"s3:*","Resource":"*""#, INVALID_PRINCIPAL),
+            (r#""Effect":"Allow","Actions":"s3:*""#, "Unknown field Actions"),
+        ] {
+            assert_eq!(refused(&format!(r#"{{"Statement":[{{{inner}}}]}}"#)), message, "{inner}");
         }
     }
 }

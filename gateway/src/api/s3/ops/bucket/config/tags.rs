@@ -17,7 +17,13 @@ pub async fn put_bucket_tagging(
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
     let body = request_document::read_config(&mut request).await?;
-    set(app, permit.bucket(), &Tags(tagging::parse(&body, tagging::BUCKET_MAX)?)).await?;
+    let tags = tagging::parse(&body, tagging::BUCKET_MAX)?;
+    if tags.is_empty() {
+        // None at all read as never set.
+        unset::<Tags>(app, permit.bucket()).await?;
+    } else {
+        set(app, permit.bucket(), &Tags(tags)).await?;
+    }
     Ok(response::no_content())
 }
 

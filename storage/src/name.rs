@@ -251,6 +251,31 @@ impl VersionId {
 pub struct UploadId(pub VersionId);
 
 impl UploadId {
+    /// A new id for an upload of this object. Its last bytes tell the object again: see [`UploadId::fits`].
+    pub fn of(object: &ObjectKey) -> Self {
+        let VersionId(mut bytes) = VersionId::now();
+        let mark = Self::mark(&bytes, object);
+        bytes[Self::MARK_AT..].copy_from_slice(&mark);
+        Self(VersionId(bytes))
+    }
+
+    /// Was it made for an upload of this object? Told without a lookup, so also of uploads that have ended. (Those that were begun by
+    /// earlier builds fit none.)
+    pub fn fits(self, object: &ObjectKey) -> bool {
+        let VersionId(bytes) = self.0;
+        bytes[Self::MARK_AT..] == Self::mark(&bytes, object)
+    }
+
+    /// Where the mark of the object begins.
+    const MARK_AT: usize = 12;
+
+    /// FNV-1a of what stands before the mark, and of the object's name: it keeps nothing secret, it only tells objects apart.
+    fn mark(bytes: &[u8; 16], object: &ObjectKey) -> [u8; 4] {
+        let seen = bytes[..Self::MARK_AT].iter().chain(object.as_str().as_bytes());
+        seen.fold(0x811c_9dc5_u32, |hash, &byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+            .to_be_bytes()
+    }
+
     /// Parses what `Display` writes.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         VersionId::parse(text).map(Self)

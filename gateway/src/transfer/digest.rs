@@ -103,6 +103,11 @@ impl ChecksumAlgorithm {
         self.crc().is_some()
     }
 
+    /// Can a multipart object have it as FULL_OBJECT only?
+    pub fn is_full_object_alone(self) -> bool {
+        self == Self::Crc64Nvme
+    }
+
     fn crc(self) -> Option<CrcAlgorithm> {
         match self {
             Self::Crc32 => Some(CrcAlgorithm::Crc32IsoHdlc),

@@ -148,6 +148,8 @@ pub struct Intake<'a> {
     pub content_md5: Option<[u8; 16]>,
     /// The checksum to compute.
     pub checksum: Option<(ChecksumAlgorithm, Expected)>,
+    /// A second one to compute, of which nothing is expected.
+    pub second: Option<ChecksumAlgorithm>,
 }
 
 /// A body that is written, and is what the request said, but is not visible yet.
@@ -158,6 +160,8 @@ pub struct Received {
     pub md5: Option<[u8; 16]>,
     /// The checksum of the plain bytes, where one was computed.
     pub checksum: Option<(ChecksumAlgorithm, Vec<u8>)>,
+    /// The second checksum, where one was asked for.
+    pub second: Option<(ChecksumAlgorithm, Vec<u8>)>,
     /// Which sending it is: the salt that the stored message begins with, for the record to keep.
     pub salt: MessageSalt,
     writer: Box<dyn BlobWriter>,
@@ -189,6 +193,7 @@ pub async fn receive(
     let digests = Digests {
         md5: (intake.md5 || intake.content_md5.is_some()).then(Md5::default),
         checksum: intake.checksum.as_ref().map(|(algorithm, _)| Hasher::new(*algorithm)),
+        second: intake.second.map(Hasher::new),
         payload: plain.claimed_hash.map(|_| Sha256::new()),
     };
     let (digests, writer) = if intake.announced.max() <= INLINE_LEN {
@@ -226,7 +231,8 @@ pub async fn receive(
         }
         checksum = Some((algorithm, computed));
     }
-    Ok(Received { plain_len, md5, checksum, salt, writer })
+    let second = intake.second.zip(digests.second.map(Hasher::finish));
+    Ok(Received { plain_len, md5, checksum, second, salt, writer })
 }
 
 /// A short body: no thread but this one.
@@ -337,6 +343,7 @@ impl<S: Send + 'static> Stage<S> {
 struct Digests {
     md5: Option<Md5>,
     checksum: Option<Hasher>,
+    second: Option<Hasher>,
     payload: Option<Sha256>,
 }
 
@@ -347,7 +354,7 @@ impl Digests {
             if let Some(md5) = &mut self.md5 {
                 md5.update(piece);
             }
-            if let Some(checksum) = &mut self.checksum {
+            for checksum in [&mut self.checksum, &mut self.second].into_iter().flatten() {
                 checksum.update(piece);
             }
             if let Some(payload) = &mut self.payload {

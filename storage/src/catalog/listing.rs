@@ -31,12 +31,12 @@ impl Catalog {
         let base = &layout::within(kinds[0], bucket)[..];
         let mut range = KeyRange::prefix(layout::of_name_prefix(base, &request.prefix));
         if let Some(after) = &request.after {
-            let names_common_prefix =
-                delimiter.is_some_and(|d| common_prefix(after, &request.prefix, d) == Some(after));
-            let start = match behind {
-                _ if names_common_prefix => layout::behind(&layout::of_name_prefix(base, after)),
-                Some(behind) => of_kind(kinds[0], &behind),
-                None => layout::behind(&layout::of_name(base, after)),
+            // A name within a common prefix stands for it, as the prefix itself does: both were listed as one row.
+            let rolled_up = delimiter.and_then(|d| common_prefix(after, &request.prefix, d));
+            let start = match (rolled_up, behind) {
+                (Some(common), _) => layout::behind(&layout::of_name_prefix(base, common)),
+                (None, Some(behind)) => of_kind(kinds[0], &behind),
+                (None, None) => layout::behind(&layout::of_name(base, after)),
             };
             range.start = range.start.max(start);
         }

@@ -16,11 +16,19 @@ impl Catalog {
     /// Begins an upload.
     pub async fn create_upload(&self, bucket: &Bucket, upload: &Upload) -> Result<(), CatalogError> {
         let keys = [layout::bucket(&bucket.name), layout::upload(bucket.id, &upload.object, upload.id)];
-        let record = UploadRecord::of(upload, stamp_us()).encode();
+        let head = layout::head(bucket.id, &upload.object);
         let mut attempts = self.attempts(&keys[1]);
         loop {
-            let [found_bucket] = self.get([keys[0].clone()]).await?;
+            let [found_bucket, current] = self.get([keys[0].clone(), head.clone()]).await?;
             let (mut transaction, _) = in_bucket(bucket, &keys[0], &found_bucket)?;
+            let record = UploadRecord::of(upload, stamp_us());
+            // A write between this read and the commit counts as one after the upload was created.
+            let record = match self.look::<VersionRecord>(&head, current.as_ref()) {
+                Found::Absent => record.begun_over(None),
+                Found::Sound(current) => record.begun_over(Some(current.version)),
+                Found::Damaged => record,
+            }
+            .encode();
             transaction.conditions.push(Condition::Absent(keys[1].clone()));
             transaction.writes.push(Write::Put(keys[1].clone(), record.clone()));
             if attempts.commit(transaction).await? {
@@ -76,7 +84,8 @@ impl Catalog {
 
     /// Turns an upload into the current version: one commit writes the version, ends the upload and displaces unnamed
     /// parts and the former object. `version`'s layout is made by [`PartDirectory::of`](super::PartDirectory::of).
-    /// A part that was replaced since `parts` were selected is [`CatalogError::InvalidPart`].
+    /// A part that was replaced since `parts` were selected is [`CatalogError::InvalidPart`]. With a precondition that holds it is
+    /// [`CatalogError::Contended`] if the object was written or deleted since the upload was created, whatever its content.
     pub async fn complete_upload(
         &self,
         bucket: &Bucket,
@@ -107,6 +116,15 @@ impl Catalog {
             let (mut transaction, front) = in_bucket(bucket, &keys[0], &found_bucket)?;
             let found = found_upload.as_ref().ok_or(CatalogError::NoSuchUpload)?;
             let former = self.former(&keys[1], &found_head, &found_bucket, precondition)?;
+            let begun = UploadRecord::decode(&found.value)?;
+            let overtaken = match &former {
+                Found::Absent => begun.is_overtaken(None),
+                Found::Sound(former) => begun.is_overtaken(Some(former.version)),
+                Found::Damaged => false,
+            };
+            if overtaken && *precondition != Precondition::None {
+                return Err(CatalogError::Contended);
+            }
             // Their blobs may have moved since, their content may not have changed.
             let stored = self.numbered_parts(upload.id.0, &numbers).await?;
             for (stored, part) in stored.iter().zip(parts) {
@@ -119,8 +137,7 @@ impl Catalog {
             transaction.writes.push(Write::Delete(keys[2].clone()));
             // Also where all parts are named: another may commit until this does.
             transaction.writes.push(displaced_parts(upload.id.0, runs.clone()));
-            let journal = UploadRecord::decode(&found.value)?.journal;
-            transaction.writes.extend(journal.map(|blob| displaced_blob(None, blob)));
+            transaction.writes.extend(begun.journal.map(|blob| displaced_blob(None, blob)));
             let ordered = *precondition == Precondition::None;
             self.push_version(&mut transaction, &front, &upload.object, former, record.clone(), ordered)
                 .await?;

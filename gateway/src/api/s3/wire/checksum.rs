@@ -107,7 +107,7 @@ pub fn upload_checksum(headers: &HeaderMap) -> Result<Option<(ChecksumAlgorithm,
         };
     };
     let algorithm = algorithm(value, &header::CHECKSUM_ALGORITHM)?;
-    let only_full = algorithm == ChecksumAlgorithm::Crc64Nvme;
+    let only_full = algorithm.is_full_object_alone();
     match composite {
         Some(true) if only_full => Err(unfit_type("COMPOSITE", algorithm)),
         Some(false) if !algorithm.combines() => Err(unfit_type("FULL_OBJECT", algorithm)),

@@ -1,10 +1,11 @@
 //! The documents of multipart uploads.
 
 use storage::catalog::{CompletedPart, ListPage, ListRow, Part, StoredChecksum, Upload};
-use storage::name::{BucketName, ObjectKey, PartNumber, Timestamp, UploadId};
+use storage::name::{BucketName, NameError, ObjectKey, PartNumber, Timestamp, UploadId};
 
 use super::checksum;
 use super::listing::{Page, write_owner};
+use super::time::whole_second;
 use super::xml::{MalformedXml, XmlParser, XmlWriter};
 use crate::api::s3::error::{Code, S3Error};
 use crate::iam::Account;
@@ -14,7 +15,10 @@ use crate::transfer::digest::ChecksumAlgorithm;
 pub const COMPLETE_MAX_LEN: usize = 8 << 20;
 
 /// Reads the body of CompleteMultipartUpload: 1 to 10,000 parts, strictly ascending.
-pub fn parse_complete(document: &[u8]) -> Result<Vec<CompletedPart>, S3Error> {
+pub fn parse_complete(document: &[u8]) -> Result<Vec<CompletedPart>, CompleteError> {
+    if document.is_empty() {
+        return Err(CompleteError::Empty);
+    }
     let mut xml = XmlParser::root(document, "CompleteMultipartUpload")?;
     let mut parts: Vec<CompletedPart> = Vec::new();
     while let Some(name) = xml.child()? {
@@ -23,7 +27,7 @@ pub fn parse_complete(document: &[u8]) -> Result<Vec<CompletedPart>, S3Error> {
         }
         let part = completed_part(&mut xml)?;
         if parts.last().is_some_and(|last| last.number >= part.number) {
-            return Err(Code::InvalidPartOrder.into());
+            return Err(CompleteError::Order);
         }
         parts.push(part);
     }
@@ -31,7 +35,44 @@ pub fn parse_complete(document: &[u8]) -> Result<Vec<CompletedPart>, S3Error> {
     if parts.is_empty() { Err(MalformedXml.into()) } else { Ok(parts) }
 }
 
-fn completed_part(xml: &mut XmlParser<'_>) -> Result<CompletedPart, S3Error> {
+/// Why the body of CompleteMultipartUpload is refused, once it is known that there is the upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompleteError {
+    /// There is none.
+    Empty,
+    /// It is not of the schema.
+    Malformed,
+    /// A number is that of no part.
+    PartNumber,
+    /// The parts do not ascend.
+    Order,
+}
+
+impl CompleteError {
+    /// The answer to whoever completes this upload.
+    pub fn of_upload(self, upload: UploadId) -> S3Error {
+        match self {
+            Self::Empty => S3Error::invalid_request("You must specify at least one part"),
+            Self::Malformed => MalformedXml.into(),
+            Self::PartNumber => NameError::PartNumber.into(),
+            Self::Order => S3Error::new(Code::InvalidPartOrder).field("UploadId", upload.to_string()),
+        }
+    }
+}
+
+impl From<MalformedXml> for CompleteError {
+    fn from(_: MalformedXml) -> Self {
+        Self::Malformed
+    }
+}
+
+impl From<NameError> for CompleteError {
+    fn from(_: NameError) -> Self {
+        Self::PartNumber
+    }
+}
+
+fn completed_part(xml: &mut XmlParser<'_>) -> Result<CompletedPart, CompleteError> {
     let (mut number, mut etag, mut sum) = (None, None, None);
     while let Some(name) = xml.child()? {
         match &*name {
@@ -94,12 +135,9 @@ pub fn write_copied(
 ) -> Vec<u8> {
     let mut xml = XmlWriter::document(384);
     xml.root(root);
-    xml.time("LastModified", last_modified);
+    xml.time("LastModified", whole_second(last_modified));
     xml.etag("ETag", etag);
     if let Some(sum) = sum {
-        if root == "CopyObjectResult" {
-            xml.text("ChecksumType", checksum::type_name(sum.composite));
-        }
         write_checksum(&mut xml, sum);
     }
     xml.close(root);
@@ -113,13 +151,25 @@ pub fn write_checksum(xml: &mut XmlWriter, sum: &StoredChecksum) {
     }
 }
 
+/// Who began an upload.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Initiator.html>
+#[derive(Debug, Clone)]
+pub struct Initiator {
+    /// The canonical user id of an account; of everybody else the ARN.
+    pub id: String,
+    /// The account's name; of everybody else the last part of the ARN.
+    pub display_name: String,
+}
+
 /// What a ListParts asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct PartsPage<'a> {
     /// The bucket.
     pub bucket: &'a BucketName,
     /// Who owns it.
     pub owner: &'a Account,
+    /// Who began the upload.
+    pub initiator: Initiator,
     /// Behind which part it begins.
     pub part_number_marker: u16,
     /// How many parts at most.
@@ -129,16 +179,13 @@ pub struct PartsPage<'a> {
 }
 
 /// Writes the answer of ListParts.
-pub fn write_parts(page: PartsPage<'_>, upload: &Upload, parts: &[Part], truncated: bool) -> Vec<u8> {
+pub fn write_parts(page: &PartsPage<'_>, upload: &Upload, parts: &[Part], truncated: bool) -> Vec<u8> {
     let mut xml = XmlWriter::document(1024 + parts.len() * 256);
     xml.root("ListPartsResult");
     xml.text("Bucket", page.bucket.as_str());
     xml.object_name("Key", upload.object.as_str(), page.url_encoded);
     xml.text("UploadId", &upload.id.to_string());
-    xml.open("Initiator");
-    xml.text("ID", &upload.initiator);
-    xml.text("DisplayName", &page.owner.display_name);
-    xml.close("Initiator");
+    write_initiator(&mut xml, &page.initiator);
     write_owner(&mut xml, page.owner);
     xml.text("StorageClass", &upload.storage_class);
     xml.number("PartNumberMarker", page.part_number_marker.into());
@@ -156,10 +203,11 @@ pub fn write_parts(page: PartsPage<'_>, upload: &Upload, parts: &[Part], truncat
     for part in parts {
         xml.open("Part");
         xml.number("PartNumber", part.number.get().into());
-        xml.time("LastModified", part.last_modified);
+        xml.time("LastModified", whole_second(part.last_modified));
         xml.etag("ETag", &part.etag);
         xml.number("Size", part.plain_len);
-        if let Some(sum) = &part.checksum {
+        // What the upload did not declare is for the object alone.
+        if let Some(sum) = part.checksum.as_ref().filter(|_| upload.checksum.is_some()) {
             write_checksum(&mut xml, sum);
         }
         xml.close("Part");
@@ -168,10 +216,18 @@ pub fn write_parts(page: PartsPage<'_>, upload: &Upload, parts: &[Part], truncat
     xml.finish()
 }
 
-/// Writes the answer of ListMultipartUploads. `page.marker` is the key-marker.
+fn write_initiator(xml: &mut XmlWriter, initiator: &Initiator) {
+    xml.open("Initiator");
+    xml.text("ID", &initiator.id);
+    xml.text("DisplayName", &initiator.display_name);
+    xml.close("Initiator");
+}
+
+/// Writes the answer of ListMultipartUploads. `page.marker` is the key-marker, `initiator_of` tells who an ARN is.
 pub fn write_uploads(
     page: Page<'_>,
     owner: &Account,
+    initiator_of: impl Fn(&str) -> Initiator,
     upload_id_marker: &str,
     uploads: &ListPage<Upload>,
 ) -> Vec<u8> {
@@ -181,19 +237,13 @@ pub fn write_uploads(
     xml.text("Bucket", page.bucket.as_str());
     xml.object_name("KeyMarker", page.marker.unwrap_or_default(), url);
     xml.text("UploadIdMarker", upload_id_marker);
-    if uploads.truncated {
-        match uploads.rows.last() {
-            Some(ListRow::Item(upload)) => {
-                xml.object_name("NextKeyMarker", upload.object.as_str(), url);
-                xml.text("NextUploadIdMarker", &upload.id.to_string());
-            }
-            Some(ListRow::CommonPrefix(prefix)) => {
-                xml.object_name("NextKeyMarker", prefix, url);
-                xml.text("NextUploadIdMarker", "");
-            }
-            None => {}
-        }
-    }
+    // The last upload of the page, whether more follow or not; of common prefixes AWS tells nothing here.
+    let last = uploads.rows.iter().rev().find_map(|row| match row {
+        ListRow::Item(upload) => Some(upload),
+        ListRow::CommonPrefix(_) => None,
+    });
+    xml.object_name("NextKeyMarker", last.map_or("", |upload| upload.object.as_str()), url);
+    xml.text("NextUploadIdMarker", &last.map(|upload| upload.id.to_string()).unwrap_or_default());
     page.write_prefix_and_delimiter(&mut xml);
     xml.number("MaxUploads", page.max as u64);
     xml.boolean("IsTruncated", uploads.truncated);
@@ -202,13 +252,10 @@ pub fn write_uploads(
         xml.open("Upload");
         xml.object_name("Key", upload.object.as_str(), url);
         xml.text("UploadId", &upload.id.to_string());
-        xml.open("Initiator");
-        xml.text("ID", &upload.initiator);
-        xml.text("DisplayName", &owner.display_name);
-        xml.close("Initiator");
+        write_initiator(&mut xml, &initiator_of(&upload.initiator));
         write_owner(&mut xml, owner);
         xml.text("StorageClass", &upload.storage_class);
-        xml.time("Initiated", upload.initiated);
+        xml.time("Initiated", whole_second(upload.initiated));
         if let Some((algorithm, composite)) = &upload.checksum {
             xml.text("ChecksumAlgorithm", algorithm);
             xml.text("ChecksumType", checksum::type_name(*composite));
@@ -224,9 +271,9 @@ pub fn write_uploads(
 mod tests {
     use super::*;
 
-    fn parse(inner: &str) -> Result<Vec<CompletedPart>, Code> {
+    fn parse(inner: &str) -> Result<Vec<CompletedPart>, CompleteError> {
         let document = format!("<CompleteMultipartUpload>{inner}</CompleteMultipartUpload>");
-        parse_complete(document.as_bytes()).map_err(|error| error.code)
+        parse_complete(document.as_bytes())
     }
 
     fn part(number: u32) -> String {
@@ -239,13 +286,13 @@ mod tests {
         assert_eq!((parts[0].number.get(), parts[0].etag.as_str(), &parts[0].checksum), (1, "e1", &None));
         let sum = ("CRC64NVME".to_owned(), "AAAAAAAAAAA=".to_owned());
         assert_eq!((parts[1].number.get(), &parts[1].checksum), (7, &Some(sum)));
-        assert_eq!(parse(""), Err(Code::MalformedXml));
-        assert_eq!(parse(&(part(2) + &part(1))), Err(Code::InvalidPartOrder));
-        assert_eq!(parse(&(part(2) + &part(2))), Err(Code::InvalidPartOrder));
-        assert_eq!(parse(&part(0)), Err(Code::InvalidArgument));
-        assert_eq!(parse(&part(10_001)), Err(Code::InvalidArgument));
-        assert_eq!(parse("<Part><PartNumber>1</PartNumber></Part>"), Err(Code::MalformedXml));
-        assert_eq!(parse("<Part><ETag>1</ETag></Part>"), Err(Code::MalformedXml));
+        assert_eq!(parse(""), Err(CompleteError::Malformed));
+        assert_eq!(parse(&(part(2) + &part(1))), Err(CompleteError::Order));
+        assert_eq!(parse(&(part(2) + &part(2))), Err(CompleteError::Order));
+        assert_eq!(parse(&part(0)), Err(CompleteError::PartNumber));
+        assert_eq!(parse(&part(10_001)), Err(CompleteError::PartNumber));
+        assert_eq!(parse("<Part><PartNumber>1</PartNumber></Part>"), Err(CompleteError::Malformed));
+        assert_eq!(parse("<Part><ETag>1</ETag></Part>"), Err(CompleteError::Malformed));
         let many: String = (1..=10_000).map(part).collect();
         assert_eq!(parse(&many).map(|parts| parts.len()), Ok(10_000));
     }

@@ -74,6 +74,9 @@ pub fn copy_source_range(value: &str, source_len: u64) -> Result<PlainRange, S3E
         Some(RangeSpec::Bounded(first, last)) if last < source_len => {
             Ok(PlainRange { offset: first, len: last - first + 1 })
         }
+        Some(RangeSpec::Bounded(first, _)) if first >= source_len => {
+            Err(S3Error::invalid_request("The specified copy range is invalid for the source object size"))
+        }
         Some(RangeSpec::Bounded(..)) => Err(S3Error::invalid_argument(
             format!("Range specified is not valid for source object of size: {source_len}"),
             name.as_str(),

@@ -15,7 +15,8 @@ pub async fn abort_multipart_upload(
     request: S3Request,
 ) -> Result<S3Response, S3Error> {
     let id = super::upload_id(&request.query)?;
-    app.catalog.abort_upload(permit.bucket(), request.object()?, id).await?;
+    let aborted = app.catalog.abort_upload(permit.bucket(), request.object()?, id).await;
+    aborted.map_err(|error| super::upload_error(error, id))?;
     let mut response = S3Response::new(ResponseBody::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)

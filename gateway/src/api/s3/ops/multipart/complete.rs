@@ -10,11 +10,12 @@ use storage::name::{ObjectKey, PartNumber, UploadId};
 use super::{part, total};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::ops::object::properties;
+use crate::api::s3::ops::object::write::write_error;
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::wire::checksum;
 use crate::api::s3::wire::conditional::write_precondition;
 use crate::api::s3::wire::multipart::{COMPLETE_MAX_LEN, parse_complete, write_completed};
-use crate::api::s3::wire::version::write_header;
+use crate::api::s3::wire::version::write_new_header;
 use crate::api::s3::wire::xml::XmlWriter;
 use crate::api::s3::{request_document, response};
 use crate::app::App;
@@ -35,21 +36,23 @@ pub async fn complete_multipart_upload(
     let bucket = permit.bucket();
     let demands = Demands::take(&mut request.headers)?;
     let body = request_document::read(&mut request, COMPLETE_MAX_LEN).await?;
-    let named = work::compute(|| parse_complete(&body)).await?;
+    let named = work::compute(|| parse_complete(&body)).await;
     let object = request.object()?;
     let id = super::upload_id(&request.query)?;
-    let done = match app.catalog.upload(bucket, object, id).await {
+    // That there is no such upload is told before what the document lacks.
+    let done = match super::upload(app, bucket, &request).await {
         Ok(upload) => {
+            let named = named.as_deref().map_err(|error| error.of_upload(id))?;
             part::check_named_encryption(app, &request.headers, &Sse::info(&upload.envelope)?)?;
-            complete(app, bucket, &upload, &named, &demands).await
+            complete(app, bucket, &upload, named, &demands).await
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     };
-    let version = match done {
-        Err(error) if error.code == Code::NoSuchUpload => {
-            completed_before(app, bucket, object, id, &named).await?.ok_or(error)?
+    let version = match (done, &named) {
+        (Err(error), Ok(named)) if error.code == Code::NoSuchUpload => {
+            completed_before(app, bucket, object, id, named).await?.ok_or(error)?
         }
-        done => done?,
+        (done, _) => done?,
     };
     let record = version.object().ok_or(Code::InternalError)?;
     let mut xml = XmlWriter::document(1024);
@@ -58,7 +61,7 @@ pub async fn complete_multipart_upload(
     let mut response = response::xml(xml.finish());
     let headers = response.headers_mut();
     headers.extend(response_headers(&Sse::info(&record.envelope)?, None));
-    write_header(bucket, version.version, version.is_null, headers);
+    write_new_header(bucket, version.version, version.is_null, headers);
     properties::write_expiration(app, bucket, object, record, version.last_modified, headers);
     Ok(response)
 }
@@ -101,32 +104,50 @@ impl Demands {
         })
     }
 
-    fn check(&self, plain_len: u64, computed: Option<&StoredChecksum>) -> Result<(), S3Error> {
+    /// Refuses a type of checksum that is not the upload's.
+    fn check_type(&self, declared: Option<&(String, bool)>) -> Result<(), S3Error> {
+        let own = declared.map(|(_, composite)| *composite);
+        if self.composite.is_none() || self.composite == own {
+            return Ok(());
+        }
+        Err(S3Error::invalid_request(format!(
+            "The upload was created using the {} checksum mode. The complete request must use the same checksum mode.",
+            own.map_or("null", checksum::type_name)
+        )))
+    }
+
+    fn check(
+        &self,
+        plain_len: u64,
+        declared: Option<&(String, bool)>,
+        computed: Option<&StoredChecksum>,
+    ) -> Result<(), S3Error> {
         if let Some(expected) = self.plain_len.filter(|&expected| expected != plain_len) {
             return Err(S3Error::invalid_request(format!(
                 "The provided '{}' header value {expected} does not match what was computed: {plain_len}",
                 header::MP_OBJECT_SIZE
             )));
         }
-        let is_composite = computed.is_some_and(|computed| computed.composite);
-        if self.composite.is_some_and(|composite| computed.is_some() && composite != is_composite) {
-            return Err(S3Error::invalid_request(format!(
-                "The upload was created using the {} checksum mode. The complete request must use the same checksum \
-                 mode.",
-                checksum::type_name(is_composite)
-            )));
-        }
         let Some((algorithm, expected)) = &self.checksum else { return Ok(()) };
-        let computed = computed.ok_or_else(|| checksum::mismatch(*algorithm))?;
-        if computed.algorithm != algorithm.name() {
-            let computed = ChecksumAlgorithm::parse(&computed.algorithm).ok_or(Code::InternalError)?;
-            return Err(part::type_mismatch(computed, Some(*algorithm)));
-        }
-        let bare = computed.value.split('-').next();
-        if computed.value == *expected || bare == Some(expected) {
-            Ok(())
-        } else {
-            Err(checksum::mismatch(*algorithm))
+        let is_value = |computed: &StoredChecksum| {
+            computed.value == *expected || computed.value.split('-').next() == Some(expected)
+        };
+        let fits = match declared {
+            // Without a type it is of the one that its algorithm has by default.
+            Some((own, composite)) => {
+                algorithm.name() == own
+                    && self.composite.unwrap_or(!algorithm.is_full_object_alone()) == *composite
+                    && computed.is_some_and(is_value)
+            }
+            // Of an upload that declared none AWS ignores every other algorithm than the one that it computes itself.
+            None => computed.is_none_or(|sum| sum.algorithm != algorithm.name() || is_value(sum)),
+        };
+        match declared.map_or(algorithm.name(), |(own, _)| own) {
+            _ if fits => Ok(()),
+            own => Err(S3Error::new(Code::BadDigest).message(format!(
+                "The {} you specified did not match the calculated checksum.",
+                own.to_ascii_lowercase()
+            ))),
         }
     }
 }
@@ -138,13 +159,18 @@ async fn complete(
     named: &[CompletedPart],
     demands: &Demands,
 ) -> Result<ObjectVersion, S3Error> {
-    total::require_checksums(upload.checksum.as_ref(), named)?;
-    let refuse = |error| refusal(error, upload.id, named, app.min_part_len, &demands.precondition);
+    let declared = upload.checksum.as_ref();
+    let refuse = |error| refusal(error, upload, named, app.min_part_len, &demands.precondition);
+    demands.check_type(declared)?;
+    total::check_named_checksums(declared, named)?;
+    if let Some(part) = named.iter().find(|part| declared.is_none() && part.checksum.is_some()) {
+        return Err(refuse(CatalogError::InvalidPart(part.number)));
+    }
     let parts = app.catalog.select_parts(upload.id, named, app.min_part_len).await.map_err(refuse)?;
     let plain_len = total::plain_len(&parts)?;
     work::pause().await;
-    let sum = work::compute(|| total::checksum(upload.checksum.as_ref(), &parts)).await;
-    demands.check(plain_len, sum.as_ref())?;
+    let sum = work::compute(|| total::checksum(declared, &parts)).await;
+    demands.check(plain_len, declared, sum.as_ref())?;
     let record = ObjectRecord {
         plain_len,
         etag: total::etag(&parts),
@@ -185,7 +211,7 @@ async fn complete(
 /// The answer to a refusal of the catalog's, with what AWS tells beside.
 fn refusal(
     error: CatalogError,
-    id: UploadId,
+    upload: &Upload,
     named: &[CompletedPart],
     min_part_len: u64,
     precondition: &Precondition,
@@ -196,15 +222,13 @@ fn refusal(
     };
     match error {
         CatalogError::InvalidPart(number) => S3Error::from(CatalogError::InvalidPart(number))
-            .field("UploadId", id.to_string())
+            .field("UploadId", upload.id.to_string())
             .field("ETag", etag(number)),
         CatalogError::PartTooSmall { .. } => {
             S3Error::from(error).field("MinSizeAllowed", min_part_len.to_string())
         }
-        CatalogError::Contended if *precondition != Precondition::None => {
-            Code::ConditionalRequestConflict.into()
-        }
-        error => error.into(),
+        CatalogError::NoSuchUpload => super::no_such_upload(upload.id),
+        error => write_error(error, precondition, &upload.object),
     }
 }
 
@@ -247,33 +271,48 @@ mod tests {
     fn checksums_are_compared() {
         let full = stored("CRC32", false, "AAAAAA==");
         let composite = stored("CRC32", true, "AAAAAA==-3");
-        let check = |pairs: &[(http::HeaderName, &str)], sum: Option<&StoredChecksum>| {
-            demands(pairs).and_then(|demands| demands.check(7, sum).map_err(|error| error.code))
-        };
         let crc = |value| (header::CHECKSUM_CRC32, value);
-        assert_eq!(check(&[], None), Ok(()));
-        assert_eq!(check(&[crc("AAAAAA==")], Some(&full)), Ok(()));
-        assert_eq!(check(&[crc("AAAAAA==-3")], Some(&composite)), Ok(()));
-        assert_eq!(check(&[crc("AAAAAA==")], Some(&composite)), Ok(()));
-        assert_eq!(check(&[crc("AAAAAA==-2")], Some(&composite)), Err(Code::BadDigest));
-        assert_eq!(check(&[crc("AAAAAQ==")], Some(&full)), Err(Code::BadDigest));
-        assert_eq!(check(&[crc("AAAAAQ==")], None), Err(Code::BadDigest));
-        assert_eq!(check(&[crc("x")], Some(&full)), Err(Code::InvalidRequest));
-        let sha = stored("SHA1", true, "a-1");
-        assert_eq!(check(&[crc("AAAAAA==")], Some(&sha)), Err(Code::InvalidRequest));
-        let twice = [crc("AAAAAA=="), (header::CHECKSUM_CRC32C, "AAAAAA==")];
-        assert_eq!(check(&twice, Some(&full)), Err(Code::InvalidRequest));
         let kind = |value| (header::CHECKSUM_TYPE, value);
-        assert_eq!(check(&[kind("COMPOSITE")], Some(&composite)), Ok(()));
-        assert_eq!(check(&[kind("COMPOSITE")], Some(&full)), Err(Code::InvalidRequest));
-        assert_eq!(check(&[kind("FULL_OBJECT")], Some(&composite)), Err(Code::InvalidRequest));
+        let check = |pairs: &[(http::HeaderName, &str)],
+                     declared: Option<(&str, bool)>,
+                     sum: Option<&StoredChecksum>| {
+            let declared = declared.map(|(name, composite)| (name.to_owned(), composite));
+            let demands = demands(pairs)?;
+            let checked = demands.check_type(declared.as_ref());
+            checked.and_then(|()| demands.check(7, declared.as_ref(), sum)).map_err(|error| error.code)
+        };
+        let (as_full, as_composite) = (Some(("CRC32", false)), Some(("CRC32", true)));
+        let (of_full, of_composite) = (kind("FULL_OBJECT"), kind("COMPOSITE"));
+        assert_eq!(check(&[], None, None), Ok(()));
+        assert_eq!(check(&[crc("AAAAAA=="), of_full.clone()], as_full, Some(&full)), Ok(()));
+        assert_eq!(check(&[crc("AAAAAQ=="), of_full.clone()], as_full, Some(&full)), Err(Code::BadDigest));
+        // Without a type a CRC32 is a composite one.
+        assert_eq!(check(&[crc("AAAAAA==")], as_full, Some(&full)), Err(Code::BadDigest));
+        assert_eq!(check(&[crc("AAAAAA==-3")], as_composite, Some(&composite)), Ok(()));
+        assert_eq!(check(&[crc("AAAAAA==")], as_composite, Some(&composite)), Ok(()));
+        assert_eq!(check(&[crc("AAAAAA==-2")], as_composite, Some(&composite)), Err(Code::BadDigest));
+        assert_eq!(check(&[crc("x")], as_full, Some(&full)), Err(Code::InvalidRequest));
+        let sha = stored("SHA1", true, "a-1");
+        assert_eq!(check(&[crc("AAAAAA==")], Some(("SHA1", true)), Some(&sha)), Err(Code::BadDigest));
+        let nvme = stored("CRC64NVME", false, "AAAAAAAAAAA=");
+        let nvme_is = |value| (header::CHECKSUM_CRC64NVME, value);
+        assert_eq!(check(&[nvme_is("AAAAAAAAAAA=")], Some(("CRC64NVME", false)), Some(&nvme)), Ok(()));
+        // An upload that declared none.
+        assert_eq!(check(&[crc("AAAAAQ==-2")], None, Some(&nvme)), Ok(()));
+        assert_eq!(check(&[nvme_is("AAAAAAAAAAE=")], None, Some(&nvme)), Err(Code::BadDigest));
+        assert_eq!(check(std::slice::from_ref(&of_full), None, Some(&nvme)), Err(Code::InvalidRequest));
+        let twice = [crc("AAAAAA=="), (header::CHECKSUM_CRC32C, "AAAAAA==")];
+        assert_eq!(check(&twice, as_full, Some(&full)), Err(Code::InvalidRequest));
+        assert_eq!(check(std::slice::from_ref(&of_composite), as_composite, Some(&composite)), Ok(()));
+        assert_eq!(check(&[of_composite], as_full, Some(&full)), Err(Code::InvalidRequest));
+        assert_eq!(check(&[of_full], as_composite, Some(&composite)), Err(Code::InvalidRequest));
     }
 
     #[test]
     fn lengths_are_compared() {
         let size = |value| demands(&[(header::MP_OBJECT_SIZE, value)]);
-        assert!(size("7").unwrap().check(7, None).is_ok());
-        let error = size("8").unwrap().check(7, None).unwrap_err();
+        assert!(size("7").unwrap().check(7, None, None).is_ok());
+        let error = size("8").unwrap().check(7, None, None).unwrap_err();
         assert_eq!(
             error.client_message(),
             "The provided 'x-amz-mp-object-size' header value 8 does not match what was computed: 7"

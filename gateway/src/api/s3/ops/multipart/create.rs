@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 use storage::catalog::{Trailer, Upload};
-use storage::name::{Timestamp, UploadId, VersionId};
+use storage::name::{Timestamp, UploadId};
 
 use crate::api::s3::error::S3Error;
 use crate::api::s3::ops::object::properties::{self, Properties};
@@ -25,7 +25,7 @@ pub async fn create_multipart_upload(
     let object = request.object()?;
     let headers = &request.headers;
     let declared = checksum::upload_checksum(headers)?;
-    let id = UploadId(VersionId::now());
+    let id = UploadId::of(object);
     let arn = format!("arn:aws:s3:::{}/{object}", bucket.name);
     let plan = plan(headers, BucketEncryption::of(bucket).as_ref(), &arn, request.channel(app))?;
     request.expect_v4_for_kms(matches!(plan, SsePlan::Kms { .. }))?;

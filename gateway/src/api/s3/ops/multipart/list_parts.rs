@@ -12,17 +12,21 @@ use crate::authz::Permit;
 /// Answers the parts that an upload has.
 pub async fn list_parts(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
     let bucket = permit.bucket();
+    let part_number_marker = marker(&request.query)?;
+    let max_parts = max_rows(&request.query, "max-parts")?;
+    let url_encoded = url_encoding(&request.query)?;
+    let upload = super::upload(app, bucket, &request).await?;
     let page = PartsPage {
         bucket: &bucket.name,
         owner: &app.owner_of(bucket),
-        part_number_marker: marker(&request.query)?,
-        max_parts: max_rows(&request.query, "max-parts")?,
-        url_encoded: url_encoding(&request.query)?,
+        initiator: super::initiator(app, &upload.initiator),
+        part_number_marker,
+        max_parts,
+        url_encoded,
     };
-    let upload = super::upload(app, bucket, &request).await?;
     let (parts, truncated) =
         app.catalog.list_parts(upload.id, page.part_number_marker, page.max_parts).await?;
-    let mut response = response::xml(write_parts(page, &upload, &parts, truncated));
+    let mut response = response::xml(write_parts(&page, &upload, &parts, truncated));
     properties::write_abort_date(app, bucket, &upload, response.headers_mut());
     Ok(response)
 }

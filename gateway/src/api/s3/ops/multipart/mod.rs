@@ -19,11 +19,12 @@ pub use list_uploads::list_multipart_uploads;
 pub use upload_part::upload_part;
 pub use upload_part_copy::upload_part_copy;
 
-use storage::catalog::{Bucket, Upload};
+use storage::catalog::{Bucket, CatalogError, Upload};
 use storage::name::{ObjectKey, PartNumber, UploadId};
 
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{Query, S3Request};
+use crate::api::s3::wire::multipart::Initiator;
 use crate::app::App;
 use crate::sse::EnvelopePlace;
 
@@ -49,7 +50,30 @@ fn part_number(query: &Query) -> Result<PartNumber, S3Error> {
 /// The record of the upload that a request names.
 async fn upload(app: &App, bucket: &Bucket, request: &S3Request) -> Result<Upload, S3Error> {
     let id = upload_id(&request.query)?;
-    Ok(app.catalog.upload(bucket, request.object()?, id).await?)
+    app.catalog.upload(bucket, request.object()?, id).await.map_err(|error| upload_error(error, id))
+}
+
+/// What an error of the catalog's is to whoever named an upload.
+fn upload_error(error: CatalogError, id: UploadId) -> S3Error {
+    match error {
+        CatalogError::NoSuchUpload => no_such_upload(id),
+        error => error.into(),
+    }
+}
+
+/// Who began an upload, by the ARN in its record: an account is told by its canonical user id.
+fn initiator(app: &App, arn: &str) -> Initiator {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    match parts[..] {
+        [.., account, "root"] => {
+            let account = app.account_of(account);
+            Initiator { id: account.canonical_id.clone(), display_name: account.display_name.clone() }
+        }
+        _ => {
+            let name = arn.rsplit('/').next().unwrap_or_default();
+            Initiator { id: arn.to_owned(), display_name: name.to_owned() }
+        }
+    }
 }
 
 /// Where an upload's envelope belongs.

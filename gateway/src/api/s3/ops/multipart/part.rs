@@ -43,13 +43,10 @@ pub(super) fn open(
         .sse
         .open(&upload.envelope, place, customer.as_ref(), &request.kms_caller())
         .map_err(|error| match error {
-            SseError::CustomerKeyMissing => S3Error::invalid_request(
+            // AWS has one text for both.
+            SseError::CustomerKeyMissing | SseError::NotCustomerEncrypted => S3Error::invalid_request(
                 "The multipart upload initiate requested encryption. Subsequent part requests must include the \
                  appropriate encryption parameters.",
-            ),
-            SseError::NotCustomerEncrypted => S3Error::invalid_request(
-                "The multipart upload initiate did not request encryption. Please resend the request without \
-                 sending encryption parameters.",
             ),
             SseError::WrongCustomerKey => S3Error::invalid_request(
                 "The provided encryption parameters did not match the ones used originally.",
@@ -83,12 +80,12 @@ pub(super) fn check_named_encryption(app: &App, headers: &HeaderMap, info: &SseI
     Ok(())
 }
 
-/// The checksum to compute of a part: the upload's algorithm, which a part must name where the object's is composite; of
-/// an upload without one the part's own; else CRC64NVME, as AWS does.
+/// The checksum to compute of a part, if any: the upload's algorithm, which a part must name where the object's is composite; of
+/// an upload without one the part's own.
 pub(super) fn checksum(
     declared: Option<&(String, bool)>,
     given: Option<RequestChecksum>,
-) -> Result<(ChecksumAlgorithm, Expected), S3Error> {
+) -> Result<Option<(ChecksumAlgorithm, Expected)>, S3Error> {
     let declared = match declared {
         None => None,
         Some((name, composite)) => {
@@ -101,11 +98,17 @@ pub(super) fn checksum(
         }
         (Some((expected, true)), None) => Err(type_mismatch(expected, None)),
         (_, Some(RequestChecksum { algorithm, value })) => {
-            Ok((algorithm, value.map_or(Expected::Trailer, Expected::Value)))
+            Ok(Some((algorithm, value.map_or(Expected::Trailer, Expected::Value))))
         }
-        (Some((algorithm, false)), None) => Ok((algorithm, Expected::Nothing)),
-        (None, None) => Ok((ChecksumAlgorithm::Crc64Nvme, Expected::Nothing)),
+        (Some((algorithm, false)), None) => Ok(Some((algorithm, Expected::Nothing))),
+        (None, None) => Ok(None),
     }
+}
+
+/// What is computed of every part, beside its own checksum, of an upload that declared none: the object gets it of the whole.
+/// AWS does so only where it may know the bytes' digest itself, with SSE-S3.
+fn of_undeclared(upload: &Upload, info: &SseInfo) -> Option<ChecksumAlgorithm> {
+    (upload.checksum.is_none() && info.etag_is_md5()).then_some(ChecksumAlgorithm::Crc64Nvme)
 }
 
 /// The refusal of another algorithm than the upload's.
@@ -123,7 +126,14 @@ pub(super) struct Incoming {
     pub(super) source: Source,
     pub(super) plain_len: u64,
     pub(super) content_md5: Option<[u8; 16]>,
-    pub(super) checksum: (ChecksumAlgorithm, Expected),
+    pub(super) checksum: Option<(ChecksumAlgorithm, Expected)>,
+}
+
+/// A part that is stored.
+pub(super) struct Stored {
+    pub(super) part: Part,
+    /// The checksum that the request spoke of, or that the upload declared.
+    pub(super) checksum: Option<StoredChecksum>,
 }
 
 /// Seals, stores and records a part.
@@ -134,7 +144,7 @@ pub(super) async fn store(
     number: PartNumber,
     opened: &Opened,
     incoming: Incoming,
-) -> Result<Part, S3Error> {
+) -> Result<Stored, S3Error> {
     let etag_is_md5 = opened.info.etag_is_md5();
     let owner = BlobOwner::Content {
         bucket: bucket.id,
@@ -149,22 +159,26 @@ pub(super) async fn store(
         owner,
         md5: etag_is_md5,
         content_md5: incoming.content_md5,
-        checksum: Some(incoming.checksum),
+        checksum: incoming.checksum,
+        second: of_undeclared(upload, &opened.info),
     };
     // While it is pinned, the sweep of orphans lets the blob alone though no record refers to it yet.
     let _pin = app.catalog.pin(upload.id.0);
     let received = ingest::receive(&app.blobs, incoming.source, intake).await?;
     let md5 = received.md5.filter(|_| etag_is_md5);
+    let as_stored = |(algorithm, value): &(ChecksumAlgorithm, Vec<u8>)| StoredChecksum {
+        algorithm: algorithm.name().to_owned(),
+        composite: false,
+        value: checksum::format_value(value),
+    };
+    let checksum = received.checksum.as_ref().map(as_stored);
+    let kept = if upload.checksum.is_some() { &checksum } else { &received.second.as_ref().map(as_stored) };
     let mut part = Part {
         number,
         plain_len: received.plain_len,
         etag: hex::encode(md5.unwrap_or_else(super::total::opaque_tag)),
         md5,
-        checksum: received.checksum.as_ref().map(|(algorithm, value)| StoredChecksum {
-            algorithm: algorithm.name().to_owned(),
-            composite: false,
-            value: checksum::format_value(value),
-        }),
+        checksum: kept.clone(),
         last_modified: Timestamp::now(),
         blob: OWN_BLOB,
         salt: Some(received.salt),
@@ -176,9 +190,9 @@ pub(super) async fn store(
         if !matches!(error, CatalogError::Kv(KvError::Unavailable(_))) {
             app.blobs.delete(&part.blob.id).await?;
         }
-        return Err(error.into());
+        return Err(super::upload_error(error, upload.id));
     }
-    Ok(part)
+    Ok(Stored { part, checksum })
 }
 
 #[cfg(test)]
@@ -195,13 +209,13 @@ mod tests {
         let chosen = |declared: Option<(A, bool)>, given| {
             let declared = declared.map(|(algorithm, composite)| (algorithm.name().to_owned(), composite));
             checksum(declared.as_ref(), given)
-                .map(|(algorithm, _)| algorithm)
+                .map(|chosen| chosen.map(|(algorithm, _)| algorithm))
                 .map_err(|e| e.client_message().to_owned())
         };
-        assert_eq!(chosen(None, None), Ok(A::Crc64Nvme));
-        assert_eq!(chosen(None, given(A::Sha1)), Ok(A::Sha1));
-        assert_eq!(chosen(Some((A::Crc32, false)), None), Ok(A::Crc32));
-        assert_eq!(chosen(Some((A::Crc32, true)), given(A::Crc32)), Ok(A::Crc32));
+        assert_eq!(chosen(None, None), Ok(None));
+        assert_eq!(chosen(None, given(A::Sha1)), Ok(Some(A::Sha1)));
+        assert_eq!(chosen(Some((A::Crc32, false)), None), Ok(Some(A::Crc32)));
+        assert_eq!(chosen(Some((A::Crc32, true)), given(A::Crc32)), Ok(Some(A::Crc32)));
         assert_eq!(
             chosen(Some((A::Crc32, true)), None),
             Err("Checksum Type mismatch occurred, expected checksum Type: crc32, actual checksum Type: null"

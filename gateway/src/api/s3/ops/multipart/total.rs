@@ -16,21 +16,33 @@ pub(super) fn opaque_tag() -> [u8; 16] {
     tag
 }
 
-/// Where the upload's checksum is composite every part must be named with its own.
-pub(super) fn require_checksums(
+/// Parts may be named with checksums of the upload's algorithm alone, and must be where the object's is composite.
+pub(super) fn check_named_checksums(
     declared: Option<&(String, bool)>,
     parts: &[CompletedPart],
 ) -> Result<(), S3Error> {
-    let Some((algorithm, true)) = declared else { return Ok(()) };
-    match parts.iter().find(|part| part.checksum.is_none()) {
-        None => Ok(()),
-        Some(part) => Err(S3Error::invalid_request(format!(
-            "The upload was created using a {} checksum. The complete request must include the checksum for each \
-             part. It was missing for part {} in the request.",
-            algorithm.to_ascii_lowercase(),
-            part.number
-        ))),
+    let Some((declared, composite)) = declared else { return Ok(()) };
+    for part in parts {
+        match &part.checksum {
+            Some((algorithm, _)) if algorithm != declared => {
+                return Err(S3Error::new(Code::BadDigest).message(format!(
+                    "The {} you specified for part {} did not match what we received.",
+                    algorithm.to_ascii_lowercase(),
+                    part.number
+                )));
+            }
+            None if *composite => {
+                return Err(S3Error::invalid_request(format!(
+                    "The upload was created using a {} checksum. The complete request must include the checksum for \
+                     each part. It was missing for part {} in the request.",
+                    declared.to_ascii_lowercase(),
+                    part.number
+                )));
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// The plain length of all parts.
@@ -164,10 +176,10 @@ mod tests {
             checksum,
         };
         let with = [named(Some(("SHA1".into(), String::new())))];
-        assert!(require_checksums(Some(&("SHA1".into(), true)), &with).is_ok());
-        assert!(require_checksums(Some(&("CRC32".into(), false)), &[named(None)]).is_ok());
-        assert!(require_checksums(None, &[named(None)]).is_ok());
-        let error = require_checksums(Some(&("SHA1".into(), true)), &[named(None)]).unwrap_err();
+        assert!(check_named_checksums(Some(&("SHA1".into(), true)), &with).is_ok());
+        assert!(check_named_checksums(Some(&("CRC32".into(), false)), &[named(None)]).is_ok());
+        assert!(check_named_checksums(None, &[named(None)]).is_ok());
+        let error = check_named_checksums(Some(&("SHA1".into(), true)), &[named(None)]).unwrap_err();
         assert!(error.client_message().contains("a sha1 checksum"), "{error}");
         assert!(error.client_message().contains("for part 3"), "{error}");
     }

@@ -25,7 +25,6 @@ pub async fn upload_part(app: &App, permit: Permit, request: S3Request) -> Resul
     let content_md5 = checksum::content_md5(&request.headers)?;
     let given = checksum::request_checksum(&request.headers)?;
     let upload = super::upload(app, bucket, &request).await?;
-    let shown = upload.checksum.is_some() || given.is_some();
     let checksum = part::checksum(upload.checksum.as_ref(), given)?;
     let opened = part::open(app, bucket, &upload, &request)?;
     let source = Source::Body { body: request.body, payload: request.payload };
@@ -34,10 +33,10 @@ pub async fn upload_part(app: &App, permit: Permit, request: S3Request) -> Resul
 
     let mut response = S3Response::new(ResponseBody::empty());
     let answer = response.headers_mut();
-    if let Ok(etag) = HeaderValue::from_str(&etag::quoted(&stored.etag)) {
+    if let Ok(etag) = HeaderValue::from_str(&etag::quoted(&stored.part.etag)) {
         answer.insert(http::header::ETAG, etag);
     }
-    if let Some(sum) = stored.checksum.filter(|_| shown) {
+    if let Some(sum) = stored.checksum {
         checksum::write_headers(&sum, answer);
         // A part's checksum has no type; the object's will have.
         answer.remove(crate::http::header::CHECKSUM_TYPE);

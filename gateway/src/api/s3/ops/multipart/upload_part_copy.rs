@@ -17,7 +17,8 @@ use crate::authz::Permit;
 use crate::http::header;
 use crate::seal::PlainRange;
 use crate::sse::{CustomerHeaders, response_headers};
-use crate::transfer::ingest::Source;
+use crate::transfer::digest::ChecksumAlgorithm;
+use crate::transfer::ingest::{Expected, Source};
 
 /// `UploadPartCopy`, which stores a range of another object as a part:
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html>.
@@ -47,20 +48,18 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
     let keys = found.open(app, request, &source_bucket, &source.object, customer.as_ref())?;
     let Some(stream) = found.read(app, keys, range).await? else { return Ok(None) };
 
-    let given = match upload.checksum.as_ref() {
-        // The bytes are ours: nobody else can tell their checksum.
-        Some((name, _)) => {
-            let algorithm =
-                crate::transfer::digest::ChecksumAlgorithm::parse(name).ok_or(Code::InternalError)?;
-            (algorithm, crate::transfer::ingest::Expected::Nothing)
-        }
-        None => part::checksum(None, None)?,
+    // The bytes are ours: nobody else can tell their checksum.
+    let declared = match upload.checksum.as_ref() {
+        Some((name, _)) => Some(ChecksumAlgorithm::parse(name).ok_or(Code::InternalError)?),
+        None => None,
     };
+    let checksum = declared.map(|algorithm| (algorithm, Expected::Nothing));
     let incoming =
-        Incoming { source: Source::Stream(stream), plain_len: range.len, content_md5: None, checksum: given };
+        Incoming { source: Source::Stream(stream), plain_len: range.len, content_md5: None, checksum };
     let stored = part::store(app, bucket, &upload, number, &opened, incoming).await?;
-    let sum = stored.checksum.as_ref().filter(|_| upload.checksum.is_some());
-    let mut response = response::xml(write_copied("CopyPartResult", &stored.etag, stored.last_modified, sum));
+    let part = &stored.part;
+    let sum = stored.checksum.as_ref();
+    let mut response = response::xml(write_copied("CopyPartResult", &part.etag, part.last_modified, sum));
     let customer_md5 = opened.customer.as_ref().map(|customer| customer.md5_base64.as_str());
     response.headers_mut().extend(response_headers(&opened.info, customer_md5));
     write_source_version(&source_bucket, &found, response.headers_mut());
@@ -71,6 +70,8 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
 fn range(headers: &http::HeaderMap, record: &ObjectRecord) -> Result<PlainRange, S3Error> {
     let range = match headers.get(header::COPY_SOURCE_RANGE) {
         None => PlainRange { offset: 0, len: record.plain_len },
+        // An empty one copies all.
+        Some(value) if value.is_empty() => PlainRange { offset: 0, len: record.plain_len },
         Some(value) => copy_source_range(value.to_str().unwrap_or_default(), record.plain_len)?,
     };
     if range.len > part::MAX_LEN {

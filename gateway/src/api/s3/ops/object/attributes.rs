@@ -1,7 +1,7 @@
 //! GetObjectAttributes.
 
 use http::HeaderMap;
-use storage::catalog::{Layout, PartDirectory};
+use storage::catalog::{Layout, PartDirectory, StoredChecksum};
 use storage::name::UploadId;
 
 use super::lookup::{self, Found, insert};
@@ -41,7 +41,9 @@ pub async fn get_object_attributes(
     }
     if let Some(stored) = record.checksum.as_ref().filter(|_| asked.checksum) {
         xml.open("Checksum");
-        write_checksum(&mut xml, stored);
+        // Without the number of parts, which is told apart from it.
+        let value = stored.value.split('-').next().unwrap_or_default().to_owned();
+        write_checksum(&mut xml, &StoredChecksum { value, ..stored.clone() });
         xml.text("ChecksumType", type_name(stored.composite));
         xml.close("Checksum");
     }
@@ -84,17 +86,20 @@ async fn write_parts(
     let marker = number(&header::PART_NUMBER_MARKER, 0)?.min(u64::from(u16::MAX)) as u16;
     xml.open("ObjectParts");
     xml.number("PartsCount", u64::from(directory.part_count));
-    let has_checksums = found.record.checksum.as_ref().is_some_and(|c| c.composite);
+    // AWS lists single parts, and pages of them, only where they have checksums of their own.
+    if !found.record.checksum.as_ref().is_some_and(|checksum| checksum.composite) {
+        xml.close("ObjectParts");
+        return Ok(());
+    }
     let upload = UploadId(found.record.content.version);
     let (mut parts, truncated) = app.catalog.list_parts(upload, marker, max_parts as usize).await?;
     // Parts that the completion left out may still wait to be reclaimed.
     parts.retain(|part| directory.names(part.number.get()));
     xml.number("PartNumberMarker", u64::from(marker));
-    xml.number("NextPartNumberMarker", parts.last().map_or(u64::from(marker), |p| u64::from(p.number.get())));
+    xml.number("NextPartNumberMarker", parts.last().map_or(0, |part| u64::from(part.number.get())));
     xml.number("MaxParts", max_parts);
     xml.boolean("IsTruncated", truncated);
-    // AWS lists single parts only where they have checksums of their own.
-    for part in parts.iter().filter(|part| has_checksums && part.checksum.is_some()) {
+    for part in parts.iter().filter(|part| part.checksum.is_some()) {
         xml.open("Part");
         xml.number("PartNumber", u64::from(part.number.get()));
         xml.number("Size", part.plain_len);

@@ -1,7 +1,7 @@
 //! GetObject and HeadObject.
 
 use http::{HeaderValue, StatusCode};
-use storage::catalog::Layout;
+use storage::catalog::{Layout, StoredChecksum};
 use storage::name::PartNumber;
 
 use super::archive;
@@ -68,11 +68,13 @@ struct Selected {
     is_partial: bool,
     /// By `partNumber`: how many parts there are, for an object in parts.
     parts_count: Option<u16>,
+    /// The checksum of just this.
+    checksum: Option<StoredChecksum>,
 }
 
 /// Weighs conditions, range and part number.
 async fn select(app: &App, request: &S3Request, found: &Found) -> Result<Selected, S3Error> {
-    if request.identity.is_anonymous() && metadata::overrides_headers(&request.query) {
+    if metadata::overrides_headers(&request.query)? && request.identity.is_anonymous() {
         return Err(S3Error::invalid_request(
             "Request specific response headers cannot be used for anonymous GET requests.",
         ));
@@ -91,9 +93,16 @@ async fn select(app: &App, request: &S3Request, found: &Found) -> Result<Selecte
     let spec = range.and_then(|value| RangeSpec::parse(value.to_str().ok()?));
     Ok(match spec {
         Some(spec) => {
-            Selected { range: spec.resolve(record.plain_len)?, is_partial: true, parts_count: None }
+            let range = spec.resolve(record.plain_len)?;
+            let checksum = record.checksum.clone().filter(|_| range == found.whole());
+            Selected { range, is_partial: true, parts_count: None, checksum }
         }
-        None => Selected { range: found.whole(), is_partial: false, parts_count: None },
+        None => Selected {
+            range: found.whole(),
+            is_partial: false,
+            parts_count: None,
+            checksum: record.checksum.clone(),
+        },
     })
 }
 
@@ -103,20 +112,34 @@ async fn select_part(app: &App, found: &Found, number: &str) -> Result<Selected,
         S3Error::invalid_argument(message, "partNumber", number)
     })?;
     match &found.record.content.layout {
-        Layout::Single(_) if part.get() == 1 => {
-            Ok(Selected { range: found.whole(), is_partial: true, parts_count: None })
-        }
-        Layout::Single(_) => Err(Code::InvalidPartNumber.into()),
+        Layout::Single(_) if part.get() == 1 => Ok(Selected {
+            range: found.whole(),
+            is_partial: true,
+            parts_count: None,
+            checksum: found.record.checksum.clone(),
+        }),
+        Layout::Single(_) => Err(no_such_part(part, 1)),
         Layout::Parts(directory) => {
-            let (offset, found_part) =
-                app.catalog.part(&found.record.content, part).await?.ok_or(Code::InvalidPartNumber)?;
+            let found_part = app.catalog.part(&found.record.content, part).await?;
+            let (offset, found_part) = found_part.ok_or_else(|| no_such_part(part, directory.part_count))?;
             Ok(Selected {
                 range: PlainRange { offset, len: found_part.plain_len },
                 is_partial: true,
                 parts_count: Some(directory.part_count),
+                // Only where the object's is made of them the parts' checksums are kept for clients.
+                checksum: found_part
+                    .checksum
+                    .filter(|_| found.record.checksum.as_ref().is_some_and(|whole| whole.composite))
+                    .map(|own| StoredChecksum { composite: true, ..own }),
             })
         }
     }
+}
+
+fn no_such_part(asked: PartNumber, part_count: u16) -> S3Error {
+    S3Error::new(Code::InvalidPartNumber)
+        .field("PartNumberRequested", asked.get().to_string())
+        .field("ActualPartCount", part_count.to_string())
 }
 
 impl Selected {
@@ -134,9 +157,7 @@ impl Selected {
         if let Some(count) = self.parts_count {
             headers.insert(header::MP_PARTS_COUNT, HeaderValue::from(count));
         }
-        // The checksum is of the whole object; a range has none.
-        let is_whole = self.range == found.whole() && request.headers.get(http::header::RANGE).is_none();
-        if let Some(stored) = found.record.checksum.as_ref().filter(|_| is_whole)
+        if let Some(stored) = &self.checksum
             && checksum::mode_enabled(&request.headers)
         {
             checksum::write_headers(stored, headers);

@@ -19,7 +19,7 @@ mod rename;
 pub mod rewrap;
 mod tagging;
 mod update_encryption;
-mod write;
+pub(super) mod write;
 
 pub use acl::{get_object_acl, put_object_acl};
 pub use annotation::{

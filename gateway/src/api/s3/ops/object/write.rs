@@ -71,6 +71,7 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
         owner,
         md5: new.sse.etag_is_md5(),
         content_md5: new.content_md5,
+        second: None,
         checksum: Some(new.checksum),
     };
     let received = ingest::receive(&app.blobs, source, intake).await?;
@@ -112,7 +113,7 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
         if !matches!(error, CatalogError::Kv(KvError::Unavailable(_))) {
             app.blobs.delete(&blob.id).await?;
         }
-        return Err(write_error(error, &new.precondition));
+        return Err(write_error(error, &new.precondition, object));
     }
     Ok(Written {
         etag,
@@ -149,18 +150,26 @@ pub(in crate::api::s3::ops) async fn check_precondition(
         // Of deletions alone: the commit tells.
         (Precondition::Like { .. }, _) => Ok(()),
     };
-    holds.map_err(|error| write_error(error, precondition))
+    holds.map_err(|error| write_error(error, precondition, object))
 }
 
-/// What a failed commit is to the client.
-pub(in crate::api::s3::ops) fn write_error(error: CatalogError, precondition: &Precondition) -> S3Error {
+/// What a failed commit to this object is to the client.
+pub(in crate::api::s3::ops) fn write_error(
+    error: CatalogError,
+    precondition: &Precondition,
+    object: &ObjectKey,
+) -> S3Error {
+    let condition = match precondition {
+        Precondition::Absent => conditional::IF_NONE_MATCH,
+        Precondition::None | Precondition::Etag(_) | Precondition::Like { .. } => conditional::IF_MATCH,
+    };
     match (error, precondition) {
-        (CatalogError::PreconditionFailed, Precondition::Absent) => {
-            conditional::precondition_failed("If-None-Match")
-        }
-        (CatalogError::PreconditionFailed, _) => conditional::precondition_failed("If-Match"),
+        (CatalogError::PreconditionFailed, _) => conditional::precondition_failed(condition),
+        (CatalogError::NoSuchKey, _) => S3Error::new(Code::NoSuchKey).field("Key", object.as_str()),
         (CatalogError::Contended, Precondition::None) => Code::OperationAborted.into(),
-        (CatalogError::Contended, _) => Code::ConditionalRequestConflict.into(),
+        (CatalogError::Contended, _) => S3Error::new(Code::ConditionalRequestConflict)
+            .field("Condition", condition)
+            .field("Key", object.as_str()),
         (error, _) => error.into(),
     }
 }

@@ -6,6 +6,9 @@ pub enum KmsError {
     /// The key, alias or other resource does not exist.
     #[error("{0}")]
     NotFound(String),
+    /// Another gateway changed the keys meanwhile, and nothing was done: the operation is to be run again ([`rerun`](crate::kms::rerun)).
+    #[error("The keys were changed by another request at the same time. Try again.")]
+    Contended,
     /// The key is disabled.
     #[error("{arn} is disabled.")]
     Disabled {
@@ -137,7 +140,7 @@ impl KmsError {
             Self::Tag(_) => "TagException",
             Self::UnsupportedOperation(_) => "UnsupportedOperationException",
             Self::DryRun => "DryRunOperationException",
-            Self::Internal(_) => "KMSInternalException",
+            Self::Internal(_) | Self::Contended => "KMSInternalException",
         }
     }
 }

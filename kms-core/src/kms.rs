@@ -30,12 +30,14 @@ mod naming;
 mod opening;
 mod record;
 mod request_context;
+mod rerun;
 mod unlocking;
 
 pub use caller::Caller;
 pub use host::{StoreCopy, StoreCounts};
 pub use key_policy::KeyPolicy;
 pub use opening::Standing;
+pub use rerun::rerun;
 
 /// A data key, in the clear and wrapped.
 #[derive(Debug)]
@@ -161,21 +163,23 @@ impl Kms {
         if let Some(arn) = existing() {
             return Ok(arn);
         }
-        let _change = self.changing()?;
-        if let Some(arn) = existing() {
-            return Ok(arn);
-        }
-        let key = KmsKey {
-            manager: KeyManager::Aws,
-            description: format!(
-                "Default key that protects my {} objects when no other key is defined",
-                service.to_uppercase()
-            ),
-            ..self.new_key(KmsKeyId::random(), account)
-        };
-        let policy = KeyPolicy::managed(service, &self.config.region, account)?;
-        let entry = self.insert_key(key, policy, Some(&alias))?;
-        Ok(self.arn(&entry.key))
+        rerun(|| {
+            let _change = self.changing()?;
+            if let Some(arn) = existing() {
+                return Ok(arn);
+            }
+            let key = KmsKey {
+                manager: KeyManager::Aws,
+                description: format!(
+                    "Default key that protects my {} objects when no other key is defined",
+                    service.to_uppercase()
+                ),
+                ..self.new_key(KmsKeyId::random(), account)
+            };
+            let policy = KeyPolicy::managed(service, &self.config.region, account)?;
+            let entry = self.insert_key(key, policy, Some(&alias))?;
+            Ok(self.arn(&entry.key))
+        })
     }
 
     /// Asks this directory about principals from now on. Before, every one is taken for existing, and known by its name alone.
@@ -223,8 +227,10 @@ impl Kms {
         if let Some(secret) = self.secret(purpose)? {
             return Ok(secret);
         }
-        let _change = self.changing()?;
-        self.metadata_key_within(purpose)
+        rerun(|| {
+            let _change = self.changing()?;
+            self.metadata_key_within(purpose)
+        })
     }
 
     fn secret(&self, purpose: &str) -> Result<Option<Secret32>, KmsError> {
@@ -283,10 +289,11 @@ impl Kms {
         state.keys.values().filter(|entry| entry.key.account == account).cloned().collect()
     }
 
-    /// For who is about to write. A store that failed is opened again first, so that what is read then is what is durable.
+    /// For who is about to write. A store that failed, or that others have changed, is read again first, so that what is seen then is
+    /// what is durable.
     pub(crate) fn changing(&self) -> Result<MutexGuard<'_, ()>, KmsError> {
         let change = self.change.lock();
-        self.heal(&change).map_err(|error| KmsError::Internal(error.to_string()))?;
+        self.refresh_within(&change).map_err(|error| KmsError::Internal(error.to_string()))?;
         Ok(change)
     }
 
@@ -361,32 +368,44 @@ impl Kms {
         if let Some(backing) = self.state.read().internal.get(purpose) {
             return Ok(backing.clone());
         }
-        let _change = self.changing()?;
-        if let Some(backing) = self.state.read().internal.get(purpose) {
-            return Ok(backing.clone());
-        }
-        let made = Made { at_unix_ms: self.now_unix_ms(), ..Made::default() };
-        let backing = Arc::new(BackingKey::new(KmsKeyId::from_bytes([0; 16]), Secret32::random(), made));
-        self.commit(vec![record::internal(purpose, &backing, &self.domain)])?;
-        self.state.write().internal.insert(purpose.to_owned(), backing.clone());
-        Ok(backing)
+        rerun(|| {
+            let _change = self.changing()?;
+            if let Some(backing) = self.state.read().internal.get(purpose) {
+                return Ok(backing.clone());
+            }
+            let made = Made { at_unix_ms: self.now_unix_ms(), ..Made::default() };
+            let backing = BackingKey::new(KmsKeyId::from_bytes([0; 16]), Secret32::random(), made);
+            let backing = Arc::new(backing);
+            self.commit(vec![record::internal(purpose, &backing, &self.domain)])?;
+            self.state.write().internal.insert(purpose.to_owned(), backing.clone());
+            Ok(backing)
+        })
     }
 
     /// Writes what is new of the last uses of keys.
     pub fn write_last_uses(&self) -> Result<(), KmsError> {
-        let entries: Vec<Arc<Entry>> = self.state.read().keys.values().cloned().collect();
-        let _change = self.changing()?;
-        self.store.sync_head();
-        let taken = entries.iter().filter_map(|entry| Some((entry.key.id, entry.last_use.take_new()?)));
-        // A key that was deleted meanwhile must not leave anything behind.
-        let taken = taken.filter(|(id, _)| self.entry(*id).is_some());
-        let changes: Vec<Change> =
-            taken.map(|(id, last)| record::last_use(id, &last, &self.domain)).collect();
-        if changes.is_empty() { Ok(()) } else { self.commit(changes) }
+        rerun(|| {
+            let _change = self.changing()?;
+            self.store.sync_head();
+            let entries: Vec<Arc<Entry>> = self.state.read().keys.values().cloned().collect();
+            let taken: Vec<_> =
+                entries.iter().filter_map(|entry| Some((entry, entry.last_use.take_new()?))).collect();
+            if taken.is_empty() {
+                return Ok(());
+            }
+            let changes =
+                taken.iter().map(|(entry, last)| record::last_use(entry.key.id, last, &self.domain));
+            self.commit(changes.collect()).inspect_err(|_| {
+                taken.iter().for_each(|(entry, _)| entry.last_use.give_back());
+            })
+        })
     }
 
     fn commit(&self, changes: Vec<Change>) -> Result<(), KmsError> {
-        self.store.commit(changes).map_err(|error| KmsError::Internal(error.to_string()))
+        self.store.commit(changes).map_err(|error| match error {
+            StoreError::Contended => KmsError::Contended,
+            error => KmsError::Internal(error.to_string()),
+        })
     }
 
     pub(crate) fn now_unix_ms(&self) -> u64 {

@@ -43,6 +43,21 @@ impl LastUse {
         *is_new = true;
     }
 
+    /// Somebody else told of a use: the later one counts.
+    pub(crate) fn learn(&self, told: Option<Use>) {
+        let mut last = self.0.lock();
+        if let Some(told) = told
+            && last.0.as_ref().is_none_or(|known| known.at_unix_ms < told.at_unix_ms)
+        {
+            last.0 = Some(told);
+        }
+    }
+
+    /// What was taken could not be written.
+    pub(crate) fn give_back(&self) {
+        self.0.lock().1 = true;
+    }
+
     /// The last use, if it was not asked for so since.
     pub(crate) fn take_new(&self) -> Option<Use> {
         let mut last = self.0.lock();

@@ -68,7 +68,7 @@ impl Kms {
 
     /// Over one store of any kind, without a second copy.
     pub fn over(store: Box<dyn KeyStore>, root: &dyn RootKey, config: KmsConfig) -> Result<Self, OpenError> {
-        let place = FixedPlace(Arc::from(store));
+        let place = FixedPlace::new(Arc::from(store));
         Self::over_copies(Copies::of(Box::new(place), None, None), root, config, false)
     }
 
@@ -93,7 +93,11 @@ impl Kms {
                 let domain = Arc::new(Secret32::random());
                 let (name, value) = WrappedDomain::of(root, &domain, 1)?.for_root();
                 let entries = value.map(|value| (name, value)).into_iter().collect();
-                copies.make(entries, &domain)?;
+                match copies.make(entries, &domain) {
+                    // Another gateway has made it meanwhile: it is there now.
+                    Err(StoreError::Contended) => return Self::over_copies(copies, root, config, was_made),
+                    made => made?,
+                }
                 (State::default(), domain, 1)
             }
         };
@@ -131,7 +135,7 @@ impl Kms {
         self.store.state()
     }
 
-    pub(super) fn heal(&self, _change: &MutexGuard<'_, ()>) -> Result<(), OpenError> {
+    pub(super) fn heal(&self, change: &MutexGuard<'_, ()>) -> Result<(), OpenError> {
         if self.store.is_open() {
             return Ok(());
         }
@@ -142,6 +146,37 @@ impl Kms {
             }
             *tried = Some(Instant::now());
         }
+        self.reload(change)?;
+        *self.tried.lock() = None;
+        tracing::info!("the key store is open again");
+        Ok(())
+    }
+
+    /// Takes over what other gateways have changed; says whether there was anything. Costs one look where nothing was.
+    ///
+    /// # Errors
+    /// Where the store can't be read: what is in memory may be of a former state.
+    pub fn refresh(&self) -> Result<bool, OpenError> {
+        if self.store.is_open() && !self.store.is_stale()? {
+            return Ok(false);
+        }
+        let change = self.change.lock();
+        self.refresh_within(&change)
+    }
+
+    pub(super) fn refresh_within(&self, change: &MutexGuard<'_, ()>) -> Result<bool, OpenError> {
+        if !self.store.is_open() {
+            return self.heal(change).map(|()| true);
+        }
+        let is_stale = self.store.is_stale()?;
+        if is_stale {
+            self.reload(change)?;
+        }
+        Ok(is_stale)
+    }
+
+    /// Reads the store again.
+    fn reload(&self, _change: &MutexGuard<'_, ()>) -> Result<(), OpenError> {
         let opened = self.store.reopen()?;
         let reloaded = opened.ok_or(OpenError::Corrupt("it is empty"));
         let reloaded = reloaded
@@ -157,13 +192,11 @@ impl Kms {
         // Uses since the last time that they were written are known here alone.
         for (id, entry) in &mut reloaded.keys {
             if let (Some(entry), Some(former)) = (Arc::get_mut(entry), state.keys.get(id)) {
+                former.last_use.learn(entry.last_use.get());
                 entry.last_use = former.last_use.clone();
             }
         }
         *state = reloaded;
-        drop(state);
-        *self.tried.lock() = None;
-        tracing::info!("the key store is open again");
         Ok(())
     }
 

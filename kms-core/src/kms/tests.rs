@@ -6,7 +6,7 @@ use crate::clock::DAY_MS;
 use crate::ops::CreateKey;
 use crate::policy::{Document, IdentityPolicies, PolicySet, Subject};
 use crate::root::RootKey;
-use crate::store::{KeyStore, MemoryStore, SledStore};
+use crate::store::{Expected, KeyStore, MemoryStore, SledStore};
 
 mod accounts;
 mod asymmetric;
@@ -16,6 +16,7 @@ mod grants;
 mod host;
 mod identity;
 mod life;
+mod several;
 mod states;
 
 /// A time that tests move.

@@ -10,7 +10,7 @@ use crate::error::KmsError;
 use crate::key::backing::{BackingKey, Made, MadeBy};
 use crate::key::state::Needs;
 use crate::key::{AutomaticRotation, KeyManager, KeySpec, KeyState, KmsKey, KmsKeyId, Origin};
-use crate::kms::{Caller, Entry, Kms};
+use crate::kms::{Caller, Entry, Kms, rerun};
 use crate::ops::Page;
 use crate::ops::keys::limit_of;
 use crate::secret::Secret32;
@@ -147,9 +147,9 @@ impl Kms {
     pub fn run_scheduled_work(&self) -> Result<ScheduledWork, KmsError> {
         let mut done = ScheduledWork::default();
         for id in self.key_ids() {
-            done.rotated += usize::from(self.rotate_if_due(id)?);
-            done.expired += self.expire_material(id)?;
-            done.deleted += usize::from(self.delete_if_due(id)?);
+            done.rotated += usize::from(rerun(|| self.rotate_if_due(id))?);
+            done.expired += rerun(|| self.expire_material(id))?;
+            done.deleted += usize::from(rerun(|| self.delete_if_due(id))?);
         }
         self.write_last_uses()?;
         Ok(done)

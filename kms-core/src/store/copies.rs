@@ -14,7 +14,7 @@ use super::place::{MirrorPlace, Place, SledPlace};
 use super::salvage::salvage;
 use super::sled::lock;
 use super::verdict::{Judged, Unlock, UnlockError, Unlocked, Verdict, Whole};
-use super::{Change, DIGEST_NAME, Entries, KeyStore, StoreError, StorePlaces, StoreState};
+use super::{Change, DIGEST_NAME, Entries, Expected, KeyStore, StoreError, StorePlaces, StoreState};
 use crate::crypto;
 use crate::root::RootError;
 use crate::secret::Secret32;
@@ -64,6 +64,8 @@ struct Open {
     second: Option<Box<dyn KeyStore>>,
     domain: Arc<Secret32>,
     digest: Digest,
+    /// The digest entry as the last commit left it.
+    revision: Option<Vec<u8>>,
 }
 
 /// Which entries are the store's.
@@ -120,7 +122,8 @@ impl Copies {
                 let entries = first.entries;
                 let state = StoreState { store_id: crypto::random(), number: 0 };
                 let digest = Digest::of(&domain, state, &entries);
-                *open = Some(Open { first: store, second: None, domain: domain.clone(), digest });
+                *open =
+                    Some(Open { first: store, second: None, domain: domain.clone(), digest, revision: None });
                 return Ok(Some(Contents { entries, domain, is_former: true }));
             }
             Choice::First => (first.entries, into_whole(first.verdict)),
@@ -138,7 +141,8 @@ impl Copies {
             head.make(&digest.record(&domain)).map_err(|error| at_head(head, &error))?;
         }
         self.know(&entries, &domain);
-        *open = Some(Open { first, second, domain: domain.clone(), digest });
+        let revision = entries.get(DIGEST_NAME).cloned();
+        *open = Some(Open { first, second, domain: domain.clone(), digest, revision });
         Ok(Some(Contents { entries, domain, is_former: false }))
     }
 
@@ -196,7 +200,8 @@ impl Copies {
             head.make(&record).map_err(|error| at_head(head, &error))?;
         }
         self.know(&entries, domain);
-        *open = Some(Open { first, second, domain: domain.clone(), digest });
+        let revision = Some(record.encoded());
+        *open = Some(Open { first, second, domain: domain.clone(), digest, revision });
         Ok(())
     }
 
@@ -262,6 +267,7 @@ impl Copies {
         let done = open.write(changes).map(|()| record);
         if done.is_ok() {
             (open.domain, open.digest) = (domain, digest);
+            open.revision = done.as_ref().ok().map(DigestRecord::encoded);
         }
         self.finish(&mut slot, done)
     }
@@ -273,6 +279,8 @@ impl Copies {
     ) -> Result<(), StoreError> {
         let record = match done {
             Ok(record) => record,
+            // Nothing is in doubt: the store is stale from now on, and is read again before the next change.
+            Err(StoreError::Contended) => return Err(StoreError::Contended),
             Err(error) => {
                 tracing::error!(%error, "a commit to the key store failed: it is opened again before the next one");
                 // sled still wants to write when it is closed, and may panic if it can't.
@@ -293,6 +301,13 @@ impl Copies {
     /// Is it open, with nothing in doubt?
     pub(crate) fn is_open(&self) -> bool {
         self.open.lock().is_some()
+    }
+
+    /// Was it changed by somebody else since it was read here?
+    pub(crate) fn is_stale(&self) -> Result<bool, StoreError> {
+        let slot = self.open.lock();
+        let Some(open) = slot.as_ref().filter(|open| open.first.is_shared()) else { return Ok(false) };
+        Ok(open.first.revision()? != open.revision)
     }
 
     /// Closes both copies; nothing is known of the store until [`Copies::reopen`].
@@ -494,15 +509,17 @@ impl Open {
         changes.push((DIGEST_NAME.to_vec(), Some(record.encoded())));
         self.write(changes)?;
         self.digest.apply(step);
+        self.revision = Some(record.encoded());
         Ok(record)
     }
 
     fn write(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let expected = Expected::Revision(self.revision.as_deref());
         match &self.second {
-            None => self.first.commit(changes),
+            None => self.first.commit(expected, changes),
             Some(second) => {
-                self.first.commit(changes.clone())?;
-                second.commit(changes)
+                self.first.commit(expected, changes.clone())?;
+                second.commit(Expected::Anything, changes)
             }
         }
     }

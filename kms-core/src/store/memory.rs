@@ -1,10 +1,10 @@
-//! A store that ends with the process: for tests.
+//! A store that ends with the process, and that several may share: for tests.
 
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
 
-use super::{Change, Item, KeyStore, StoreError};
+use super::{Change, DIGEST_NAME, Expected, Item, KeyStore, StoreError};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -15,8 +15,13 @@ impl KeyStore for MemoryStore {
         Ok(self.0.lock().iter().map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
-    fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+    fn commit(&self, expected: Expected<'_>, changes: Vec<Change>) -> Result<(), StoreError> {
         let mut map = self.0.lock();
+        if let Expected::Revision(revision) = expected
+            && map.get(DIGEST_NAME).map(Vec::as_slice) != revision
+        {
+            return Err(StoreError::Contended);
+        }
         for (name, value) in changes {
             match value {
                 Some(value) => map.insert(name, value),
@@ -24,5 +29,13 @@ impl KeyStore for MemoryStore {
             };
         }
         Ok(())
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn revision(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.lock().get(DIGEST_NAME).cloned())
     }
 }

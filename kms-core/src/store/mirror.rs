@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::aside::{sync_folder, with_suffix};
 use super::digest::DigestRecord;
-use super::{Change, DIGEST_NAME, Entries, Item, KeyStore, StoreError};
+use super::{Change, DIGEST_NAME, Entries, Expected, Item, KeyStore, StoreError};
 
 const MAGIC: &[u8; 4] = b"SGKM";
 const VERSION: u8 = 1;
@@ -115,7 +115,7 @@ impl KeyStore for MirrorLog {
         }
     }
 
-    fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+    fn commit(&self, _: Expected<'_>, changes: Vec<Change>) -> Result<(), StoreError> {
         let failed = |error: io::Error| StoreError::Failed(format!("{}: {error}", self.path.display()));
         let mut log = self.log.lock();
         let digest = changes.iter().rev().find(|(name, _)| name == DIGEST_NAME);
@@ -264,7 +264,7 @@ mod tests {
 
     fn filled(path: &Path) -> Entries {
         let log = MirrorLog::make(path, &Entries::new()).unwrap();
-        (0..10).for_each(|number| log.commit(change(number)).unwrap());
+        (0..10).for_each(|number| log.commit(Expected::Anything, change(number)).unwrap());
         log.load().unwrap().into_iter().collect()
     }
 
@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(entries.keys().map(|name| name[0]).collect::<Vec<_>>(), [7, 8, 9]);
         let (log, recovered) = MirrorLog::open(&path).unwrap().unwrap();
         assert!(recovered.entries == entries && recovered.number == 10);
-        log.unwrap().commit(change(10)).unwrap();
+        log.unwrap().commit(Expected::Anything, change(10)).unwrap();
         let whole = fs::read(&path).unwrap();
         // Cut anywhere: what is whole before stays, and it is told.
         for len in 0..whole.len() {
@@ -305,11 +305,11 @@ mod tests {
         let log = MirrorLog::make(&path, &Entries::new()).unwrap();
         let value = vec![7; 100_000];
         for _ in 0..60 {
-            log.commit(vec![(b"a".to_vec(), Some(value.clone()))]).unwrap();
+            log.commit(Expected::Anything, vec![(b"a".to_vec(), Some(value.clone()))]).unwrap();
         }
         assert!(fs::metadata(&path).unwrap().len() < 2_000_000);
-        log.commit(vec![(DOMAIN_NAME.to_vec(), Some(b"former".to_vec()))]).unwrap();
-        log.commit(vec![(DOMAIN_NAME.to_vec(), Some(b"newer".to_vec()))]).unwrap();
+        log.commit(Expected::Anything, vec![(DOMAIN_NAME.to_vec(), Some(b"former".to_vec()))]).unwrap();
+        log.commit(Expected::Anything, vec![(DOMAIN_NAME.to_vec(), Some(b"newer".to_vec()))]).unwrap();
         let bytes = fs::read(&path).unwrap();
         assert!(!bytes.windows(6).any(|window| window == b"former"));
         let (again, recovered) = MirrorLog::open(&path).unwrap().unwrap();

@@ -40,6 +40,9 @@ pub enum StoreError {
     /// It can't be read or written.
     #[error("the key store fails: {0}")]
     Failed(String),
+    /// Somebody else has changed it since it was read. Nothing was written.
+    #[error("the key store was changed by another gateway")]
+    Contended,
     /// It failed, and was not opened again yet.
     #[error("the key store failed, and is being opened again")]
     Doubtful,
@@ -90,13 +93,36 @@ pub struct StoreState {
     pub number: u64,
 }
 
+/// What a commit finds in the store, or does nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected<'a> {
+    /// Whatever is there: nobody else can write.
+    Anything,
+    /// A digest entry of this value (`None`: no such entry), as [`KeyStore::revision`] tells it. Every commit replaces that entry.
+    Revision(Option<&'a [u8]>),
+}
+
 /// An ordered map of a few small values (each under 7 KiB), read whole at the start.
 pub trait KeyStore: Send + Sync + 'static {
     /// Every entry, in order.
     fn load(&self) -> Result<Vec<Item>, StoreError>;
 
     /// Applies all changes or none; `Ok` means that they survive a power cut.
-    fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError>;
+    ///
+    /// # Errors
+    /// [`StoreError::Contended`] where a shared store is not as expected: nothing is applied then. After any other error it is not
+    /// known whether the changes were applied.
+    fn commit(&self, expected: Expected<'_>, changes: Vec<Change>) -> Result<(), StoreError>;
+
+    /// Can others write to it while it is open here? Then every commit says what it expects.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// The value of its digest entry, which is another one after every commit.
+    fn revision(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.load()?.into_iter().find(|(name, _)| name == DIGEST_NAME).map(|(_, value)| value))
+    }
 }
 
 impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
@@ -104,7 +130,15 @@ impl<S: KeyStore + ?Sized> KeyStore for Arc<S> {
         (**self).load()
     }
 
-    fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        (**self).commit(changes)
+    fn commit(&self, expected: Expected<'_>, changes: Vec<Change>) -> Result<(), StoreError> {
+        (**self).commit(expected, changes)
+    }
+
+    fn is_shared(&self) -> bool {
+        (**self).is_shared()
+    }
+
+    fn revision(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        (**self).revision()
     }
 }

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::aside::{forget_pages, remove, set_aside, sync_folder, with_suffix};
 use super::mirror::MirrorLog;
 use super::sled::{OpenError, SledStore};
 use super::verdict::{Judged, Unlock};
-use super::{Change, Entries, KeyStore, StoreError};
+use super::{Change, DIGEST_NAME, Entries, Expected, KeyStore, StoreError};
 
 /// Entries of one commit while a copy is made.
 const MADE_AT_ONCE: usize = 500;
@@ -70,7 +72,7 @@ impl Place for SledPlace {
         let changes: Vec<Change> =
             entries.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
         for some in changes.chunks(MADE_AT_ONCE) {
-            store.commit(some.to_vec())?;
+            store.commit(Expected::Anything, some.to_vec())?;
         }
         drop(store);
         match path.exists() && keep_former {
@@ -121,8 +123,18 @@ impl Place for MirrorPlace {
     }
 }
 
-/// A store that is open, and stays so.
-pub(crate) struct FixedPlace(pub(crate) Arc<dyn KeyStore>);
+/// A store that is open, and stays so. Others may share it.
+pub(crate) struct FixedPlace {
+    store: Arc<dyn KeyStore>,
+    /// Its revision when it was read: what is made in its place, is made in the place of that.
+    seen: Mutex<Option<Vec<u8>>>,
+}
+
+impl FixedPlace {
+    pub(crate) fn new(store: Arc<dyn KeyStore>) -> Self {
+        Self { store, seen: Mutex::default() }
+    }
+}
 
 impl Place for FixedPlace {
     fn path(&self) -> &Path {
@@ -130,14 +142,16 @@ impl Place for FixedPlace {
     }
 
     fn read(&self, unlock: &Unlock<'_>) -> Result<Judged, StoreError> {
-        let entries = self.0.load()?.into_iter().collect();
-        Ok(Judged::of(entries, Some(Box::new(self.0.clone())), unlock))
+        let entries: Entries = self.store.load()?.into_iter().collect();
+        *self.seen.lock() = entries.get(DIGEST_NAME).cloned();
+        Ok(Judged::of(entries, Some(Box::new(self.store.clone())), unlock))
     }
 
     fn make(&self, entries: &Entries, _: bool) -> Result<Box<dyn KeyStore>, StoreError> {
-        let former = self.0.load()?.into_iter().map(|(name, _)| (name, None));
+        let ended = self.store.load()?.into_iter().map(|(name, _)| (name, None));
         let new = entries.iter().map(|(name, value)| (name.clone(), Some(value.clone())));
-        self.0.commit(former.chain(new).collect())?;
-        Ok(Box::new(self.0.clone()))
+        let changes = ended.chain(new).collect();
+        self.store.commit(Expected::Revision(self.seen.lock().as_deref()), changes)?;
+        Ok(Box::new(self.store.clone()))
     }
 }

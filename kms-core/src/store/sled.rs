@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
 
 use super::aside::with_suffix;
-use super::{Change, Item, KeyStore, StoreError};
+use super::{Change, Expected, Item, KeyStore, StoreError};
 
 /// A key store holds little; sled's default cache of 1 GiB is no use to it.
 const CACHE_LEN: u64 = 4 << 20;
@@ -128,7 +128,7 @@ impl KeyStore for SledStore {
         catch_unwind(AssertUnwindSafe(entries)).unwrap_or_else(|p| Err(StoreError::Failed(panicked(&*p))))
     }
 
-    fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+    fn commit(&self, _: Expected<'_>, changes: Vec<Change>) -> Result<(), StoreError> {
         let failed = |error: &dyn std::fmt::Display| StoreError::Failed(error.to_string());
         let mut batch = ::sled::Batch::default();
         for (name, value) in changes {

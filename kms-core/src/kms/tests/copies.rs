@@ -266,7 +266,7 @@ fn one_record_that_is_put_back_in_one_copy_is_noticed() {
             let disk = disk.copy();
             if copy == "store" {
                 let store = SledStore::open(&disk.places().folder).unwrap();
-                store.commit(vec![(name.clone(), Some(value.clone()))]).unwrap();
+                store.commit(Expected::Anything, vec![(name.clone(), Some(value.clone()))]).unwrap();
             } else {
                 let mut entries = after.clone();
                 entries.insert(name.clone(), value.clone());
@@ -354,7 +354,7 @@ fn damage_in_both_copies_is_mended_if_all_is_still_there_between_them() {
     let backing: Vec<&Vec<u8>> = entries.keys().filter(|name| name[0] == b'b').collect();
     let damage = |disk: &OnDisk, in_store: &[u8], in_mirror: &[u8]| {
         let store = SledStore::open(&disk.places().folder).unwrap();
-        store.commit(vec![(in_store.to_vec(), Some(b"\x01rotten".to_vec()))]).unwrap();
+        store.commit(Expected::Anything, vec![(in_store.to_vec(), Some(b"\x01rotten".to_vec()))]).unwrap();
         drop(store);
         let mut mirrored = disk.mirrored();
         mirrored.remove(in_mirror);
@@ -383,7 +383,7 @@ fn a_store_cannot_be_made_one_of_an_earlier_build() {
     fs::remove_file(disk.places().mirror_log()).unwrap();
     fs::remove_file(disk.places().head).unwrap();
     let store = SledStore::open(&disk.places().folder).unwrap();
-    store.commit(vec![(b"d".to_vec(), None)]).unwrap();
+    store.commit(Expected::Anything, vec![(b"d".to_vec(), None)]).unwrap();
     drop(store);
     assert!(matches!(disk.try_open(), Err(OpenError::Store(StoreError::Damaged(_)))));
 }
@@ -403,7 +403,7 @@ fn stores_of_earlier_builds_are_brought_forward_at_their_first_open() {
         let disk = OnDisk { folder, root };
         let store = SledStore::open(&disk.places().folder).unwrap();
         for entry in golden["entries"].as_array().unwrap() {
-            store.commit(vec![(bytes(&entry[0]), Some(bytes(&entry[1])))]).unwrap();
+            store.commit(Expected::Anything, vec![(bytes(&entry[0]), Some(bytes(&entry[1])))]).unwrap();
         }
         drop(store);
         fs::write(disk.places().folder.join("root-id"), disk.root.id()).unwrap();
@@ -626,14 +626,14 @@ impl KeyStore for Faulty {
         }
     }
 
-    fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+    fn commit(&self, expected: Expected<'_>, changes: Vec<Change>) -> Result<(), StoreError> {
         if self.fails.load(Ordering::Relaxed) {
             if self.writes_all_the_same.load(Ordering::Relaxed) {
-                self.inner.commit(changes)?;
+                self.inner.commit(expected, changes)?;
             }
             return Err(StoreError::Failed("no space left".to_owned()));
         }
-        self.inner.commit(changes)
+        self.inner.commit(expected, changes)
     }
 }
 
@@ -641,7 +641,7 @@ impl KeyStore for Faulty {
 fn a_store_that_failed_heals_and_goes_on_from_what_is_durable() {
     for (which, writes_all_the_same) in [(0, false), (0, true), (1, false), (1, true)] {
         let stores = [Arc::new(Faulty::default()), Arc::new(Faulty::default())];
-        let place = |at: usize| -> Box<FixedPlace> { Box::new(FixedPlace(stores[at].clone())) };
+        let place = |at: usize| -> Box<FixedPlace> { Box::new(FixedPlace::new(stores[at].clone())) };
         let TestRoot(root, _folder) = root();
         let copies = Copies::of(place(0), Some(place(1)), None);
         let kms = Kms::over_copies(copies, &root, config(), false).unwrap();

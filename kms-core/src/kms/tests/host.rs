@@ -101,7 +101,7 @@ fn open_golden(golden: &serde_json::Value) -> Kms {
     let root = FileRoot::open(&path, &folder.path().join("data")).unwrap();
     let store = MemoryStore::default();
     for entry in golden["entries"].as_array().unwrap() {
-        store.commit(vec![(bytes(&entry[0]), Some(bytes(&entry[1])))]).unwrap();
+        store.commit(Expected::Anything, vec![(bytes(&entry[0]), Some(bytes(&entry[1])))]).unwrap();
     }
     let kms = Kms::over(Box::new(store), &root, config()).unwrap();
     let blob = bytes(&golden["blob"]);

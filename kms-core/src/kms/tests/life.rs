@@ -232,12 +232,12 @@ fn a_record_that_was_changed_or_moved_is_not_read() {
     let places = crate::store::StorePlaces::around(&store);
     std::fs::remove_file(places.mirror_log()).unwrap();
     for changed in [flipped, entries[&name(&b)].clone()] {
-        SledStore::open(&store).unwrap().commit(vec![(name(&a), Some(changed))]).unwrap();
+        SledStore::open(&store).unwrap().commit(Expected::Anything, vec![(name(&a), Some(changed))]).unwrap();
         let refused = Kms::open(&store, root.clone(), config());
         assert!(matches!(refused, Err(OpenError::Store(StoreError::Damaged(_)))));
     }
     let original = entries[&name(&a)].clone();
-    SledStore::open(&store).unwrap().commit(vec![(name(&a), Some(original))]).unwrap();
+    SledStore::open(&store).unwrap().commit(Expected::Anything, vec![(name(&a), Some(original))]).unwrap();
     Kms::open(&store, root, config()).unwrap();
 }
 
@@ -265,11 +265,14 @@ fn a_key_without_a_piece_of_it_is_not_read() {
     // Where the other copy is whole, it would be taken.
     std::fs::remove_file(crate::store::StorePlaces::around(&store).mirror_log()).unwrap();
     for (name, value) in [b'k', b'b', b'p'].into_iter().flat_map(own) {
-        SledStore::open(&store).unwrap().commit(vec![(name.clone(), None)]).unwrap();
+        SledStore::open(&store).unwrap().commit(Expected::Anything, vec![(name.clone(), None)]).unwrap();
         let refused = Kms::open(&store, root.clone(), config());
         let is_refused = matches!(refused, Err(OpenError::Store(StoreError::Damaged(_))));
         assert!(is_refused, "without {:?}", char::from(name[0]));
-        SledStore::open(&store).unwrap().commit(vec![(name.clone(), Some(value.clone()))]).unwrap();
+        SledStore::open(&store)
+            .unwrap()
+            .commit(Expected::Anything, vec![(name.clone(), Some(value.clone()))])
+            .unwrap();
     }
     Kms::open(&store, root, config()).unwrap();
 }

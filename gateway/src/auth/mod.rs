@@ -304,18 +304,27 @@ impl Keys<'_> {
     }
 }
 
-/// As [`authenticate`], of a presigned URL of version 2 too; `host_bucket`: the bucket that its host names.
+/// As [`authenticate`], of a presigned URL of version 2 too, and where `by_header` of its header; `host_bucket`: the bucket that its
+/// host names.
 pub fn authenticate_any(
     parts: &Parts,
     host_bucket: impl FnOnce() -> Option<String>,
+    by_header: bool,
     keys: Keys<'_>,
     expected: Expected<'_>,
 ) -> Result<Authenticated, AuthError> {
     let parameters = Parameters::of(parts.uri.query().unwrap_or_default());
-    let is_v2 = parameters.v2 && !parameters.sign() && !parts.headers.contains_key(AUTHORIZATION);
-    match is_v2 {
-        true => sigv2::authenticate(parts, host_bucket().as_deref(), keys, expected),
-        false => authenticate(parts, keys, expected),
+    let mut headers = parts.headers.get_all(AUTHORIZATION).iter();
+    match (headers.next(), headers.next()) {
+        (None, _) if parameters.v2 && !parameters.sign() => {
+            sigv2::authenticate(parts, host_bucket().as_deref(), keys, expected)
+        }
+        (Some(header), None)
+            if by_header && sigv2::is_header(header) && !parameters.v2 && !parameters.sign() =>
+        {
+            sigv2::authenticate_header(parts, header, host_bucket().as_deref(), keys, expected)
+        }
+        _ => authenticate(parts, keys, expected),
     }
 }
 

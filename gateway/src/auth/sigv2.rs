@@ -1,4 +1,4 @@
-//! AWS Signature Version 2 in presigned URLs and forms: what some SDKs still make of them by default.
+//! AWS Signature Version 2: in presigned URLs and forms, which some SDKs still make with it by default, and in headers, as old clients do.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTAuthentication.html>
 
 use std::borrow::Cow;
@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderValue;
 use http::request::Parts;
 use percent_encoding::percent_decode;
 use sha1::Sha1;
 
-use super::sigv4::format_extended;
+use super::sigv4::{MAX_SKEW_S, SigningTime, format_extended};
 use super::{AuthError, AuthType, Authenticated, Expected, Keys, PayloadKind, Signed, UNSIGNED_PAYLOAD};
 use crate::http::header;
 use crate::iam::Identity;
@@ -99,6 +100,54 @@ pub(super) fn authenticate(
     let given = parts.headers.get(header::CONTENT_SHA256).map(|hash| hash.to_str().unwrap_or_default());
     let payload = PayloadKind::parse(given.unwrap_or(UNSIGNED_PAYLOAD))?.unsigned()?;
     Ok(Authenticated { identity, payload, signed: Some(signed) })
+}
+
+/// What an `Authorization` header of version 2 begins with.
+const SCHEME: &str = "AWS ";
+
+/// Is it an `Authorization` header of version 2?
+pub(super) fn is_header(authorization: &HeaderValue) -> bool {
+    authorization.as_bytes().starts_with(SCHEME.as_bytes())
+}
+
+/// Verifies a request whose header is signed with version 2: `Authorization: AWS ACCESS_KEY_ID:SIGNATURE`.
+pub(super) fn authenticate_header(
+    parts: &Parts,
+    authorization: &HeaderValue,
+    host_bucket: Option<&str>,
+    keys: Keys<'_>,
+    expected: Expected<'_>,
+) -> Result<Authenticated, AuthError> {
+    let text = authorization.to_str().unwrap_or_default();
+    let fields = text.strip_prefix(SCHEME).and_then(|fields| fields.trim().split_once(':'));
+    let (access_key_id, signature) = fields.ok_or_else(|| AuthError::InvalidArgument {
+        message: "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature",
+        name: "Authorization",
+        value: text.to_owned(),
+    })?;
+    let text_of = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let (amz_date, date) = (text_of(header::DATE), text_of(http::header::DATE));
+    let time = amz_date
+        .or(date)
+        .and_then(SigningTime::parse_http)
+        .ok_or(AuthError::AccessDenied("AWS authentication requires a valid Date or x-amz-date header"))?;
+    let now_unix_s = (expected.now_unix_ms / 1000) as i64;
+    if (time.unix_s - now_unix_s).abs() > MAX_SKEW_S {
+        return Err(AuthError::RequestTimeTooSkewed {
+            request_time: time.as_str().to_owned(),
+            server_time: format_extended(now_unix_s),
+        });
+    }
+    // A date that is signed with the other headers does not stand in a line of its own.
+    let date = if amz_date.is_some() { "" } else { date.unwrap_or_default() };
+    let parameters = parameters(parts.uri.query().unwrap_or_default());
+    let to_sign = strings_to_sign(parts, &parameters, host_bucket, date);
+    let signature = STANDARD.decode(signature).unwrap_or_default();
+    let identity =
+        judge(access_key_id, text_of(header::SECURITY_TOKEN), &to_sign, &signature, keys, expected)?;
+    let signed = Signed { is_v2: true, ..Signed::new(AuthType::Header, &time) };
+    let payload = PayloadKind::parse(text_of(header::CONTENT_SHA256).unwrap_or(UNSIGNED_PAYLOAD))?;
+    Ok(Authenticated { identity, payload: payload.unsigned()?, signed: Some(signed) })
 }
 
 /// The fields of a form that sign its policy with version 2.
@@ -190,17 +239,17 @@ fn claim<'a>(parameters: &Parameters<'a>) -> Result<Claim<'a>, AuthError> {
     })
 }
 
-/// What may have been signed: of a bucket in path style its path as it came, or as SDKs sign it, with a slash at its end.
+/// What may have been signed, with the line that tells when it was or until when it holds: of a bucket in path style its path as it came, or as SDKs sign it, with a slash at its end.
 fn strings_to_sign(
     parts: &Parts,
     parameters: &Parameters<'_>,
     host_bucket: Option<&str>,
-    expires: &str,
+    date: &str,
 ) -> Vec<String> {
     let path = parts.uri.path();
     let is_bucket = host_bucket.is_none() && path.len() > 1 && !path[1..].contains('/');
     let paths = [Some(path.to_owned()), is_bucket.then(|| format!("{path}/"))];
-    let sign = |path: String| string_to_sign(parts, &path, parameters, host_bucket, expires);
+    let sign = |path: String| string_to_sign(parts, &path, parameters, host_bucket, date);
     paths.into_iter().flatten().map(sign).collect()
 }
 
@@ -209,7 +258,7 @@ fn string_to_sign(
     path: &str,
     parameters: &Parameters<'_>,
     host_bucket: Option<&str>,
-    expires: &str,
+    date: &str,
 ) -> String {
     // SDKs put headers that they sign into the query, where S3 takes them for headers.
     let header = |name: &str| {
@@ -231,7 +280,7 @@ fn string_to_sign(
         }
     }
     let mut to_sign =
-        format!("{}\n{}\n{}\n{expires}\n", parts.method, header("content-md5"), header("content-type"));
+        format!("{}\n{}\n{}\n{date}\n", parts.method, header("content-md5"), header("content-type"));
     for (name, values) in amz {
         to_sign += &format!("{name}:{}\n", values.join(","));
     }
@@ -278,6 +327,23 @@ mod tests {
         let to_sign = signed(&parts("GET", uri, &[]), Some("johnsmith"));
         assert_eq!(to_sign, "GET\n\n\n1141889120\n/johnsmith/photos/puppy.jpg");
         assert_eq!(signed(&parts("GET", "/b?acl", &[]), None), "GET\n\n\n1141889120\n/b/?acl");
+    }
+
+    /// The examples of AWS's page on signing and authenticating requests, whose secret is public.
+    #[test]
+    fn documented_headers() {
+        let date = "Tue, 27 Mar 2007 19:36:42 +0000";
+        let get = parts("GET", "/photos/puppy.jpg", &[("date", date)]);
+        let to_sign = strings_to_sign(&get, &[], Some("awsexamplebucket1"), date).pop().unwrap();
+        assert_eq!(to_sign, format!("GET\n\n\n{date}\n/awsexamplebucket1/photos/puppy.jpg"));
+        let mut mac = Hmac::<Sha1>::new_from_slice(b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY").unwrap();
+        mac.update(to_sign.as_bytes());
+        assert_eq!(STANDARD.encode(mac.finalize().into_bytes()), "qgk2+6Sv9/oM7G3qLEjTH1a1l1g=");
+        let dated = parts("DELETE", "/b/k", &[("x-amz-date", date), ("date", "another")]);
+        assert_eq!(
+            strings_to_sign(&dated, &[], None, "").pop().unwrap(),
+            format!("DELETE\n\n\n\nx-amz-date:{date}\n/b/k")
+        );
     }
 
     #[test]

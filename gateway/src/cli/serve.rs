@@ -286,6 +286,11 @@ fn announce(
     )?;
     writeln!(out, "  aws s3 mb s3://my-bucket")?;
     writeln!(out, "  aws s3 cp README.md s3://my-bucket/")?;
+    writeln!(
+        out,
+        "\nThe AWS CLI before 2.13 (of version 1: before 1.29) and SDKs of its time ignore AWS_ENDPOINT_URL: they would sign\n\
+         requests to amazonaws.com with these credentials. Tell them the endpoint: aws --endpoint-url {endpoint} ..."
+    )?;
     out.flush()?;
     Ok(())
 }

@@ -51,6 +51,9 @@ pub const PROTECTING: [&str; 7] = [
     "x-amz-tagging",
 ];
 
+/// Headers that say how an object is to be encrypted with a key of the gateway's.
+pub const ENCRYPTION: [HeaderName; 4] = [SSE, SSE_KMS_KEY_ID, SSE_CONTEXT, SSE_BUCKET_KEY_ENABLED];
+
 macro_rules! names {
     ($($(#[$doc:meta])* $constant:ident = $name:literal;)*) => {
         $( $(#[$doc])* pub const $constant: HeaderName = HeaderName::from_static($name); )*

@@ -112,7 +112,7 @@ pub(super) fn update(request: &Request<'_>) -> Result<Change, Refusal> {
     let id = id(request)?.to_owned();
     let states = ["Active", "Inactive", "Expired"];
     let status = rules::one_of(parameters, "Status", &states)?;
-    let status = status.ok_or_else(|| rules::constrained("status", "Member must not be null"))?;
+    let status = status.ok_or_else(|| rules::missing("status"))?;
     if status == "Expired" {
         return Err(Refusal::new(Code::InvalidInput, "An access key can't be set to Expired."));
     }

@@ -6,7 +6,7 @@ use super::entity::{self, Shape};
 use super::kind::Holder;
 use super::page::Page;
 use super::policy::{self, Found};
-use super::rules::not_one_of;
+use super::rules::constrained_value;
 use super::usage::Usages;
 use super::user;
 use super::{Request, boundary, policy_version, tag};
@@ -30,7 +30,10 @@ enum Detail<'a> {
 pub(super) fn get(request: &Request<'_>) -> Result<Answer, Refusal> {
     let filter = request.parameters().list("Filter");
     if !filter.iter().all(|name| FILTERS.contains(name)) {
-        return Err(not_one_of("filter", &FILTERS));
+        let known = FILTERS.join(", ");
+        let constraint =
+            format!("Member must satisfy constraint: [Member must satisfy enum value set: [{known}]]");
+        return Err(constrained_value(format_args!("[{}]", filter.join(", ")), "filter", &constraint));
     }
     let page = Page::of(request.parameters())?;
     request.authorize("*")?;

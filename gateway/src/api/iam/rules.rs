@@ -2,7 +2,9 @@
 
 use super::kind::Kind;
 use crate::api::query::rules::member;
-pub(super) use crate::api::query::rules::{Rule, TAG_KEY, constrained, optional, required, same_key, tags};
+pub(super) use crate::api::query::rules::{
+    Rule, TAG_KEY, constrained, constrained_value, missing, optional, required, same_key, tags,
+};
 use crate::api::query::{Code, Parameters, Refusal};
 
 /// A name that is looked for, or of a policy or a group.
@@ -70,7 +72,7 @@ pub(super) fn flag(parameters: &Parameters, name: &str) -> Result<bool, Refusal>
     match parameters.get(name) {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
-        Some(_) => Err(constrained(&member(name), "Member must be a boolean")),
+        Some(text) => Err(constrained_value(text, &member(name), "Member must be a boolean")),
     }
 }
 
@@ -81,7 +83,7 @@ pub(super) fn number(
     (min, max): (u32, u32),
 ) -> Result<Option<u32>, Refusal> {
     let Some(text) = parameters.get(name) else { return Ok(None) };
-    let refuse = |constraint: String| Err(constrained(&member(name), &constraint));
+    let refuse = |constraint: String| Err(constrained_value(text, &member(name), &constraint));
     match text.parse::<i64>() {
         Ok(number) if number < min.into() => {
             refuse(format!("Member must have value greater than or equal to {min}"))
@@ -101,14 +103,15 @@ pub(super) fn one_of<'p>(
     known: &[&str],
 ) -> Result<Option<&'p str>, Refusal> {
     match parameters.get(name) {
-        Some(text) if !known.contains(&text) => Err(not_one_of(name, known)),
+        Some(text) if !known.contains(&text) => Err(not_one_of(text, name, known)),
         text => Ok(text),
     }
 }
 
 /// What a text is answered that is none of these.
-pub(super) fn not_one_of(name: &str, known: &[&str]) -> Refusal {
-    constrained(&member(name), &format!("Member must satisfy enum value set: [{}]", known.join(", ")))
+fn not_one_of(text: &str, name: &str, known: &[&str]) -> Refusal {
+    let constraint = format!("Member must satisfy enum value set: [{}]", known.join(", "));
+    constrained_value(text, &member(name), &constraint)
 }
 
 fn is_word_byte(byte: u8) -> bool {
@@ -187,11 +190,14 @@ mod tests {
         );
         assert_eq!(
             message(new_name::<Role>(&parsed(&format!("RoleName={}", "x".repeat(65))), "RoleName")),
-            "1 validation error detected: Value at 'roleName' failed to satisfy constraint: Member must have length less than or equal to 64"
+            format!(
+                "1 validation error detected: Value '{}' at 'roleName' failed to satisfy constraint: Member must have length less than or equal to 64",
+                "x".repeat(65)
+            )
         );
         assert_eq!(
             message(name_of::<User>(&parsed(""))),
-            "1 validation error detected: Value at 'userName' failed to satisfy constraint: Member must not be null"
+            "1 validation error detected: Value null at 'userName' failed to satisfy constraint: Member must not be null"
         );
         assert!(name_of::<User>(&parsed(&format!("UserName={}", "x".repeat(65)))).is_ok());
     }
@@ -238,7 +244,7 @@ mod tests {
         assert!(one_of(&parsed("S=Active"), "S", &["Active"]).is_ok());
         assert_eq!(
             message(one_of(&parsed("Status=x"), "Status", &["Active", "Inactive"])),
-            "1 validation error detected: Value at 'status' failed to satisfy constraint: Member must satisfy enum value set: [Active, Inactive]"
+            "1 validation error detected: Value 'x' at 'status' failed to satisfy constraint: Member must satisfy enum value set: [Active, Inactive]"
         );
     }
 }

@@ -102,7 +102,10 @@ mod tests {
         let long = format!("Tags.member.1.Key={}&Tags.member.1.Value=", "k".repeat(129));
         assert_eq!(
             message::<User>(&long),
-            "1 validation error detected: Value at 'tags.1.member.key' failed to satisfy constraint: Member must have length less than or equal to 128"
+            format!(
+                "1 validation error detected: Value '{}' at 'tags.1.member.key' failed to satisfy constraint: Member must have length less than or equal to 128",
+                "k".repeat(129)
+            )
         );
         assert!(message::<User>("Tags.member.1.Key=a").contains("'tags.1.member.value'"));
         assert!(message::<User>("Tags.member.1.Key=aws%3Ax&Tags.member.1.Value=").contains("aws:"));

@@ -175,6 +175,9 @@ fn refused(error: AuthError) -> Refusal {
             "InvalidSignatureException",
             format!("Signature expired: {expired_at} is now earlier than {server_time}"),
         ),
+        AuthError::AuthorizationHeaderMalformed { region: Some(_), .. } => {
+            ("InvalidSignatureException", "Credential should be scoped to a valid region.".to_owned())
+        }
         AuthError::AuthorizationHeaderMalformed { message, .. } => {
             ("IncompleteSignatureException", message.clone())
         }

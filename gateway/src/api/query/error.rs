@@ -89,6 +89,7 @@ pub struct Refusal {
 
 /// What a failure tells the client, whatever is behind it.
 const FAILURE: &str = "The request processing has failed because of an unknown error, exception or failure.";
+const WRONG_REGION: &str = "Credential should be scoped to a valid region.";
 const INVALID_TOKEN: &str = "The security token included in the request is invalid.";
 
 impl Refusal {
@@ -187,6 +188,9 @@ impl From<AuthError> for Refusal {
                 format!("Signature expired: {expired_at} is now earlier than {server_time}"),
             ),
             AuthError::NotImplemented(message) => Self::new(Code::NotImplemented, message),
+            AuthError::AuthorizationHeaderMalformed { region: Some(_), .. } => {
+                Self::new(Code::SignatureDoesNotMatch, WRONG_REGION)
+            }
             AuthError::AuthorizationHeaderMalformed { message, .. }
             | AuthError::QueryParametersError(message) => Self::new(Code::IncompleteSignature, message),
             AuthError::HeadersNotSigned { .. }

@@ -1,5 +1,7 @@
 //! What parameters must be like, and how a service says that one is not.
 
+use std::fmt::Display;
+
 use super::{Code, Parameters, Refusal};
 
 /// A pattern as messages show it, and who judges it.
@@ -12,6 +14,8 @@ pub struct Rule {
     max_len: usize,
     /// None: any text.
     pattern: Option<Pattern>,
+    /// Is the text not to be told again?
+    is_secret: bool,
 }
 
 /// The key of a tag.
@@ -22,7 +26,12 @@ pub const TAG_VALUE: Rule = Rule::of_pattern(0, 256, r"[\p{L}\p{Z}\p{N}_.:/=+\-@
 impl Rule {
     /// A text of a length between these, in characters.
     pub const fn of_len(min_len: usize, max_len: usize) -> Self {
-        Self { min_len, max_len, pattern: None }
+        Self { min_len, max_len, pattern: None, is_secret: false }
+    }
+
+    /// As [`Rule::of_len`], of a text that no message tells.
+    pub const fn of_secret(min_len: usize, max_len: usize) -> Self {
+        Self { is_secret: true, ..Self::of_len(min_len, max_len) }
     }
 
     /// As [`Rule::of_len`], for which this holds too; `pattern` is how messages put it.
@@ -32,7 +41,7 @@ impl Rule {
         pattern: &'static str,
         holds: fn(&str) -> bool,
     ) -> Self {
-        Self { min_len, max_len, pattern: Some((pattern, holds)) }
+        Self { pattern: Some((pattern, holds)), ..Self::of_len(min_len, max_len) }
     }
 
     /// Why the text breaks the rule.
@@ -52,16 +61,29 @@ impl Rule {
     pub fn check<'p>(&self, name: &str, text: &'p str) -> Result<&'p str, Refusal> {
         match self.broken_by(text) {
             None => Ok(text),
-            Some(constraint) => Err(constrained(&member(name), &constraint)),
+            Some(why) if self.is_secret => Err(constrained(&member(name), &why)),
+            Some(why) => Err(constrained_value(text, &member(name), &why)),
         }
     }
 }
 
-/// `1 validation error detected: …`.
+/// `1 validation error detected: …`, of a list or a secret.
 pub fn constrained(member: &str, constraint: &str) -> Refusal {
-    let message = format!(
-        "1 validation error detected: Value at '{member}' failed to satisfy constraint: {constraint}"
-    );
+    refused(format_args!("Value at '{member}'"), constraint)
+}
+
+/// `1 validation error detected: …`, of a text or a number.
+pub fn constrained_value(value: impl Display, member: &str, constraint: &str) -> Refusal {
+    refused(format_args!("Value '{value}' at '{member}'"), constraint)
+}
+
+/// `1 validation error detected: …`, of a member that must be there.
+pub fn missing(member: &str) -> Refusal {
+    refused(format_args!("Value null at '{member}'"), "Member must not be null")
+}
+
+fn refused(what: impl Display, constraint: &str) -> Refusal {
+    let message = format!("1 validation error detected: {what} failed to satisfy constraint: {constraint}");
     Refusal::new(Code::ValidationError, message)
 }
 
@@ -76,7 +98,7 @@ pub fn member(name: &str) -> String {
 
 /// A parameter that must be there.
 pub fn required<'p>(parameters: &'p Parameters, name: &str, rule: Rule) -> Result<&'p str, Refusal> {
-    optional(parameters, name, rule)?.ok_or_else(|| constrained(&member(name), "Member must not be null"))
+    optional(parameters, name, rule)?.ok_or_else(|| missing(&member(name)))
 }
 
 /// A parameter that may be there.
@@ -89,7 +111,7 @@ pub fn tags(parameters: &Parameters, max: usize, folds_keys: bool) -> Result<Vec
     let given = parameters.structures("Tags");
     let text = |tag: &Parameters, number: usize, name: &str| match tag.get(name) {
         Some(text) => Ok(text.to_owned()),
-        None => Err(constrained(&of_tag(number, name), "Member must not be null")),
+        None => Err(missing(&of_tag(number, name))),
     };
     // What is beyond the limit is not read.
     let given = given.iter().take(max + 1).zip(1..);
@@ -109,7 +131,7 @@ pub fn checked_tags(
     for (at, (key, value)) in given.iter().enumerate() {
         for (name, text, rule) in [("Key", key, TAG_KEY), ("Value", value, TAG_VALUE)] {
             if let Some(why) = rule.broken_by(text) {
-                return Err(constrained(&of_tag(at + 1, name), &why));
+                return Err(constrained_value(text, &of_tag(at + 1, name), &why));
             }
         }
         if key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {

@@ -3,6 +3,7 @@
 mod authorize;
 mod cors;
 pub mod error;
+mod model;
 pub mod operation;
 pub mod ops;
 mod permissions;

@@ -53,9 +53,7 @@ pub(super) async fn assume_role_with_web_identity(call: &Call<'_>) -> Result<Ans
     let claims = claims(&identity, provider.name(), &arn);
     let SessionClaims { tags, transitive, source_identity } = identity.session;
     let tags = SessionTags::checked(tags, transitive)?;
-    if let Some(why) = source_identity.as_deref().and_then(|source| SOURCE_IDENTITY.broken_by(source)) {
-        return Err(rules::constrained("sourceIdentity", &why));
-    }
+    source_identity.as_deref().map(|source| SOURCE_IDENTITY.check("SourceIdentity", source)).transpose()?;
     let subject = subject(&asked, arn.clone());
     let (session, percent) =
         assume(call, &asked, request, (&subject, WEB_IDENTITY), (tags, source_identity, claims))?;

@@ -17,7 +17,7 @@ pub(super) fn session_policies(call: &Call<'_>) -> Result<Option<SessionPolicies
     if let Some(text) = call.parameters.get("Policy") {
         if text.chars().count() > MAX_POLICY_LEN {
             let constraint = format!("Member must have length less than or equal to {MAX_POLICY_LEN}");
-            return Err(crate::api::query::rules::constrained("policy", &constraint));
+            return Err(crate::api::query::rules::constrained_value(text, "policy", &constraint));
         }
         PolicyText::parse(text).map_err(|error| malformed(error.0))?;
         policies.texts.push(text.to_owned());

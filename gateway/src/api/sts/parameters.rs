@@ -53,9 +53,9 @@ pub(super) const ENCODED_MESSAGE: Rule = Rule::of_len(1, 10240);
 pub(super) const ACCESS_KEY_ID: Rule =
     Rule::of_pattern(16, 128, r"[\w]*", |text| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
 /// `WebIdentityToken`.
-pub(super) const WEB_IDENTITY_TOKEN: Rule = Rule::of_len(4, 20_000);
+pub(super) const WEB_IDENTITY_TOKEN: Rule = Rule::of_secret(4, 20_000);
 /// `LDAPUsername` and `LDAPPassword`.
-pub(super) const LDAP_TEXT: Rule = Rule::of_len(1, 4096);
+pub(super) const LDAP_TEXT: Rule = Rule::of_secret(1, 4096);
 
 /// The shortest session, in seconds.
 pub(super) const MIN_DURATION_S: u32 = 900;
@@ -73,7 +73,7 @@ pub(super) fn duration_s(call: &Call<'_>, default: u32, max: u32) -> Result<u32,
         }
         Ok(asked) => return Ok(asked as u32),
     };
-    Err(rules::constrained("durationSeconds", &constraint))
+    Err(rules::constrained_value(text, "durationSeconds", &constraint))
 }
 
 /// What would prove a second factor: nobody has one here, so that whichever is named is not the caller's.

@@ -41,7 +41,7 @@ impl SessionTags {
         for name in &transitive {
             if !given.iter().any(|(given, _)| same_key(given, name, true)) {
                 let message = "The specified transitive tag key must be included in the requested tags.";
-                return Err(Refusal::new(Code::ValidationError, message));
+                return Err(Refusal::new(Code::InvalidParameterValue, message));
             }
         }
         Ok(Self { given, transitive })
@@ -54,7 +54,7 @@ impl SessionTags {
         for (name, value) in before.tags.iter().filter(|(name, _)| handed_on(name)) {
             if self.given.iter().any(|(given, _)| same_key(given, name, true)) {
                 let message = "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the calling session.";
-                return Err(Refusal::new(Code::ValidationError, message));
+                return Err(Refusal::new(Code::InvalidParameterValue, message));
             }
             self.given.push((name.clone(), value.clone()));
             self.transitive.push(name.clone());

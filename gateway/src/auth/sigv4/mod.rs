@@ -150,9 +150,10 @@ impl SigningTime {
         Some(Self { text, unix_s })
     }
 
-    /// The time of a `Date` header: an HTTP date, or the form of [`SigningTime::parse`].
+    /// The time of a `Date` header: an HTTP date, also with `+0000` for `GMT`, or the form of [`SigningTime::parse`].
     pub(crate) fn parse_http(text: &str) -> Option<Self> {
-        let at = match httpdate::parse_http_date(text) {
+        let in_gmt = text.strip_suffix("+0000").map(|text| format!("{text}GMT"));
+        let at = match httpdate::parse_http_date(in_gmt.as_deref().unwrap_or(text)) {
             Ok(at) => at,
             Err(_) => return Self::parse(text),
         };

@@ -14,7 +14,7 @@ use crate::api::query::{Answer, Refusal, texts};
 pub(in super::super) fn keys_of_custom(request: &Request<'_>) -> Result<Answer, Refusal> {
     request.authorize("*")?;
     if request.parameters().list("PolicyInputList").is_empty() {
-        return Err(rules::constrained("policyInputList", "Member must not be null"));
+        return Err(rules::missing("policyInputList"));
     }
     let sources = source::given(request.parameters(), "PolicyInputList")?;
     Ok(answer(sources.iter().map(|source| &*source.document)))

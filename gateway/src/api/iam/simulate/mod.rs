@@ -52,7 +52,7 @@ impl<'p> Asked<'p> {
     fn of(parameters: &'p Parameters) -> Result<Self, Refusal> {
         let actions = parameters.list("ActionNames");
         if actions.is_empty() {
-            return Err(rules::constrained("actionNames", "Member must not be null"));
+            return Err(rules::missing("actionNames"));
         }
         if let Some(why) = actions.iter().find_map(|action| ACTION.broken_by(action)) {
             return Err(rules::constrained(

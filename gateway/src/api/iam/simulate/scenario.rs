@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kms_core::policy::{Context, IdentityPolicies, PolicySet, Statement, Subject};
 
-use super::super::rules::{Rule, constrained};
+use super::super::rules::{Rule, missing};
 use super::invalid;
 use super::source::{self, Matched, Principal, Source};
 use crate::api::query::{Parameters, Refusal, now_unix_ms};
@@ -64,7 +64,7 @@ impl Scenario {
             return Err(invalid("CallerArn is required where a ResourcePolicy is given."));
         }
         if parameters.list("PolicyInputList").is_empty() {
-            return Err(constrained("policyInputList", "Member must not be null"));
+            return Err(missing("policyInputList"));
         }
         Self::new(state, parameters, (Vec::new(), None, stranger(state)))
     }

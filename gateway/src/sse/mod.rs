@@ -16,7 +16,7 @@ use kms_core::secret::Secret32;
 use storage::name::{BucketId, BucketName, ObjectKey, VersionId};
 
 pub use default::{BucketEncryption, DefaultAlgorithm};
-pub use plan::{CustomerHeaders, PlanError, customer_key, plan, response_headers};
+pub use plan::{CustomerHeaders, INVALID_KEY, PlanError, customer_key, plan, response_headers};
 
 use crate::seal::{ContentKey, ContentKeys};
 use envelope::{Envelope, KmsTier};

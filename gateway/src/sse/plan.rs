@@ -17,6 +17,8 @@ use crate::http::header;
 
 /// The pair that S3 adds to every encryption context.
 pub(super) const S3_ARN: &str = "aws:s3:arn";
+/// AWS's text for a customer key that is none.
+pub const INVALID_KEY: &str = "The secret key was invalid for the specified algorithm.";
 /// The longest context that is taken, in bytes of JSON; the headers of a request are bounded anyway.
 const MAX_CONTEXT_LEN: usize = 8 * 1024;
 
@@ -33,9 +35,12 @@ pub enum PlanError {
         /// What was given; empty for secrets.
         value: String,
     },
-    /// 400 InvalidEncryptionAlgorithmError.
+    /// 400 InvalidEncryptionAlgorithmError, with what was given.
     #[error("the customer algorithm is not AES256")]
-    CustomerAlgorithm,
+    CustomerAlgorithm(String),
+    /// A key whose MD5 is not told: of a write 400 InvalidArgument, of a read 403 AccessDenied.
+    #[error("the customer key comes without its MD5")]
+    CustomerMd5Missing,
     /// 400 InvalidRequest with this text.
     #[error("{0}")]
     InvalidRequest(&'static str),
@@ -92,51 +97,35 @@ pub fn customer_key(
             "Requests specifying Server Side Encryption with Customer provided keys must be made over a secure connection.",
         ));
     }
-    let refuse = |message, name: &HeaderName, value: String| {
-        Err(PlanError::InvalidArgument { message, name: name.clone(), value })
-    };
+    // Whichever of the three it is about, AWS names the header of the encryption.
+    let refuse =
+        |message| Err(PlanError::InvalidArgument { message, name: header::SSE, value: "null".to_owned() });
     match text(headers, &algorithm) {
         None => {
             return refuse(
                 "Requests specifying Server Side Encryption with Customer provided keys must provide a valid encryption algorithm.",
-                &algorithm,
-                "null".to_owned(),
             );
         }
         Some("AES256") => {}
-        Some(_) => return Err(PlanError::CustomerAlgorithm),
+        Some(other) => return Err(PlanError::CustomerAlgorithm(other.to_owned())),
     }
     let Some(given) = text(headers, &secret) else {
         return refuse(
             "Requests specifying Server Side Encryption with Customer provided keys must provide an appropriate secret key.",
-            &secret,
-            "null".to_owned(),
         );
     };
-    let Some(given_md5) = text(headers, &md5) else {
-        return refuse(
-            "Requests specifying Server Side Encryption with Customer provided keys must provide the client calculated MD5 of the secret key.",
-            &md5,
-            "null".to_owned(),
-        );
+    let Some(given_md5) = text(headers, &md5).filter(|md5| !md5.is_empty()) else {
+        return Err(PlanError::CustomerMd5Missing);
     };
     let decoded = STANDARD.decode(given).map(Zeroizing::new);
     let Some(mut bytes) = decoded.ok().and_then(|d| <[u8; 32]>::try_from(&d[..]).ok()) else {
-        return refuse(
-            "The secret key was invalid for the specified algorithm.",
-            &algorithm,
-            "AES256".to_owned(),
-        );
+        return refuse(INVALID_KEY);
     };
     let digest = Md5::digest(bytes);
     let matches = STANDARD.decode(given_md5).is_ok_and(|claimed| claimed.ct_eq(&digest).into());
     if !matches {
         bytes.zeroize();
-        return refuse(
-            "The calculated MD5 hash of the key did not match the hash that was provided.",
-            &md5,
-            given_md5.to_owned(),
-        );
+        return refuse("The calculated MD5 hash of the key did not match the hash that was provided.");
     }
     Ok(Some(CustomerKey { secret: Secret32::take(&mut bytes), md5_base64: given_md5.to_owned() }))
 }
@@ -342,9 +331,11 @@ mod tests {
         for missing in 0..3 {
             let mut some = all.to_vec();
             let (name, _) = some.remove(missing);
-            match plan_of(&some, &BucketEncryption::default()) {
-                Err(PlanError::InvalidArgument { name: refused, .. }) => assert_eq!(&refused, name),
-                other => panic!("{other:?}"),
+            let refused = plan_of(&some, &BucketEncryption::default()).unwrap_err();
+            if *name == header::SSE_C_KEY_MD5 {
+                assert_eq!(refused, PlanError::CustomerMd5Missing);
+            } else {
+                assert!(matches!(refused, PlanError::InvalidArgument { .. }), "{refused:?}");
             }
         }
         let (_, other_md5) = customer(&[6; 32]);

@@ -773,9 +773,8 @@ impl Precondition {
         match (self, object) {
             (Self::None, _) | (Self::Absent, None) => Ok(()),
             (Self::Absent, Some(_)) => Err(CatalogError::PreconditionFailed),
-            (Self::Like { etag: None, .. }, None) => Ok(()),
-            // What was deleted is known to have been there.
-            (Self::Like { .. }, None) if current.is_some() => Err(CatalogError::PreconditionFailed),
+            // Of a delete marker a tag is asked in vain; its size and its time are none that anybody has been told.
+            (Self::Like { etag: None, .. }, None) => failed_unless(current.is_none()),
             (Self::Etag(_) | Self::Like { .. }, None) => Err(CatalogError::NoSuchKey),
             (Self::Etag(etag), Some(object)) => failed_unless(etag == "*" || *etag == object.etag),
             (Self::Like { etag, plain_len, last_modified_s }, Some(object)) => failed_unless(

@@ -15,7 +15,7 @@ use crate::http::body::BodyError;
 use crate::http::header;
 use crate::seal::OpenError;
 use crate::sealed_kv::Unsealable;
-use crate::sse::{PlanError, SseError};
+use crate::sse::{INVALID_KEY, PlanError, SseError};
 use crate::transfer::aws_chunked::ChunkedError;
 use crate::transfer::egress::EgressError;
 use crate::transfer::ingest::IngestError;
@@ -278,7 +278,12 @@ impl From<PlanError> for S3Error {
             PlanError::InvalidArgument { message, name, value } => {
                 Self::invalid_argument(message, name.as_str(), value)
             }
-            PlanError::CustomerAlgorithm => Code::InvalidEncryptionAlgorithmError.into(),
+            PlanError::CustomerAlgorithm(given) => Self::new(Code::InvalidEncryptionAlgorithmError)
+                .field("ArgumentName", header::SSE.as_str())
+                .field("ArgumentValue", given),
+            PlanError::CustomerMd5Missing => {
+                Self::invalid_argument(INVALID_KEY, header::SSE.as_str(), "null")
+            }
             PlanError::InvalidRequest(message) => Self::invalid_request(message),
             PlanError::CustomerKeysBlocked => Code::AccessDenied.into(),
             PlanError::CorruptDefault => Self::new(Code::InternalError).source(error),
@@ -296,7 +301,9 @@ impl From<SseError> for S3Error {
             SseError::NotCustomerEncrypted => {
                 Self::invalid_request("The encryption parameters are not applicable to this object.")
             }
-            SseError::WrongCustomerKey => Code::AccessDenied.into(),
+            SseError::WrongCustomerKey => Self::new(Code::AccessDenied).message(
+                "Requests specifying Server Side Encryption with Customer provided keys must provide the correct secret key.",
+            ),
             SseError::Kms(error) => error.into(),
             SseError::Tampered => Self::new(Code::InternalError).source(error),
         }

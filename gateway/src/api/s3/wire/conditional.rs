@@ -9,6 +9,11 @@ use super::time::{http_date, parse_http_date};
 use crate::api::s3::error::{Code, S3Error};
 use crate::http::header as amz;
 
+/// The conditions, spelled as errors name them.
+pub const IF_MATCH: &str = "If-Match";
+/// As [`IF_MATCH`].
+pub const IF_NONE_MATCH: &str = "If-None-Match";
+
 /// The four conditions of a read, or of a copy's source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conditions {
@@ -85,18 +90,23 @@ impl Conditions {
         }
     }
 
-    /// Weighs them as AWS does: a condition on the tag overrules the date of its kind, and what ends in 412 comes first.
+    /// Weighs them as AWS does: a condition on the tag overrules the date of its kind, what ends in 412 comes first, and a date in
+    /// the future is no condition.
     pub fn evaluate(&self, etag: &str, last_modified: Timestamp) -> Outcome {
+        self.evaluate_at(etag, last_modified, Timestamp::now())
+    }
+
+    fn evaluate_at(&self, etag: &str, last_modified: Timestamp, now: Timestamp) -> Outcome {
         // Dates on the wire are whole seconds.
-        let modified_s = last_modified.unix_ms() / 1000;
+        let (modified_s, now_s) = (last_modified.unix_ms() / 1000, now.unix_ms() / 1000);
         match (&self.if_match, self.if_unmodified_since) {
-            (Some(tags), _) if !tags.matches(etag) => return Outcome::Failed("If-Match"),
+            (Some(tags), _) if !tags.matches(etag) => return Outcome::Failed(IF_MATCH),
             (None, Some(since)) if modified_s > since => return Outcome::Failed("If-Unmodified-Since"),
             _ => {}
         }
         match (&self.if_none_match, self.if_modified_since) {
             (Some(tags), _) if tags.matches(etag) => Outcome::NotModified,
-            (None, Some(since)) if modified_s <= since => Outcome::NotModified,
+            (None, Some(since)) if modified_s <= since && since <= now_s => Outcome::NotModified,
             _ => Outcome::Proceed,
         }
     }
@@ -116,54 +126,61 @@ impl Conditions {
     pub fn check_copy_source(&self, etag: &str, last_modified: Timestamp) -> Result<(), S3Error> {
         let condition = match self.evaluate(etag, last_modified) {
             Outcome::Proceed => return Ok(()),
-            Outcome::NotModified if self.if_none_match.is_some() => &amz::COPY_SOURCE_IF_NONE_MATCH,
-            Outcome::NotModified => &amz::COPY_SOURCE_IF_MODIFIED_SINCE,
-            Outcome::Failed("If-Match") => &amz::COPY_SOURCE_IF_MATCH,
-            Outcome::Failed(_) => &amz::COPY_SOURCE_IF_UNMODIFIED_SINCE,
+            Outcome::NotModified if self.if_none_match.is_some() => IF_NONE_MATCH,
+            Outcome::NotModified => "If-Modified-Since",
+            Outcome::Failed(condition) => condition,
         };
-        Err(precondition_failed(condition.as_str()))
+        Err(precondition_failed(format!("{}-{condition}", amz::COPY_SOURCE)))
     }
 }
 
 /// `PreconditionFailed`, naming the condition.
-pub fn precondition_failed(condition: &str) -> S3Error {
+pub fn precondition_failed(condition: impl Into<String>) -> S3Error {
     S3Error::new(Code::PreconditionFailed).field("Condition", condition)
 }
 
-/// What a write's `If-Match` and `If-None-Match` demand of the object that it replaces. Like AWS it knows
-/// `If-None-Match: *` and `If-Match` with one tag; everything else it refuses.
+/// What a write's `If-Match` and `If-None-Match` demand of the object that it replaces. Like AWS it knows `If-None-Match: *` and
+/// `If-Match` with a tag; everything else it refuses.
 pub fn write_precondition(headers: &HeaderMap) -> Result<Precondition, S3Error> {
-    let read = |name: &HeaderName| {
-        headers.get(name).map(|value| ETagMatch::parse(&String::from_utf8_lossy(value.as_bytes())))
-    };
-    let refused = |name: &HeaderName| {
-        S3Error::new(Code::NotImplemented)
-            .field("Header", name.as_str())
-            .field("additionalMessage", "We don't accept the provided value of this conditional header")
-    };
-    match (read(&header::IF_MATCH), read(&header::IF_NONE_MATCH)) {
+    match (tags(headers, &header::IF_MATCH), tags(headers, &header::IF_NONE_MATCH)) {
         (None, None) => Ok(Precondition::None),
         (None, Some(ETagMatch::Any)) => Ok(Precondition::Absent),
-        (Some(ETagMatch::Any), None) => Ok(Precondition::Etag("*".to_owned())),
         (Some(ETagMatch::OneOf(tags)), None) if tags.len() == 1 => {
             Ok(Precondition::Etag(tags.into_iter().next().unwrap_or_default()))
         }
-        (_, Some(_)) => Err(refused(&header::IF_NONE_MATCH)),
-        (Some(_), None) => Err(refused(&header::IF_MATCH)),
+        (Some(_), Some(_)) => Err(condition_not_implemented(
+            format!("{IF_MATCH},{IF_NONE_MATCH}"),
+            "Multiple conditional request headers present in the request",
+        )),
+        (None, Some(_)) => Err(value_not_implemented(IF_NONE_MATCH)),
+        (Some(_), None) => Err(value_not_implemented(IF_MATCH)),
     }
+}
+
+fn tags(headers: &HeaderMap, name: &HeaderName) -> Option<ETagMatch> {
+    headers.get(name).map(|value| ETagMatch::parse(&String::from_utf8_lossy(value.as_bytes())))
+}
+
+fn condition_not_implemented(name: impl Into<String>, why: impl Into<String>) -> S3Error {
+    S3Error::new(Code::NotImplemented).field("Header", name).field("additionalMessage", why)
+}
+
+fn value_not_implemented(name: &str) -> S3Error {
+    let why = format!("We don't accept the provided value of {name} header for this API");
+    condition_not_implemented(name, why)
 }
 
 /// What a deletion demands of the current object: its tag, its size, its time.
 pub fn delete_precondition(headers: &HeaderMap) -> Result<Precondition, S3Error> {
-    let etag = match write_precondition(headers)? {
-        Precondition::Etag(etag) => Some(etag),
-        Precondition::Absent => {
-            return Err(S3Error::not_implemented(format_args!(
-                "The header {} with DeleteObject",
-                header::IF_NONE_MATCH
-            )));
-        }
-        Precondition::None | Precondition::Like { .. } => None,
+    if headers.contains_key(header::IF_NONE_MATCH) {
+        return Err(value_not_implemented(IF_NONE_MATCH));
+    }
+    // Unlike a write, a deletion may ask for any object: that there is one.
+    let etag = match tags(headers, &header::IF_MATCH) {
+        None => None,
+        Some(ETagMatch::Any) => Some("*".to_owned()),
+        Some(ETagMatch::OneOf(tags)) if tags.len() == 1 => tags.into_iter().next(),
+        Some(ETagMatch::OneOf(_)) => return Err(value_not_implemented(IF_MATCH)),
     };
     let text = |name: &HeaderName| {
         headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -193,13 +210,15 @@ mod tests {
     const BEFORE: &str = "Tue, 24 Nov 2026 03:25:15 GMT";
     const SAME: &str = "Tue, 24 Nov 2026 03:25:16 GMT";
     const AFTER: &str = "Tue, 24 Nov 2026 03:25:17 GMT";
+    const NOW: Timestamp = Timestamp(1_795_490_720_000);
+    const FUTURE: &str = "Tue, 24 Nov 2026 03:25:21 GMT";
 
     fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
     }
 
     fn outcome(pairs: &[(HeaderName, &'static str)]) -> Outcome {
-        Conditions::of_request(&headers(pairs)).evaluate("tag", MODIFIED)
+        Conditions::of_request(&headers(pairs)).evaluate_at("tag", MODIFIED, NOW)
     }
 
     #[test]
@@ -215,6 +234,7 @@ mod tests {
         assert_eq!(outcome(&[(header::IF_MODIFIED_SINCE, BEFORE)]), Proceed);
         assert_eq!(outcome(&[(header::IF_MODIFIED_SINCE, SAME)]), NotModified);
         assert_eq!(outcome(&[(header::IF_MODIFIED_SINCE, AFTER)]), NotModified);
+        assert_eq!(outcome(&[(header::IF_MODIFIED_SINCE, FUTURE)]), Proceed);
         assert_eq!(outcome(&[(header::IF_UNMODIFIED_SINCE, SAME)]), Proceed);
         assert_eq!(outcome(&[(header::IF_UNMODIFIED_SINCE, BEFORE)]), Failed("If-Unmodified-Since"));
         assert_eq!(outcome(&[(header::IF_UNMODIFIED_SINCE, "soon")]), Proceed);
@@ -242,7 +262,7 @@ mod tests {
         let conditions = Conditions::of_copy_source(&headers(&[(amz::COPY_SOURCE_IF_NONE_MATCH, "\"tag\"")]));
         let error = conditions.check_copy_source("tag", MODIFIED).unwrap_err();
         assert_eq!(error.status(), 412);
-        assert_eq!(error.fields[0].1, amz::COPY_SOURCE_IF_NONE_MATCH.as_str());
+        assert_eq!(error.fields[0].1, "x-amz-copy-source-If-None-Match");
     }
 
     #[test]
@@ -254,6 +274,7 @@ mod tests {
         assert_eq!(of(&[(header::IF_NONE_MATCH, "*")]), Ok(Precondition::Absent));
         assert_eq!(of(&[(header::IF_MATCH, "\"t\"")]), Ok(Precondition::Etag("t".to_owned())));
         assert_eq!(of(&[(header::IF_NONE_MATCH, "\"t\"")]), Err(Code::NotImplemented));
+        assert_eq!(of(&[(header::IF_MATCH, "*")]), Err(Code::NotImplemented));
         assert_eq!(of(&[(header::IF_MATCH, "\"t\", \"u\"")]), Err(Code::NotImplemented));
         assert_eq!(
             of(&[(header::IF_MATCH, "\"t\""), (header::IF_NONE_MATCH, "*")]),

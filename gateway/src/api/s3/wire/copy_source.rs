@@ -20,7 +20,8 @@ pub struct CopySource {
 }
 
 impl CopySource {
-    /// Reads the header: `bucket/key` or `/bucket/key`, percent-encoded, with `?versionId=…` at most.
+    /// Reads the header: `bucket/key`, `/bucket/key` or a URL with this path, percent-encoded, `+` for a space, with `?versionId=…` at
+    /// most.
     pub fn parse(value: &str) -> Result<Self, S3Error> {
         let name = header::COPY_SOURCE;
         let malformed = || {
@@ -30,9 +31,12 @@ impl CopySource {
                 value,
             )
         };
-        let (path, version) = match value.split_once('?') {
+        let url = ["https://", "http://"].iter().find_map(|scheme| value.strip_prefix(scheme));
+        // Whatever the host is: it is this service that is asked.
+        let value_path = url.map_or(value, |url| url.find('/').map_or("", |at| &url[at..]));
+        let (path, version) = match value_path.split_once('?') {
             Some((path, query)) => (path, Some(query)),
-            None => (value, None),
+            None => (value_path, None),
         };
         let version = match version.map(|query| query.strip_prefix("versionId=")) {
             None => VersionRef::Current,
@@ -46,13 +50,18 @@ impl CopySource {
             }
         };
         // Some clients encode the slash between bucket and key too.
-        let path = decode(path).map_err(|_| malformed())?;
+        let path = path.replace('+', " ");
+        let path = decode(&path).map_err(|_| malformed())?;
         let path = path.strip_prefix('/').unwrap_or(&path);
         if path.starts_with("arn:") {
             return Err(S3Error::not_implemented(format_args!("The header {name} with an ARN"))
                 .field("Header", name.as_str()));
         }
-        let (bucket, key) = path.split_once('/').ok_or_else(malformed)?;
+        let Some((bucket, key)) = path.split_once('/') else {
+            // AWS shows the header's name in the place of its value.
+            let message = "Invalid copy source object key";
+            return Err(S3Error::invalid_argument(message, name.as_str(), name.as_str()));
+        };
         if key.is_empty() {
             return Err(malformed());
         }
@@ -72,7 +81,9 @@ mod tests {
     fn forms() {
         for (value, bucket, key) in [
             ("bucket/key", "bucket", "key"),
-            ("/bucket/a%20b%2Bc+d", "bucket", "a b+c+d"),
+            ("/bucket/a%20b%2Bc+d", "bucket", "a b+c d"),
+            ("https://s3.example.com/bucket/a/b", "bucket", "a/b"),
+            ("http://localhost:9000/bucket/k?versionId=null", "bucket", "k"),
             ("bucket%2Fa/b", "bucket", "a/b"),
             ("/bucket//a//b?versionId=null", "bucket", "/a//b"),
             ("bucket/%C3%BC%3F", "bucket", "ü?"),
@@ -85,9 +96,17 @@ mod tests {
     #[test]
     fn refusals() {
         let code = |value: &str| CopySource::parse(value).unwrap_err().code;
-        for value in
-            ["", "bucket", "bucket/", "/", "bucket/%zz", "bucket/%ff", "bucket/k?versionId=1", "bucket/k?x"]
-        {
+        for value in [
+            "",
+            "bucket",
+            "bucket/",
+            "/",
+            "bucket/%zz",
+            "bucket/%ff",
+            "bucket/k?versionId=1",
+            "bucket/k?x",
+            "http://h",
+        ] {
             assert_eq!(code(value), Code::InvalidArgument, "{value}");
         }
         assert_eq!(code("B/k"), Code::InvalidBucketName);

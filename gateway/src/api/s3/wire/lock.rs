@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName};
 use storage::catalog::{EventHold, Lock, Period, Retention, RetentionMode};
 use storage::name::Timestamp;
 
-use super::time::{iso8601, parse_iso8601};
+use super::time::{iso8601, pacific, parse_iso8601};
 use super::tree::Element;
 use super::xml::{MalformedXml, XmlWriter};
 use crate::api::s3::error::{Code, S3Error};
@@ -136,8 +136,8 @@ impl AskedRetention {
 
     /// The lock that it makes of a former one.
     pub fn apply(&self, former: &Lock, now: Timestamp) -> Result<Lock, S3Error> {
-        if self.until.is_some_and(|until| until <= now) {
-            return Err(in_the_past());
+        if let Some(until) = self.until.filter(|until| *until <= now) {
+            return Err(in_the_past("RetainUntilDate", until));
         }
         let mut lock = *former;
         match self.hold {
@@ -276,22 +276,20 @@ pub fn of_headers(headers: &HeaderMap, bucket: Option<&ObjectLock>, now: Timesta
                 )
             })?;
             if parsed <= now {
-                return Err(in_the_past());
+                return Err(in_the_past(header::OBJECT_LOCK_RETAIN_UNTIL_DATE.as_str(), parsed));
             }
             lock.retention = Some(Retention { mode, until: parsed });
         }
         (mode, _) => {
             let missing =
                 if mode.is_none() { header::OBJECT_LOCK_MODE } else { header::OBJECT_LOCK_RETAIN_UNTIL_DATE };
-            return Err(S3Error::invalid_argument(
-                format!(
+            return Err(S3Error::new(Code::InvalidArgument)
+                .message(format!(
                     "{} and {} must both be supplied",
                     header::OBJECT_LOCK_RETAIN_UNTIL_DATE,
                     header::OBJECT_LOCK_MODE
-                ),
-                missing.as_str(),
-                "null",
-            ));
+                ))
+                .field("ArgumentName", missing.as_str()));
         }
     }
     match hold.as_deref() {
@@ -335,12 +333,12 @@ pub fn missing_configuration() -> S3Error {
     S3Error::invalid_request("Bucket is missing Object Lock Configuration")
 }
 
-fn in_the_past() -> S3Error {
-    S3Error::new(Code::InvalidArgument).message("The retain until date must be in the future!")
+fn in_the_past(name: &str, until: Timestamp) -> S3Error {
+    S3Error::invalid_argument("The retain until date must be in the future!", name, pacific(until))
 }
 
-/// Tells what protects an object.
-pub fn write_headers(lock: &Lock, headers: &mut HeaderMap) {
+/// Tells what protects an object. `legal_hold`: `None` where it was never set.
+pub fn write_headers(lock: &Lock, legal_hold: Option<bool>, headers: &mut HeaderMap) {
     let mut put = |name: HeaderName, value: &str| {
         if let Ok(value) = value.parse() {
             headers.insert(name, value);
@@ -350,8 +348,8 @@ pub fn write_headers(lock: &Lock, headers: &mut HeaderMap) {
         put(header::OBJECT_LOCK_MODE, mode_name(retention.mode));
         put(header::OBJECT_LOCK_RETAIN_UNTIL_DATE, &iso8601(retention.until));
     }
-    if lock.legal_hold {
-        put(header::OBJECT_LOCK_LEGAL_HOLD, on_off(true));
+    if let Some(on) = legal_hold {
+        put(header::OBJECT_LOCK_LEGAL_HOLD, on_off(on));
     }
     if let Some(hold) = lock.event_hold {
         put(header::OBJECT_LOCK_EVENT_HOLD, on_off(true));

@@ -45,20 +45,14 @@ pub fn system_headers(headers: &HeaderMap) -> Result<SystemHeaders, S3Error> {
     })
 }
 
-/// `Content-Encoding` without `aws-chunked`, which is of the transfer and not of the object.
+/// `Content-Encoding` as it was sent, but for `aws-chunked`, which is of the transfer and not of the object.
 fn content_encoding(headers: &HeaderMap) -> Option<String> {
-    let mut kept = Vec::new();
-    for value in headers.get_all(header::CONTENT_ENCODING) {
-        let value = lossless(value.as_bytes());
-        kept.extend(
-            value
-                .split(',')
-                .map(str::trim)
-                .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked"))
-                .map(str::to_owned),
-        );
-    }
-    (!kept.is_empty()).then(|| kept.join(","))
+    let values: Vec<_> = headers.get_all(header::CONTENT_ENCODING).iter().collect();
+    let whole = values.iter().map(|value| lossless(value.as_bytes())).collect::<Vec<_>>().join(",");
+    let kept: Vec<_> =
+        whole.split(',').filter(|coding| !coding.trim().eq_ignore_ascii_case("aws-chunked")).collect();
+    let kept = kept.join(",").trim().to_owned();
+    (!kept.is_empty()).then_some(kept)
 }
 
 /// The user metadata of a write: names without their prefix, values as text.
@@ -122,8 +116,11 @@ pub fn write_object_headers(
         (header::CACHE_CONTROL, "response-cache-control", system.cache_control.as_deref()),
         (header::EXPIRES, "response-expires", system.expires.as_deref()),
     ] {
-        let value = overrides.get(parameter).filter(|value| !value.is_empty()).or(stored);
-        if let Some(value) = value.and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok()) {
+        let value = match overrides.get(parameter).filter(|value| !value.is_empty()) {
+            Some(value) => latin1(value).and_then(|bytes| HeaderValue::from_bytes(&bytes).ok()),
+            None => stored.and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok()),
+        };
+        if let Some(value) = value {
             headers.insert(name, value);
         }
     }
@@ -148,9 +145,31 @@ pub fn write_object_headers(
     }
 }
 
-/// Do `response-…` parameters override stored headers? Only a signed request may.
-pub fn overrides_headers(query: &Query) -> bool {
-    query.0.iter().any(|(name, _)| name.starts_with("response-"))
+/// Do `response-…` parameters override stored headers? Only a signed request may. `InvalidArgument` for a value that no header can have.
+pub fn overrides_headers(query: &Query) -> Result<bool, S3Error> {
+    let mut overrides = false;
+    for (name, value) in query.0.iter().filter(|(name, _)| name.starts_with("response-")) {
+        expect_latin1(name, value)?;
+        overrides = true;
+    }
+    Ok(overrides)
+}
+
+/// Refuses a value from a query that is to become a header and that ISO 8859-1 has no characters for.
+pub fn expect_latin1(name: &str, value: &str) -> Result<(), S3Error> {
+    match latin1(value) {
+        Some(_) => Ok(()),
+        None => Err(S3Error::invalid_argument(
+            "Header value cannot be represented using ISO-8859-1.",
+            name,
+            value,
+        )),
+    }
+}
+
+/// Text in ISO 8859-1; `None` if it has other characters.
+fn latin1(text: &str) -> Option<Vec<u8>> {
+    text.chars().map(|char| u8::try_from(u32::from(char)).ok()).collect()
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
@@ -217,13 +236,55 @@ fn encoded_word(text: &str) -> Option<(String, usize)> {
     Some((String::from_utf8(bytes).ok()?, len))
 }
 
-/// A value as a header can carry it: as it is where it is printable ASCII, else as an encoded word.
+/// The most characters that an encoded word has between its frame (RFC 2047, 2: 75 in all).
+const WORD_MAX_LEN: usize = 63;
+
+/// A value as a header can carry it: as it is where it is printable ASCII, else in encoded words, as S3 makes them.
 fn encode_words(value: &str) -> Cow<'_, str> {
-    if value.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
-        Cow::Borrowed(value)
-    } else {
-        Cow::Owned(format!("=?UTF-8?B?{}?=", STANDARD.encode(value)))
+    let is_plain = |unit: u16| matches!(unit, 0x20..=0x7e | 0x09);
+    let (plain, other): (Vec<_>, Vec<_>) = value.encode_utf16().partition(|unit| is_plain(*unit));
+    if other.is_empty() {
+        return Cow::Borrowed(value);
     }
+    let mut words = String::new();
+    push_words(value, plain.len() > other.len(), &mut words);
+    Cow::Owned(words)
+}
+
+/// Appends text as encoded words, with blanks between: in `Q` or in `B`. What is too long for one is halved.
+fn push_words(text: &str, in_q: bool, words: &mut String) {
+    let payload = if in_q { q_encoded(text) } else { STANDARD.encode(text) };
+    let units = text.encode_utf16().count();
+    if payload.len() > WORD_MAX_LEN && units > 1 {
+        let mut before = 0;
+        let half = text.char_indices().find_map(|(at, char)| {
+            before += char.len_utf16();
+            (before > units / 2).then_some(at)
+        });
+        let (first, second) = text.split_at(half.unwrap_or(text.len()));
+        push_words(first, in_q, words);
+        push_words(second, in_q, words);
+        return;
+    }
+    if !words.is_empty() {
+        words.push(' ');
+    }
+    words.push_str(if in_q { "=?UTF-8?Q?" } else { "=?UTF-8?B?" });
+    words.push_str(&payload);
+    words.push_str("?=");
+}
+
+/// The `Q` encoding of RFC 2047, 4.2.
+fn q_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' ' => encoded.push('_'),
+            b'=' | b'_' | b'?' | 0..=0x1f | 0x7f.. => encoded.push_str(&format!("={byte:02X}")),
+            byte => encoded.push(char::from(byte)),
+        }
+    }
+    encoded
 }
 
 #[cfg(test)]
@@ -254,6 +315,8 @@ mod tests {
         assert_eq!(of(&["aws-chunked"]), None);
         assert_eq!(of(&["aws-chunked,gzip"]).as_deref(), Some("gzip"));
         assert_eq!(of(&["gzip, AWS-Chunked", "br"]).as_deref(), Some("gzip,br"));
+        assert_eq!(of(&["aws-chunked, gzip , br"]).as_deref(), Some("gzip , br"));
+        assert_eq!(of(&["gzip, br"]).as_deref(), Some("gzip, br"));
         assert_eq!(of(&[]), None);
     }
 
@@ -297,12 +360,33 @@ mod tests {
         assert_eq!(out[header::CONTENT_TYPE], "text/html");
         assert_eq!(out[header::CACHE_CONTROL], "no-cache");
         assert_eq!(out[meta("a").as_str()], "plain");
-        assert_eq!(out[meta("b").as_str()], "=?UTF-8?B?Z3LDvG4=?=");
+        assert_eq!(out[meta("b").as_str()], "=?UTF-8?Q?gr=C3=BCn?=");
         let again = user_metadata(&out).unwrap();
         assert_eq!(again, user);
         let mut out = HeaderMap::new();
         write_object_headers(&SystemHeaders::default(), &[], &Query::default(), &mut out);
         assert_eq!(out[header::CONTENT_TYPE], "binary/octet-stream");
+    }
+
+    #[test]
+    fn words_are_in_q_where_most_is_ascii() {
+        assert_eq!(encode_words("a\tb"), "a\tb");
+        assert_eq!(encode_words("ÄMÄZÕÑ S3"), "=?UTF-8?Q?=C3=84M=C3=84Z=C3=95=C3=91_S3?=");
+        assert_eq!(encode_words("ÄÄ"), "=?UTF-8?B?w4TDhA==?=");
+        assert_eq!(encode_words("äb"), "=?UTF-8?B?w6Ri?=");
+        assert_eq!(encode_words("a=?_ ü"), "=?UTF-8?Q?a=3D=3F=5F_=C3=BC?=");
+        let long = encode_words(&"é".repeat(40)).into_owned();
+        assert_eq!(long.split(' ').count(), 2);
+        assert!(long.split(' ').all(|word| word.len() <= 75), "{long}");
+    }
+
+    #[test]
+    fn overrides_are_of_latin_1() {
+        let query = |value: &str| Query(vec![("response-expires".to_owned(), value.to_owned())]);
+        assert!(overrides_headers(&query("é")).unwrap());
+        assert!(!overrides_headers(&Query::default()).unwrap());
+        let error = overrides_headers(&query("文")).unwrap_err();
+        assert_eq!((error.code, &error.fields[1].1[..]), (Code::InvalidArgument, "文"));
     }
 
     #[test]

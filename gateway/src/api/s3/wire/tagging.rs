@@ -53,7 +53,8 @@ pub fn of_headers(headers: &HeaderMap) -> Result<Tags, S3Error> {
     };
     let text = std::str::from_utf8(value.as_bytes()).map_err(|_| malformed())?;
     let Query(tags) = Query::parse(text).map_err(|_| malformed())?;
-    check(tags, OBJECT_MAX)
+    // Whatever is wrong with a tag, of the header AWS says this.
+    check(tags, OBJECT_MAX).map_err(|error| if error.code == Code::InvalidTag { malformed() } else { error })
 }
 
 /// Checks what rules there are of names, values and their number.
@@ -66,10 +67,13 @@ pub fn check(tags: Tags, max: usize) -> Result<Tags, S3Error> {
             return invalid("The TagKey you have provided is invalid", name);
         }
         if name.to_ascii_lowercase().starts_with("aws:") {
-            return invalid("System tags cannot be added/updated by requester", name);
+            let of_object = "Your TagKey cannot be prefixed with aws:";
+            let of_bucket = "System tags cannot be added/updated by requester";
+            return invalid(if max == OBJECT_MAX { of_object } else { of_bucket }, name);
         }
         if value.chars().count() > VALUE_MAX_LEN || !is_text(value) {
-            return invalid("The TagValue you have provided is invalid", name);
+            let refused = invalid("The TagValue you have provided is invalid", name);
+            return refused.map_err(|error| error.field("TagValue", value));
         }
         if tags[..index].iter().any(|(other, _)| other == name) {
             return invalid("Cannot provide multiple Tags with the same key", name);
@@ -153,7 +157,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::TAGGING, "a=1&b+c=%C3%BC&d".parse().unwrap());
         assert_eq!(of_headers(&headers).unwrap(), of(&[("a", "1"), ("b c", "ü"), ("d", "")]));
-        headers.insert(header::TAGGING, "a=%zz".parse().unwrap());
-        assert_eq!(of_headers(&headers).unwrap_err().code, Code::InvalidArgument);
+        for malformed in ["a=%zz", "a=1&a=2", "a=1,b=2", "=1"] {
+            headers.insert(header::TAGGING, malformed.parse().unwrap());
+            assert_eq!(of_headers(&headers).unwrap_err().code, Code::InvalidArgument, "{malformed}");
+        }
     }
 }

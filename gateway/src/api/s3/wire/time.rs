@@ -38,6 +38,37 @@ pub fn iso8601(time: Timestamp) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
+/// The whole second of a time: what S3 tells of when an object was modified, in listings as in headers.
+pub fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp(time.unix_ms() / 1000 * 1000)
+}
+
+/// `Tue Nov 24 19:25:16 PST 2026`: how S3's errors show a date, in its home's time (daylight saving as since 2007).
+pub fn pacific(time: Timestamp) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const HOUR: u64 = 3600;
+    let standard = (time.unix_ms() / 1000).min(LAST_SECOND).saturating_sub(8 * HOUR);
+    let (_, month, day) = civil((standard / 86_400) as u32);
+    let hours = u64::from(day - 1) * 24 + standard % 86_400 / HOUR;
+    // The month's first Sunday, as a day of it counted from nought.
+    let first = standard / 86_400 - u64::from(day - 1);
+    let sunday = (10 - first % 7) % 7;
+    let saves = match month {
+        3 => hours >= (sunday + 7) * 24 + 2,
+        11 => hours < sunday * 24 + 1,
+        _ => (4..=10).contains(&month),
+    };
+    let local = standard + if saves { HOUR } else { 0 };
+    let (days, of_day) = (local / 86_400, local % 86_400);
+    let (year, month, day) = civil(days as u32);
+    let (hour, minute, second) = (of_day / HOUR, of_day / 60 % 60, of_day % 60);
+    let zone = if saves { "PDT" } else { "PST" };
+    let (name, month) = (DAYS[(days % 7) as usize], MONTHS[month as usize - 1]);
+    format!("{name} {month} {day:02} {hour:02}:{minute:02}:{second:02} {zone} {year}")
+}
+
 /// `Tue, 24 Nov 2026 03:25:16 GMT`.
 pub fn http_date(time: Timestamp) -> String {
     let seconds = (time.unix_ms() / 1000).min(LAST_SECOND);
@@ -83,8 +114,20 @@ mod tests {
         assert_eq!(http_date(time), "Tue, 24 Nov 2026 03:25:16 GMT");
         assert_eq!(parse_http_date("Tue, 24 Nov 2026 03:25:16 GMT"), Some(1_795_490_716));
         assert_eq!(parse_http_date("yesterday"), None);
+        assert_eq!(iso8601(whole_second(time)), "2026-11-24T03:25:16.000Z");
         assert_eq!(iso8601(Timestamp(0)), "1970-01-01T00:00:00.000Z");
         assert_eq!(iso8601(Timestamp(951_782_400_000)), "2000-02-29T00:00:00.000Z");
+    }
+
+    #[test]
+    fn pacific_time_knows_daylight_saving() {
+        let at = |text| pacific(parse_iso8601(text).unwrap());
+        assert_eq!(at("2020-01-01T00:00:00Z"), "Tue Dec 31 16:00:00 PST 2019");
+        assert_eq!(at("2026-07-04T12:00:00Z"), "Sat Jul 04 05:00:00 PDT 2026");
+        assert_eq!(at("2026-03-08T09:59:59Z"), "Sun Mar 08 01:59:59 PST 2026");
+        assert_eq!(at("2026-03-08T10:00:00Z"), "Sun Mar 08 03:00:00 PDT 2026");
+        assert_eq!(at("2026-11-01T08:59:59Z"), "Sun Nov 01 01:59:59 PDT 2026");
+        assert_eq!(at("2026-11-01T09:00:00Z"), "Sun Nov 01 01:00:00 PST 2026");
     }
 
     proptest::proptest! {

@@ -27,6 +27,13 @@ pub fn text(id: VersionId, is_null: bool) -> String {
     if is_null { NULL.to_owned() } else { id.to_string() }
 }
 
+/// Tells the version that a write has made. S3 tells no `null` there: of a bucket whose versions are suspended nothing is said.
+pub fn write_new_header(bucket: &Bucket, id: VersionId, is_null: bool, headers: &mut HeaderMap) {
+    if !is_null {
+        write_header(bucket, id, is_null, headers);
+    }
+}
+
 /// Tells the version that an answer is about, for a bucket that keeps versions.
 pub fn write_header(bucket: &Bucket, id: VersionId, is_null: bool, headers: &mut HeaderMap) {
     if bucket.versioning != Versioning::Unversioned

@@ -23,7 +23,7 @@ use crate::api::s3::wire::{checksum, metadata, version};
 use crate::app::App;
 use crate::authz::{Context, Permit};
 use crate::http::header;
-use crate::sse::{self, BucketEncryption, CustomerHeaders, EnvelopePlace, Sse, SsePlan};
+use crate::sse::{self, BucketEncryption, CustomerHeaders, EnvelopePlace, Sse, SseInfo, SsePlan};
 use crate::transfer::digest::ChecksumAlgorithm;
 use crate::transfer::ingest::{Announced, Expected, Source};
 
@@ -70,7 +70,10 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
         || headers.contains_key(header::SSE)
         || headers.contains_key(header::WEBSITE_REDIRECT_LOCATION)
         || matches!(plan, SsePlan::Customer(_))
-        || source_customer.is_some();
+        || source_customer.is_some()
+        // What names no encryption gets the bucket's: another one than that of KMS, or one that somebody has chosen.
+        || matches!(found.sse, SseInfo::Kms { .. })
+        || bucket.configs.contains_key(BucketEncryption::CONFIG);
     if is_onto_itself && !changes {
         return Err(S3Error::invalid_request(
             "This copy request is illegal because it is trying to copy an object to itself without changing the \
@@ -120,8 +123,8 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
     let keeps_checksum = wanted_algorithm.is_none_or(|wanted| Some(wanted) == stored_algorithm);
     // An ETag that is an MD5 can't be known without reading where none was computed before.
     let keeps_etag_kind = found.sse.etag_is_md5() == matches!(plan, SsePlan::S3);
-    let stays_whole =
-        matches!(found.record.content.layout, Layout::Single(_)) || found.sse.layers() == plan.layers();
+    // What was uploaded in parts becomes one object by a copy, with a tag and a checksum of the whole.
+    let stays_whole = matches!(found.record.content.layout, Layout::Single(_));
     if is_onto_itself
         && keeps_checksum
         && (keeps_etag_kind || !matches!(plan, SsePlan::S3))
@@ -267,6 +270,9 @@ pub(in crate::api::s3::ops) async fn find_source(
     source: &CopySource,
 ) -> Result<Found, S3Error> {
     match lookup::find(app, bucket, &source.object, source.version).await {
+        Err(error) if error.code == Code::MethodNotAllowed => Err(S3Error::invalid_request(
+            "The source of a copy request may not specifically refer to a delete marker by version id.",
+        )),
         Err(error)
             if [Code::NoSuchKey, Code::NoSuchVersion].contains(&error.code)
                 && !request.may_list(app, bucket, &source.object).await? =>
@@ -277,10 +283,10 @@ pub(in crate::api::s3::ops) async fn find_source(
     }
 }
 
-/// Tells which version was copied, where the source's bucket keeps them.
+/// Tells which version was copied, where the source's bucket keeps them. S3 does not tell of `null` that it was that one.
 pub(in crate::api::s3::ops) fn write_source_version(bucket: &Bucket, found: &Found, headers: &mut HeaderMap) {
-    if bucket.versioning != Versioning::Unversioned {
-        insert(headers, header::COPY_SOURCE_VERSION_ID, &version::text(found.version, found.is_null));
+    if bucket.versioning != Versioning::Unversioned && !found.is_null {
+        insert(headers, header::COPY_SOURCE_VERSION_ID, &found.version.to_string());
     }
 }
 

@@ -7,12 +7,13 @@ use storage::name::ObjectKey;
 use super::annotation;
 use super::lookup::insert;
 use super::write::write_error;
-use crate::api::s3::error::S3Error;
+use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::response;
 use crate::api::s3::wire::{conditional, version};
 use crate::app::App;
 use crate::authz::Permit;
+use crate::bucket::{ObjectLock, Setting};
 use crate::http::header;
 use crate::transfer::journal::ChangeError;
 
@@ -21,6 +22,7 @@ pub async fn delete_object(app: &App, permit: Permit, request: S3Request) -> Res
     let precondition = conditional::delete_precondition(&request.headers)?;
     refuse_condition_on_version(&precondition, request.version)?;
     let (bucket, object) = (permit.bucket(), request.object()?);
+    refuse_bypass_without_lock(bucket, &request)?;
     let authority = request.authority(app, bucket, object, request.version).await?;
     let deleted = delete(app, bucket, object, request.version, &precondition, authority).await?;
     let mut response = response::no_content();
@@ -38,6 +40,17 @@ pub(super) fn refuse_condition_on_version(
         (Precondition::None, _) | (_, VersionRef::Current) => Ok(()),
         _ => Err(S3Error::not_implemented("A condition on a deletion that names a version")),
     }
+}
+
+/// Where nothing is locked there is nothing to bypass, whatever the header's value is.
+pub(super) fn refuse_bypass_without_lock(bucket: &Bucket, request: &S3Request) -> Result<(), S3Error> {
+    let name = header::BYPASS_GOVERNANCE_RETENTION;
+    if !request.headers.contains_key(&name) || ObjectLock::of(bucket)?.is_some() {
+        return Ok(());
+    }
+    Err(S3Error::new(Code::InvalidArgument)
+        .message(format!("{name} is only applicable to Object Lock enabled buckets."))
+        .field("ArgumentName", name.as_str()))
 }
 
 /// What a deletion did.
@@ -68,7 +81,7 @@ pub(super) async fn delete(
     precondition: &Precondition,
     authority: Authority,
 ) -> Result<Deleted, S3Error> {
-    let refuse = |error| write_error(error, precondition);
+    let refuse = |error| write_error(error, precondition, object);
     if which == VersionRef::Current && bucket.versioning != Versioning::Unversioned {
         let marked = app.records().mark_deleted(bucket, object, precondition).await;
         let marker = marked.map_err(|error| match error {

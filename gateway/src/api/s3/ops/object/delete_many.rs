@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use storage::catalog::{Bucket, Precondition};
 
-use super::delete::{Deleted, delete, refuse_condition_on_version};
+use super::delete::{Deleted, delete, refuse_bypass_without_lock, refuse_condition_on_version};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::permissions::versioned;
 use crate::api::s3::request::{S3Request, S3Response};
@@ -31,6 +31,7 @@ pub async fn delete_objects(
     let document = request_document::read(&mut request, DOCUMENT_MAX_LEN).await?;
     let asked = work::compute(|| parse(&document)).await?;
     let bucket = permit.bucket();
+    refuse_bypass_without_lock(bucket, &request)?;
     let request = &request;
     let deletions: Vec<_> =
         asked.objects.iter().map(|object| delete_one(app, request, bucket, object)).collect();

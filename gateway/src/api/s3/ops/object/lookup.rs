@@ -5,6 +5,7 @@ use storage::blob::BlobError;
 use storage::catalog::{Bucket, ObjectRecord, ObjectVersion, VersionKind, VersionRef};
 use storage::name::{ObjectKey, Timestamp, VersionId};
 
+use super::lock::legal_hold;
 use super::{archive, properties};
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{Query, S3Request};
@@ -13,7 +14,7 @@ use crate::app::App;
 use crate::http::body::ByteStream;
 use crate::http::header;
 use crate::seal::{ContentKeys, PlainRange};
-use crate::sse::{self, CustomerHeaders, CustomerKey, EnvelopePlace, Sse, SseError, SseInfo};
+use crate::sse::{self, CustomerHeaders, CustomerKey, EnvelopePlace, PlanError, Sse, SseError, SseInfo};
 use crate::transfer::egress::{self, EgressError};
 
 /// A version of an object.
@@ -46,10 +47,7 @@ pub(in crate::api::s3::ops) async fn find(
             let error = match which {
                 VersionRef::Current => absent(object, which),
                 VersionRef::Null | VersionRef::Id(_) | VersionRef::Noncurrent(_) => {
-                    S3Error::new(Code::MethodNotAllowed)
-                        .field("Method", "GET")
-                        .field("ResourceType", "DeleteMarker")
-                        .header(http::header::ALLOW, "DELETE")
+                    marker_not_allowed(absent(object, which))
                         .header(http::header::LAST_MODIFIED, time::http_date(last_modified))
                 }
             };
@@ -58,6 +56,20 @@ pub(in crate::api::s3::ops) async fn find(
                 .header(header::VERSION_ID, version::text(version, is_null)))
         }
     }
+}
+
+/// What of a delete marker is refused because it is one.
+fn marker_not_allowed(absent: S3Error) -> S3Error {
+    S3Error { headers: absent.headers, ..S3Error::new(Code::MethodNotAllowed) }
+        .field("ResourceType", "DeleteMarker")
+        .header(http::header::ALLOW, "DELETE")
+}
+
+/// As [`find`] refuses, but for those operations to which a delete marker that is current is no absent object but one that can't be
+/// asked for this: what is about tags, and a new ACL.
+pub(in crate::api::s3::ops) fn seeing_marker(error: S3Error) -> S3Error {
+    let is_marker = error.headers.iter().any(|(name, _)| *name == header::DELETE_MARKER);
+    if error.code == Code::NoSuchKey && is_marker { marker_not_allowed(error) } else { error }
 }
 
 /// The refusal of what is not there.
@@ -77,7 +89,10 @@ pub(in crate::api::s3::ops) fn customer_key(
     which: CustomerHeaders,
     sse: &SseInfo,
 ) -> Result<Option<CustomerKey>, S3Error> {
-    let customer = sse::customer_key(&request.headers, which, request.channel(app))?;
+    let customer = match sse::customer_key(&request.headers, which, request.channel(app)) {
+        Err(PlanError::CustomerMd5Missing) => return Err(SseError::WrongCustomerKey.into()),
+        customer => customer?,
+    };
     match (&customer, sse) {
         (None, SseInfo::Customer) => Err(SseError::CustomerKeyMissing.into()),
         (Some(_), SseInfo::S3 | SseInfo::Kms { .. }) => Err(SseError::NotCustomerEncrypted.into()),
@@ -170,7 +185,7 @@ impl Found {
         if !self.record.tags.is_empty() {
             headers.insert(header::TAGGING_COUNT, self.record.tags.len().into());
         }
-        lock::write_headers(&self.record.lock, headers);
+        lock::write_headers(&self.record.lock, legal_hold(&self.record), headers);
         archive::write_header(&self.record, headers);
         // Of a version that is asked for by its id nothing says whether it is the current one.
         if !query.has("versionId") {

@@ -94,7 +94,7 @@ pub(super) async fn store(
         _ => None,
     };
     headers.extend(sse::response_headers(&info, customer_md5));
-    version::write_header(bucket, written.version, written.is_null, &mut headers);
+    version::write_new_header(bucket, written.version, written.is_null, &mut headers);
     properties::write_expiration(app, bucket, object, &written.record, written.last_modified, &mut headers);
     Ok(Stored { etag: written.etag, headers })
 }

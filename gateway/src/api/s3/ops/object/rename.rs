@@ -57,7 +57,7 @@ pub async fn rename_object(app: &App, permit: Permit, request: S3Request) -> Res
         }
         match app.records().rename(bucket, (&from, &former), (to, named), &precondition).await {
             Err(ChangeError::Catalog(CatalogError::Contended)) if precondition == Precondition::None => {}
-            Err(ChangeError::Catalog(error)) => return Err(write_error(error, &precondition)),
+            Err(ChangeError::Catalog(error)) => return Err(write_error(error, &precondition, to)),
             done => return Ok(done.map(|()| response::empty())?),
         }
     }

@@ -4,7 +4,7 @@ use storage::catalog::{Authority, ObjectVersion};
 
 use super::lookup;
 use super::record_change::change;
-use crate::api::s3::error::S3Error;
+use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::request_document;
 use crate::api::s3::response;
@@ -49,6 +49,7 @@ async fn set(
         Ok(())
     })
     .await
+    .map_err(lookup::seeing_marker)
 }
 
 /// `GetObjectTagging`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectTagging.html>.
@@ -58,7 +59,15 @@ pub async fn get_object_tagging(
     request: S3Request,
 ) -> Result<S3Response, S3Error> {
     let bucket = permit.bucket();
-    let found = lookup::find(app, bucket, request.object()?, request.version).await?;
+    let object = request.object()?;
+    let found = lookup::find(app, bucket, object, request.version).await;
+    let found = found.map_err(lookup::seeing_marker).map_err(|mut error| {
+        // AWS names the bucket too here, and only here.
+        if error.code == Code::NoSuchKey {
+            error.fields = vec![("Key", format!("{}/{object}", bucket.name))];
+        }
+        error
+    })?;
     let mut response = response::xml(tagging::write(&found.record.tags));
     version::write_header(bucket, found.version, found.is_null, response.headers_mut());
     Ok(response)

@@ -154,7 +154,36 @@ def imports():
     refused("UnsupportedOperationException", kms.enable_key_rotation, KeyId=key)
     kms.delete_imported_key_material(KeyId=key)
     assert kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"] == "PendingImport"
+    gone = kms.describe_key(KeyId=key)["KeyMetadata"]
+    assert gone["KeyState"] == "PendingImport" and "ExpirationModel" not in gone and "ValidTo" not in gone, gone
     refused("InvalidImportTokenException", kms.import_key_material, KeyId=key, ImportToken=b"x", EncryptedKeyMaterial=b"x", ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE")
+
+    # Material is known by its id where it can be rotated, and one waits at a time.
+    def bring(key, material, **more):
+        begun = kms.get_parameters_for_import(KeyId=key, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048")
+        public = serialization.load_der_public_key(begun["PublicKey"])
+        wrapped = public.encrypt(material, padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None))
+        more = {"KeyId": key, "ImportToken": begun["ImportToken"], "ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE", **more}
+        return kms.import_key_material(EncryptedKeyMaterial=wrapped, **more)
+
+    made = kms.create_key(Origin="EXTERNAL")["KeyMetadata"]
+    key, arn = made["KeyId"], made["Arn"]
+    assert "CurrentKeyMaterialId" not in made
+    first = bring(key, b"1" * 32)
+    assert first["KeyId"] == arn
+    second = bring(key, b"2" * 32, ImportType="NEW_KEY_MATERIAL")["KeyMaterialId"]
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["CurrentKeyMaterialId"] == first["KeyMaterialId"]
+    message = refused("KMSInvalidStateException", bring, key=key, material=b"3" * 32, ImportType="NEW_KEY_MATERIAL")
+    beside, _, waiting = message.partition(f") cannot be imported into KMS key {arn}, because another key material (id: ")
+    assert beside.startswith("New key material (id: ") and waiting == f"{second}) is pending rotation.", message
+    old = kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+    assert kms.rotate_key_on_demand(KeyId=key)["KeyId"] == arn
+    assert kms.describe_key(KeyId=key)["KeyMetadata"]["CurrentKeyMaterialId"] == second
+    assert kms.decrypt(CiphertextBlob=old)["KeyMaterialId"] == first["KeyMaterialId"]
+    mac = kms.create_key(Origin="EXTERNAL", KeySpec="HMAC_224", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
+    assert "KeyMaterialId" not in bring(mac, b"m" * 28)
+    assert kms.generate_mac(KeyId=mac, Message=b"m", MacAlgorithm="HMAC_SHA_224")["Mac"]
+    assert "KeyMaterialId" not in kms.delete_imported_key_material(KeyId=mac)
 
 
 def grants():

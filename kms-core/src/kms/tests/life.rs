@@ -177,7 +177,7 @@ fn imported_material_lives_as_aws_has_it() {
     assert_eq!(kms.rotate_key_on_demand(&caller, &id).unwrap_err().name(), "KMSInvalidStateException");
     let new = || ImportKeyMaterial { is_new: Some(true), ..once() };
     let second = import(&kms, &id, &[2; 32], new()).unwrap();
-    assert_eq!(import(&kms, &id, &[3; 32], new()).unwrap_err().name(), "ConflictException");
+    assert_eq!(import(&kms, &id, &[3; 32], new()).unwrap_err().name(), "KMSInvalidStateException");
     assert_eq!(encrypt(&kms, &id)[17..49], blob[17..49], "the new material waits");
     kms.rotate_key_on_demand(&caller, &id).unwrap();
     let later = encrypt(&kms, &id);

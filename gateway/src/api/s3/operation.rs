@@ -20,6 +20,8 @@ pub enum Selector {
     Copy,
     /// Never: the same request is now known by the name of another row.
     Superseded,
+    /// By the host of an Object Lambda access point, which there is none of here.
+    AccessPoint,
 }
 
 /// How far an operation goes.
@@ -191,7 +193,7 @@ operations! {
     ListBucketIntelligentTieringConfigurations: GET Bucket ["intelligent-tiering"] Direct "s3:GetIntelligentTieringConfiguration" ReadsAsUnset ["continuation-token"];
     DeleteBucketIntelligentTieringConfiguration: DELETE Bucket ["intelligent-tiering"] Direct "s3:PutIntelligentTieringConfiguration" NotImplemented [];
     SelectObjectContent: POST Object ["select"] Direct "s3:GetObject" NotImplemented [];
-    WriteGetObjectResponse: POST Service [] Direct "s3-object-lambda:WriteGetObjectResponse" NotImplemented [];
+    WriteGetObjectResponse: POST Service [] AccessPoint "s3-object-lambda:WriteGetObjectResponse" NotImplemented [];
     CreateBucketMetadataConfiguration: POST Bucket ["metadataConfiguration"] Direct "s3:CreateBucketMetadataTableConfiguration" NotImplemented [];
     GetBucketMetadataConfiguration: GET Bucket ["metadataConfiguration"] Direct "s3:GetBucketMetadataTableConfiguration" ReadsAsUnset [];
     DeleteBucketMetadataConfiguration: DELETE Bucket ["metadataConfiguration"] Direct "s3:DeleteBucketMetadataTableConfiguration" NotImplemented [];

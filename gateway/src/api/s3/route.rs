@@ -54,7 +54,9 @@ pub fn route(
 /// Refuses to list what is listed of a bucket and not of a key.
 fn refuse_listing_of_key(query: &Query) -> Result<(), S3Error> {
     if query.has("versions") {
-        return Err(S3Error::invalid_request("There is no such thing as the ?versions sub-resource for a key"));
+        return Err(S3Error::invalid_request(
+            "There is no such thing as the ?versions sub-resource for a key",
+        ));
     }
     if query.has("uploads") {
         return Err(S3Error::invalid_request("Key is not expected for the GET method ?uploads subresource"));
@@ -302,7 +304,7 @@ mod tests {
 
     #[test]
     fn every_row_is_found_by_its_own_request() {
-        for row in TABLE.iter().filter(|row| row.selector != Selector::Superseded) {
+        for row in TABLE.iter().filter(|row| [Selector::Direct, Selector::Copy].contains(&row.selector)) {
             if row.operation == Operation::WriteGetObjectResponse {
                 continue; // Its host is another service's.
             }

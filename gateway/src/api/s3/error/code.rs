@@ -146,7 +146,7 @@ codes! {
     SignatureDoesNotMatch = "SignatureDoesNotMatch", 403, "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
     SlowDown = "SlowDown", 503, "Please reduce your request rate.";
     TooManyBuckets = "TooManyBuckets", 400, "You have attempted to create more buckets than allowed";
-    UnexpectedContent = "UnexpectedContent", 400, "This request contains unsupported content.";
+    UnexpectedContent = "UnexpectedContent", 400, "This request does not support content";
     UnsupportedMediaType = "UnsupportedMediaType", 415, "The annotation payload must be valid UTF-8 encoded text.";
     UnresolvableGrantByEmailAddress = "UnresolvableGrantByEmailAddress", 400, "The email address you provided does not match any account on record.";
     UserKeyMustBeSpecified = "UserKeyMustBeSpecified", 400, "The bucket POST must contain the specified field name. If it is specified, please check the order of the fields.";

@@ -54,9 +54,11 @@ fn rule(xml: &mut XmlParser<'_>) -> Result<BucketEncryption, S3Error> {
             return Err(MalformedXml.into());
         }
         if encryption.algorithm == DefaultAlgorithm::S3 {
-            return Err(S3Error::new(Code::InvalidArgument).message(
-                "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse",
-            ));
+            return Err(S3Error::new(Code::InvalidArgument)
+                .message(
+                    "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or aws:kms:dsse",
+                )
+                .field("ArgumentName", "ApplyServerSideEncryptionByDefault"));
         }
     }
     Ok(encryption)

@@ -143,11 +143,11 @@ fn when(element: &Element, message: &'static str) -> Result<Option<When>, S3Erro
         (Some(days), None) => Ok(Some(When::Days(days))),
         (None, None) => Ok(None),
         (None, Some(date)) => {
-            let date = parse_iso8601(date).ok_or(MalformedXml)?;
-            if date.unix_ms() % DAY_MS != 0 {
-                return Err(invalid("'Date' must be at midnight GMT"));
+            let at = parse_iso8601(date).ok_or(MalformedXml)?;
+            if at.unix_ms() % DAY_MS != 0 {
+                return Err(S3Error::invalid_argument("'Date' must be at midnight GMT", "Date", date));
             }
-            Ok(Some(When::Date(date)))
+            Ok(Some(When::Date(at)))
         }
     }
 }
@@ -157,7 +157,7 @@ fn positive(element: &Element, name: &str, message: &'static str) -> Result<Opti
         None => Ok(None),
         Some(number) => match u32::try_from(number) {
             Ok(number) if number > 0 && i32::try_from(number).is_ok() => Ok(Some(number)),
-            _ => Err(invalid(message)),
+            _ => Err(S3Error::invalid_argument(message, name, number.to_string())),
         },
     }
 }
@@ -165,7 +165,9 @@ fn positive(element: &Element, name: &str, message: &'static str) -> Result<Opti
 fn newer_versions(element: &Element) -> Result<Option<u32>, S3Error> {
     let message = "'NewerNoncurrentVersions' must be an integer between 1 and 100";
     match positive(element, "NewerNoncurrentVersions", message)? {
-        Some(count) if count > 100 => Err(invalid(message)),
+        Some(count) if count > 100 => {
+            Err(S3Error::invalid_argument(message, "NewerNoncurrentVersions", count.to_string()))
+        }
         count => Ok(count),
     }
 }

@@ -1,5 +1,7 @@
-"""URLs and forms that boto3 presigns with its default, AWS Signature Version 2."""
+"""AWS Signature Version 2: URLs and forms, which boto3 presigns with it by default, and headers as old clients have them."""
 
+import datetime
+import json
 import os
 import time
 import urllib.error
@@ -7,8 +9,9 @@ import urllib.request
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
-is_off = os.environ.get("SIGNATURE_V2") == "off"
+taken = os.environ.get("SIGNATURE_V2", "presigned")
 s3 = boto3.client("s3")
 old = boto3.client("s3", config=Config(signature_version="s3"))
 at = {"Bucket": "signature-v2", "Key": "a b/c+d"}
@@ -99,9 +102,72 @@ def forms():
     refused("SignatureDoesNotMatch", post({**form["fields"], "signature": "AAAA"}))
 
 
-if is_off:
+def code_of(operation, **parameters):
+    try:
+        operation(**parameters)
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+    return None
+
+
+def headers():
+    key = {**at, "Key": "by/header a+b"}
+    old.put_object(**key, Body=b"body", ContentType="text/plain", Metadata={"who": "me"}, Tagging="team=blue")
+    read = old.get_object(**key, ResponseContentType="text/x-odd")
+    assert (read["Body"].read(), read["ContentType"], read["Metadata"]) == (b"body", "text/x-odd", {"who": "me"}), read
+    assert old.get_object_tagging(**key)["TagSet"] == [{"Key": "team", "Value": "blue"}]
+    assert [one["Key"] for one in old.list_objects_v2(Bucket=at["Bucket"], Prefix="by/")["Contents"]] == [key["Key"]]
+    assert old.list_object_versions(Bucket=at["Bucket"], Prefix="by/")["Versions"][0]["VersionId"]
+    assert any(bucket["Name"] == at["Bucket"] for bucket in old.list_buckets()["Buckets"])
+    old.copy_object(**{**at, "Key": "copy"}, CopySource=key)
+    upload = old.create_multipart_upload(**key)["UploadId"]
+    part = old.upload_part(**key, UploadId=upload, PartNumber=1, Body=b"part")["ETag"]
+    old.complete_multipart_upload(**key, UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part}]})
+    assert old.get_object(**key)["Body"].read() == b"part"
+    old.delete_objects(Bucket=at["Bucket"], Delete={"Objects": [{"Key": "copy"}]})
+    assert code_of(old.get_object_attributes, **key, ObjectAttributes=["ETag"]) == "InvalidRequest"
+    assert code_of(old.put_object, **key, ServerSideEncryption="aws:kms") == "InvalidArgument"
+
+
+def headers_are_judged():
+    def signer(secret, key_id=None):
+        return boto3.client("s3", aws_access_key_id=key_id, aws_secret_access_key=secret, config=Config(signature_version="s3"))
+    assert code_of(signer("x", os.environ["AWS_ACCESS_KEY_ID"]).list_buckets) == "SignatureDoesNotMatch"
+    assert code_of(signer("x", "AKIANOBODYNOBODYNOBO").list_buckets) == "InvalidAccessKeyId"
+    place = f"{os.environ['AWS_ENDPOINT_URL']}/{at['Bucket']}/k"
+    now = datetime.datetime.now(datetime.timezone.utc)
+    date = lambda hours: (now - datetime.timedelta(hours=hours)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    refused("InvalidArgument", send(place, Authorization="AWS nothing", Date=date(0)))
+    refused("AccessDenied", send(place, Authorization="AWS AKIA:c2ln"))
+    refused("RequestTimeTooSkewed", send(place, Authorization="AWS AKIA:c2ln", Date=date(1)))
+    refused("InvalidArgument", send(url("get_object"), Authorization="AWS AKIA:c2ln", Date=date(0)))
+
+
+def conditions_tell_version_and_place():
+    def denying(name, value):
+        condition = {"StringEquals": {name: value}}
+        statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{at['Bucket']}/*", "Condition": condition}
+        s3.put_bucket_policy(Bucket=at["Bucket"], Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    for name, value, allowed in [
+        ("s3:signatureversion", "AWS", (False, True)),
+        ("s3:signatureversion", "AWS4-HMAC-SHA256", (True, False)),
+        ("s3:authType", "REST-HEADER", (False, False)),
+        ("s3:authType", "REST-QUERY-STRING", (True, True)),
+    ]:
+        denying(name, value)
+        codes = tuple(code_of(client.get_object, **at) is None for client in (old, s3))
+        assert codes == allowed, (name, value, codes)
+    s3.delete_bucket_policy(Bucket=at["Bucket"])
+
+
+cases = [presigned_urls, what_is_not_signed_is_refused, keys_of_kms_need_version_4, forms]
+if taken == "off":
     refused("InvalidRequest", send(url("get_object")))
+    cases = []
+elif taken == "all":
+    cases += [headers, headers_are_judged, conditions_tell_version_and_place]
 else:
-    for case in [presigned_urls, what_is_not_signed_is_refused, keys_of_kms_need_version_4, forms]:
-        case()
-        print(case.__name__)
+    assert code_of(old.list_buckets) == "InvalidRequest"
+for case in cases:
+    case()
+    print(case.__name__)

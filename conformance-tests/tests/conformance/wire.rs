@@ -352,9 +352,11 @@ fn an_unsigned_hash_of_a_presigned_body() {
 }
 
 #[test]
-fn version_2_presigns_urls_and_forms() {
+fn version_2_signs_urls_and_forms_and_headers_where_it_may() {
     let server = Server::start().unwrap();
     installed::run_client(&server, "signature_v2.py", &[]).unwrap();
-    let off = Server::start_with(&["--signature-v2", "off"]).unwrap();
-    installed::run_client(&off, "signature_v2.py", &[("SIGNATURE_V2", "off".to_owned())]).unwrap();
+    for taken in ["off", "all"] {
+        let server = Server::start_with(&["--signature-v2", taken]).unwrap();
+        installed::run_client(&server, "signature_v2.py", &[("SIGNATURE_V2", taken.to_owned())]).unwrap();
+    }
 }

@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 
+import boto3
 from common import (
     Caller, allowing, assume, denying, message_of, new_role, new_user, of_session, other_account, other_root, policy, refused, root, run, statement, trusting,
 )
@@ -247,6 +248,7 @@ def session_tags():
     second = new_role(iam, "tags-2", trusting(first, both), allowing("s3:GetObject", Condition=red))["Arn"]
     along = of_session(take(Tags=tags(team="red", cost="1"), TransitiveTagKeys=["team"]))
     reads(of_session(take(along, second)))
+    refused("InvalidParameterValue", take, 400, who=along, role=second, Tags=tags(TEAM="red"))
     behind = of_session(take(Tags=tags(team="red"), TransitiveTagKeys=[]))
     may_not_read(of_session(take(behind, second)))
     reads(of_session(take(behind, second, Tags=tags(team="red"))))
@@ -514,6 +516,18 @@ def accounts_of_keys():
     refused("AccessDenied", session.sts.get_access_key_info, 403, AccessKeyId=caller.access_key_id)
 
 
+def regions():
+    elsewhere = {"region_name": "eu-north-1", "aws_access_key_id": root.access_key_id, "aws_secret_access_key": root.secret_access_key}
+    wrong_scope = "Credential should be scoped to a valid region."
+    for service, operation, code in [
+        ("sts", "get_caller_identity", "SignatureDoesNotMatch"),
+        ("iam", "list_users", "SignatureDoesNotMatch"),
+        ("kms", "list_keys", "InvalidSignatureException"),
+    ]:
+        client = boto3.client(service, **elsewhere)
+        assert message_of(refused(code, getattr(client, operation))) == wrong_scope, service
+
+
 run([
     who_am_i,
     names_of_sessions,
@@ -532,4 +546,5 @@ run([
     sessions_of_whom_is_gone,
     told_why,
     accounts_of_keys,
+    regions,
 ])

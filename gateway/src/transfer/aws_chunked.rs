@@ -22,9 +22,12 @@ const MAX_CHUNK_LEN: u64 = 1 << 40;
 /// Why an aws-chunked body is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChunkedError {
-    /// Framing is wrong or a limit was passed: 400 IncompleteBody or InvalidRequest.
+    /// Framing is wrong or a limit was passed: 400 IncompleteBody.
     #[error("malformed aws-chunked body: {0}")]
     Malformed(&'static str),
+    /// What follows the last chunk is wrong: 400 MalformedTrailerError.
+    #[error("malformed trailers: {0}")]
+    Trailer(&'static str),
     /// A chunk's or the trailer's signature does not match: 403 SignatureDoesNotMatch.
     #[error("a chunk signature does not match")]
     SignatureDoesNotMatch,
@@ -43,6 +46,8 @@ pub struct Decoder {
     line: Vec<u8>,
     trailers: Vec<(String, String)>,
     trailer_is_signed: bool,
+    /// What is wrong behind the last chunk. It is told at the end: a wrong length comes first.
+    trailer_error: Option<ChunkedError>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +89,7 @@ impl Decoder {
             line: Vec::new(),
             trailers: Vec::new(),
             trailer_is_signed: false,
+            trailer_error: None,
         }
     }
 
@@ -110,20 +116,29 @@ impl Decoder {
                         self.state = State::ChunkHeader;
                     }
                 }
+                State::Trailers if self.trailer_error.is_some() => wire.clear(),
                 State::Trailers => {
-                    if let Some(line) = self.take_line(wire)? {
-                        self.trailer_line(&line)?;
-                    }
+                    let line = self.take_line(wire);
+                    let read = line.and_then(|line| line.map_or(Ok(()), |line| self.trailer_line(&line)));
+                    self.trailer_error = read.err();
                 }
             }
         }
         Ok(None)
     }
 
+    /// Was the last chunk seen?
+    pub fn is_behind_chunks(&self) -> bool {
+        self.state == State::Trailers
+    }
+
     /// Checks that the body is whole, and returns its trailers: lower-case names and values.
     pub fn finish(mut self) -> Result<Vec<(String, String)>, ChunkedError> {
         if self.state != State::Trailers {
             return Err(ChunkedError::Incomplete);
+        }
+        if let Some(error) = self.trailer_error {
+            return Err(error);
         }
         // Some clients send the last line without its end.
         let line = std::mem::take(&mut self.line);
@@ -174,8 +189,11 @@ impl Decoder {
         if let Some(signatures) = &mut self.signatures {
             let signature = fields
                 .find_map(|field| field.trim().strip_prefix("chunk-signature="))
-                .filter(|signature| signature.len() == 64)
-                .ok_or(ChunkedError::SignatureDoesNotMatch)?;
+                .filter(|signature| !signature.is_empty())
+                .ok_or(ChunkedError::Malformed("a chunk lacks its signature"))?;
+            if signature.len() != 64 {
+                return Err(ChunkedError::SignatureDoesNotMatch);
+            }
             signatures.claimed.clear();
             signatures.claimed.push_str(signature);
         }
@@ -217,22 +235,26 @@ impl Decoder {
             return Ok(());
         }
         if !self.expects_trailer {
-            return Err(ChunkedError::Malformed("data behind the last chunk"));
+            return Err(ChunkedError::Trailer("data behind the last chunk"));
         }
-        let line = std::str::from_utf8(line).map_err(|_| ChunkedError::Malformed("a trailer is not text"))?;
-        let (name, value) =
-            line.split_once(':').ok_or(ChunkedError::Malformed("a trailer lacks its colon"))?;
+        let line = std::str::from_utf8(line).map_err(|_| ChunkedError::Trailer("a trailer is not text"))?;
+        let (name, value) = line.split_once(':').ok_or(ChunkedError::Trailer("a trailer lacks its colon"))?;
         let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
         if self.trailer_is_signed {
-            return Err(ChunkedError::Malformed("a trailer behind the trailers' signature"));
+            return Err(ChunkedError::Trailer("a trailer behind the trailers' signature"));
         }
         if name == header::TRAILER_SIGNATURE.as_str() {
             return self.check_trailers(value);
         }
-        if self.trailers.len() == MAX_TRAILERS || self.trailers.iter().any(|(n, _)| *n == name) {
-            return Err(ChunkedError::Malformed("too many trailers, or one twice"));
+        if self.trailers.len() == MAX_TRAILERS {
+            return Err(ChunkedError::Trailer("too many trailers"));
         }
-        self.trailers.push((name, value.to_owned()));
+        match self.trailers.iter_mut().find(|(known, _)| *known == name) {
+            None => self.trailers.push((name, value.to_owned())),
+            // As on AWS the last one holds; which of them is signed nobody can tell.
+            Some((_, known)) if self.signatures.is_none() => value.clone_into(known),
+            Some(_) => return Err(ChunkedError::Trailer("a trailer twice")),
+        }
         Ok(())
     }
 
@@ -431,18 +453,19 @@ mod tests {
             "ffffffffffffffff\r\n",
             "10000000000000000\r\n",
             "3\r\nabcd\r\n0\r\n\r\n",
-            "0\r\nno colon\r\n",
-            "0\r\na:1\r\na:2\r\n",
         ] {
             assert!(matches!(unsigned(wire), Err(ChunkedError::Malformed(_))), "{wire:?}");
         }
+        assert!(matches!(unsigned("0\r\nno colon\r\nmore\r\n"), Err(ChunkedError::Trailer(_))));
+        let last = vec![("a".to_owned(), "2".to_owned())];
+        assert_eq!(unsigned("0\r\na:1\r\na:2\r\n"), Ok((Vec::new(), last)));
         for wire in ["", "3", "3\r\nab", "3\r\nabc", "3\r\nabc\r\n", "0"] {
             assert_eq!(unsigned(wire), Err(ChunkedError::Incomplete), "{wire:?}");
         }
         let long = "0".repeat(MAX_LINE_LEN + 1);
         assert_eq!(unsigned(&long), Err(ChunkedError::Malformed("a line is too long")));
         let many: String = (0..=MAX_TRAILERS).map(|i| format!("t{i}:v\r\n")).collect();
-        assert!(matches!(unsigned(&format!("0\r\n{many}")), Err(ChunkedError::Malformed(_))));
+        assert!(matches!(unsigned(&format!("0\r\n{many}")), Err(ChunkedError::Trailer(_))));
     }
 
     proptest! {

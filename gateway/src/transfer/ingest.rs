@@ -22,6 +22,9 @@ use crate::seal::{ContentKeys, PlainLen, SALT_LEN, SealContext, Sealer, stored_l
 /// Bodies up to this length are handled where they arrive; longer ones on the threads for blocking work.
 const INLINE_LEN: u64 = 64 * 1024;
 
+/// How many bytes beyond the announced ones are counted, so that the refusal can tell how many there were.
+const COUNTED_LEN: u64 = 1 << 20;
+
 /// Why a body is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
@@ -39,14 +42,16 @@ pub enum IngestError {
     Length {
         /// What was announced.
         announced_len_plain: u64,
-        /// It is longer.
-        longer: bool,
+        /// What there was, unless that is far more.
+        len_plain: Option<u64>,
     },
     /// It is longer than it may be.
     #[error("the body has more than {max_len_plain} bytes")]
     TooLong {
         /// The most that it may have.
         max_len_plain: u64,
+        /// What it has, unless that is far more.
+        len_plain: Option<u64>,
     },
     /// It is shorter than it must be.
     #[error("the body has {len_plain} bytes, less than {min_len_plain}")]
@@ -75,9 +80,12 @@ pub enum IngestError {
     /// It does not have its checksum.
     #[error("the body does not have its checksum")]
     Checksum(ChecksumAlgorithm),
-    /// The checksum that should trail it is missing or malformed.
-    #[error("the trailing checksum is missing or malformed")]
+    /// The checksum that trails it is malformed.
+    #[error("the trailing checksum is malformed")]
     Trailer(ChecksumAlgorithm),
+    /// The announced checksum does not trail it, or something else does.
+    #[error("the trailers are not those that were announced")]
+    Trailers,
     /// The blob can't be written.
     #[error(transparent)]
     Blob(#[from] BlobError),
@@ -222,9 +230,7 @@ pub async fn receive(
         let expected = match expected {
             Expected::Nothing => None,
             Expected::Value(value) => Some(value),
-            Expected::Trailer => {
-                Some(trailing_value(algorithm, &trailers).ok_or(IngestError::Trailer(algorithm))?)
-            }
+            Expected::Trailer => Some(trailing_value(algorithm, &trailers)?),
         };
         if expected.is_some_and(|expected| expected != computed) {
             return Err(IngestError::Checksum(algorithm));
@@ -408,7 +414,7 @@ impl PlainBytes {
                     self.remaining = remaining;
                     Ok(Some(piece))
                 }
-                None => Err(self.length_error(true)),
+                None => Err(self.too_long(piece.len() as u64).await?),
             },
             None => self.ended().map(|()| None),
         }
@@ -417,7 +423,14 @@ impl PlainBytes {
     /// The source has ended: is that as it was announced?
     fn ended(&mut self) -> Result<(), IngestError> {
         match self.announced {
-            Announced::Exactly(_) if self.remaining > 0 => Err(self.length_error(false)),
+            // Chunks that break off are no length.
+            Announced::Exactly(_) if self.remaining > 0 && self.source.breaks_off() => {
+                Err(ChunkedError::Incomplete.into())
+            }
+            Announced::Exactly(announced_len_plain) if self.remaining > 0 => Err(IngestError::Length {
+                announced_len_plain,
+                len_plain: Some(announced_len_plain - self.remaining),
+            }),
             Announced::Exactly(_) => Ok(()),
             Announced::Between { min, max } => {
                 let len_plain = max - std::mem::take(&mut self.remaining);
@@ -457,7 +470,7 @@ impl PlainBytes {
     async fn expect_end(&mut self) -> Result<(), IngestError> {
         match self.next().await? {
             None => Ok(()),
-            Some(_) => Err(self.length_error(true)),
+            Some(piece) => Err(self.too_long(piece.len() as u64).await?),
         }
     }
 
@@ -470,15 +483,34 @@ impl PlainBytes {
         Ok((self.claimed_hash, trailers))
     }
 
-    fn length_error(&self, longer: bool) -> IngestError {
-        match self.announced {
-            Announced::Exactly(announced_len_plain) => IngestError::Length { announced_len_plain, longer },
-            Announced::Between { max, .. } => IngestError::TooLong { max_len_plain: max },
+    /// The refusal of a body that goes on, of which one more piece has come. What follows is counted, within reason.
+    async fn too_long(&mut self, piece_len: u64) -> Result<IngestError, IngestError> {
+        let max = self.announced.max();
+        let mut len = max - self.remaining + piece_len;
+        let mut is_whole = false;
+        while len - max < COUNTED_LEN {
+            match self.source.next().await? {
+                Some(piece) => len += piece.len() as u64,
+                None => {
+                    is_whole = true;
+                    break;
+                }
+            }
         }
+        let len_plain = is_whole.then_some(len);
+        Ok(match self.announced {
+            Announced::Exactly(announced_len_plain) => IngestError::Length { announced_len_plain, len_plain },
+            Announced::Between { max, .. } => IngestError::TooLong { max_len_plain: max, len_plain },
+        })
     }
 }
 
 impl Decoded {
+    /// Do its chunks break off, once it has ended?
+    fn breaks_off(&self) -> bool {
+        matches!(self, Self::Chunked { decoder, .. } if !decoder.is_behind_chunks())
+    }
+
     async fn next(&mut self) -> Result<Option<Bytes>, IngestError> {
         match self {
             Self::Plain(body) => Ok(body.next().await.transpose()?),
@@ -499,13 +531,20 @@ impl Decoded {
 /// Trailers: lower-case names and values.
 type Trailers = Vec<(String, String)>;
 
-/// The value of the trailer of a checksum.
-fn trailing_value(algorithm: ChecksumAlgorithm, trailers: &[(String, String)]) -> Option<Vec<u8>> {
+/// The value of the trailer of a checksum, which must be the only one.
+fn trailing_value(
+    algorithm: ChecksumAlgorithm,
+    trailers: &[(String, String)],
+) -> Result<Vec<u8>, IngestError> {
     use base64::Engine;
     let name = algorithm.header();
-    let (_, value) = trailers.iter().find(|(trailer, _)| *trailer == name.as_str())?;
-    let value = base64::engine::general_purpose::STANDARD.decode(value.trim()).ok()?;
-    (value.len() == algorithm.len()).then_some(value)
+    match trailers {
+        [(trailer, value)] if *trailer == name.as_str() => {
+            let value = base64::engine::general_purpose::STANDARD.decode(value.trim()).ok();
+            value.filter(|value| value.len() == algorithm.len()).ok_or(IngestError::Trailer(algorithm))
+        }
+        _ => Err(IngestError::Trailers),
+    }
 }
 
 fn random_salt() -> [u8; SALT_LEN] {

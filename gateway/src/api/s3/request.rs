@@ -141,21 +141,24 @@ impl S3Request {
     }
 
     /// The announced length of its body in plain bytes: `x-amz-decoded-content-length` of an aws-chunked one, else
-    /// `Content-Length`. `MissingContentLength` where it is not there.
+    /// `Content-Length`. `MissingContentLength` where it is not there or no number; `NotImplemented` where the body is sent by
+    /// `Transfer-Encoding` in its place.
     pub fn plain_len(&self) -> Result<u64, S3Error> {
-        let number = |name: &http::HeaderName| {
-            let value = self.headers.get(name)?;
-            Some(value.to_str().ok().and_then(|text| text.trim().parse::<u64>().ok()))
-        };
+        let number =
+            |name: &http::HeaderName| self.headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
         let announced = match &self.payload {
             PayloadAuth::StreamingSigned { .. } | PayloadAuth::StreamingUnsignedTrailer => {
                 number(&header::DECODED_CONTENT_LENGTH)
             }
             PayloadAuth::Unsigned | PayloadAuth::Sha256(_) => number(&http::header::CONTENT_LENGTH),
         };
+        let is_chunked_by_http = self.headers.contains_key(http::header::TRANSFER_ENCODING)
+            && matches!(self.payload, PayloadAuth::Unsigned | PayloadAuth::Sha256(_));
         match announced {
-            Some(Some(len)) => Ok(len),
-            Some(None) => Err(S3Error::invalid_request("The length of the body is not a number.")),
+            Some(len) => Ok(len),
+            None if is_chunked_by_http => {
+                Err(S3Error::new(Code::NotImplemented).field("Header", "Transfer-Encoding"))
+            }
             None => Err(Code::MissingContentLength.into()),
         }
     }

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
 
-use super::error::{Code, S3Error};
+use super::error::{Code, S3Error, incomplete_body};
 use super::request::S3Request;
 use super::wire::checksum::{self, RequestChecksum};
 use crate::auth::PayloadAuth;
@@ -85,9 +85,11 @@ async fn read_chunked(
     }
     let trailers = decoder.finish()?;
     let plain = whole.finish();
+    // Without a number it is nothing to compare with: a document is short.
     let declared = request.headers.get(header::DECODED_CONTENT_LENGTH);
-    if declared.is_some_and(|len| len.to_str().ok().and_then(|len| len.parse().ok()) != Some(plain.len())) {
-        return Err(Code::IncompleteBody.into());
+    let declared = declared.and_then(|len| len.to_str().ok()?.trim().parse::<u64>().ok());
+    if let Some(declared) = declared.filter(|&len| len != plain.len() as u64) {
+        return Err(incomplete_body(declared, Some(plain.len() as u64)));
     }
     Ok((plain, trailers))
 }

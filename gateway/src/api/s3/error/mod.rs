@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 pub use code::Code;
+pub use translate::incomplete_body;
 
 use crate::api::s3::request::S3Response;
 use crate::api::s3::wire::xml::XmlWriter;

@@ -154,11 +154,11 @@ impl From<BodyError> for S3Error {
 impl From<ChunkedError> for S3Error {
     fn from(error: ChunkedError) -> Self {
         match error {
-            ChunkedError::Malformed(_) => {
-                Self::invalid_request("The aws-chunked body is malformed.").source(error)
-            }
+            ChunkedError::Malformed(_) | ChunkedError::Incomplete => Self::new(Code::IncompleteBody)
+                .message("The request body terminated unexpectedly")
+                .source(error),
+            ChunkedError::Trailer(_) => Self::new(Code::MalformedTrailerError).source(error),
             ChunkedError::SignatureDoesNotMatch => Self::new(Code::SignatureDoesNotMatch).source(error),
-            ChunkedError::Incomplete => Self::new(Code::IncompleteBody).source(error),
         }
     }
 }
@@ -174,13 +174,20 @@ impl From<AuthError> for S3Error {
                 string_to_sign,
                 signature_provided,
                 canonical_request,
-            } => Self::new(Code::SignatureDoesNotMatch)
-                .field("AWSAccessKeyId", access_key_id)
-                .field("StringToSignBytes", spaced_hex(&string_to_sign))
-                .field("StringToSign", string_to_sign)
-                .field("SignatureProvided", signature_provided)
-                .field("CanonicalRequestBytes", spaced_hex(&canonical_request))
-                .field("CanonicalRequest", canonical_request),
+            } => {
+                let refused = Self::new(Code::SignatureDoesNotMatch)
+                    .field("AWSAccessKeyId", access_key_id)
+                    .field("StringToSignBytes", spaced_hex(&string_to_sign))
+                    .field("StringToSign", string_to_sign)
+                    .field("SignatureProvided", signature_provided);
+                // Forms and version 2 have none.
+                if canonical_request.is_empty() {
+                    return refused;
+                }
+                refused
+                    .field("CanonicalRequestBytes", spaced_hex(&canonical_request))
+                    .field("CanonicalRequest", canonical_request)
+            }
             AuthError::RequestTimeTooSkewed { request_time, server_time } => {
                 Self::new(Code::RequestTimeTooSkewed)
                     .field("RequestTime", request_time)
@@ -219,6 +226,15 @@ impl From<AuthError> for S3Error {
     }
 }
 
+/// A body of another length than was announced, in plain bytes. What there was is told unless it was not counted to the end.
+pub fn incomplete_body(announced_len: u64, len: Option<u64>) -> S3Error {
+    let refused = S3Error::new(Code::IncompleteBody).field("NumberBytesExpected", announced_len.to_string());
+    match len {
+        Some(len) => refused.field("NumberBytesProvided", len.to_string()),
+        None => refused,
+    }
+}
+
 /// How AWS shows the bytes that it signed: pairs of hexadecimal digits with spaces between.
 fn spaced_hex(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 3);
@@ -238,9 +254,16 @@ impl From<IngestError> for S3Error {
             IngestError::Body(error) => error.into(),
             IngestError::Chunked(error) => error.into(),
             IngestError::Blob(error) => error.into(),
-            IngestError::Length { .. } => Code::IncompleteBody.into(),
-            IngestError::TooLong { max_len_plain } => {
-                Self::new(Code::EntityTooLarge).field("MaxSizeAllowed", max_len_plain.to_string())
+            IngestError::Length { announced_len_plain, len_plain } => {
+                incomplete_body(announced_len_plain, len_plain)
+            }
+            IngestError::TooLong { max_len_plain, len_plain } => {
+                let refused = Self::new(Code::EntityTooLarge);
+                let refused = match len_plain {
+                    Some(len_plain) => refused.field("ProposedSize", len_plain.to_string()),
+                    None => refused,
+                };
+                refused.field("MaxSizeAllowed", max_len_plain.to_string())
             }
             IngestError::TooShort { len_plain, min_len_plain } => Self::new(Code::EntityTooSmall)
                 .field("ProposedSize", len_plain.to_string())
@@ -255,6 +278,7 @@ impl From<IngestError> for S3Error {
             IngestError::Trailer(algorithm) => {
                 Self::invalid_request(format!("Value for {} trailing header is invalid.", algorithm.header()))
             }
+            IngestError::Trailers => Code::MalformedTrailerError.into(),
             IngestError::Source(_) | IngestError::Worker(_) => Self::new(Code::InternalError).source(error),
         }
     }

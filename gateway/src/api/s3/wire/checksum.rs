@@ -43,10 +43,7 @@ pub fn request_checksum(headers: &HeaderMap) -> Result<Option<RequestChecksum>, 
     let trailer = trailer_checksum(headers)?.map(|algorithm| RequestChecksum { algorithm, value: None });
     for checksum in header_checksums(headers).chain(trailer.map(Ok)) {
         if found.replace(checksum?).is_some() {
-            return Err(S3Error::invalid_request(format!(
-                "Expecting a single {} header. Multiple checksum Types are not allowed.",
-                header::CHECKSUM_PREFIX
-            )));
+            return Err(many_checksums());
         }
     }
     match (declared, &found) {
@@ -61,6 +58,14 @@ pub fn request_checksum(headers: &HeaderMap) -> Result<Option<RequestChecksum>, 
         )),
         _ => Ok(found),
     }
+}
+
+/// The refusal of more than one checksum.
+pub fn many_checksums() -> S3Error {
+    S3Error::invalid_request(format!(
+        "Expecting a single {} header. Multiple checksum Types are not allowed.",
+        header::CHECKSUM_PREFIX
+    ))
 }
 
 /// The value of a checksum as it is on the wire; `None` unless it is base64 of the right length.
@@ -190,15 +195,17 @@ fn header_checksums(headers: &HeaderMap) -> impl Iterator<Item = Result<RequestC
 fn trailer_checksum(headers: &HeaderMap) -> Result<Option<ChecksumAlgorithm>, S3Error> {
     let mut found = None;
     for value in headers.get_all(header::TRAILER) {
-        let names = value.to_str().unwrap_or_default();
-        for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        // Commas at the end are nothing; what is empty before them is a name that nobody knows.
+        let names = value.to_str().unwrap_or_default().trim().trim_end_matches(',');
+        for name in names.split(',').map(str::trim) {
             let algorithm = name
                 .get(..header::CHECKSUM_PREFIX.len())
                 .filter(|prefix| prefix.eq_ignore_ascii_case(header::CHECKSUM_PREFIX))
                 .and_then(|prefix| ChecksumAlgorithm::parse(&name[prefix.len()..]));
             match algorithm {
                 Some(algorithm) if found.is_none() => found = Some(algorithm),
-                _ => {
+                Some(_) => return Err(many_checksums()),
+                None => {
                     return Err(S3Error::invalid_request(format!(
                         "The value specified in the {} header is not supported",
                         header::TRAILER

@@ -26,12 +26,17 @@ pub struct PostPolicy {
 
 #[derive(Debug)]
 struct Condition {
-    /// In lower case.
-    field: String,
-    value: String,
-    is_prefix: bool,
+    test: Test,
     /// As it was written, for the refusal.
     text: String,
+}
+
+#[derive(Debug)]
+enum Test {
+    /// This field, in lower case, has this value or begins so.
+    Field { name: String, value: String, is_prefix: bool },
+    /// It speaks of nothing that could be: it fails.
+    Nothing,
 }
 
 impl PostPolicy {
@@ -50,6 +55,13 @@ impl PostPolicy {
             listed.as_array().ok_or_else(|| invalid("Invalid 'conditions' value: must be a List."))?;
         let mut policy = Self { expiration, conditions: Vec::new(), length: None };
         for condition in listed {
+            if let Value::Object(pairs) = condition
+                && pairs.len() != 1
+            {
+                return Err(invalid(
+                    "Invalid Simple-Condition: Simple-Conditions must have exactly one property specified.",
+                ));
+            }
             policy.add(condition).ok_or_else(|| invalid(&format!("Invalid Condition: {condition}")))?;
         }
         Ok(policy)
@@ -60,16 +72,21 @@ impl PostPolicy {
             Value::Object(pairs) if pairs.len() == 1 => {
                 let (field, value) = pairs.iter().next()?;
                 let value = value.as_str()?.to_owned();
-                let text = serde_json::to_string(&["eq", &format!("${field}"), &value]).ok()?;
-                self.conditions.push(Condition {
-                    field: field.to_ascii_lowercase(),
-                    value,
-                    is_prefix: false,
-                    text,
-                });
+                let text = shown(&["eq", &format!("${field}"), &value]);
+                let test = Test::Field { name: field.to_ascii_lowercase(), value, is_prefix: false };
+                self.conditions.push(Condition { test, text });
             }
             Value::Array(list) => match &list[..] {
-                [Value::String(operator), min, max] if operator == "content-length-range" => {
+                [Value::String(operator), min, max]
+                    if operator.eq_ignore_ascii_case("content-length-range") =>
+                {
+                    if let (Value::String(low), Value::String(high)) = (min, max)
+                        && (number(min).is_none() || number(max).is_none())
+                    {
+                        let text = shown(&["content-length-range", low, high]);
+                        self.conditions.push(Condition { test: Test::Nothing, text });
+                        return Some(());
+                    }
                     let (min, max) = (number(min)?, number(max)?);
                     if min > max {
                         return None;
@@ -79,14 +96,20 @@ impl PostPolicy {
                     self.length = Some((low.max(min), high.min(max)));
                 }
                 [Value::String(operator), Value::String(field), Value::String(value)] => {
+                    let operator = operator.to_ascii_lowercase();
                     let is_prefix = match operator.as_str() {
                         "eq" => false,
                         "starts-with" => true,
                         _ => return None,
                     };
-                    let field = field.strip_prefix('$')?.to_ascii_lowercase();
-                    let text = serde_json::to_string(list).ok()?;
-                    self.conditions.push(Condition { field, value: value.clone(), is_prefix, text });
+                    let text = shown(&[&operator, field, value]);
+                    let test = match field.strip_prefix('$') {
+                        Some(field) => {
+                            Test::Field { name: field.to_ascii_lowercase(), value: value.clone(), is_prefix }
+                        }
+                        None => Test::Nothing,
+                    };
+                    self.conditions.push(Condition { test, text });
                 }
                 _ => return None,
             },
@@ -113,26 +136,36 @@ impl PostPolicy {
             name => fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str()),
         };
         for condition in &self.conditions {
-            let value = value_of(&condition.field).unwrap_or_default();
-            let holds = match condition.is_prefix {
-                // A list of types in one field: each begins so.
-                true if condition.field == "content-type" => {
-                    value.split(',').all(|one| one.trim().starts_with(&condition.value))
+            let holds = match &condition.test {
+                Test::Nothing => false,
+                Test::Field { name, value, is_prefix } => {
+                    let given = value_of(name).unwrap_or_default();
+                    match is_prefix {
+                        // A list of types in one field: each begins so.
+                        true if name == "content-type" => {
+                            given.split(',').all(|one| one.trim().starts_with(value))
+                        }
+                        true => given.starts_with(value),
+                        false => given == value,
+                    }
                 }
-                true => value.starts_with(&condition.value),
-                false => value == condition.value,
             };
             if !holds {
                 return Err(denied(format!("Policy Condition failed: {}", condition.text)));
             }
         }
-        let is_spoken_of = |name: &str| {
-            FREE_FIELDS.contains(&name)
-                || name.starts_with(IGNORED_PREFIX)
-                || self.conditions.iter().any(|condition| condition.field == name)
+        let is_spoken_of = |field: &str| {
+            FREE_FIELDS.contains(&field)
+                || field.starts_with(IGNORED_PREFIX)
+                || self
+                    .conditions
+                    .iter()
+                    .any(|condition| matches!(&condition.test, Test::Field { name, .. } if name == field))
         };
-        match fields.iter().find(|(name, _)| !is_spoken_of(name)) {
-            Some((name, _)) => Err(denied(format!("Extra input fields: {name}"))),
+        // The bucket is one, though it stands in the address.
+        let mut given = fields.iter().map(|(name, _)| name.as_str()).chain(["bucket"]);
+        match given.find(|name| !is_spoken_of(name)) {
+            Some(name) => Err(denied(format!("Extra input fields: {name}"))),
             None => Ok(()),
         }
     }
@@ -141,6 +174,12 @@ impl PostPolicy {
     pub fn length(&self) -> (u64, u64) {
         self.length.unwrap_or((0, u64::MAX))
     }
+}
+
+/// A condition as refusals show it.
+fn shown(parts: &[&str; 3]) -> String {
+    let parts = parts.map(|part| Value::from(part).to_string());
+    format!("[{}]", parts.join(", "))
 }
 
 fn number(value: &Value) -> Option<u64> {
@@ -168,22 +207,39 @@ mod tests {
         assert_eq!(check(r#"{"bucket":"b"},["starts-with","$key","user/"]"#, &[key]), Ok(()));
         let failed =
             |text: &str| Err(format!("Invalid according to Policy: Policy Condition failed: {text}"));
-        assert_eq!(check(r#"{"bucket":"c"}"#, &[]), failed(r#"["eq","$bucket","c"]"#));
+        assert_eq!(check(r#"{"bucket":"c"}"#, &[]), failed(r#"["eq", "$bucket", "c"]"#));
         assert_eq!(
             check(r#"["starts-with","$key","me/"]"#, &[key]),
-            failed(r#"["starts-with","$key","me/"]"#)
+            failed(r#"["starts-with", "$key", "me/"]"#)
         );
-        assert_eq!(check(r#"["eq","$acl","private"]"#, &[]), failed(r#"["eq","$acl","private"]"#));
+        assert_eq!(check(r#"["eq","$acl","private"]"#, &[]), failed(r#"["eq", "$acl", "private"]"#));
         let extra = Err("Invalid according to Policy: Extra input fields: acl".to_owned());
-        assert_eq!(check(r#"["starts-with","$key",""]"#, &[key, ("acl", "private")]), extra);
+        assert_eq!(check(r#"{"bucket":"b"},["starts-with","$key",""]"#, &[key, ("acl", "private")]), extra);
         assert_eq!(
-            check(r#"["starts-with","$key",""]"#, &[key, ("x-ignore-me", "1"), ("policy", "p")]),
+            check(
+                r#"{"bucket":"b"},["STARTS-with","$key",""]"#,
+                &[key, ("x-ignore-me", "1"), ("policy", "p")]
+            ),
             Ok(())
         );
         assert_eq!(
-            check(r#"["starts-with","$Content-Type","image/"]"#, &[("content-type", "image/a,image/b")]),
+            check(
+                r#"{"bucket":"b"},["starts-with","$Content-Type","image/"]"#,
+                &[("content-type", "image/a,image/b")]
+            ),
             Ok(())
         );
+    }
+
+    #[test]
+    fn conditions_of_nothing_fail() {
+        let failed =
+            |text: &str| Err(format!("Invalid according to Policy: Policy Condition failed: {text}"));
+        assert_eq!(check(r#"["eq","key","a"]"#, &[("key", "a")]), failed(r#"["eq", "key", "a"]"#));
+        let range = r#"["content-length-range", "test", "10"]"#;
+        assert_eq!(check(range, &[]), failed(range));
+        let extra = Err("Invalid according to Policy: Extra input fields: bucket".to_owned());
+        assert_eq!(check(r#"["eq","$key","a"]"#, &[("key", "a")]), extra);
     }
 
     #[test]
@@ -192,7 +248,8 @@ mod tests {
         for bad in [
             r#"["content-length-range",10,1]"#,
             r#"["content-length-range",-1,1]"#,
-            r#"["eq","key","a"]"#,
+            r#"["content-length-range",0]"#,
+            "{}",
             r#"["like","$key","a"]"#,
             r#"{"a":1}"#,
             "1",

@@ -26,6 +26,14 @@ pub fn parse(document: &[u8], max: usize) -> Result<Tags, S3Error> {
     tags_of(Element::parse(document, "Tagging")?.only(&["TagSet"])?.required("TagSet")?, max)
 }
 
+/// Reads the field of a form. Like AWS it takes a document of another root for one without tags.
+pub fn of_form(document: &[u8]) -> Result<Tags, S3Error> {
+    match Element::parse_any(document)? {
+        root if root.name == "Tagging" => tags_of(root.only(&["TagSet"])?.required("TagSet")?, OBJECT_MAX),
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// The tags in a `TagSet`.
 fn tags_of(set: &Element, max: usize) -> Result<Tags, S3Error> {
     let mut tags = Vec::new();

@@ -23,9 +23,17 @@ pub struct Element {
 impl Element {
     /// Reads a document whose root has this name.
     pub fn parse(document: &[u8], root: &str) -> Result<Self, MalformedXml> {
-        let mut parser = XmlParser::root(document, root)?;
+        match Self::parse_any(document)? {
+            element if element.name == root => Ok(element),
+            _ => Err(MalformedXml),
+        }
+    }
+
+    /// Reads a document whatever its root's name.
+    pub fn parse_any(document: &[u8]) -> Result<Self, MalformedXml> {
+        let (mut parser, root) = XmlParser::any_root(document)?;
         // The elements that we are in, the root first.
-        let mut path = vec![Element::default()];
+        let mut path = vec![Element { name: root.into_owned(), ..Element::default() }];
         let mut count = 0;
         while let Some(inner) = path.last_mut() {
             match parser.event()? {

@@ -30,14 +30,20 @@ pub struct XmlParser<'a> {
 impl<'a> XmlParser<'a> {
     /// Enters the root element, which must have this name.
     pub fn root(document: &'a [u8], name: &str) -> Result<Self, MalformedXml> {
+        match Self::any_root(document)? {
+            (parser, root) if root == name => Ok(parser),
+            _ => Err(MalformedXml),
+        }
+    }
+
+    /// Enters the root element and tells its local name.
+    pub fn any_root(document: &'a [u8]) -> Result<(Self, Cow<'a, str>), MalformedXml> {
         let text = std::str::from_utf8(document).map_err(|_| MalformedXml)?;
         let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
         reader.config_mut().expand_empty_elements = true;
         let mut parser = Self { reader, depth: 0 };
-        match parser.child()? {
-            Some(root) if root == name => Ok(parser),
-            _ => Err(MalformedXml),
-        }
+        let root = parser.child()?.ok_or(MalformedXml)?;
+        Ok((parser, root))
     }
 
     /// Enters the next child of the element we are in and tells its local name; at the element's end leaves it

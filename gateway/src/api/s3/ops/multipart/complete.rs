@@ -84,10 +84,7 @@ impl Demands {
             // A composite value may have the number of parts behind it.
             checksum::parse_named_value(algorithm, value.split('-').next().unwrap_or_default())?;
             if sum.replace((algorithm, value)).is_some() {
-                return Err(S3Error::invalid_request(format!(
-                    "Expecting a single {} header. Multiple checksum Types are not allowed.",
-                    header::CHECKSUM_PREFIX
-                )));
+                return Err(checksum::many_checksums());
             }
         }
         let plain_len = match headers.get(header::MP_OBJECT_SIZE) {

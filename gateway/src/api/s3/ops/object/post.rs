@@ -14,6 +14,7 @@ use crate::api::s3::operation::Operation;
 use crate::api::s3::permissions;
 use crate::api::s3::request::{S3Request, S3Response};
 use crate::api::s3::target::parse_key;
+use crate::api::s3::wire::conditional::precondition_failed;
 use crate::api::s3::wire::etag;
 use crate::api::s3::wire::post_policy::PostPolicy;
 use crate::api::s3::wire::xml::XmlWriter;
@@ -30,7 +31,9 @@ pub async fn post_object(app: &App, permit: Permit, mut request: S3Request) -> R
     let bucket = permit.bucket();
     let content_type = request.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let boundary = content_type.and_then(|text| multer::parse_boundary(text).ok());
-    let boundary = boundary.ok_or(Code::RequestIsNotMultiPartContent)?;
+    let boundary = boundary.ok_or_else(|| {
+        precondition_failed("Bucket POST must be of the enclosure-type multipart/form-data")
+    })?;
     let announced_len = request.headers.get(http::header::CONTENT_LENGTH);
     let announced_len = announced_len.and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
     let announced_len = announced_len.ok_or(Code::MissingContentLength)?;
@@ -40,15 +43,8 @@ pub async fn post_object(app: &App, permit: Permit, mut request: S3Request) -> R
     let policy = match form.get("policy") {
         None => None,
         Some(text) => {
-            let required = |name: &'static str| {
-                form.get(name).ok_or_else(|| {
-                    S3Error::new(Code::InvalidArgument)
-                        .message(format!(
-                            "Bucket POST must contain a field named '{name}'.  If it is specified, please check the order of \
-                             the fields."
-                        ))
-                        .field("ArgumentName", name)
-                })
+            let required = |name: &str| {
+                form.get(&name.to_ascii_lowercase()).ok_or_else(|| field_missing(&capitalized(name)))
             };
             let security_token = form.get(header::SECURITY_TOKEN.as_str());
             let expected = Expected {
@@ -57,14 +53,19 @@ pub async fn post_object(app: &App, permit: Permit, mut request: S3Request) -> R
                 now_unix_ms: Timestamp::now().unix_ms(),
                 source: request.peer,
             };
-            let (identity, signed) = match (form.get("awsaccesskeyid"), app.signature_v2) {
-                (Some(_), SignatureV2::Off) => return Err(S3Error::invalid_request(auth::V2_TEXT)),
-                (Some(access_key_id), SignatureV2::Presigned) => {
-                    let signature = required("signature")?;
+            let is_v2 = form.get("awsaccesskeyid").or(form.get("signature")).is_some();
+            let is_signed = is_v2 || form.fields.iter().any(|(name, _)| header::is_signing_parameter(name));
+            let (identity, signed) = match (is_v2, app.signature_v2) {
+                // A policy that nobody signed allows nothing.
+                _ if !is_signed => return Err(Code::AccessDenied.into()),
+                (true, SignatureV2::Off) => return Err(S3Error::invalid_request(auth::V2_TEXT)),
+                (true, SignatureV2::Presigned | SignatureV2::All) => {
+                    let access_key_id = required("AWSAccessKeyId")?;
+                    let signature = required("Signature")?;
                     let form = SignedFormV2 { access_key_id, signature, policy: text, security_token };
                     auth::authenticate_form_v2(form, app.keys(), expected)?
                 }
-                (None, _) => {
+                (false, _) => {
                     let form = SignedForm {
                         algorithm: required(header::ALGORITHM_FIELD)?,
                         credential: required(header::CREDENTIAL_FIELD)?,
@@ -82,12 +83,7 @@ pub async fn post_object(app: &App, permit: Permit, mut request: S3Request) -> R
             Some(policy)
         }
     };
-    let key = form.get("key").ok_or_else(|| {
-        S3Error::new(Code::InvalidArgument)
-            .message("Bucket POST must contain a field named 'key'.  If it is specified, please check the order of the fields.")
-            .field("ArgumentName", "key")
-            .field("ArgumentValue", "")
-    })?;
+    let key = form.get("key").ok_or_else(|| field_missing("key"))?;
     request.object = Some(parse_key(key)?);
     request.version = VersionRef::Current;
     request.headers = form.headers(&request.headers)?;
@@ -141,6 +137,26 @@ pub async fn post_object(app: &App, permit: Permit, mut request: S3Request) -> R
     };
     response.headers_mut().extend(stored.headers);
     Ok(response)
+}
+
+/// The refusal of a form without this field.
+fn field_missing(name: &str) -> S3Error {
+    let message = format!(
+        "Bucket POST must contain a field named '{name}'.  If it is specified, please check the order of the fields."
+    );
+    S3Error::invalid_argument(message, name, "")
+}
+
+/// The name of a field as AWS writes it: a lower-case one with each word's first letter capital.
+fn capitalized(name: &str) -> String {
+    if name.contains(|letter: char| letter.is_ascii_uppercase()) {
+        return name.to_owned();
+    }
+    let words = name.split('-').map(|word| match word.split_at_checked(1) {
+        Some((first, rest)) => first.to_ascii_uppercase() + rest,
+        None => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join("-")
 }
 
 /// How success is answered.

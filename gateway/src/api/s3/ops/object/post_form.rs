@@ -102,7 +102,7 @@ impl Form {
                 headers.insert(name, value.clone());
             }
         }
-        for (field, value) in &self.fields {
+        for (field, given) in &self.fields {
             if header::is_signing_parameter(field) {
                 continue;
             }
@@ -114,12 +114,17 @@ impl Form {
                 }
                 _ => continue,
             };
-            let value = HeaderValue::from_bytes(value.as_bytes())
-                .map_err(|_| S3Error::invalid_argument("Invalid Argument", field, value))?;
+            let value = match HEADER_FIELDS.contains(&name) {
+                // What has no place in ISO-8859-1 becomes a space, as on AWS.
+                true => given.chars().map(|letter| u8::try_from(letter).unwrap_or(b' ')).collect(),
+                false => given.as_bytes().to_vec(),
+            };
+            let value = HeaderValue::from_bytes(&value)
+                .map_err(|_| S3Error::invalid_argument("Invalid Argument", field, given))?;
             headers.insert(name, value);
         }
         if let Some(document) = self.get("tagging") {
-            let tags = tagging::parse(document.as_bytes(), tagging::OBJECT_MAX)?;
+            let tags = tagging::of_form(document.as_bytes())?;
             let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
             let pairs: Vec<String> =
                 tags.iter().map(|(n, v)| format!("{}={}", encoded(n), encoded(v))).collect();

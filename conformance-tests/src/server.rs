@@ -152,7 +152,8 @@ impl Server {
 
     /// Makes a further account.
     pub fn create_account(&self, name: &str) -> anyhow::Result<Account> {
-        let output = self.command(&["account", "create", name])?;
+        let email = format!("{name}@example.com");
+        let output = self.command(&["account", "create", "--email", &email, name])?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let told = String::from_utf8(output.stdout)?;
         let value = |what: &str| {

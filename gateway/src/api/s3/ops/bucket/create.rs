@@ -27,6 +27,10 @@ pub async fn create_bucket(
     mut request: S3Request,
 ) -> Result<S3Response, S3Error> {
     let name = request.bucket.clone().ok_or(Code::InvalidBucketName)?;
+    // Such names exist from former releases.
+    if name.as_str().contains(".-") || name.as_str().contains("-.") {
+        return Err(S3Error::new(Code::InvalidBucketName).field("BucketName", name.as_str()));
+    }
     if name.as_str() == RESERVED_BUCKET {
         return Err(S3Error::new(Code::BucketAlreadyExists).field("BucketName", name.as_str()));
     }

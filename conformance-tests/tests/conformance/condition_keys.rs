@@ -37,7 +37,7 @@ fn operations_need_what_they_do_beside_their_own_action() {
 }
 
 /// What the scripts want to know of a second account.
-fn of_another_account(server: &Server) -> Vec<(&'static str, String)> {
+pub fn of_another_account(server: &Server) -> Vec<(&'static str, String)> {
     let other = server.create_account("other").unwrap();
     vec![
         ("OTHER_ACCOUNT_ID", other.id),

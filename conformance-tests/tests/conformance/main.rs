@@ -20,6 +20,7 @@ mod iam;
 mod identities;
 mod kms;
 mod matrix;
+mod models;
 mod raw;
 mod rebuild;
 mod recorded;

@@ -16,11 +16,16 @@ pub(super) enum Of {
     Role,
     /// The account's, by what their ARNs begin with.
     Account(&'static str),
+    /// As [`Of::Account`], and never in pages.
+    WholeAccount(&'static str),
 }
 
 /// Answers a list of them.
 pub(super) fn nothing(request: &Request<'_>, of: Of, element: &str) -> Result<Answer, Refusal> {
-    Page::of(request.parameters())?;
+    let in_pages = !matches!(of, Of::WholeAccount(_));
+    if in_pages {
+        Page::of(request.parameters())?;
+    }
     match of {
         Of::User => {
             user(request)?;
@@ -30,12 +35,16 @@ pub(super) fn nothing(request: &Request<'_>, of: Of, element: &str) -> Result<An
             request.authorize_named::<Role>(name)?;
             request.state.roles.get(name)?;
         }
-        Of::Account(kind) => request.authorize(&request.account().iam_arn(&format!("{kind}/")))?,
+        Of::Account(kind) | Of::WholeAccount(kind) => {
+            request.authorize(&request.account().iam_arn(&format!("{kind}/")))?
+        }
     }
     Ok(Answer::of(|xml| {
         xml.open(element);
         xml.close(element);
-        xml.boolean("IsTruncated", false);
+        if in_pages {
+            xml.boolean("IsTruncated", false);
+        }
     }))
 }
 

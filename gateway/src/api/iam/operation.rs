@@ -145,7 +145,7 @@ pub(super) const OPERATIONS: &[(&str, Handler)] = &[
     ("ListRoleTags", Reads(tagging::list_of::<Role>)),
     ("ListRoles", Reads(role::list_all)),
     ("ListSAMLProviderTags", NotHere),
-    ("ListSAMLProviders", Nothing(Of::Account("saml-provider"), "SAMLProviderList")),
+    ("ListSAMLProviders", Nothing(Of::WholeAccount("saml-provider"), "SAMLProviderList")),
     ("ListSSHPublicKeys", Nothing(Of::User, "SSHPublicKeys")),
     ("ListServerCertificateTags", NotHere),
     ("ListServerCertificates", Nothing(Of::Account("server-certificate"), "ServerCertificateMetadataList")),

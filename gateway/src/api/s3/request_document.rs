@@ -52,7 +52,7 @@ pub async fn read(request: &mut S3Request, max_len: usize) -> Result<Bytes, S3Er
         let calculated = digest::checksum(ChecksumAlgorithm::Md5, &plain);
         if calculated != expected {
             let calculated = calculated.try_into().unwrap_or_default();
-            return Err(checksum::md5_mismatch(&expected, &calculated));
+            return Err(checksum::md5_mismatch(checksum::format_value(&expected), &calculated));
         }
     }
     if let Some(sum) = sum {

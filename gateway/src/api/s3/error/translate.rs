@@ -273,7 +273,7 @@ impl From<IngestError> for S3Error {
             IngestError::PayloadHash { claimed, computed } => Self::new(Code::XAmzContentSha256Mismatch)
                 .field("ClientComputedContentSHA256", hex::encode(claimed))
                 .field("S3ComputedContentSHA256", hex::encode(computed)),
-            IngestError::Md5 { claimed, computed } => checksum::md5_mismatch(&claimed, &computed),
+            IngestError::Md5 { claimed, computed } => checksum::md5_mismatch(hex::encode(claimed), &computed),
             IngestError::Checksum(algorithm) => checksum::mismatch(algorithm),
             IngestError::Trailer(algorithm) => {
                 Self::invalid_request(format!("Value for {} trailing header is invalid.", algorithm.header()))
@@ -361,7 +361,10 @@ impl From<KmsError> for S3Error {
             KmsError::UnsupportedOperation(_) => Code::KmsUnsupportedOperation,
             KmsError::DryRun => Code::KmsDryRun,
             // S3 signs nothing.
-            KmsError::InvalidSignature | KmsError::InvalidMac | KmsError::Internal(_) => Code::KmsInternal,
+            KmsError::InvalidSignature
+            | KmsError::InvalidMac
+            | KmsError::Contended
+            | KmsError::Internal(_) => Code::KmsInternal,
         };
         let message = error.to_string();
         let answer = Self::new(code).source(error);

@@ -91,10 +91,10 @@ pub fn mismatch(algorithm: ChecksumAlgorithm) -> S3Error {
         .message(format!("The {} you specified did not match the calculated checksum.", algorithm.name()))
 }
 
-/// `BadDigest` of a `Content-MD5` that does not fit the body.
-pub fn md5_mismatch(expected: &[u8; 16], calculated: &[u8; 16]) -> S3Error {
+/// `BadDigest` of a `Content-MD5` that does not fit the body. How the expected digest is written depends on the operation.
+pub fn md5_mismatch(expected: String, calculated: &[u8; 16]) -> S3Error {
     S3Error::new(Code::BadDigest)
-        .field("ExpectedDigest", STANDARD.encode(expected))
+        .field("ExpectedDigest", expected)
         .field("CalculatedDigest", STANDARD.encode(calculated))
 }
 

@@ -14,7 +14,7 @@ use crate::http::header;
 use crate::seal::{ContentKeys, SealContext};
 use crate::sse::{CustomerHeaders, CustomerKey, Sse, SseError, SseInfo, customer_key, response_headers};
 use crate::transfer::digest::ChecksumAlgorithm;
-use crate::transfer::ingest::{self, Announced, Expected, Intake, Source};
+use crate::transfer::ingest::{self, Announced, Expected, IngestError, Intake, Source};
 use crate::transfer::journal;
 
 /// The longest part, in bytes: 5 GiB.
@@ -164,7 +164,14 @@ pub(super) async fn store(
     };
     // While it is pinned, the sweep of orphans lets the blob alone though no record refers to it yet.
     let _pin = app.catalog.pin(upload.id.0);
-    let received = ingest::receive(&app.blobs, incoming.source, intake).await?;
+    let received =
+        ingest::receive(&app.blobs, incoming.source, intake).await.map_err(|error| match error {
+            // Of a part AWS tells it as it came, of an object in hexadecimal.
+            IngestError::Md5 { claimed, computed } => {
+                checksum::md5_mismatch(checksum::format_value(&claimed), &computed)
+            }
+            error => error.into(),
+        })?;
     let md5 = received.md5.filter(|_| etag_is_md5);
     let as_stored = |(algorithm, value): &(ChecksumAlgorithm, Vec<u8>)| StoredChecksum {
         algorithm: algorithm.name().to_owned(),

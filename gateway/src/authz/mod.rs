@@ -215,12 +215,16 @@ impl Authorizer {
         policy: Option<&BucketPolicy>,
         (existing, writer): (Option<&ObjectVersion>, &str),
     ) -> Result<Verdict, Refusal> {
+        let block = PublicAccessBlock::in_force(bucket)?;
+        let is_public = policy.is_some_and(|policy| policy.is_public);
+        if is_public && block.restrict_public_buckets && !question.identity.is_of(&bucket.owner) {
+            return Ok(Verdict::Denied(None));
+        }
         let denials = policy.map(|policy| &policy.denials);
         let judged = judge(question, bucket, (denials, writer), existing, true)?;
         match judged.outcome {
             Outcome::Allowed { .. } => Ok(Verdict::Allowed),
             Outcome::Unmentioned { .. } => {
-                let block = PublicAccessBlock::in_force(bucket)?;
                 let granted = self.granted(question, bucket, block, judged.own_allow).await?;
                 Ok(if granted { Verdict::Allowed } else { Verdict::Denied(None) })
             }
@@ -368,14 +372,16 @@ fn add_existing_tags(found: Option<&ObjectVersion>, context: &mut Context) {
 /// Is it for the owner of an object to allow, whoever's the bucket is? The bucket's owner decides who writes and who deletes, and
 /// what protects from both.
 fn is_of_writer(action: &str) -> bool {
-    const OF_BUCKET_OWNER: [&str; 9] = [
+    const OF_BUCKET_OWNER: [&str; 11] = [
         "s3:PutObject",
         "s3:DeleteObject",
         "s3:DeleteObjectVersion",
         "s3:AbortMultipartUpload",
         "s3:ListMultipartUploadParts",
         "s3:RestoreObject",
+        "s3:GetObjectRetention",
         "s3:PutObjectRetention",
+        "s3:GetObjectLegalHold",
         "s3:PutObjectLegalHold",
         "s3:BypassGovernanceRetention",
     ];

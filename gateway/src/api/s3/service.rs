@@ -183,7 +183,7 @@ async fn authorized(
     let of_policies = [Operation::GetBucketPolicy, Operation::PutBucketPolicy, Operation::DeleteBucketPolicy];
     if of_policies.contains(&operation) && !request.identity.is_of(&permit.bucket().owner) {
         // Whatever a policy says, it is the owner's own.
-        return Err(Code::MethodNotAllowed.into());
+        return Err(S3Error::new(Code::MethodNotAllowed).field("ResourceType", "BUCKETPOLICY"));
     }
     let reads =
         matches!(operation, Operation::GetObject | Operation::HeadObject | Operation::GetObjectAttributes);

@@ -34,6 +34,10 @@ A value that begins with `re:` is a regular expression for the whole. `{name}` s
 endpoint, account, owner_id, other_account, other_id, hour_ago and in_an_hour (dates of HTTP). `unsigned = true` leaves the body's hash
 out of the signature; `presign = { expires = 60 }` signs in the query; `sha256 = "…"` says what x-amz-content-sha256 says;
 `send = "chunked"` sends the body by Transfer-Encoding without a length.
+
+A form is `form = { key = "k" }` in the place of a body: its fields. `file` is its file, `filename` the name of that. `policy` has the
+conditions, or is a whole document as text; `signed` is "v4" (default) or "v2"; `drop` takes fields out once it is signed. Without a
+policy it is not signed.
 """
 
 import argparse
@@ -53,7 +57,7 @@ import uuid
 from email.utils import formatdate
 from xml.etree import ElementTree
 
-from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
+from botocore.auth import HmacV1PostAuth, S3SigV4Auth, S3SigV4PostAuth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -63,6 +67,7 @@ FOLDER = pathlib.Path(__file__).parent.parent / "recorded"
 REGION = os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
 CALLERS = {"root": root, "other": other_root, "anonymous": anonymous}
 KNOWN = {"request", "kms", "query", "input", "headers", "body", "body_hex", "body_len", "md5", "as", "unsigned", "presign", "sha256", "send"} | {
+    "form", "file", "filename", "policy", "signed", "drop"} | {
     "status", "code", "message", "fields", "absent", "answers", "without", "text", "save"}  # fmt: skip
 STATIC = {
     "endpoint": endpoint,
@@ -107,11 +112,42 @@ def body_of(step):
     return step.get("body", "").encode()
 
 
+def form_of(step, caller):
+    """The content type and the body of a form."""
+    fields = dict(step["form"])
+    if "policy" in step:
+        in_an_hour = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+        policy = step["policy"]
+        if isinstance(policy, str):
+            policy = json.loads(policy.replace("{soon}", in_an_hour)) if policy.startswith("{") else policy
+        else:
+            policy = {"expiration": in_an_hour, "conditions": policy}
+        credentials = Credentials(caller.access_key_id, caller.secret_access_key)
+        v2 = step.get("signed") == "v2"
+        request = AWSRequest(method="POST", url=endpoint)
+        request.context["s3-presign-post-fields"] = fields
+        request.context["s3-presign-post-policy"] = policy
+        (HmacV1PostAuth(credentials) if v2 else S3SigV4PostAuth(credentials, "s3", REGION)).add_auth(request)
+    for name in step.get("drop", []):
+        del fields[name]
+    boundary = uuid.uuid4().hex
+    parts = [(name, None, str(value)) for name, value in fields.items()]
+    if "file" in step:
+        parts.append(("file", step.get("filename", "name.txt"), step["file"]))
+    body = b""
+    for name, filename, value in parts:
+        named = f'; filename="{filename}"' if filename else ""
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n'
+        body += head.encode() + value.encode() + b"\r\n"
+    return f"multipart/form-data; boundary={boundary}", body + f"--{boundary}--\r\n".encode()
+
+
 def sign(step, method, url, headers, body, service, caller):
     """The target and the headers to send."""
     if caller.access_key_id is None:
         return url, headers
-    request = AWSRequest(method=method, url=url, data=body, headers=headers)
+    # Of a URL that is presigned the signer takes the body for parameters.
+    request = AWSRequest(method=method, url=url, data=None if "presign" in step else body, headers=headers)
     credentials = Credentials(caller.access_key_id, caller.secret_access_key, caller.session_token)
     if service != "s3":
         SigV4Auth(credentials, service, REGION).add_auth(request)
@@ -141,6 +177,11 @@ def send(step, names):
     else:
         (method, target), service = step["request"].split(" ", 1), "s3"
         body = body_of(step)
+        if "form" in step:
+            content_type, body = form_of(step, caller)
+            headers = {"Content-Type": content_type} | headers
+            # Who sends it is in the form, not in the headers.
+            caller = CALLERS["anonymous"]
         if step.get("md5"):
             headers["Content-MD5"] = base64.b64encode(hashlib.md5(body).digest()).decode()
     url, headers = sign(step, method, endpoint + target, headers, body, service, caller)

@@ -135,8 +135,8 @@ pub enum AuthError {
     /// 403 AccessDenied "Request has expired" (presigned).
     #[error("the request has expired")]
     Expired {
-        /// Seconds.
-        expires_s: u64,
+        /// How long it was to hold, in seconds, where it says so (version 4).
+        expires_s: Option<u64>,
         /// When it expired, ISO 8601.
         expired_at: String,
         /// Our time, ISO 8601.

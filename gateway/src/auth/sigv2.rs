@@ -84,7 +84,7 @@ pub(super) fn authenticate(
     let expires_unix_s: i64 = claim.expires.parse().map_err(|_| invalid_expires())?;
     if expires_unix_s < now_unix_s {
         return Err(AuthError::Expired {
-            expires_s: claim.expires.parse().unwrap_or_default(),
+            expires_s: None,
             expired_at: format_extended(expires_unix_s),
             server_time: format_extended(now_unix_s),
         });

@@ -218,7 +218,7 @@ fn documented_presigned_example() {
     assert_eq!(
         check_at(&request, NOW_S + 86401).unwrap_err(),
         AuthError::Expired {
-            expires_s: 86400,
+            expires_s: Some(86400),
             expired_at: "2013-05-25T00:00:00Z".into(),
             server_time: "2013-05-25T00:00:01Z".into()
         }

@@ -121,7 +121,7 @@ impl<'a> Parameters<'a> {
         let expired_at_unix_s = time.unix_s + expires_s as i64;
         if now_unix_s > expired_at_unix_s {
             return Err(AuthError::Expired {
-                expires_s,
+                expires_s: Some(expires_s),
                 expired_at: format_extended(expired_at_unix_s),
                 server_time: format_extended(now_unix_s),
             });

@@ -194,11 +194,14 @@ impl From<AuthError> for S3Error {
                     .field("ServerTime", server_time)
                     .field("MaxAllowedSkewMilliseconds", "900000")
             }
-            AuthError::Expired { expires_s, expired_at, server_time } => Self::new(Code::AccessDenied)
-                .message("Request has expired")
-                .field("X-Amz-Expires", expires_s.to_string())
-                .field("Expires", expired_at)
-                .field("ServerTime", server_time),
+            AuthError::Expired { expires_s, expired_at, server_time } => {
+                let refused = Self::new(Code::AccessDenied).message("Request has expired");
+                let refused = match expires_s {
+                    Some(expires_s) => refused.field("X-Amz-Expires", expires_s.to_string()),
+                    None => refused,
+                };
+                refused.field("Expires", expired_at).field("ServerTime", server_time)
+            }
             AuthError::AuthorizationHeaderMalformed { message, region } => {
                 let error = Self::new(Code::AuthorizationHeaderMalformed).message(message);
                 match region {

@@ -2,7 +2,7 @@
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html>
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use storage::catalog::VersionRef;
 use storage::name::Timestamp;
 
@@ -25,6 +25,9 @@ use crate::authz::Permit;
 use crate::config::SignatureV2;
 use crate::http::header;
 use crate::transfer::ingest::{Announced, Source};
+
+/// What a parameter of a redirection has escaped: all but RFC 3986's unreserved characters.
+const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Stores the file of a form as its fields ask for it.
 pub async fn post_object(app: &App, permit: Permit, mut request: S3Request) -> Result<S3Response, S3Error> {
@@ -103,7 +106,7 @@ pub async fn post_object(app: &App, permit: Permit, mut request: S3Request) -> R
     let mut response = match success {
         Success::Redirect(url) => {
             let separator = if url.contains('?') { '&' } else { '?' };
-            let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+            let encoded = |text: &str| utf8_percent_encode(text, &RESERVED).to_string();
             let to = format!(
                 "{url}{separator}bucket={}&key={}&etag={}",
                 encoded(bucket.name.as_str()),

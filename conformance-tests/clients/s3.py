@@ -519,7 +519,7 @@ def forms():
         ({**signed("k"), "acl": "private"}, 403, "Extra input fields: acl"),
         ({**signed("k"), "x-amz-signature": "0" * 64}, 403, "SignatureDoesNotMatch"),
         ({**signed("k"), "policy": "%"}, 403, "SignatureDoesNotMatch"),
-        ({name: value for name, value in signed("k").items() if name != "x-amz-signature"}, 400, "x-amz-signature"),
+        ({name: value for name, value in signed("k").items() if name != "x-amz-signature"}, 400, "X-Amz-Signature"),
         ({"acl": "private"}, 400, "'key'"),
         ({"key": "anonymous"}, 403, "AccessDenied"),
     ]

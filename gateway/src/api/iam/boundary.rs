@@ -13,7 +13,7 @@ const PARAMETER: &str = "PermissionsBoundary";
 /// The boundary that something new gets.
 pub(super) fn optional(request: &Request<'_>) -> Result<Option<String>, Refusal> {
     let arn = rules::optional(request.parameters(), PARAMETER, ARN)?;
-    Ok(arn.map(|arn| policy::checked_arn(PARAMETER, arn)).transpose()?.map(str::to_owned))
+    Ok(arn.map(|arn| policy::checked_arn(arn)).transpose()?.map(str::to_owned))
 }
 
 /// The boundary, which must exist.
@@ -30,7 +30,7 @@ pub(super) fn found(account: &AccountState, arn: Option<&str>) -> Result<Option<
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutUserPermissionsBoundary.html>
 pub(super) fn put<T: Bounded>(request: &Request<'_>) -> Result<Change, Refusal> {
     let arn = rules::required(request.parameters(), PARAMETER, ARN)?;
-    let arn = policy::checked_arn(PARAMETER, arn)?.to_owned();
+    let arn = policy::checked_arn(arn)?.to_owned();
     set::<T>(request, Some(arn))
 }
 

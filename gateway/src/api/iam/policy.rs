@@ -32,17 +32,16 @@ pub(super) enum Found<'a> {
 
 /// `PolicyArn`.
 pub(super) fn arn(parameters: &Parameters) -> Result<&str, Refusal> {
-    checked_arn("PolicyArn", rules::required(parameters, "PolicyArn", ARN)?)
+    checked_arn(rules::required(parameters, "PolicyArn", ARN)?)
 }
 
 /// The ARN of a policy, of whichever account.
-pub(super) fn checked_arn<'p>(name: &str, arn: &'p str) -> Result<&'p str, Refusal> {
+pub(super) fn checked_arn(arn: &str) -> Result<&str, Refusal> {
     let rest = arn.strip_prefix("arn:aws:iam::").and_then(|rest| rest.split_once(":policy/"));
     if rest.is_some_and(|(account, name)| !account.contains(':') && !name.is_empty()) {
         return Ok(arn);
     }
-    let code = if name == "PolicyArn" { Code::ValidationError } else { Code::InvalidInput };
-    Err(Refusal::new(code, format!("ARN {arn} is not valid.")))
+    Err(Refusal::new(Code::InvalidInput, format!("ARN {arn} is not valid.")))
 }
 
 /// There is no such policy to be read or changed.

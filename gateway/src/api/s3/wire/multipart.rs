@@ -139,6 +139,10 @@ pub fn write_copied(
     xml.etag("ETag", etag);
     if let Some(sum) = sum {
         write_checksum(&mut xml, sum);
+        // A part's checksum has no type; the object's will have.
+        if root == "CopyObjectResult" {
+            xml.text("ChecksumType", checksum::type_name(sum.composite));
+        }
     }
     xml.close(root);
     xml.finish()

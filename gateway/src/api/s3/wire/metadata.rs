@@ -35,7 +35,8 @@ pub fn system_headers(headers: &HeaderMap) -> Result<SystemHeaders, S3Error> {
         }
     }
     Ok(SystemHeaders {
-        content_type: text(headers, &header::CONTENT_TYPE),
+        // An empty one says no more than none does.
+        content_type: text(headers, &header::CONTENT_TYPE).filter(|text| !text.is_empty()),
         content_encoding: content_encoding(headers),
         content_language: text(headers, &header::CONTENT_LANGUAGE),
         content_disposition: text(headers, &header::CONTENT_DISPOSITION),
@@ -155,16 +156,14 @@ pub fn overrides_headers(query: &Query) -> Result<bool, S3Error> {
     Ok(overrides)
 }
 
-/// Refuses a value from a query that is to become a header and that ISO 8859-1 has no characters for.
+/// Refuses a value from a query that is to become a header and cannot.
 pub fn expect_latin1(name: &str, value: &str) -> Result<(), S3Error> {
-    match latin1(value) {
-        Some(_) => Ok(()),
-        None => Err(S3Error::invalid_argument(
-            "Header value cannot be represented using ISO-8859-1.",
-            name,
-            value,
-        )),
-    }
+    let message = match latin1(value) {
+        None => "Header value cannot be represented using ISO-8859-1.",
+        Some(bytes) if HeaderValue::from_bytes(&bytes).is_err() => "Header value has control characters.",
+        Some(_) => return Ok(()),
+    };
+    Err(S3Error::invalid_argument(message, name, value))
 }
 
 /// Text in ISO 8859-1; `None` if it has other characters.

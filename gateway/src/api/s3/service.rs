@@ -140,7 +140,12 @@ async fn answer(
     };
     let origin = request.headers.get(http::header::ORIGIN).cloned();
     let cors = origin.and_then(|origin| cors::Asked::of(&bucket, &origin, &request.method, &request.headers));
+    // By its refusal too SDKs find a bucket's region.
+    let region = (operation == Operation::HeadBucket).then(|| bucket.region.clone());
     let mut answer = authorized(app, operation, bucket, request).await;
+    if let (Err(error), Some(region)) = (&mut answer, region) {
+        error.headers.push((header::BUCKET_REGION, region));
+    }
     if let Some(cors) = &cors {
         match &mut answer {
             Ok(response) => cors.write(response.headers_mut()),

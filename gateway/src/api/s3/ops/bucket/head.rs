@@ -15,13 +15,9 @@ pub async fn head_bucket(_app: &App, permit: Permit, _request: S3Request) -> Res
     let mut response = response::xml(Vec::new());
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_POINT_ALIAS, HeaderValue::from_static("false"));
-    for (name, value) in [
-        (header::BUCKET_REGION, bucket.region.clone()),
-        (header::BUCKET_ARN, format!("arn:aws:s3:::{}", bucket.name)),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(name, value);
-        }
+    super::tell_region(bucket, headers);
+    if let Ok(arn) = HeaderValue::from_str(&format!("arn:aws:s3:::{}", bucket.name)) {
+        headers.insert(header::BUCKET_ARN, arn);
     }
     Ok(response)
 }

@@ -24,7 +24,7 @@ pub async fn list_objects(app: &App, permit: Permit, request: S3Request) -> Resu
     let owner_of = owner_of(app, bucket)?;
     // Nobody is not told whose an object is.
     let owner_of: Option<OwnerOf<'_>> = if request.identity.is_anonymous() { None } else { Some(&owner_of) };
-    Ok(response::xml(listing::write_objects(page, owner_of, &objects)))
+    Ok(of_bucket(bucket, listing::write_objects(page, owner_of, &objects)))
 }
 
 /// Lists objects.
@@ -43,7 +43,7 @@ pub async fn list_objects_v2(app: &App, permit: Permit, request: S3Request) -> R
     let owner_of = owner_of(app, bucket)?;
     let owner_of: Option<OwnerOf<'_>> =
         if fetch_owner && !request.identity.is_anonymous() { Some(&owner_of) } else { None };
-    Ok(response::xml(listing::write_objects_v2(page, owner_of, token, &objects)))
+    Ok(of_bucket(bucket, listing::write_objects_v2(page, owner_of, token, &objects)))
 }
 
 /// Lists versions and delete markers.
@@ -73,6 +73,12 @@ pub async fn list_object_versions(
     let versions = app.catalog.list_versions(bucket, &page.request(after), after_version).await?;
     let owner_of = owner_of(app, bucket)?;
     Ok(response::xml(listing::write_versions(page, &owner_of, version_id_marker, &versions)))
+}
+
+fn of_bucket(bucket: &Bucket, listing: Vec<u8>) -> S3Response {
+    let mut response = response::xml(listing);
+    super::tell_region(bucket, response.headers_mut());
+    response
 }
 
 /// Tells who owns an object of this bucket.

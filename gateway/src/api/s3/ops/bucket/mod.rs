@@ -9,6 +9,7 @@ mod list_objects;
 mod location;
 mod unserved_setting;
 
+use http::{HeaderMap, HeaderValue};
 use storage::blob::BlobError;
 use storage::catalog::{Bucket, CatalogError, Trailer};
 
@@ -24,7 +25,15 @@ pub use unserved_setting::read_as_unset;
 
 use crate::api::s3::error::S3Error;
 use crate::app::App;
+use crate::http::header;
 use crate::transfer::journal;
+
+/// Tells where a bucket is, as the answers do by which SDKs find its region.
+fn tell_region(bucket: &Bucket, headers: &mut HeaderMap) {
+    if let Ok(region) = HeaderValue::from_str(&bucket.region) {
+        headers.insert(header::BUCKET_REGION, region);
+    }
+}
 
 /// Writes the journal that records `bucket` for a rebuild, and lets it refer to it.
 async fn with_journal(app: &App, mut bucket: Bucket) -> Result<Bucket, BlobError> {

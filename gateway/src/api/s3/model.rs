@@ -20,19 +20,19 @@ static OPERATIONS: LazyLock<HashMap<&'static str, HashSet<&'static str>>> = Lazy
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
     /// It is one of this operation's.
-    OfThis,
+    Own,
     /// It is one of other operations'.
-    OfOthers,
+    Foreign,
     /// No operation has it.
-    OfNone,
+    Unknown,
 }
 
 /// What the model says of a header (in lower case) of a request for this operation.
 pub(super) fn header(operation: Operation, name: &str) -> Known {
     match OPERATIONS.get(name) {
-        Some(operations) if operations.contains(operation.name()) => Known::OfThis,
-        Some(_) => Known::OfOthers,
-        None => Known::OfNone,
+        Some(operations) if operations.contains(operation.name()) => Known::Own,
+        Some(_) => Known::Foreign,
+        None => Known::Unknown,
     }
 }
 
@@ -58,8 +58,8 @@ mod tests {
 
     #[test]
     fn operations_are_told_apart() {
-        assert_eq!(header(Operation::PutObject, names::TAGGING.as_str()), Known::OfThis);
-        assert_eq!(header(Operation::UploadPart, names::TAGGING.as_str()), Known::OfOthers);
-        assert_eq!(header(Operation::UploadPart, "x-amz-te"), Known::OfNone);
+        assert_eq!(header(Operation::PutObject, names::TAGGING.as_str()), Known::Own);
+        assert_eq!(header(Operation::UploadPart, names::TAGGING.as_str()), Known::Foreign);
+        assert_eq!(header(Operation::UploadPart, "x-amz-te"), Known::Unknown);
     }
 }

@@ -239,7 +239,7 @@ fn refuse_header(operation: Operation, name: &HeaderName, value: &[u8]) -> Resul
     }
     let invalid = |message: String| S3Error::invalid_argument(message, text, String::from_utf8_lossy(value));
     let honoured = match model::header(operation, text) {
-        Known::OfThis => match name {
+        Known::Own => match name {
             _ if *name == header::BUCKET_NAMESPACE => value == b"global",
             _ if *name == header::ANNOTATION_DIRECTIVE => [&b"COPY"[..], b"EXCLUDE"].contains(&value),
             _ => {
@@ -247,7 +247,7 @@ fn refuse_header(operation: Operation, name: &HeaderName, value: &[u8]) -> Resul
                     && header::is_known(text)
             }
         },
-        Known::OfOthers => {
+        Known::Foreign => {
             let writes_part = matches!(operation, Op::UploadPart | Op::UploadPartCopy);
             if writes_part && (*name == header::ACL || text.starts_with(header::GRANT_PREFIX)) {
                 return Err(invalid("The specified header is not valid in this context".to_owned()));
@@ -259,9 +259,9 @@ fn refuse_header(operation: Operation, name: &HeaderName, value: &[u8]) -> Resul
             }
             true
         }
-        Known::OfNone if header::is_known(text) => true,
-        Known::OfNone if header::PROTECTING.iter().any(|beginning| text.starts_with(beginning)) => false,
-        Known::OfNone => {
+        Known::Unknown if header::is_known(text) => true,
+        Known::Unknown if header::PROTECTING.iter().any(|beginning| text.starts_with(beginning)) => false,
+        Known::Unknown => {
             let ignored = IGNORED_HEADERS.fetch_add(1, Ordering::Relaxed) + 1;
             tracing::debug!(header = text, %operation, ignored, "a header that nobody knows is ignored");
             true

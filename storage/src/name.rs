@@ -341,3 +341,19 @@ fn random_bytes() -> [u8; 16] {
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upload_ids_tell_their_objects_apart() {
+        let object = |name: &str| ObjectKey::parse(name).unwrap();
+        let id = UploadId::of(&object("a/b"));
+        assert!(id.fits(&object("a/b")));
+        assert!(!id.fits(&object("a/c")));
+        assert!(UploadId::parse(&id.to_string()).unwrap().fits(&object("a/b")));
+        assert_ne!(id, UploadId::of(&object("a/b")));
+        assert!(!UploadId(VersionId::from_bytes([0; 16])).fits(&object("a/b")));
+    }
+}

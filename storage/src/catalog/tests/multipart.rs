@@ -204,3 +204,35 @@ async fn a_deleted_bucket_takes_its_uploads_along() {
     assert_eq!(drain(&catalog).await.len(), 3);
     assert!(catalog.is_empty().await.expect("an answer"));
 }
+
+#[tokio::test]
+async fn complete_with_a_condition_sees_what_was_written_since() {
+    let (catalog, bucket) = with_bucket().await;
+    let complete = async |upload: &Upload, parts: &[Part], precondition: &Precondition| {
+        catalog.complete_upload(&bucket, upload, parts, &completed(upload, parts), precondition).await
+    };
+    let former = put(&catalog, &bucket, "o", blob(1)).await;
+    let same = Precondition::Etag(former.object().expect("an object").etag.clone());
+    // The same bytes again are another write.
+    let (upload, parts) = uploaded(&catalog, &bucket, &[(1, 10)]).await;
+    put(&catalog, &bucket, "o", blob(2)).await;
+    assert!(matches!(complete(&upload, &parts, &same).await, Err(CatalogError::Contended)));
+    assert!(matches!(
+        complete(&upload, &parts, &Precondition::Absent).await,
+        Err(CatalogError::PreconditionFailed)
+    ));
+    // What is gone was there when it was created.
+    catalog
+        .delete_version(&bucket, &object("o"), VersionRef::Current, &Precondition::None, Authority::usual())
+        .await
+        .expect("a deletion");
+    assert!(matches!(complete(&upload, &parts, &Precondition::Absent).await, Err(CatalogError::Contended)));
+    assert!(complete(&upload, &parts, &Precondition::None).await.is_ok());
+    // Nothing happened since, and the attribute stays the upload's own.
+    let (upload, parts) = uploaded(&catalog, &bucket, &[(1, 10)]).await;
+    let found = catalog.upload(&bucket, &upload.object, upload.id).await.expect("an upload");
+    assert!(found.attributes.is_empty());
+    let current = catalog.current(&bucket, &object("o")).await.expect("a record").expect("an object");
+    let same = Precondition::Etag(current.object().expect("an object").etag.clone());
+    assert!(complete(&upload, &parts, &same).await.is_ok());
+}

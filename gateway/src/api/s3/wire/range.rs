@@ -148,6 +148,7 @@ mod tests {
     #[test]
     fn ranges_of_a_copy_are_strict() {
         assert_eq!(copy_source_range("bytes=2-9", 10).unwrap(), PlainRange { offset: 2, len: 8 });
+        assert_eq!(copy_source_range("bytes=10-12", 10).unwrap_err().code, Code::InvalidRequest);
         for refused in ["bytes=2-10", "bytes=2-", "bytes=-2", "2-3", "bytes=0-18446744073709551615"] {
             assert_eq!(copy_source_range(refused, 10).unwrap_err().code, Code::InvalidArgument, "{refused}");
         }

@@ -88,6 +88,7 @@ codes! {
     InvalidPolicyDocument = "InvalidPolicyDocument", 400, "The content of the form does not meet the conditions specified in the policy document.";
     InvalidPrefix = "InvalidPrefix", 400, "The annotation prefix is not valid.";
     InvalidRange = "InvalidRange", 416, "The requested range is not satisfiable";
+    InvalidRedirectLocation = "InvalidRedirectLocation", 400, "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.";
     InvalidRegion = "InvalidRegion", 403, "The region that you specified is not valid.";
     InvalidRequest = "InvalidRequest", 400, "Invalid Request";
     InvalidSecurity = "InvalidSecurity", 403, "The provided security credentials are not valid.";

@@ -29,9 +29,7 @@ pub fn system_headers(headers: &HeaderMap) -> Result<SystemHeaders, S3Error> {
     if let Some(location) = &website_redirect_location {
         let begins_well = ["/", "http://", "https://"].iter().any(|start| location.starts_with(start));
         if !begins_well || location.len() > REDIRECT_MAX_LEN {
-            return Err(S3Error::new(Code::InvalidArgument).message(
-                "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.",
-            ));
+            return Err(Code::InvalidRedirectLocation.into());
         }
     }
     Ok(SystemHeaders {

@@ -86,7 +86,7 @@ pub struct Question<'a> {
     pub object: Option<&'a ObjectKey>,
     /// On this version of it.
     pub version: VersionRef,
-    /// It is asked beside the writing of a new version: who owns the one that is there now has no say in it.
+    /// It is of a version that the caller is writing: who owns the one that is there now has no say in it.
     pub of_new: bool,
     /// The values of condition keys, if a policy asks for them.
     pub context: &'a (dyn Fn() -> Context + Sync),
@@ -254,8 +254,11 @@ impl Authorizer {
                 return Ok(bucket_grants(Permission::Read));
             }
             "s3:PutObject" | "s3:DeleteObject" => return Ok(bucket_grants(Permission::Write)),
-            // Who writes an object may say who reads it.
+            // Who writes an object may say who reads it, and has to do with the upload that he began.
             "s3:PutObjectAcl" if question.of_new => return Ok(bucket_grants(Permission::Write)),
+            "s3:AbortMultipartUpload" | "s3:ListMultipartUploadParts" if question.of_new => {
+                return Ok(own_allow);
+            }
             "s3:GetBucketAcl" => return Ok(bucket_grants(Permission::ReadAcp)),
             "s3:PutBucketAcl" => return Ok(bucket_grants(Permission::WriteAcp)),
             "s3:GetObject"

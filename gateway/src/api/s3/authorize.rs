@@ -2,9 +2,10 @@
 
 use kms_core::policy;
 use storage::catalog::{Authority, Bucket, VersionRef};
-use storage::name::ObjectKey;
+use storage::name::{ObjectKey, UploadId};
 
 use super::error::S3Error;
+use super::operation::Operation;
 use super::request::S3Request;
 use super::request_context;
 use crate::app::App;
@@ -44,6 +45,20 @@ impl S3Request {
         let identity = &self.identity;
         let question = Question { identity, action, object, version, of_new, context: &context };
         Ok(app.authorizer.check(&question, bucket).await?)
+    }
+
+    /// Does it list the parts of an upload that the caller began, or end it?
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions>
+    pub async fn is_of_own_upload(&self, app: &App, bucket: &Bucket) -> bool {
+        if !matches!(self.operation, Operation::ListParts | Operation::AbortMultipartUpload) {
+            return false;
+        }
+        let id = self.query.get("uploadId").and_then(|id| UploadId::parse(id).ok());
+        let (Some(id), Some(object), false) = (id, &self.object, self.identity.is_anonymous()) else {
+            return false;
+        };
+        let upload = app.catalog.upload(bucket, object, id).await;
+        upload.is_ok_and(|upload| upload.initiator == self.identity.arn())
     }
 
     /// May the caller know whether the object exists: list the bucket, with its key as the prefix?

@@ -181,7 +181,7 @@ async fn authorized(
     } else {
         let context = || request_context::of(app, &request);
         let identity = &request.identity;
-        let of_new = operation.writes_objects();
+        let of_new = operation.writes_objects() || request.is_of_own_upload(app, &bucket).await;
         let question = Question { identity, action, object, version, of_new, context: &context };
         app.authorizer.authorize(&question, bucket).await?
     };

@@ -1,5 +1,7 @@
 //! The documents of multipart uploads.
 
+use std::sync::Arc;
+
 use storage::catalog::{CompletedPart, ListPage, ListRow, Part, StoredChecksum, Upload};
 use storage::name::{BucketName, NameError, ObjectKey, PartNumber, Timestamp, UploadId};
 
@@ -230,7 +232,7 @@ fn write_initiator(xml: &mut XmlWriter, initiator: &Initiator) {
 /// Writes the answer of ListMultipartUploads. `page.marker` is the key-marker, `initiator_of` tells who an ARN is.
 pub fn write_uploads(
     page: Page<'_>,
-    owner: &Account,
+    owner_of: impl Fn(&Upload) -> Arc<Account>,
     initiator_of: impl Fn(&str) -> Initiator,
     upload_id_marker: &str,
     uploads: &ListPage<Upload>,
@@ -257,7 +259,7 @@ pub fn write_uploads(
         xml.object_name("Key", upload.object.as_str(), url);
         xml.text("UploadId", &upload.id.to_string());
         write_initiator(&mut xml, &initiator_of(&upload.initiator));
-        write_owner(&mut xml, owner);
+        write_owner(&mut xml, &owner_of(upload));
         xml.text("StorageClass", &upload.storage_class);
         xml.time("Initiated", whole_second(upload.initiated));
         if let Some((algorithm, composite)) = &upload.checksum {

@@ -16,9 +16,10 @@ pub async fn list_parts(app: &App, permit: Permit, request: S3Request) -> Result
     let max_parts = max_rows(&request.query, "max-parts")?;
     let url_encoded = url_encoding(&request.query)?;
     let upload = super::upload(app, bucket, &request).await?;
+    let owner = properties::owner(app, bucket, &upload.attributes)?;
     let page = PartsPage {
         bucket: &bucket.name,
-        owner: &app.owner_of(bucket),
+        owner: &owner,
         initiator: super::initiator(app, &upload.initiator),
         part_number_marker,
         max_parts,

@@ -1,6 +1,6 @@
 //! ListMultipartUploads.
 
-use storage::catalog::{Bucket, CatalogError};
+use storage::catalog::{Bucket, CatalogError, Upload, object_owner};
 use storage::name::{ObjectKey, UploadId};
 
 use crate::api::s3::error::S3Error;
@@ -10,6 +10,7 @@ use crate::api::s3::wire::listing::Page;
 use crate::api::s3::wire::multipart::write_uploads;
 use crate::app::App;
 use crate::authz::Permit;
+use crate::bucket::OwnershipControls;
 
 /// Answers the uploads in progress of a bucket.
 pub async fn list_multipart_uploads(
@@ -29,8 +30,13 @@ pub async fn list_multipart_uploads(
     let asked = page.request(page.marker.map(str::to_owned));
     let uploads = app.catalog.list_uploads(bucket, &asked, after_upload).await?;
     let initiator_of = |arn: &str| super::initiator(app, arn);
+    let has_acls = OwnershipControls::has_acls(bucket)?;
     let owner = app.owner_of(bucket);
-    Ok(response::xml(write_uploads(page, &owner, initiator_of, marker.unwrap_or_default(), &uploads)))
+    let owner_of = |upload: &Upload| match object_owner(&upload.attributes) {
+        Some(writer) if has_acls => app.account_of(writer),
+        _ => owner.clone(),
+    };
+    Ok(response::xml(write_uploads(page, owner_of, initiator_of, marker.unwrap_or_default(), &uploads)))
 }
 
 /// The upload of this object that a marker names. Whoever ends the uploads of a page goes on behind one that is there no more;

@@ -119,7 +119,8 @@ impl<'a> Parameters<'a> {
             return Err(AuthError::AccessDenied("Request is not valid yet"));
         }
         let expired_at_unix_s = time.unix_s + expires_s as i64;
-        if now_unix_s > expired_at_unix_s {
+        // To the millisecond: one that holds for no second is never valid.
+        if expected.now_unix_ms as i64 > expired_at_unix_s * 1000 {
             return Err(AuthError::Expired {
                 expires_s: Some(expires_s),
                 expired_at: format_extended(expired_at_unix_s),

@@ -64,9 +64,11 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Writes Prefix, Delimiter and EncodingType.
-    pub fn write_prefix_and_delimiter(&self, xml: &mut XmlWriter) {
-        xml.object_name("Prefix", self.prefix, self.url_encoded);
+    /// Writes Prefix (if it is to be `with_prefix`), Delimiter and EncodingType.
+    pub fn write_prefix_and_delimiter(&self, xml: &mut XmlWriter, with_prefix: bool) {
+        if with_prefix {
+            xml.object_name("Prefix", self.prefix, self.url_encoded);
+        }
         if let Some(delimiter) = self.delimiter {
             xml.object_name("Delimiter", delimiter, self.url_encoded);
         }
@@ -88,7 +90,7 @@ impl<'a> Page<'a> {
 
     fn write_head(&self, xml: &mut XmlWriter, truncated: bool) {
         xml.text("Name", self.bucket.as_str());
-        self.write_prefix_and_delimiter(xml);
+        self.write_prefix_and_delimiter(xml, true);
         xml.number("MaxKeys", self.max as u64);
         xml.boolean("IsTruncated", truncated);
     }

@@ -250,7 +250,7 @@ pub fn write_uploads(
     });
     xml.object_name("NextKeyMarker", last.map_or("", |upload| upload.object.as_str()), url);
     xml.text("NextUploadIdMarker", &last.map(|upload| upload.id.to_string()).unwrap_or_default());
-    page.write_prefix_and_delimiter(&mut xml);
+    page.write_prefix_and_delimiter(&mut xml, !page.prefix.is_empty());
     xml.number("MaxUploads", page.max as u64);
     xml.boolean("IsTruncated", uploads.truncated);
     for row in &uploads.rows {

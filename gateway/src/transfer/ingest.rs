@@ -511,7 +511,17 @@ impl Decoded {
         matches!(self, Self::Chunked { decoder, .. } if !decoder.is_behind_chunks())
     }
 
+    /// The next bytes. Frames and parts of forms may end with an empty piece, which is nothing.
     async fn next(&mut self) -> Result<Option<Bytes>, IngestError> {
+        loop {
+            match self.next_piece().await? {
+                Some(piece) if piece.is_empty() => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
+    async fn next_piece(&mut self) -> Result<Option<Bytes>, IngestError> {
         match self {
             Self::Plain(body) => Ok(body.next().await.transpose()?),
             Self::Stream(stream) => stream.next().await.transpose().map_err(IngestError::Source),
@@ -551,4 +561,18 @@ fn random_salt() -> [u8; SALT_LEN] {
     let mut salt = [0; SALT_LEN];
     getrandom::fill(&mut salt).expect("the operating system gives random bytes");
     salt
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_empty_piece_behind_the_longest_body_is_nothing() {
+        let pieces = ["ab", "", "cd", ""].map(|piece| Ok(Bytes::from_static(piece.as_bytes())));
+        let stream: ByteStream = Box::pin(futures_util::stream::iter(pieces));
+        let mut bytes = PlainBytes::new(Source::Stream(stream), Announced::Between { min: 1, max: 4 });
+        assert_eq!(bytes.fill(Vec::new()).await.unwrap(), b"abcd");
+        bytes.expect_end().await.unwrap();
+    }
 }

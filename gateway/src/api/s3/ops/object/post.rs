@@ -37,9 +37,7 @@ pub async fn post_object(app: &App, permit: Permit, mut request: S3Request) -> R
     let boundary = boundary.ok_or_else(|| {
         precondition_failed("Bucket POST must be of the enclosure-type multipart/form-data")
     })?;
-    let announced_len = request.headers.get(http::header::CONTENT_LENGTH);
-    let announced_len = announced_len.and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
-    let announced_len = announced_len.ok_or(Code::MissingContentLength)?;
+    let announced_len = request.plain_len()?;
     let (body, _) = request.take_body();
     let form = Form::read(body, boundary).await?;
 

@@ -160,12 +160,20 @@ def conditions_tell_version_and_place():
     s3.delete_bucket_policy(Bucket=at["Bucket"])
 
 
+def guesses_count():
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    guess = lambda: send(f"{os.environ['AWS_ENDPOINT_URL']}/{at['Bucket']}/k", Authorization="AWS AKIANOBODYNOBODYNOBO:c2ln", Date=now)
+    # Beyond `auth_failures_per_minute` of them nobody listens; whose key has signed well is not held off.
+    assert any(guess()[0] == 503 for _ in range(400))
+    assert s3.list_buckets()["Buckets"] and old.list_buckets()["Buckets"]
+
+
 cases = [presigned_urls, what_is_not_signed_is_refused, keys_of_kms_need_version_4, forms]
 if taken == "off":
     refused("InvalidRequest", send(url("get_object")))
     cases = []
 elif taken == "all":
-    cases += [headers, headers_are_judged, conditions_tell_version_and_place]
+    cases += [headers, headers_are_judged, conditions_tell_version_and_place, guesses_count]
 else:
     assert code_of(old.list_buckets) == "InvalidRequest"
 for case in cases:

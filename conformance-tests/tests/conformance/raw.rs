@@ -93,12 +93,7 @@ fn every_answer_and_every_refusal_has_its_ids_and_its_form() {
     let anonymous = curl(&["-i", &server.endpoint]);
     let answer = text(&anonymous);
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
-    for part in [
-        "x-amz-request-id: ",
-        "x-amz-id-2: ",
-        "<Code>AccessDenied</Code>",
-        "<RequestId>",
-    ] {
+    for part in ["x-amz-request-id: ", "x-amz-id-2: ", "<Code>AccessDenied</Code>", "<RequestId>"] {
         assert!(answer.contains(part), "{answer}");
     }
     let payload = ["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"];

@@ -10,16 +10,25 @@ use crate::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server, binary};
 
 /// The Python packages, with versions.
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
-/// The JavaScript packages, with versions.
-const PACKAGES: &str = include_str!("../clients/package.json");
+/// The JavaScript packages, and the versions of all that they need.
+const PACKAGES: (&str, &str) =
+    (include_str!("../clients/js/package.json"), include_str!("../clients/js/package-lock.json"));
 
 /// The folder that holds `python` and `aws`.
 ///
 /// # Errors
 /// When there is no `python3` with `venv`, or a package cannot be installed.
 pub fn python() -> anyhow::Result<PathBuf> {
-    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let folder = once(&FOLDER, "python-clients", REQUIREMENTS, |folder, wanted| {
+    static FOLDER: Installed = OnceLock::new();
+    once(&FOLDER, || python_packages("python-clients", REQUIREMENTS))
+}
+
+/// The folder that holds the `python` of an environment of this name with these packages (one a line, with versions).
+///
+/// # Errors
+/// When there is no `python3` with `venv`, or a package cannot be installed.
+pub fn python_packages(name: &str, requirements: &str) -> anyhow::Result<PathBuf> {
+    let folder = install(name, requirements, |folder, wanted| {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))?;
         run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", "--requirement"]).arg(wanted))
     });
@@ -69,43 +78,57 @@ pub fn run_client(server: &Server, script: &str, variables: &[(&str, String)]) -
 /// # Errors
 /// When there is no `npm`, or a package cannot be installed.
 pub fn node() -> anyhow::Result<PathBuf> {
-    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    once(&FOLDER, "node-clients", PACKAGES, |folder, wanted| {
+    static FOLDER: Installed = OnceLock::new();
+    let (packages, lock) = PACKAGES;
+    let make = |folder: &Path, _: &Path| {
         std::fs::create_dir_all(folder)?;
-        std::fs::copy(wanted, folder.join("package.json"))?;
-        run(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--silent"]).current_dir(folder))
-    })
+        std::fs::write(folder.join("package.json"), packages)?;
+        std::fs::write(folder.join("package-lock.json"), lock)?;
+        run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--silent"]).current_dir(folder))
+    };
+    once(&FOLDER, || install("node-clients", &format!("{packages}{lock}"), make))
 }
 
 type Installed = OnceLock<Result<PathBuf, String>>;
 
-/// Installs what is not there yet. A file with what was wanted is written last: what has been interrupted starts anew, and two
-/// test programs at a time wait for each other.
-fn once(
-    installed: &Installed,
-    name: &str,
-    wanted: &str,
-    install: impl FnOnce(&Path, &Path) -> anyhow::Result<()>,
-) -> anyhow::Result<PathBuf> {
-    let make = || {
-        let build = binary()?.ancestors().nth(2).context("the binary is in a build folder")?.to_owned();
-        let lock = std::fs::File::create(build.join(format!("{name}.lock")))?;
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
-        let (folder, marker) = (build.join(name), build.join(format!("{name}.txt")));
-        if std::fs::read_to_string(&marker).is_ok_and(|there| there == wanted) {
-            return Ok(folder);
-        }
-        let file = build.join(format!("{name}.wanted"));
-        std::fs::write(&file, wanted)?;
-        install(&folder, &file)?;
-        std::fs::rename(&file, &marker)?;
-        Ok::<_, anyhow::Error>(folder)
-    };
+/// What has been made in this process is not looked for again.
+fn once(installed: &Installed, make: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<PathBuf> {
     let folder = installed.get_or_init(|| make().map_err(|error| format!("{error:#}")));
     folder.clone().map_err(anyhow::Error::msg)
 }
 
-fn run(command: &mut Command) -> anyhow::Result<()> {
+/// Installs what is not there yet into a folder of this name below the build folder, and answers that folder. `make` gets it, and a file
+/// that says what was `wanted`. That file stays beside once all is there: what has been interrupted starts anew, and two programs at a
+/// time wait for each other.
+///
+/// # Errors
+/// When `make` fails, or the folder can't be written.
+pub fn install(
+    name: &str,
+    wanted: &str,
+    make: impl FnOnce(&Path, &Path) -> anyhow::Result<()>,
+) -> anyhow::Result<PathBuf> {
+    let build = binary()?.ancestors().nth(2).context("the binary is in a build folder")?.to_owned();
+    let folder = build.join(name);
+    std::fs::create_dir_all(folder.parent().context("it is below the build folder")?)?;
+    let lock = std::fs::File::create(build.join(format!("{name}.lock")))?;
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
+    let marker = build.join(format!("{name}.txt"));
+    if std::fs::read_to_string(&marker).is_ok_and(|there| there == wanted) {
+        return Ok(folder);
+    }
+    let file = build.join(format!("{name}.wanted"));
+    std::fs::write(&file, wanted)?;
+    make(&folder, &file)?;
+    std::fs::rename(&file, &marker)?;
+    Ok(folder)
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// When it does not start or does not succeed, with what it wrote to standard error.
+pub fn run(command: &mut Command) -> anyhow::Result<()> {
     let output = command.output().with_context(|| format!("{command:?} does not start: is it installed?"))?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())

@@ -36,7 +36,7 @@ def put():
     with files.open_input_file(f"{BUCKET}/small") as file:
         same(file.read(), SMALL)
     with files.open_input_stream(f"{BUCKET}/small") as stream:
-        assert stream.metadata()[b"Content-Type"] == b"text/x-cpp", stream.metadata()
+        assert stream.metadata()["Content-Type"] == b"text/x-cpp", stream.metadata()
     assert files.get_file_info(f"{BUCKET}/small").size == len(SMALL)
     assert files.get_file_info(f"{BUCKET}/none").type == pyarrow.fs.FileType.NotFound
 

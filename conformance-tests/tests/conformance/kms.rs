@@ -47,8 +47,8 @@ fn operations_with_the_sdk_for_javascript() {
     let server = Server::start().unwrap();
     run_python(&server, r#"import boto3; boto3.client("iam").create_user(UserName="alice")"#);
     let output = Command::new("node")
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/kms.mjs"))
-        .env("CLIENTS_FOLDER", installed::node().unwrap())
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/js/kms.mjs"))
+        .env("CLIENT_HOME", installed::node().unwrap())
         .env("AWS_ENDPOINT_URL", &server.endpoint)
         .env("AWS_REGION", "us-east-1")
         .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)

@@ -5,6 +5,7 @@ mod attack;
 mod aws_cli;
 mod cli;
 mod client;
+mod clients;
 mod condition_keys;
 mod conditional;
 mod crash;

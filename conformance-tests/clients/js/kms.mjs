@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { createPublicKey, verify } from "node:crypto";
 
 // The modules lie below the build folder, not beside this file.
-const sdk = createRequire(process.env.CLIENTS_FOLDER + "/")("@aws-sdk/client-kms");
+const sdk = createRequire(process.env.CLIENT_HOME + "/")("@aws-sdk/client-kms");
 const client = new sdk.KMSClient({});
 const send = (name, input) => client.send(new sdk[`${name}Command`](input));
 

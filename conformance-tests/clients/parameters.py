@@ -111,7 +111,7 @@ def transitive_tags_in_another_case():
     one = new_role(iam, "chain-1", trusting(account, both), allowing("sts:*"))["Arn"]
     two = new_role(iam, "chain-2", trusting(account, both))["Arn"]
     session = assume(first, one, Tags=[{"Key": "Team", "Value": "red"}], TransitiveTagKeys=["TEAM"])
-    refused("ValidationError", session.sts.assume_role, 400, RoleArn=two, RoleSessionName="next", Tags=[{"Key": "team", "Value": "blue"}])
+    refused("InvalidParameterValue", session.sts.assume_role, 400, RoleArn=two, RoleSessionName="next", Tags=[{"Key": "team", "Value": "blue"}])
     condition = {"StringEquals": {"aws:PrincipalTag/Team": "red"}}
     iam.put_role_policy(RoleName="chain-2", PolicyName="by-tag", PolicyDocument=allowing("s3:ListAllMyBuckets", Condition=condition))
     assume(session, two).s3.list_buckets()

@@ -32,6 +32,10 @@ fn without_stamp(line: &str) -> String {
             let record = record.as_object_mut().unwrap();
             record.remove("stamp_us");
             record.remove("replacements");
+            // What an upload was begun over is known to its record alone.
+            if let Some(attributes) = record.get_mut("attributes").and_then(|found| found.as_object_mut()) {
+                attributes.remove("precursor");
+            }
         }
     }
     line.to_string()

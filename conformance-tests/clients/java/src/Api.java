@@ -11,6 +11,7 @@ import software.amazon.awssdk.core.sync.RequestBody;
 import software.amazon.awssdk.core.sync.ResponseTransformer;
 import software.amazon.awssdk.services.s3.S3AsyncClient;
 import software.amazon.awssdk.services.s3.S3Client;
+import software.amazon.awssdk.services.s3.model.ChecksumAlgorithm;
 import software.amazon.awssdk.services.s3.model.CompletedPart;
 import software.amazon.awssdk.services.s3.model.CopyObjectRequest;
 import software.amazon.awssdk.services.s3.model.CreateMultipartUploadRequest;
@@ -69,7 +70,9 @@ interface Api {
 
         @Override
         public void putLarge(PutObjectRequest request, byte[] body) {
-            var create = CreateMultipartUploadRequest.builder().bucket(request.bucket()).key(request.key()).metadata(request.metadata())
+            // Checksums of parts count where the upload says which.
+            var create = CreateMultipartUploadRequest.builder().checksumAlgorithm(ChecksumAlgorithm.CRC32).bucket(request.bucket())
+                    .key(request.key()).metadata(request.metadata())
                     .contentType(request.contentType()).serverSideEncryption(request.serverSideEncryption())
                     .ssekmsKeyId(request.ssekmsKeyId()).sseCustomerAlgorithm(request.sseCustomerAlgorithm())
                     .sseCustomerKey(request.sseCustomerKey()).sseCustomerKeyMD5(request.sseCustomerKeyMD5()).build();

@@ -83,11 +83,13 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             })
             .await;
         for (mode, outcome) in &outcomes {
-            match outcome {
-                Outcome::Ok => {}
-                Outcome::Failed(why) => eprintln!("    {mode}: FAILED: {why}"),
-                Outcome::Skipped(why) => eprintln!("    {mode}: skipped: {why}"),
+            if let Outcome::Failed(why) = outcome {
+                eprintln!("    {mode}: FAILED: {why}");
             }
+        }
+        // Who can't be had knows no mode.
+        if let Some(Outcome::Skipped(why)) = outcomes.values().next() {
+            eprintln!("    skipped: {why}");
         }
         if cli.json {
             println!("{}", report::json(client, &outcomes));

@@ -1,6 +1,7 @@
 //! An ordered map of bytes with conditional, atomic, durable commits.
 
 pub mod memory;
+pub mod postgres;
 pub mod sled;
 
 use async_trait::async_trait;

@@ -1,0 +1,147 @@
+//! Reads: a few connections, each with many questions under way, opened again when they break.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row, Statement};
+
+use super::server::{Connection, connect};
+use super::{DEADLINE, PostgresConfig, unavailable};
+use crate::kv::{Direction, Entry, Key, KeyRange, KvError, Revision, Snapshot};
+
+/// Entries of a page of a snapshot.
+const PAGE: usize = 200;
+
+pub(super) struct Readers {
+    config: Arc<PostgresConfig>,
+    open: Vec<Mutex<Option<Arc<Reader>>>>,
+    next: AtomicUsize,
+}
+
+struct Reader {
+    connection: Connection,
+    get: Statement,
+    forward: Statement,
+    backward: Statement,
+}
+
+impl Reader {
+    async fn open(config: &PostgresConfig) -> Result<Self, tokio_postgres::Error> {
+        let connection = connect(config).await?;
+        let scan = |order: &str| {
+            format!(
+                "select key, value, revision from kv where key >= $1 and ($2::bytea is null or key < $2) order by key {order} limit $3"
+            )
+        };
+        let client = &connection.client;
+        let get = client.prepare("select key, value, revision from kv where key = any($1)").await?;
+        let (forward, backward) = (client.prepare(&scan("asc")).await?, client.prepare(&scan("desc")).await?);
+        Ok(Self { connection, get, forward, backward })
+    }
+}
+
+/// What is asked of a reader.
+enum Question<'a> {
+    Get(&'a [&'a [u8]]),
+    Scan(&'a KeyRange, Direction, i64),
+}
+
+impl Readers {
+    pub(super) fn new(config: Arc<PostgresConfig>) -> Self {
+        let open = (0..config.readers.max(1)).map(|_| Mutex::default()).collect();
+        Self { config, open, next: AtomicUsize::new(0) }
+    }
+
+    /// An open connection; broken ones are replaced.
+    async fn reader(&self) -> Result<Arc<Reader>, KvError> {
+        let slot = &self.open[self.next.fetch_add(1, Ordering::Relaxed) % self.open.len()];
+        let open = slot.lock().clone();
+        if let Some(reader) = open.filter(|reader| !reader.connection.client.is_closed()) {
+            return Ok(reader);
+        }
+        let reader = Arc::new(Reader::open(&self.config).await.map_err(unavailable)?);
+        *slot.lock() = Some(reader.clone());
+        Ok(reader)
+    }
+
+    async fn ask(&self, question: &Question<'_>) -> Result<Vec<Row>, KvError> {
+        let reader = self.reader().await?;
+        let client = &reader.connection.client;
+        let rows = match question {
+            Question::Get(keys) => client.query(&reader.get, &[keys]).await,
+            Question::Scan(range, direction, limit) => {
+                let statement = match direction {
+                    Direction::Forward => &reader.forward,
+                    Direction::Backward => &reader.backward,
+                };
+                let end: Option<&[u8]> = range.end.as_deref();
+                let parameters: [&(dyn ToSql + Sync); 3] = [&&range.start[..], &end, limit];
+                client.query(statement, &parameters).await
+            }
+        };
+        rows.map_err(unavailable)
+    }
+
+    /// Asks once more where the connection broke: reading twice does no harm.
+    async fn answer(&self, question: Question<'_>) -> Result<Vec<Row>, KvError> {
+        let ask = async {
+            match self.ask(&question).await {
+                Err(KvError::Unavailable(_)) => self.ask(&question).await,
+                answer => answer,
+            }
+        };
+        tokio::time::timeout(DEADLINE, ask).await.map_err(unavailable)?
+    }
+
+    pub(super) async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, KvError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+        let rows = self.answer(Question::Get(&asked)).await?;
+        let found: HashMap<Key, Entry> = rows.iter().map(entry).collect();
+        Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+    }
+
+    pub(super) async fn scan(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        limit: usize,
+    ) -> Result<Vec<(Key, Entry)>, KvError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = self.answer(Question::Scan(range, direction, limit)).await?;
+        Ok(rows.iter().map(entry).collect())
+    }
+
+    /// The entries of one moment, over a connection of its own.
+    pub(super) async fn snapshot(&self) -> Result<PostgresSnapshot, KvError> {
+        let Connection { client, .. } = connect(&self.config).await.map_err(unavailable)?;
+        let begin = "begin isolation level repeatable read read only; \
+                     declare entries no scroll cursor for select key, value, revision from kv";
+        client.batch_execute(begin).await.map_err(unavailable)?;
+        Ok(PostgresSnapshot(client))
+    }
+}
+
+/// Ends with its connection, however it is dropped.
+pub(super) struct PostgresSnapshot(Client);
+
+#[async_trait]
+impl Snapshot for PostgresSnapshot {
+    async fn next(&mut self) -> Result<Vec<(Key, Entry)>, KvError> {
+        let page = self.0.query(&format!("fetch {PAGE} from entries"), &[]).await.map_err(unavailable)?;
+        Ok(page.iter().map(entry).collect())
+    }
+}
+
+fn entry(row: &Row) -> (Key, Entry) {
+    let (key, value, revision): (&[u8], &[u8], i64) = (row.get(0), row.get(1), row.get(2));
+    let revision = Revision(revision.cast_unsigned());
+    (Key::copy_from_slice(key), Entry { value: Bytes::copy_from_slice(value), revision })
+}

@@ -1,0 +1,134 @@
+//! A connection to the server, and what must hold of a server before anything is entrusted to it.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{OpenPostgresError, PostgresConfig};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The version of the schema that this build writes.
+const SCHEMA_VERSION: i32 = 1;
+const SCHEMA: &str = include_str!("schema.sql");
+/// Held while the schema is made or brought forward.
+const SCHEMA_LOCK: &str = "select pg_advisory_xact_lock(9, 0)";
+
+/// A connection. It closes when it is dropped.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    /// The server said of a commit that no standby may have it.
+    pub(super) may_be_lost: Arc<AtomicBool>,
+}
+
+/// Connects to whichever host takes writes.
+pub(super) async fn connect(config: &PostgresConfig) -> Result<Connection, tokio_postgres::Error> {
+    let mut server: Config = config.server.clone();
+    server.target_session_attrs(TargetSessionAttrs::ReadWrite).connect_timeout(CONNECT_TIMEOUT);
+    if server.get_application_name().is_none() {
+        server.application_name("sealgate");
+    }
+    let connection = match &config.tls {
+        Some(tls) => connect_by(&server, MakeRustlsConnect::new((**tls).clone())).await?,
+        None => connect_by(&server, NoTls).await?,
+    };
+    // A commit counts on locks taken before its snapshot, and on what the server says being on its disk and its standby's.
+    let settings = "set default_transaction_isolation = 'read committed'; set statement_timeout = 0; set lock_timeout = 0; \
+                    set idle_in_transaction_session_timeout = 0; set enable_seqscan = off; set enable_hashjoin = off; \
+                    set enable_mergejoin = off; \
+                    select set_config('synchronous_commit', 'on', false) \
+                    where current_setting('synchronous_commit') in ('off', 'local', 'remote_write')";
+    connection.client.batch_execute(settings).await?;
+    Ok(connection)
+}
+
+async fn connect_by<T>(server: &Config, tls: T) -> Result<Connection, tokio_postgres::Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+    T::TlsConnect: TlsConnect<Socket>,
+    <T as MakeTlsConnect<Socket>>::Stream: Send,
+{
+    let (client, mut connection) = server.connect(tls).await?;
+    let may_be_lost = Arc::new(AtomicBool::new(false));
+    let told = may_be_lost.clone();
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+            if let AsyncMessage::Notice(notice) = message {
+                tracing::warn!(notice = notice.message(), "the metadata server says");
+                // Asked to stop waiting for its standby, it answers success all the same.
+                if notice.detail().is_some_and(|detail| detail.contains("might not have been replicated")) {
+                    told.store(true, Ordering::SeqCst);
+                }
+            }
+        }
+    });
+    Ok(Connection { client, may_be_lost })
+}
+
+/// Refuses a server that would lose what it has acknowledged, or that is not what it seems.
+pub(super) async fn check(client: &Client, config: &PostgresConfig) -> Result<(), OpenPostgresError> {
+    let refuse = |why: &str| Err(OpenPostgresError::Unsafe(why.to_owned()));
+    let row = client
+        .query_one(
+            "select version(), current_setting('fsync'), current_setting('full_page_writes'), pg_is_in_recovery(), \
+             datcollate, datlocprovider::text, current_setting('synchronous_standby_names') \
+             from pg_database where datname = current_database()",
+            &[],
+        )
+        .await?;
+    let text = |at: usize| row.get::<_, &str>(at);
+    // Others speak its protocol, and take advisory locks without holding them.
+    if !text(0).starts_with("PostgreSQL ") {
+        return refuse("it is no PostgreSQL: others that speak its protocol do not keep its locks");
+    }
+    for (at, name) in [(1, "fsync"), (2, "full_page_writes")] {
+        if text(at) != "on" {
+            return refuse(&format!("{name} is off: a power cut would lose or break what it acknowledged"));
+        }
+    }
+    if row.get(3) {
+        return refuse("it is a standby");
+    }
+    if !matches!(text(4), "C" | "POSIX") || text(5) != "c" {
+        return refuse(
+            "its database does not have the collation C; make one: create database sealgate template template0 lc_collate 'C' \
+             lc_ctype 'C' encoding 'UTF8'",
+        );
+    }
+    if text(6).is_empty() {
+        if config.require_sync_standby {
+            return refuse(
+                "it has no synchronous standby (synchronous_standby_names), and require_sync_standby is set",
+            );
+        }
+        tracing::warn!(
+            "the metadata server has no synchronous standby: what it acknowledged is lost with its disk"
+        );
+    }
+    Ok(())
+}
+
+/// Makes the schema where there is none.
+pub(super) async fn migrate(client: &mut Client) -> Result<(), OpenPostgresError> {
+    let change = client.transaction().await?;
+    change.batch_execute(SCHEMA_LOCK).await?;
+    change.batch_execute("create table if not exists kv_schema (version int not null)").await?;
+    match change.query_opt("select max(version) from kv_schema having count(*) > 0", &[]).await? {
+        None => {
+            change.batch_execute(SCHEMA).await?;
+            change.execute("insert into kv_schema values ($1)", &[&SCHEMA_VERSION]).await?;
+        }
+        Some(row) if row.get::<_, i32>(0) > SCHEMA_VERSION => {
+            return Err(OpenPostgresError::Newer { found: row.get(0), known: SCHEMA_VERSION });
+        }
+        Some(_) => {}
+    }
+    Ok(change.commit().await?)
+}

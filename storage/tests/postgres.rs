@@ -1,0 +1,197 @@
+//! Records in a real PostgreSQL, started here.
+#![allow(clippy::unwrap_used)]
+
+mod server;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use server::Server;
+use storage::kv::postgres::{OpenPostgresError, PostgresConfig, PostgresKv};
+use storage::kv::{Condition, Key, KeyValue, KvError, Transaction, Write};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+async fn open(server: &Server, database: &str) -> Arc<dyn KeyValue> {
+    Arc::new(PostgresKv::open(PostgresConfig::of(&server.url(database)).unwrap()).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_keeps_the_contract() {
+    let server = Server::start(&[]);
+    server.create("contract");
+    storage::contract::kv::run(open(&server, "contract").await).await;
+    server.create("again");
+    storage::contract::kv::reopens(async || open(&server, "again").await).await;
+    gateways_race(&server).await;
+    commits_are_not_sent_twice(&server).await;
+    long_transactions_and_what_the_server_refuses(&server).await;
+    a_server_that_goes_away_comes_back(&server).await;
+    assert_eq!(server.ask("contract", "select deadlocks from pg_stat_database where datname = 'race'"), "0");
+}
+
+/// Eight engines, as of eight gateways, count with two keys.
+async fn gateways_race(server: &Server) {
+    server.create("race");
+    let first = open(server, "race").await;
+    let keys = [Key::from_static(b"n"), Key::from_static(b"m")];
+    let set = |to: u32| keys.iter().map(|key| Write::Put(key.clone(), to.to_string().into())).collect();
+    first.commit(Transaction { conditions: vec![], writes: set(0) }).await.unwrap();
+    let mut counting = Vec::new();
+    for _ in 0..8 {
+        let (kv, keys) = (open(server, "race").await, keys.clone());
+        counting.push(tokio::spawn(async move {
+            for _ in 0..25 {
+                loop {
+                    let found = kv.get(&keys).await.unwrap();
+                    let found: Vec<_> = found.into_iter().map(Option::unwrap).collect();
+                    let count: u32 = str::from_utf8(&found[0].value).unwrap().parse().unwrap();
+                    let next = Bytes::from((count + 1).to_string());
+                    let conditions =
+                        keys.iter().zip(&found).map(|(k, e)| Condition::At(k.clone(), e.revision));
+                    let conditions = conditions.collect();
+                    let writes = keys.iter().map(|key| Write::Put(key.clone(), next.clone())).collect();
+                    match kv.commit(Transaction { conditions, writes }).await {
+                        Ok(()) => break,
+                        Err(KvError::Conflict { .. }) => {}
+                        Err(error) => panic!("{error:?}"),
+                    }
+                }
+            }
+        }));
+    }
+    for one in counting {
+        one.await.unwrap();
+    }
+    let found = first.get(&keys).await.unwrap();
+    assert!(found.into_iter().all(|entry| entry.unwrap().value == "200"));
+}
+
+/// A proxy that, when it is told to, lets the server commit and then cuts the connection before its answer passes.
+async fn cutting_proxy(to: u16) -> (u16, Arc<std::sync::atomic::AtomicBool>) {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let cuts = Arc::new(AtomicBool::new(false));
+    let told = cuts.clone();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (server, cuts) = (TcpStream::connect(("127.0.0.1", to)).await.unwrap(), told.clone());
+            let (mut client_read, mut client_write) = client.into_split();
+            let (mut server_read, mut server_write) = server.into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut client_read, &mut server_write).await });
+            tokio::spawn(async move {
+                let mut answer = vec![0; 65536];
+                while let Ok(len @ 1..) = server_read.read(&mut answer).await {
+                    // The answer of kv_commit has its two columns.
+                    let is_commit = answer[..len].windows(12).any(|part| part == b"SELECT 1\0Z\0\0");
+                    if is_commit && cuts.swap(false, Ordering::SeqCst) {
+                        break;
+                    }
+                    if client_write.write_all(&answer[..len]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    (port, cuts)
+}
+
+async fn commits_are_not_sent_twice(server: &Server) {
+    server.create("cut");
+    let (port, cuts) = cutting_proxy(server.port()).await;
+    let mut config = PostgresConfig::of(&server.url_at("cut", port)).unwrap();
+    // One each, so that the cut meets the commit.
+    (config.readers, config.committers) = (1, 1);
+    let kv = PostgresKv::open(config).await.unwrap();
+    let key = Key::from_static(b"k");
+    kv.commit(Transaction { conditions: vec![], writes: vec![Write::Put(key.clone(), "0".into())] })
+        .await
+        .unwrap();
+    for round in 1..=20_u32 {
+        let at = kv.get(std::slice::from_ref(&key)).await.unwrap()[0].as_ref().unwrap().revision;
+        let change = Transaction {
+            conditions: vec![Condition::At(key.clone(), at)],
+            writes: vec![Write::Put(key.clone(), round.to_string().into())],
+        };
+        cuts.store(true, std::sync::atomic::Ordering::SeqCst);
+        // Sent again it would meet its own commit, and be refused.
+        kv.commit(change).await.unwrap();
+        assert!(!cuts.load(std::sync::atomic::Ordering::SeqCst), "nothing was cut");
+        assert_eq!(
+            kv.get(std::slice::from_ref(&key)).await.unwrap()[0].as_ref().unwrap().value,
+            round.to_string()
+        );
+    }
+    // Of a deletion nobody can tell.
+    cuts.store(true, std::sync::atomic::Ordering::SeqCst);
+    let gone = Transaction { conditions: vec![], writes: vec![Write::Delete(key.clone())] };
+    assert!(matches!(kv.commit(gone).await, Err(KvError::Unavailable(_))));
+    assert_eq!(kv.get(&[key]).await.unwrap(), [None]);
+}
+
+async fn long_transactions_and_what_the_server_refuses(server: &Server) {
+    server.create("long");
+    let kv = open(server, "long").await;
+    let names = (0..5000_u32).map(|number| Key::from(format!("long/{number}").into_bytes()));
+    let writes = names.map(|name| Write::Put(name, "v".into())).collect();
+    kv.commit(Transaction { conditions: vec![], writes }).await.unwrap();
+    assert_eq!(kv.verify().await.unwrap(), 5000);
+    // A key that no index takes is refused alone, whatever it was sent with.
+    let put =
+        |name: Vec<u8>| Transaction { conditions: vec![], writes: vec![Write::Put(name.into(), "v".into())] };
+    let random: Vec<u8> = (0..9000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let sent: Vec<_> = (0..40)
+        .map(|number| {
+            let (kv, name) = (kv.clone(), if number == 20 { random.clone() } else { vec![b'n', number] });
+            tokio::spawn(async move { kv.commit(put(name)).await })
+        })
+        .collect();
+    for (number, one) in sent.into_iter().enumerate() {
+        assert_eq!(one.await.unwrap().is_err(), number == 20);
+    }
+}
+
+async fn a_server_that_goes_away_comes_back(server: &Server) {
+    server.create("away");
+    let kv = open(server, "away").await;
+    let put =
+        || Transaction { conditions: vec![], writes: vec![Write::Put(Key::from_static(b"k"), "v".into())] };
+    kv.commit(put()).await.unwrap();
+    server.stop();
+    assert!(matches!(kv.commit(put()).await, Err(KvError::Unavailable(_))));
+    assert!(matches!(kv.get(&[Key::from_static(b"k")]).await, Err(KvError::Unavailable(_))));
+    server.run();
+    kv.commit(put()).await.unwrap();
+    assert!(kv.get(&[Key::from_static(b"k")]).await.unwrap()[0].is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_lose_what_they_acknowledge_are_refused() {
+    let refused = async |server: &Server, database: &str, change: fn(&mut PostgresConfig), why: &str| {
+        let mut config = PostgresConfig::of(&server.url(database)).unwrap();
+        change(&mut config);
+        let error = PostgresKv::open(config).await.err().expect("it is refused");
+        assert!(matches!(&error, OpenPostgresError::Unsafe(_)), "{error}");
+        assert!(error.to_string().contains(why), "{error}");
+    };
+    let server = Server::start(&["fsync=off"]);
+    server.create("a");
+    refused(&server, "a", |_| {}, "fsync is off").await;
+    drop(server);
+    let server = Server::start(&["full_page_writes=off"]);
+    server.create("a");
+    refused(&server, "a", |_| {}, "full_page_writes is off").await;
+    drop(server);
+    let server = Server::start(&[]);
+    server
+        .ask("postgres", "create database other template template0 lc_collate 'C.UTF-8' lc_ctype 'C.UTF-8'");
+    refused(&server, "other", |_| {}, "collation C").await;
+    server.create("a");
+    refused(&server, "a", |config| config.require_sync_standby = true, "synchronous standby").await;
+    open(&server, "a").await;
+    server.ask("a", "update kv_schema set version = 2");
+    let newer = PostgresKv::open(PostgresConfig::of(&server.url("a")).unwrap()).await.err().unwrap();
+    assert!(newer.to_string().contains("run a newer build"), "{newer}");
+}

@@ -215,7 +215,7 @@ async fn complete_with_a_condition_sees_what_was_written_since() {
     let same = Precondition::Etag(former.object().expect("an object").etag.clone());
     // The same bytes again are another write.
     let (upload, parts) = uploaded(&catalog, &bucket, &[(1, 10)]).await;
-    put(&catalog, &bucket, "o", blob(2)).await;
+    put(&catalog, &bucket, "o", blob(1)).await;
     assert!(matches!(complete(&upload, &parts, &same).await, Err(CatalogError::Contended)));
     assert!(matches!(
         complete(&upload, &parts, &Precondition::Absent).await,

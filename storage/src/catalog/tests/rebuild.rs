@@ -13,13 +13,14 @@ async fn dumped(catalog: &Catalog) -> Vec<String> {
     }
 }
 
-/// Lines without the time of the records' making.
+/// Lines without the time of the records' making, and without what a rebuild can't know of uploads.
 fn timeless(lines: &[String]) -> Vec<serde_json::Value> {
     fn strip(value: &mut serde_json::Value) {
         match value {
             serde_json::Value::Object(fields) => {
                 fields.remove("stamp_us");
                 fields.remove("replacements");
+                fields.remove("precursor");
                 fields.values_mut().for_each(strip);
             }
             serde_json::Value::Array(values) => values.iter_mut().for_each(strip),

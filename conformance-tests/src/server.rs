@@ -1,8 +1,8 @@
 //! Starts the built `sealgate` on a free port, and stops, kills and starts it again on the same folder.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -29,6 +29,8 @@ pub struct Account {
 /// A running gateway.
 pub struct Server {
     child: Child,
+    /// Kept open: what it prints behind its greeting's last line must not fail.
+    _stdout: BufReader<ChildStdout>,
     /// `http://127.0.0.1:PORT`.
     pub endpoint: String,
     /// What it printed when it started.
@@ -102,10 +104,10 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .context("sealgate does not start")?;
-        let stdout = child.stdout.take().context("its output is piped")?;
+        let mut stdout = BufReader::new(child.stdout.take().context("its output is piped")?);
         let mut greeting = Vec::new();
         let began = Instant::now();
-        for line in BufReader::new(stdout).lines() {
+        for line in stdout.by_ref().lines() {
             let line = line?;
             let is_last = line.trim_start().starts_with("aws s3 cp");
             greeting.push(line);
@@ -119,7 +121,7 @@ impl Server {
             let status = child.wait()?;
             bail!("sealgate ended with {status} before it told its endpoint");
         };
-        Ok(Self { child, endpoint, greeting, data: data.to_owned(), folder: None })
+        Ok(Self { child, _stdout: stdout, endpoint, greeting, data: data.to_owned(), folder: None })
     }
 
     /// Its process id.

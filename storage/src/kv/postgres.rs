@@ -16,8 +16,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Direction, Entry, Key, KeyRange, KeyValue, KvError, Snapshot, Standing, Transaction};
+use tokio_postgres::NoTls;
+
 use committer::Committer;
 use reader::Readers;
+pub use server::{Connection, Dial, Dialer};
 
 /// How long one answer may take.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -27,8 +30,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub struct PostgresConfig {
     /// Hosts, database, user and password: of `postgres://user@host1,host2/database`.
     pub server: tokio_postgres::Config,
-    /// How connections are secured; `None`: they are not.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Makes connections, and secures them.
+    pub dial: Arc<dyn Dial>,
     /// Refuses a server without a synchronous standby.
     pub require_sync_standby: bool,
     /// Connections that read.
@@ -38,13 +41,19 @@ pub struct PostgresConfig {
 }
 
 impl PostgresConfig {
-    /// Of a URL or of libpq's `key=value` form.
+    /// Of a URL or of libpq's `key=value` form, with plain connections.
     ///
     /// # Errors
     /// When it is neither.
     pub fn of(server: &str) -> Result<Self, OpenPostgresError> {
         let server = server.parse()?;
-        Ok(Self { server, tls: None, require_sync_standby: false, readers: 6, committers: 3 })
+        Ok(Self {
+            server,
+            dial: Arc::new(Dialer(NoTls)),
+            require_sync_standby: false,
+            readers: 6,
+            committers: 3,
+        })
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::{AsyncMessage, Client, Config, Socket};
 
 use super::{OpenPostgresError, PostgresConfig};
 
@@ -21,7 +21,7 @@ const SCHEMA: &str = include_str!("schema.sql");
 const SCHEMA_LOCK: &str = "select pg_advisory_xact_lock(9, 0)";
 
 /// A connection. It closes when it is dropped.
-pub(super) struct Connection {
+pub struct Connection {
     pub(super) client: Client,
     /// The server said of a commit that no standby may have it.
     pub(super) may_be_lost: Arc<AtomicBool>,
@@ -34,10 +34,7 @@ pub(super) async fn connect(config: &PostgresConfig) -> Result<Connection, tokio
     if server.get_application_name().is_none() {
         server.application_name("sealgate");
     }
-    let connection = match &config.tls {
-        Some(tls) => connect_by(&server, MakeRustlsConnect::new((**tls).clone())).await?,
-        None => connect_by(&server, NoTls).await?,
-    };
+    let connection = config.dial.dial(&server).await?;
     // A commit counts on locks taken before its snapshot, and on what the server says being on its disk and its standby's.
     let settings = "set default_transaction_isolation = 'read committed'; set statement_timeout = 0; set lock_timeout = 0; \
                     set idle_in_transaction_session_timeout = 0; set enable_seqscan = off; set enable_hashjoin = off; \
@@ -48,28 +45,45 @@ pub(super) async fn connect(config: &PostgresConfig) -> Result<Connection, tokio
     Ok(connection)
 }
 
-async fn connect_by<T>(server: &Config, tls: T) -> Result<Connection, tokio_postgres::Error>
+/// Makes connections. How they are secured is the caller's: there is no cipher here.
+#[async_trait]
+pub trait Dial: Send + Sync + 'static {
+    /// Connects to this server.
+    ///
+    /// # Errors
+    /// When it is not reached, or refuses.
+    async fn dial(&self, server: &Config) -> Result<Connection, tokio_postgres::Error>;
+}
+
+/// Makes connections that this TLS secures; [`tokio_postgres::NoTls`] leaves them plain.
+pub struct Dialer<T>(pub T);
+
+#[async_trait]
+impl<T> Dial for Dialer<T>
 where
-    T: MakeTlsConnect<Socket>,
+    T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
     T::Stream: Send + 'static,
-    T::TlsConnect: TlsConnect<Socket>,
-    <T as MakeTlsConnect<Socket>>::Stream: Send,
+    T::TlsConnect: Send,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
 {
-    let (client, mut connection) = server.connect(tls).await?;
-    let may_be_lost = Arc::new(AtomicBool::new(false));
-    let told = may_be_lost.clone();
-    tokio::spawn(async move {
-        while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
-            if let AsyncMessage::Notice(notice) = message {
-                tracing::warn!(notice = notice.message(), "the metadata server says");
-                // Asked to stop waiting for its standby, it answers success all the same.
-                if notice.detail().is_some_and(|detail| detail.contains("might not have been replicated")) {
-                    told.store(true, Ordering::SeqCst);
+    async fn dial(&self, server: &Config) -> Result<Connection, tokio_postgres::Error> {
+        let (client, mut connection) = server.connect(self.0.clone()).await?;
+        let may_be_lost = Arc::new(AtomicBool::new(false));
+        let told = may_be_lost.clone();
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+                if let AsyncMessage::Notice(notice) = message {
+                    tracing::warn!(notice = notice.message(), "the metadata server says");
+                    // Asked to stop waiting for its standby, it answers success all the same.
+                    if notice.detail().is_some_and(|detail| detail.contains("might not have been replicated"))
+                    {
+                        told.store(true, Ordering::SeqCst);
+                    }
                 }
             }
-        }
-    });
-    Ok(Connection { client, may_be_lost })
+        });
+        Ok(Connection { client, may_be_lost })
+    }
 }
 
 /// Refuses a server that would lose what it has acknowledged, or that is not what it seems.

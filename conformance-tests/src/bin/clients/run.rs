@@ -79,6 +79,12 @@ impl Client {
             text.replace("{home}", &home.to_string_lossy()).replace("{clients}", &scripts().to_string_lossy())
         };
         let mut command = Command::new(fill(self.command[0]));
+        // What this system tells SDKs is about somebody else.
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"AWS_") {
+                command.env_remove(name);
+            }
+        }
         command
             .args(self.command[1..].iter().map(|argument| fill(argument)))
             .current_dir(&work)

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Catalog, CatalogError, ListPage, ListRequest, ListRow, SCAN_LEN, layout};
-use crate::kv::{Direction, Entry, Key, KeyRange};
+use super::{Catalog, CatalogError, ListPage, ListRequest, ListRow, MAX_ATTEMPTS, SCAN_LEN, layout};
+use crate::kv::{Direction, Entry, Key, KeyRange, Revision};
 use crate::name::BucketId;
 
 /// Entries per scan behind a common prefix: the next row is likely to be one, too.
@@ -47,7 +47,7 @@ impl Catalog {
                 turn = Instant::now();
             }
             let len = scan_len.min(request.limit - page.rows.len() + 1);
-            let found = self.scan_kinds(kinds, &range, len).await?;
+            let (found, is_more) = self.scan_kinds(kinds, &range, len).await?;
             // Behind the common prefix that was seen last.
             let mut skip_to: Option<Key> = None;
             for (key, entry) in &found {
@@ -81,7 +81,7 @@ impl Catalog {
                     }
                 });
             }
-            let Some((last, _)) = found.last().filter(|_| found.len() == len) else {
+            let Some((last, _)) = found.last().filter(|_| is_more) else {
                 break;
             };
             scan_len = if skip_to.is_some() { SEEK_LEN } else { SCAN_LEN.min(scan_len * 4) };
@@ -90,28 +90,47 @@ impl Catalog {
         Ok(page)
     }
 
-    /// The first entries of a range of the first kind, and of the same range of the others, in order of what follows the kind.
+    /// The first entries of a range of the first kind, and of the same range of the others, in order of what follows the kind; are there
+    /// more? What moves from one kind to another changes the first one: whatever was changed there while the others were read is read
+    /// again, a smaller part of it each time, so that what is there all the while is seen once.
     async fn scan_kinds(
         &self,
         kinds: &[u8],
         range: &KeyRange,
         limit: usize,
-    ) -> Result<Vec<(Key, Entry)>, CatalogError> {
+    ) -> Result<(Vec<(Key, Entry)>, bool), CatalogError> {
+        let (mut limit, mut failed) = (limit, 0);
         let mut found = self.kv.scan(range.clone(), Direction::Forward, limit).await?;
-        for &kind in &kinds[1..] {
-            // An end that is the next kind is the end of this one, too.
-            let end = range.end.as_ref().map(|end| match end.first() {
-                Some(&first) if first == kinds[0] => of_kind(kind, end),
-                _ => vec![kind + 1].into(),
-            });
-            let range = KeyRange { start: of_kind(kind, &range.start), end };
-            found.extend(self.kv.scan(range, Direction::Forward, limit).await?);
-        }
-        if kinds.len() > 1 {
-            found.sort_by(|(one, _), (other, _)| one[1..].cmp(&other[1..]));
+        while kinds.len() > 1 {
+            let marks: Vec<(Key, Revision)> =
+                found.iter().map(|(key, entry)| (key.clone(), entry.revision)).collect();
+            for &kind in &kinds[1..] {
+                // An end that is the next kind is the end of this one, too.
+                let end = range.end.as_ref().map(|end| match end.first() {
+                    Some(&first) if first == kinds[0] => of_kind(kind, end),
+                    _ => vec![kind + 1].into(),
+                });
+                let range = KeyRange { start: of_kind(kind, &range.start), end };
+                found.extend(self.kv.scan(range, Direction::Forward, limit).await?);
+            }
+            let again = self.kv.scan(range.clone(), Direction::Forward, limit).await?;
+            let is_same =
+                again.iter().map(|(key, entry)| (key, entry.revision)).eq(marks.iter().map(|(k, r)| (k, *r)));
+            if is_same {
+                found.sort_by(|(one, _), (other, _)| one[1..].cmp(&other[1..]));
+                found.truncate(limit);
+                break;
+            }
+            failed += 1;
+            if failed == MAX_ATTEMPTS {
+                return Err(CatalogError::Contended);
+            }
+            limit = (limit / 2).max(1);
+            found = again;
             found.truncate(limit);
         }
-        Ok(found)
+        let is_more = found.len() == limit;
+        Ok((found, is_more))
     }
 }
 

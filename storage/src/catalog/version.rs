@@ -320,8 +320,13 @@ impl Catalog {
                 };
                 let found = found.filter(|found| found.record.is_version(which));
                 let Some(found) = found else {
-                    precondition.check(None)?;
-                    return Ok(None);
+                    // It may have become the current one between the two reads.
+                    let [again] = self.get([keys[1].clone()]).await?;
+                    if again.is_some_and(|again| again.revision == head.entry.revision) {
+                        precondition.check(None)?;
+                        return Ok(None);
+                    }
+                    continue;
                 };
                 transaction.conditions.push(found.condition());
                 transaction.writes.push(Write::Delete(found.key.clone()));

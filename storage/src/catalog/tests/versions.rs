@@ -297,3 +297,79 @@ async fn what_became_current_is_not_deleted_as_one_that_is_not() {
     assert!(!delete(VersionRef::Noncurrent(ids[0])).await, "it is by now");
     assert!(catalog.current(&bucket, &object("o")).await.expect("a read").is_some());
 }
+
+/// A catalog over a bucket with versions, for tasks that race.
+async fn racing() -> (Catalog, Bucket) {
+    let (catalog, bucket) = with_bucket().await;
+    let versioned = Bucket { versioning: Versioning::Enabled, ..bucket.clone() };
+    catalog.replace_bucket(&bucket, &versioned).await.expect("a change");
+    (catalog, versioned)
+}
+
+async fn put_version(catalog: &Catalog, bucket: &Bucket, number: u8) -> VersionId {
+    let mut version = ObjectVersion { is_null: false, ..version_in(blob(number)) };
+    version.version = catalog.next_version_id(bucket, &object("raced")).await.expect("an id");
+    catalog.commit_version(bucket, &object("raced"), &version, &Precondition::None).await.expect("a commit");
+    version.version
+}
+
+async fn delete(catalog: &Catalog, bucket: &Bucket, id: VersionId) {
+    let deleted = catalog
+        .delete_version(bucket, &object("raced"), VersionRef::Id(id), &Precondition::None, Authority::usual())
+        .await;
+    deleted.expect("a deletion");
+}
+
+fn all() -> ListRequest {
+    ListRequest { prefix: String::new(), delimiter: None, after: None, limit: 10 }
+}
+
+/// A version becomes the current one while it is looked for among the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn versions_of_one_object_that_are_deleted_at_once_are_all_gone() {
+    let (catalog, bucket) = racing().await;
+    for round in 0..3000 {
+        let mut ids = Vec::new();
+        for number in 1..5 {
+            ids.push(put_version(&catalog, &bucket, number).await);
+        }
+        let deleting = ids.into_iter().rev().map(|id| {
+            let (catalog, bucket) = (catalog.clone(), bucket.clone());
+            tokio::spawn(async move { delete(&catalog, &bucket, id).await })
+        });
+        for one in deleting.collect::<Vec<_>>() {
+            one.await.expect("a task");
+        }
+        let left = catalog.list_versions(&bucket, &all(), None).await;
+        assert_eq!(left.expect("a page").rows.len(), 0, "round {round}");
+    }
+}
+
+/// What is there all the while is listed once, whatever comes and goes before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_listing_beside_writes_shows_every_version_once() {
+    let (catalog, bucket) = racing().await;
+    let first = put_version(&catalog, &bucket, 1).await;
+    let writer = tokio::spawn({
+        let (catalog, bucket) = (catalog.clone(), bucket.clone());
+        async move {
+            for _ in 0..4000 {
+                let id = put_version(&catalog, &bucket, 2).await;
+                delete(&catalog, &bucket, id).await;
+            }
+        }
+    });
+    while !writer.is_finished() {
+        let page = catalog.list_versions(&bucket, &all(), None).await.expect("a page");
+        let ids = page.rows.iter().map(|row| match row {
+            ListRow::Item(version) => version.version,
+            ListRow::CommonPrefix(prefix) => panic!("{prefix}"),
+        });
+        let mut ids: Vec<VersionId> = ids.collect();
+        assert_eq!(ids.iter().filter(|id| **id == first).count(), 1, "the first is listed once");
+        let count = ids.len();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "one version is listed twice");
+    }
+    writer.await.expect("a task");
+}

@@ -17,7 +17,8 @@ impl Server {
     pub fn start(settings: &[&str]) -> Self {
         // In memory where that is possible: these tests wait for the disk thousands of times.
         let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+        let folder =
+            if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
         let server = Self { folder, port, settings };

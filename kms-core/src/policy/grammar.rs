@@ -11,6 +11,20 @@ use super::pattern::{Comparison, Template};
 /// The longest document, in bytes (AWS's quota of key policies).
 pub const MAX_LEN: usize = 32_768;
 
+/// What a statement may have.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html>
+pub const STATEMENT_ELEMENTS: [&str; 9] = [
+    "Sid",
+    "Effect",
+    "Principal",
+    "NotPrincipal",
+    "Action",
+    "NotAction",
+    "Resource",
+    "NotResource",
+    "Condition",
+];
+
 /// What a statement does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
@@ -159,20 +173,9 @@ impl Document {
 }
 
 fn statement(value: &Value, variables: bool) -> Result<Statement, MalformedPolicy> {
-    const KNOWN: [&str; 9] = [
-        "Sid",
-        "Effect",
-        "Principal",
-        "NotPrincipal",
-        "Action",
-        "NotAction",
-        "Resource",
-        "NotResource",
-        "Condition",
-    ];
     let refuse = |why: String| Err(MalformedPolicy(format!("Syntax errors in policy: {why}.")));
     let Value::Object(map) = value else { return refuse("a statement is not an object".to_owned()) };
-    if let Some(unknown) = map.keys().find(|k| !KNOWN.contains(&k.as_str())) {
+    if let Some(unknown) = map.keys().find(|k| !STATEMENT_ELEMENTS.contains(&k.as_str())) {
         return refuse(format!("unknown element {unknown}"));
     }
     let effect = match map.get("Effect").and_then(Value::as_str) {

@@ -17,7 +17,7 @@ pub use condition::Conditions;
 pub use evaluate::{Decision, Outcome, Policies, Request, Which, decide, evaluate, within_limits};
 pub(crate) use grammar::is_account_id;
 pub use grammar::{Document, Effect, Principal, Principals, Statement};
-pub use grammar::{MAX_LEN, invalid_principal, is_principal};
+pub use grammar::{MAX_LEN, STATEMENT_ELEMENTS, invalid_principal, is_principal};
 pub use malformed::MalformedPolicy;
 pub use rename::rename_principals;
 pub use subject::{IdentityPolicies, NamedPolicy, PolicySet, Subject};

@@ -57,51 +57,10 @@ pub fn is_aws_region(name: &str) -> bool {
 /// The region whose buckets have no location constraint.
 pub const NO_CONSTRAINT: &str = "us-east-1";
 
-/// Where AWS has buckets: constraints that another endpoint than this one would take.
-/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html>
-const REGIONS: [&str; 37] = [
-    "EU",
-    "af-south-1",
-    "ap-east-1",
-    "ap-east-2",
-    "ap-northeast-1",
-    "ap-northeast-2",
-    "ap-northeast-3",
-    "ap-south-1",
-    "ap-south-2",
-    "ap-southeast-1",
-    "ap-southeast-2",
-    "ap-southeast-3",
-    "ap-southeast-4",
-    "ap-southeast-5",
-    "ap-southeast-6",
-    "ap-southeast-7",
-    "ca-central-1",
-    "ca-west-1",
-    "cn-north-1",
-    "cn-northwest-1",
-    "eu-central-1",
-    "eu-central-2",
-    "eu-north-1",
-    "eu-south-1",
-    "eu-south-2",
-    "eu-west-1",
-    "eu-west-2",
-    "eu-west-3",
-    "il-central-1",
-    "me-central-1",
-    "me-south-1",
-    "mx-central-1",
-    "sa-east-1",
-    NO_CONSTRAINT,
-    "us-east-2",
-    "us-west-1",
-    "us-west-2",
-];
-
 /// Is it the location constraint of some region of AWS?
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucketConfiguration.html>
 pub fn is_known(constraint: &str) -> bool {
-    REGIONS.contains(&constraint) || constraint.starts_with("us-gov-")
+    constraint == "EU" || is_aws_region(constraint)
 }
 
 /// What the body of CreateBucket asks for.

@@ -1,7 +1,7 @@
 //! PutBucketPolicy, GetBucketPolicy, DeleteBucketPolicy, GetBucketPolicyStatus.
 
 use http::{HeaderValue, header};
-use kms_core::policy::{Document, Effect, Statement, invalid_principal};
+use kms_core::policy::{Document, Effect, STATEMENT_ELEMENTS, Statement, invalid_principal};
 use serde_json::Value;
 use storage::name::BucketName;
 
@@ -91,18 +91,7 @@ fn expect_fields(value: &Value, known: &[&str]) -> Result<(), S3Error> {
 
 /// Does a statement have what every statement of a bucket policy has?
 fn expect_elements(statement: &Value) -> Result<(), S3Error> {
-    const KNOWN: [&str; 9] = [
-        "Sid",
-        "Effect",
-        "Principal",
-        "NotPrincipal",
-        "Action",
-        "NotAction",
-        "Resource",
-        "NotResource",
-        "Condition",
-    ];
-    expect_fields(statement, &KNOWN)?;
+    expect_fields(statement, &STATEMENT_ELEMENTS)?;
     let given = |names: &[&str]| names.iter().find_map(|name| statement.get(name));
     let required = |name: &str, negated: &str| {
         given(&[name, negated]).ok_or_else(|| malformed(format!("Missing required field {name}")))

@@ -279,7 +279,7 @@ pub(super) fn summary(stored: &[u8], object: ObjectKey) -> Result<VersionSummary
 fn owner(stored: &[u8]) -> Result<Option<String>, CatalogError> {
     // As text is encoded: its length, then the text.
     let name = b"\x05owner";
-    if !stored.windows(name.len()).any(|window| window == name) {
+    if memchr::memmem::find(stored, name).is_none() {
         return Ok(None);
     }
     let record = VersionRecord::decode(stored)?;

@@ -1,4 +1,5 @@
 //! Records in a real PostgreSQL, started here.
+// A test that cannot go on says so by its panic.
 #![allow(clippy::unwrap_used)]
 
 mod server;

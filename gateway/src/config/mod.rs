@@ -2,6 +2,7 @@
 
 mod file;
 mod ldap;
+mod places;
 mod root;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 pub use ldap::LdapConfig;
+pub use places::{BlobsConfig, MetadataConfig, Places, SecretUrl, SessionConfig};
 pub use root::{RootPlace, TransitPlace};
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +93,50 @@ pub struct RawConfig {
     /// Folder of the key store's second copy; default: `kms-mirror` in the data folder
     #[arg(long, value_name = "DIR", env = "SEALGATE_KMS_MIRROR", global = true)]
     pub kms_mirror: Option<PathBuf>,
+    /// Server that keeps records and keys for any number of gateways, instead of the data folder:
+    /// postgres://USER@HOST[,HOST…]/DATABASE[?sslmode=verify-full]
+    #[arg(long, value_name = "URL", env = "SEALGATE_METADATA", hide_env_values = true, global = true)]
+    pub metadata: Option<String>,
+    /// Certificates (PEM) of who signs for that server, which then has to prove its name
+    #[arg(long, value_name = "FILE", env = "SEALGATE_METADATA_CA_FILE", global = true)]
+    pub metadata_ca_file: Option<PathBuf>,
+    /// Refuse such a server without a synchronous standby?
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "SEALGATE_REQUIRE_SYNC_STANDBY",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        global = true
+    )]
+    pub require_sync_standby: Option<bool>,
+    /// Server that keeps keys; default: that of `--metadata`, in a schema of its own
+    #[arg(long, value_name = "URL", env = "SEALGATE_KMS_URL", hide_env_values = true, global = true)]
+    pub kms_url: Option<String>,
+    /// Object store that keeps blobs, instead of the data folder: s3://BUCKET/PREFIX?endpoint=URL&region=REGION
+    #[arg(long, value_name = "URL", env = "SEALGATE_BLOBS", global = true)]
+    pub blobs: Option<String>,
+    /// File of that store's credentials, as of the AWS CLI; default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+    #[arg(long, value_name = "FILE", env = "SEALGATE_BLOBS_CREDENTIALS", global = true)]
+    pub blobs_credentials: Option<PathBuf>,
+    /// Sealed bytes up to which an object's content is kept in its record where blobs are in an object store; 0 to 16384
+    #[arg(long, value_name = "BYTES", env = "SEALGATE_INLINE_LEN", global = true)]
+    pub inline_len: Option<u64>,
+    /// Seconds that blobs of what was deleted or overwritten are kept; default: 86400 with `--metadata`, else 0
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "SEALGATE_BLOB_RETENTION_S",
+        alias = "blob-retention",
+        global = true
+    )]
+    pub blob_retention_s: Option<u64>,
+    /// Seconds between two signs of life of a gateway that shares its records
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_SESSION_HEARTBEAT_S", global = true)]
+    pub session_heartbeat_s: Option<u64>,
+    /// Seconds without one, after which another gateway ends its session
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_SESSION_TIMEOUT_S", global = true)]
+    pub session_timeout_s: Option<u64>,
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", env = "SEALGATE_LISTEN", global = true)]
     pub listen: Option<SocketAddr>,
@@ -251,6 +297,8 @@ pub struct Config {
     pub passphrase_file: Option<PathBuf>,
     /// Folder of the key store's second copy, where it is not in the data folder.
     pub kms_mirror: Option<PathBuf>,
+    /// Where records, keys and blobs are that are not in the data folder.
+    pub places: Places,
     /// Credentials file of the root user.
     pub credentials: PathBuf,
     /// Address to listen on.
@@ -372,6 +420,7 @@ impl Config {
         let invalid =
             |setting, message: &str| Err(ConfigError::Invalid { setting, message: message.to_owned() });
         let ldap = LdapConfig::read(&raw)?;
+        let places = Places::read(&raw)?;
         let data = raw.data.unwrap_or_else(|| PathBuf::from("sealgate-data"));
         if data.file_name().is_none() {
             return invalid("data", "must name a folder, such as ./sealgate-data");
@@ -429,6 +478,7 @@ impl Config {
             root_key,
             passphrase_file: raw.passphrase_file,
             kms_mirror: raw.kms_mirror,
+            places,
             credentials: beside(&data, ".credentials"),
             data,
             listen: raw.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9000))),
@@ -486,6 +536,16 @@ impl RawConfig {
             root_key,
             passphrase_file,
             kms_mirror,
+            metadata,
+            metadata_ca_file,
+            require_sync_standby,
+            kms_url,
+            blobs,
+            blobs_credentials,
+            inline_len,
+            blob_retention_s,
+            session_heartbeat_s,
+            session_timeout_s,
             listen,
             kms_listen,
             region,
@@ -573,6 +633,7 @@ mod tests {
             ("max_connections = 0", "max_connections"),
             ("root_key = \"pkcs11:token=x\"", "root_key"),
             ("passphrase_file = \"x\"", "passphrase_file"),
+            ("metadata = \"mysql://h/d\"", "metadata"),
             ("ldap_user_base = \"dc=example\"", "ldap_url"),
             ("ldap_url = \"ldap://directory\"", "in the clear"),
             ("sse_c_over_http = \"maybe\"", "maybe"),
@@ -606,6 +667,11 @@ mod tests {
             tls_key: None,
             passphrase_file: None,
             kms_mirror: None,
+            metadata: None,
+            metadata_ca_file: None,
+            kms_url: None,
+            blobs: None,
+            blobs_credentials: None,
             audit_log: None,
             kms_listen: None,
             ldap_url: None,

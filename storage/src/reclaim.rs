@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::blob::fs::{FsBlobStore, Why};
-use crate::blob::{BlobError, BlobInfo, BlobOwner, BlobStore, SizeHint, StoredRange};
+use crate::blob::{BlobError, BlobInfo, BlobOwner, BlobStore, SizeHint, StoredRange, Why};
 use crate::catalog::{Catalog, CatalogError, OwnerState};
 use crate::kv::Standing;
 use crate::name::{BlobId, Timestamp};
@@ -110,10 +109,10 @@ enum Finding {
     Doubtful,
 }
 
-/// Frees the space of a store on a local disk.
+/// Frees the space of a store.
 pub struct Reclaimer {
     catalog: Catalog,
-    blobs: Arc<FsBlobStore>,
+    blobs: Arc<dyn BlobStore>,
     options: ReclaimOptions,
     /// Blobs of this process without a record, and when the first sweep met them.
     suspects: Mutex<HashMap<BlobId, Instant>>,
@@ -123,7 +122,7 @@ pub struct Reclaimer {
 
 impl Reclaimer {
     /// For this process's session, which the catalog has begun.
-    pub fn new(catalog: Catalog, blobs: Arc<FsBlobStore>, options: ReclaimOptions) -> Self {
+    pub fn new(catalog: Catalog, blobs: Arc<dyn BlobStore>, options: ReclaimOptions) -> Self {
         Self { catalog, blobs, options, suspects: Mutex::default(), left_behind: Mutex::default() }
     }
 
@@ -300,14 +299,14 @@ impl Reclaimer {
     pub async fn compact(&self) -> Result<Reclaimed, ReclaimError> {
         let mut done = Reclaimed::default();
         let mut sessions = HashMap::new();
-        for first in self.blobs.mostly_dead_segments(self.options.dead_percent_min) {
+        for first in self.blobs.mostly_dead(self.options.dead_percent_min).await? {
             let mut after = Some(first);
             'segment: loop {
                 let page = self.blobs.list(after, PAGE_LEN).await?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.blob.id);
                 for info in &page {
-                    if !FsBlobStore::same_segment(&first, &info.blob.id) {
+                    if !self.blobs.same_segment(&first, &info.blob.id) {
                         break 'segment;
                     }
                     self.trusted()?;

@@ -1,5 +1,7 @@
 //! Immutable byte strings with an owner and a trailer.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,7 @@ use crate::session::SessionId;
 
 pub mod fs;
 pub mod memory;
+pub mod object;
 mod owner;
 
 /// The longest trailer, in bytes.
@@ -98,13 +101,35 @@ pub enum BlobError {
     Corrupt(BlobId, &'static str),
 }
 
+/// Why a blob is in quarantine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Its write was cut off, as it seems: it is of the last moments of a session.
+    CutOff,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// What stores differ in, as far as their callers have to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlobTraits {
+    /// An open reader goes on when its blob is deleted or moved.
+    pub survives_delete: bool,
+    /// Many small blobs cost the store little more than their bytes.
+    pub packs_small: bool,
+    /// Ids are made by [`crate::session::BlobIds`]: they tell the session and a number in it, and [`BlobStore::list_session`] looks at
+    /// that session alone.
+    pub by_session: bool,
+}
+
 /// Immutable byte strings: invisible until `finish`, durable after it. Dropping a writer abandons the blob.
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {
     /// Begins a blob.
     async fn create(&self, owner: BlobOwner, hint: SizeHint) -> Result<Box<dyn BlobWriter>, BlobError>;
 
-    /// Opens a blob; the reader goes on working when the blob is deleted or moved while it is read.
+    /// Opens a blob. Where [`BlobTraits::survives_delete`], the reader goes on working when the blob is deleted or moved while it is
+    /// read; elsewhere a read of a deleted blob is [`BlobError::NotFound`].
     async fn open(&self, blob: &BlobRef) -> Result<Box<dyn BlobReader>, BlobError>;
 
     /// The blob's trailer.
@@ -115,6 +140,59 @@ pub trait BlobStore: Send + Sync + 'static {
 
     /// Up to `limit` finished blobs with ids above `after`, in ascending order of id.
     async fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<BlobInfo>, BlobError>;
+
+    /// What its callers have to know of it.
+    fn traits(&self) -> BlobTraits;
+
+    /// Frees these blobs; absent ones are fine. After an error some may be freed and others not.
+    async fn delete_many(&self, blobs: &[BlobId]) -> Result<(), BlobError> {
+        for blob in blobs {
+            self.delete(blob).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes deletions durable: until then a crash may undo them.
+    async fn sync_deletions(&self) -> Result<(), BlobError> {
+        Ok(())
+    }
+
+    /// As [`BlobStore::list`], of the blobs that this session made under its numbers from `from` on: see
+    /// [`crate::session::BlobIds`]. Only where [`BlobTraits::by_session`]; elsewhere there are none.
+    async fn list_session(
+        &self,
+        session: SessionId,
+        from: u64,
+        after: Option<BlobId>,
+        limit: usize,
+    ) -> Result<Vec<BlobInfo>, BlobError> {
+        let _ = (session, from, after, limit);
+        Ok(Vec::new())
+    }
+
+    /// Puts a blob away: it is not found and not listed any more. [`BlobError::NotFound`] if there is none.
+    async fn quarantine(&self, blob: &BlobId, why: Why) -> Result<(), BlobError>;
+
+    /// Deletes what has been in quarantine for longer than this; answers how many.
+    async fn expire_quarantine(&self, kept: Duration) -> Result<u64, BlobError>;
+
+    /// Does what can wait for a quiet moment: writes down what is dead, removes what is empty.
+    async fn tidy(&self) -> Result<(), BlobError> {
+        Ok(())
+    }
+
+    /// Where blobs share the space of a segment: the full segments of whose bytes at least this many percent are dead, for each the
+    /// address before its first blob, to list from.
+    async fn mostly_dead(&self, dead_percent_min: u64) -> Result<Vec<BlobId>, BlobError> {
+        let _ = dead_percent_min;
+        Ok(Vec::new())
+    }
+
+    /// Are both blobs of one segment?
+    fn same_segment(&self, one: &BlobId, other: &BlobId) -> bool {
+        let _ = (one, other);
+        false
+    }
 }
 
 /// A blob being written.
@@ -134,6 +212,9 @@ pub trait BlobReader: Send + Sync {
     /// Exactly this range, in one buffer of the caller's own (to be opened in place).
     /// A range beyond the end is [`BlobError::Corrupt`].
     async fn read(&self, range: StoredRange) -> Result<BytesMut, BlobError>;
+
+    /// Says that this range will be read in order, by reads that follow one another: a store far away then sends it at once.
+    async fn will_read(&self, _range: std::ops::Range<u64>) {}
 }
 
 /// Refuses a trailer that no engine takes.

@@ -1,14 +1,16 @@
 //! What every [`BlobStore`] must do.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::blob::{
     BlobError, BlobInfo, BlobOwner, BlobRef, BlobStore, MAX_READ_LEN, MAX_TRAILER_LEN, SizeHint, StoredLen,
-    StoredRange,
+    StoredRange, Why,
 };
 use crate::name::{BlobId, BucketId, ObjectKey, PartNumber, Timestamp, VersionId};
+use crate::session::{BlobIds, SessionId};
 
 /// Lengths around every boundary that an engine may have.
 pub const LENGTHS: [usize; 12] = [
@@ -34,6 +36,8 @@ pub async fn all<S: BlobStore>(mut open: impl AsyncFnMut() -> Arc<S>) {
     deletion_frees_a_blob_and_spares_its_readers(&*store).await;
     ranges_are_checked(&*store).await;
     listing_pages_in_order(&*store).await;
+    what_is_put_away_is_gone(&*store).await;
+    a_session_is_listed_by_itself(&*store).await;
     drop(store);
     concurrent_writers_do_not_meet(&mut open).await;
 }
@@ -197,8 +201,11 @@ async fn deletion_frees_a_blob_and_spares_its_readers(store: &dyn BlobStore) {
         assert!(matches!(store.open(&blob).await, Err(BlobError::NotFound(id)) if id == blob.id));
         assert!(matches!(store.read_trailer(&blob).await, Err(BlobError::NotFound(_))));
         let whole = StoredRange { offset: 0, len: len.min(MAX_READ_LEN) };
-        let read = reader.read(whole).await.expect("an open reader goes on");
-        assert!(read == pattern(8, len)[..whole.len]);
+        match reader.read(whole).await {
+            Ok(read) => assert!(read == pattern(8, len)[..whole.len]),
+            Err(BlobError::NotFound(id)) if !store.traits().survives_delete => assert_eq!(id, blob.id),
+            Err(error) => panic!("an open reader does not go on: {error}"),
+        }
         assert_seed(store, 9, &other).await;
         let rows = list_all(store, 10).await;
         assert_eq!(rows.iter().map(|row| row.blob).collect::<Vec<_>>(), [other]);
@@ -258,6 +265,59 @@ async fn listing_pages_in_order(store: &dyn BlobStore) {
     for blob in left {
         store.delete(&blob.id).await.expect("a blob is deleted");
     }
+}
+
+async fn what_is_put_away_is_gone(store: &dyn BlobStore) {
+    for len in [0usize, 500, 300 << 10] {
+        let blob = put_seed(store, 5, len).await;
+        let other = put_seed(store, 6, len).await;
+        store.quarantine(&blob.id, Why::CutOff).await.expect("a blob is put away");
+        assert!(matches!(store.open(&blob).await, Err(BlobError::NotFound(id)) if id == blob.id));
+        let again = store.quarantine(&blob.id, Why::Unknown).await;
+        assert!(matches!(again, Err(BlobError::NotFound(id)) if id == blob.id));
+        let rows = list_all(store, 10).await;
+        assert_eq!(rows.iter().map(|row| row.blob).collect::<Vec<_>>(), [other]);
+        assert_eq!(store.expire_quarantine(Duration::from_secs(3600)).await.expect("a look"), 0);
+        store.delete_many(&[other.id, other.id, blob.id]).await.expect("blobs are deleted");
+        store.sync_deletions().await.expect("deletions are durable");
+        assert!(list_all(store, 10).await.is_empty());
+    }
+    // Kept by the wall clock, to the millisecond or coarser.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(store.expire_quarantine(Duration::ZERO).await.expect("a look"), 3);
+    assert_eq!(store.expire_quarantine(Duration::ZERO).await.expect("a look"), 0);
+}
+
+async fn a_session_is_listed_by_itself(store: &dyn BlobStore) {
+    let mut blobs = Vec::new();
+    for seed in 0..20 {
+        blobs.push(put_seed(store, seed, 300).await);
+    }
+    if store.traits().by_session {
+        let (session, first) = BlobIds::parse(&blobs[0].id).expect("an id that tells its session");
+        let number = |blob: &BlobRef| BlobIds::parse(&blob.id).expect("an id that tells its number").1;
+        assert!(blobs.is_sorted_by(|a, b| number(a) < number(b)), "numbers don't count up");
+        for (from, limit) in [(0, 100), (first, 3), (first + 7, 4), (first + 7, 1), (u64::MAX, 10)] {
+            let mut found: Vec<BlobRef> = Vec::new();
+            loop {
+                let after = found.last().map(|last| last.id);
+                let page = store.list_session(session, from, after, limit).await.expect("a page");
+                assert!(page.len() <= limit && page.iter().all(|row| row.session == session));
+                if page.is_empty() {
+                    break;
+                }
+                found.extend(page.into_iter().map(|row| row.blob));
+            }
+            assert!(found.is_sorted_by(|a, b| a.id < b.id), "not in order");
+            let mut expected: Vec<BlobRef> =
+                blobs.iter().copied().filter(|blob| number(blob) >= from).collect();
+            expected.sort_by_key(|blob| blob.id);
+            assert_eq!(found, expected);
+        }
+        let other = SessionId(session.0 ^ 1);
+        assert!(store.list_session(other, 0, None, 10).await.expect("a page").is_empty());
+    }
+    store.delete_many(&blobs.iter().map(|blob| blob.id).collect::<Vec<_>>()).await.expect("deletions");
 }
 
 async fn concurrent_writers_do_not_meet<S: BlobStore>(open: &mut impl AsyncFnMut() -> Arc<S>) {

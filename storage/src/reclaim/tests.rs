@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::blob::BlobRef;
-use crate::blob::fs::{Depth, FsOptions, Surveyed};
+use crate::blob::fs::{Depth, FsBlobStore, FsOptions, Surveyed};
 use crate::catalog::{
     Bucket, Content, Layout, ObjectRecord, ObjectVersion, Precondition, SystemHeaders, Trailer, VersionKind,
 };
@@ -178,7 +178,8 @@ async fn what_nobody_can_account_for_is_put_away_and_can_be_put_back() {
     assert_eq!(names, ["gone", "large"]);
     assert_eq!(world.blobs.expire_quarantine(Duration::from_secs(60)).await.unwrap(), 0);
 
-    assert_eq!(world.blobs.release_quarantine().await.unwrap(), 2);
+    assert_eq!(world.blobs.release_quarantine(&[Why::CutOff]).await.unwrap(), 0);
+    assert_eq!(world.blobs.release_quarantine(&[Why::Unknown]).await.unwrap(), 2);
     assert!(world.blobs.quarantined().await.unwrap().is_empty());
     let rows = crate::contract::blob::list_all(&*world.blobs, 100).await;
     let mut found = 0;

@@ -10,7 +10,7 @@ use anyhow::Context;
 use kms_core::kms::Kms;
 use kms_core::root::RootKey;
 
-use storage::blob::fs::Why;
+use storage::blob::Why;
 
 use super::report::Report;
 use crate::app::App;

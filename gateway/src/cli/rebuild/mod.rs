@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use kms_core::kms::Kms;
+use storage::blob::Why;
+use storage::blob::fs::FsBlobStore;
 use storage::catalog::{Bucket, Lost, Restored, Salvaged, Trailer};
 
 use self::apply::Apply;
@@ -94,10 +96,7 @@ async fn rebuild(
         }
         None => None,
     };
-    let released = blobs.release_quarantine().await?;
-    if released > 0 {
-        report.note(format!("{released} blobs were put back from quarantine"));
-    }
+    release_quarantine(&blobs, mode, report).await?;
     for finding in blobs.findings() {
         report.fault("segment", "a finding of the opening", finding);
     }
@@ -130,6 +129,23 @@ async fn rebuild(
     name_lost(&restored, &names, report);
     if mode == Mode::Anew {
         tell_documents(aside.is_some(), salvaged.as_ref(), report);
+    }
+    Ok(())
+}
+
+/// What was put away is looked at again. But for writes that were cut off: clients have seen since that they did not happen, and the
+/// catalog that knew so is the one that is made anew. A catalog that is kept may lack them because it is an older one.
+async fn release_quarantine(blobs: &FsBlobStore, mode: Mode, report: &mut Report) -> anyhow::Result<()> {
+    let whys: &[Why] = if mode == Mode::Add { &[Why::Unknown, Why::CutOff] } else { &[Why::Unknown] };
+    let released = blobs.release_quarantine(whys).await?;
+    if released > 0 {
+        report.note(format!("{released} blobs were put back from quarantine"));
+    }
+    let cut_off = blobs.quarantined().await?.into_iter().filter(|away| away.why == Why::CutOff).count();
+    if cut_off > 0 {
+        report.note(format!(
+            "{cut_off} blobs of writes that were cut off stay in quarantine; `sealgate rebuild --add` brings them in"
+        ));
     }
     Ok(())
 }

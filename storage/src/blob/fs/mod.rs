@@ -18,6 +18,7 @@ use std::io as std_io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -30,14 +31,14 @@ use self::frame::{Builder, HEADER_LEN, Header};
 use self::io::{blocking, open_read, read_exact_at};
 pub use self::listing::{Depth, Surveyed};
 use self::quarantine::Quarantine;
-pub use self::quarantine::{Quarantined, Why};
+pub use self::quarantine::Quarantined;
 pub use self::segment::Finding;
 use self::segment::{SEGMENT_HEADER_LEN, Segment, Segments};
 use self::space::Space;
 use super::owner::MAX_OWNER_LEN;
 use super::{
-    BlobError, BlobInfo, BlobOwner, BlobReader, BlobRef, BlobStore, BlobWriter, SizeHint, StoredLen,
-    StoredRange,
+    BlobError, BlobInfo, BlobOwner, BlobReader, BlobRef, BlobStore, BlobTraits, BlobWriter, SizeHint,
+    StoredLen, StoredRange, Why,
 };
 use crate::name::{BlobId, Timestamp};
 use crate::session::SessionId;
@@ -123,25 +124,6 @@ impl FsBlobStore {
         }
     }
 
-    /// Sealed segments of whose bytes at least this many percent are dead: for each the address before its first blob, to
-    /// list from.
-    pub(crate) fn mostly_dead_segments(&self, dead_percent_min: u64) -> Vec<BlobId> {
-        let full = self.segments.occupancy().into_iter();
-        full.filter(|segment| {
-            segment.dead_bytes * 100 >= segment.bytes * dead_percent_min && segment.bytes > 0
-        })
-        .map(|segment| FrameAddress { segment: segment.number, offset: 0, nonce: [0; 6] }.id())
-        .collect()
-    }
-
-    /// Are both blobs of one segment?
-    pub(crate) fn same_segment(one: &BlobId, other: &BlobId) -> bool {
-        match (Address::parse(one), Address::parse(other)) {
-            (Some(Address::Frame(one)), Some(Address::Frame(other))) => one.segment == other.segment,
-            _ => false,
-        }
-    }
-
     /// Up to `limit` rows of a walk over everything that is stored, behind the row of this id: blobs, and what is damaged. Looked at
     /// with [`Depth::Content`] every stored byte is compared with the checksums it was stored with, which takes no key.
     pub async fn survey(
@@ -201,24 +183,6 @@ impl FsBlobStore {
             Ok(found)
         });
         found.await.map_err(BlobError::Unavailable)
-    }
-
-    /// Makes deletions durable.
-    pub(crate) async fn sync_deletions(&self) -> Result<(), BlobError> {
-        let segments = self.segments.clone();
-        blocking(move || segments.sync_dead_lists()).await.map_err(BlobError::Unavailable)
-    }
-
-    /// Writes down which frames are dead, and removes empty folders.
-    pub(crate) async fn tidy(&self) -> Result<(), BlobError> {
-        let (files, segments) = (self.files.clone(), self.segments.clone());
-        let done = blocking(move || {
-            if segments.is_behind() {
-                segments.save_dead_lists()?;
-            }
-            files.remove_empty_folders()
-        });
-        done.await.map_err(BlobError::Unavailable)
     }
 
     /// The segment and the header of a live frame, with the file it is in.
@@ -390,6 +354,51 @@ impl BlobStore for FsBlobStore {
             Ok(rows)
         });
         listed.await.map_err(BlobError::Unavailable)
+    }
+
+    fn traits(&self) -> BlobTraits {
+        BlobTraits { survives_delete: true, packs_small: true, by_session: false }
+    }
+
+    async fn sync_deletions(&self) -> Result<(), BlobError> {
+        let segments = self.segments.clone();
+        blocking(move || segments.sync_dead_lists()).await.map_err(BlobError::Unavailable)
+    }
+
+    async fn quarantine(&self, blob: &BlobId, why: Why) -> Result<(), BlobError> {
+        self.put_away(blob, why).await
+    }
+
+    async fn expire_quarantine(&self, kept: Duration) -> Result<u64, BlobError> {
+        self.delete_put_away(kept).await
+    }
+
+    async fn tidy(&self) -> Result<(), BlobError> {
+        let (files, segments) = (self.files.clone(), self.segments.clone());
+        let done = blocking(move || {
+            if segments.is_behind() {
+                segments.save_dead_lists()?;
+            }
+            files.remove_empty_folders()
+        });
+        done.await.map_err(BlobError::Unavailable)
+    }
+
+    async fn mostly_dead(&self, dead_percent_min: u64) -> Result<Vec<BlobId>, BlobError> {
+        let full = self.segments.occupancy().into_iter();
+        let dead = full.filter(|segment| {
+            segment.dead_bytes * 100 >= segment.bytes * dead_percent_min && segment.bytes > 0
+        });
+        Ok(dead
+            .map(|segment| FrameAddress { segment: segment.number, offset: 0, nonce: [0; 6] }.id())
+            .collect())
+    }
+
+    fn same_segment(&self, one: &BlobId, other: &BlobId) -> bool {
+        match (Address::parse(one), Address::parse(other)) {
+            (Some(Address::Frame(one)), Some(Address::Frame(other))) => one.segment == other.segment,
+            _ => false,
+        }
     }
 }
 

@@ -14,17 +14,8 @@ use super::file::Tail;
 use super::frame::HEADER_LEN;
 use super::io::{Folder, blocking, crc32c, create_new, read_exact_at, write_all_at};
 use super::{FsBlobStore, StoredRange, not_found_or, truncated_or};
-use crate::blob::{BlobError, BlobOwner, BlobRef, BlobStore, MAX_READ_LEN, SizeHint, StoredLen};
+use crate::blob::{BlobError, BlobOwner, BlobRef, BlobStore, MAX_READ_LEN, SizeHint, StoredLen, Why};
 use crate::name::{BlobId, Timestamp};
-
-/// Why a blob is in quarantine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// Its write was cut off, as it seems: it is of the last moments of a session.
-    CutOff,
-    /// Nobody knows.
-    Unknown,
-}
 
 /// A blob in quarantine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,8 +69,8 @@ impl Quarantine {
 }
 
 impl FsBlobStore {
-    /// Puts a blob away: it is not found and not listed any more.
-    pub async fn quarantine(&self, blob: &BlobId, why: Why) -> Result<(), BlobError> {
+    /// See [`BlobStore::quarantine`].
+    pub(super) async fn put_away(&self, blob: &BlobId, why: Why) -> Result<(), BlobError> {
         let id = *blob;
         let path = self.quarantine.new_path(blob, why);
         let (files, quarantine) = (self.files.clone(), self.quarantine.clone());
@@ -135,8 +126,8 @@ impl FsBlobStore {
         listed.await.map_err(BlobError::Unavailable)
     }
 
-    /// Deletes what has been in quarantine for longer than this; answers how many.
-    pub async fn expire_quarantine(&self, kept: Duration) -> Result<u64, BlobError> {
+    /// See [`BlobStore::expire_quarantine`].
+    pub(super) async fn delete_put_away(&self, kept: Duration) -> Result<u64, BlobError> {
         let quarantine = self.quarantine.clone();
         let before = Timestamp::now().unix_ms().saturating_sub(kept.as_millis() as u64);
         let expired = blocking(move || {
@@ -153,12 +144,13 @@ impl FsBlobStore {
         expired.await.map_err(BlobError::Unavailable)
     }
 
-    /// Puts everything back that is in quarantine; answers how many blobs. Small ones get another id: a rebuild finds whose they are.
-    pub async fn release_quarantine(&self) -> Result<u64, BlobError> {
+    /// Puts back what is in quarantine for one of these reasons; answers how many blobs. Small ones get another id: a rebuild finds whose
+    /// they are.
+    pub async fn release_quarantine(&self, whys: &[Why]) -> Result<u64, BlobError> {
         let quarantine = self.quarantine.clone();
         let listed = blocking(move || quarantine.list()).await.map_err(BlobError::Unavailable)?;
         let mut count = 0;
-        for (path, id, ..) in listed {
+        for (path, id, ..) in listed.into_iter().filter(|(.., why)| whys.contains(why)) {
             let opened = {
                 let path = path.clone();
                 blocking(move || {

@@ -7,8 +7,11 @@
 //!
 //! With one gateway, which holds its data folder's lock, a start sees the end of every session before it.
 
+mod ids;
+
 use bytes::Bytes;
 
+pub use self::ids::{BlobIds, BlobTicket};
 use crate::catalog::layout::SESSION;
 use crate::catalog::{Catalog, CatalogError};
 use crate::kv::{Condition, Direction, Key, KeyRange, Transaction, Write};

@@ -1,0 +1,209 @@
+//! The ids of a session's blobs, in stores that several gateways share, and which of those blobs are not accounted for yet.
+//!
+//! An id is the session (4 bytes), a shard (1), zeros (3) and a number that counts up (8). The shard spreads what is written at one
+//! time over a store's key space. A blob is *open* from before its first byte is stored until it is known to have a record, or to be
+//! gone; the least number of those that are open is the session's *settled counter*: nothing below it can be an orphan. So whoever
+//! judges what a dead session left behind looks at the blobs from there on, not at the whole store.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::time::{Duration, Instant};
+
+use super::SessionId;
+use crate::blob::{BlobOwner, BlobRef};
+use crate::name::BlobId;
+
+/// Open blobs that are kept in mind at the most; beyond it the settled counter stands still.
+const MAX_OPEN: usize = 100_000;
+
+/// See the module. Clones share their counter.
+#[derive(Debug, Clone)]
+pub struct BlobIds(Arc<Ids>);
+
+#[derive(Debug)]
+struct Ids {
+    session: SessionId,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The number of the next blob.
+    next: u64,
+    open: BTreeMap<u64, Open>,
+    /// The first number that is not kept in mind though it is open.
+    forgotten: Option<u64>,
+}
+
+/// A blob that is not accounted for yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Open {
+    pub(crate) id: BlobId,
+    pub(crate) owner: BlobOwner,
+    pub(crate) stage: Stage,
+    since: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It is being written.
+    Written,
+    /// It is whole; its record comes next.
+    Finished(BlobRef),
+    /// Its writer is gone. Something of it may lie in the store; no record will ever name it.
+    Abandoned,
+}
+
+impl BlobIds {
+    /// Those of this session, from number 1 on.
+    pub fn new(session: SessionId) -> Self {
+        let state = State { next: 1, open: BTreeMap::new(), forgotten: None };
+        Self(Arc::new(Ids { session, state: Mutex::new(state) }))
+    }
+
+    /// The session.
+    pub fn session(&self) -> SessionId {
+        self.0.session
+    }
+
+    /// The id for a blob whose writing begins.
+    pub fn begin(&self, owner: BlobOwner) -> BlobTicket {
+        let mut state = self.0.state.lock();
+        let number = state.next;
+        state.next += 1;
+        let id = id_of(self.0.session, number);
+        if state.open.len() < MAX_OPEN {
+            state.open.insert(number, Open { id, owner, stage: Stage::Written, since: Instant::now() });
+        } else {
+            state.forgotten.get_or_insert(number);
+        }
+        BlobTicket { ids: self.clone(), id, is_over: false }
+    }
+
+    /// A blob is accounted for: a durable record names it, or it is deleted for good. Blobs of other sessions are not counted here.
+    pub fn settle(&self, blob: &BlobId) {
+        if let Some((session, number)) = Self::parse(blob)
+            && session == self.0.session
+        {
+            self.0.state.lock().open.remove(&number);
+        }
+    }
+
+    /// The settled counter: every blob of the session with a lower number is accounted for.
+    pub fn settled(&self) -> u64 {
+        let state = self.0.state.lock();
+        let first = state.open.first_key_value().map_or(state.next, |(number, _)| *number);
+        first.min(state.forgotten.unwrap_or(u64::MAX))
+    }
+
+    /// The session and the number that an id tells.
+    pub fn parse(blob: &BlobId) -> Option<(SessionId, u64)> {
+        let (session, rest) = blob.as_bytes().split_first_chunk::<4>()?;
+        let (middle, number) = rest.split_first_chunk::<4>()?;
+        let number = u64::from_be_bytes(number.try_into().ok()?);
+        (middle[1..] == [0; 3]).then_some((SessionId(u32::from_be_bytes(*session)), number))
+    }
+
+    /// What has been open for this long, but for what is still being written.
+    pub(crate) fn open_for(&self, age: Duration) -> Vec<Open> {
+        let state = self.0.state.lock();
+        let old =
+            state.open.values().filter(|open| open.stage != Stage::Written && open.since.elapsed() >= age);
+        old.cloned().collect()
+    }
+
+    fn set_stage(&self, blob: &BlobId, stage: Stage) {
+        if let Some((_, number)) = Self::parse(blob)
+            && let Some(open) = self.0.state.lock().open.get_mut(&number)
+        {
+            open.stage = stage;
+        }
+    }
+}
+
+fn id_of(session: SessionId, number: u64) -> BlobId {
+    // Any spread will do: neighbours in time lie in different shards. There are 16, since a listing looks at each.
+    let shard = (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 60) as u8;
+    let mut id = [0; 16];
+    id[..4].copy_from_slice(&session.0.to_be_bytes());
+    id[4] = shard;
+    id[8..].copy_from_slice(&number.to_be_bytes());
+    BlobId::from_bytes(id)
+}
+
+/// A blob that a store is writing. Dropped before it is finished, its writer is gone, and something of it may be in the store.
+#[derive(Debug)]
+pub struct BlobTicket {
+    ids: BlobIds,
+    id: BlobId,
+    is_over: bool,
+}
+
+impl BlobTicket {
+    /// The blob's id.
+    pub fn id(&self) -> BlobId {
+        self.id
+    }
+
+    /// The blob is whole and durable: it is open until [`BlobIds::settle`].
+    pub fn finished(mut self, blob: BlobRef) {
+        self.is_over = true;
+        self.ids.set_stage(&self.id, Stage::Finished(blob));
+    }
+
+    /// Nothing of the blob is in the store, nor will be.
+    pub fn cancelled(mut self) {
+        self.is_over = true;
+        self.ids.settle(&self.id);
+    }
+}
+
+impl Drop for BlobTicket {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.ids.set_stage(&self.id, Stage::Abandoned);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob::StoredLen;
+
+    #[test]
+    fn an_id_tells_its_session_and_its_number() {
+        let ids = BlobIds::new(SessionId(0x0102_0304));
+        let owner = BlobOwner::Journal { subject: "s".into() };
+        let first = ids.begin(owner.clone()).id();
+        let second = ids.begin(owner).id();
+        assert_eq!(BlobIds::parse(&first), Some((SessionId(0x0102_0304), 1)));
+        assert_eq!(BlobIds::parse(&second), Some((SessionId(0x0102_0304), 2)));
+        assert_ne!(first.as_bytes()[4], second.as_bytes()[4]);
+        assert_eq!(BlobIds::parse(&BlobId::from_bytes([7; 16])), None);
+    }
+
+    #[test]
+    fn the_settled_counter_stops_at_the_first_blob_that_is_open() {
+        let ids = BlobIds::new(SessionId(9));
+        let owner = BlobOwner::Journal { subject: "s".into() };
+        assert_eq!(ids.settled(), 1);
+        let [one, two, three, four] = [(); 4].map(|()| ids.begin(owner.clone()));
+        let id = two.id();
+        one.cancelled();
+        two.finished(BlobRef { id, stored_len: StoredLen(0) });
+        assert_eq!(ids.settled(), 2);
+        drop(three);
+        ids.settle(&id);
+        assert_eq!(ids.settled(), 3, "what was abandoned may be in the store");
+        assert_eq!(ids.open_for(Duration::ZERO).len(), 1, "what is being written is let alone");
+        ids.settle(&id_of(SessionId(8), 3));
+        assert_eq!(ids.settled(), 3, "of another session");
+        ids.settle(&id_of(SessionId(9), 3));
+        assert_eq!(ids.settled(), 4);
+        four.cancelled();
+        assert_eq!(ids.settled(), 5);
+    }
+}

@@ -84,6 +84,10 @@ pub enum KmsError {
     /// The request would have succeeded, but for `DryRun`.
     #[error("The request would have succeeded, but the DryRun option is set.")]
     DryRun,
+    /// A store that several gateways share can't be asked now, or it is not known whether it took a change: what is true is read again
+    /// before the next operation. The cause is logged, not answered.
+    #[error("The system timed out while trying to fulfill the request. You can retry the request.")]
+    Unavailable(String),
     /// The store or the root of trust can't serve now. The cause is logged, not answered.
     #[error("The request was rejected because an internal exception occurred. The request can be retried.")]
     Internal(String),
@@ -140,6 +144,7 @@ impl KmsError {
             Self::Tag(_) => "TagException",
             Self::UnsupportedOperation(_) => "UnsupportedOperationException",
             Self::DryRun => "DryRunOperationException",
+            Self::Unavailable(_) => "DependencyTimeoutException",
             Self::Internal(_) | Self::Contended => "KMSInternalException",
         }
     }

@@ -129,8 +129,22 @@ pub struct Kms {
     directory: RwLock<Option<Arc<dyn Directory>>>,
     /// Held by who reads, changes and writes.
     change: Mutex<()>,
+    /// Which revision of the store the state is of; `None`: it is not known.
+    reached: Mutex<Option<Option<Vec<u8>>>>,
     /// When it was last tried to open a store again that failed.
     tried: Mutex<Option<Instant>>,
+}
+
+/// Of who is changing the store. What he has written is in the state once he lets go.
+pub(crate) struct Changing<'k> {
+    kms: &'k Kms,
+    _turn: MutexGuard<'k, ()>,
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.kms.reach();
+    }
 }
 
 #[derive(Default)]
@@ -291,10 +305,10 @@ impl Kms {
 
     /// For who is about to write. A store that failed, or that others have changed, is read again first, so that what is seen then is
     /// what is durable.
-    pub(crate) fn changing(&self) -> Result<MutexGuard<'_, ()>, KmsError> {
+    pub(crate) fn changing(&self) -> Result<Changing<'_>, KmsError> {
         let change = self.change.lock();
-        self.refresh_within(&change).map_err(|error| KmsError::Internal(error.to_string()))?;
-        Ok(change)
+        self.refresh_within(&change).map_err(|error| self.failed(&error))?;
+        Ok(Changing { kms: self, _turn: change })
     }
 
     /// Keeps a key durably, with an alias of its account that points to it, before anybody can use it.
@@ -404,8 +418,15 @@ impl Kms {
     fn commit(&self, changes: Vec<Change>) -> Result<(), KmsError> {
         self.store.commit(changes).map_err(|error| match error {
             StoreError::Contended => KmsError::Contended,
-            error => KmsError::Internal(error.to_string()),
+            error => self.failed(&error),
         })
+    }
+
+    /// What whoever asks is told of a store that fails.
+    fn failed(&self, error: &dyn std::error::Error) -> KmsError {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        let cause = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        if self.store.is_shared() { KmsError::Unavailable(cause) } else { KmsError::Internal(cause) }
     }
 
     pub(crate) fn now_unix_ms(&self) -> u64 {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::unlocking::{NO_KIT, unlock_by};
-use super::{Caller, Entry, KeyPolicy, Kms, OpenError, ROOT_ID_FILE, record};
+use super::{Caller, Entry, KeyPolicy, Kms, OpenError, ROOT_ID_FILE, record, rerun};
 use crate::audit::AuditEvent;
 use crate::backup::BackupKey;
 use crate::context::EncryptionContext;
@@ -82,10 +82,13 @@ impl Kms {
 
     /// Gives a key the default policy again: for one that nobody can administer any more.
     pub fn reset_key_policy(&self, key_id: &str) -> Result<Arc<Entry>, KmsError> {
-        let _change = self.changing()?;
-        let entry = self.find(key_id)?;
-        let reset = Arc::new(entry.with_policy(KeyPolicy::default_of(&entry.key.account)));
-        self.put_entry(reset.clone(), None)?;
+        let (entry, reset) = rerun(|| {
+            let _change = self.changing()?;
+            let entry = self.find(key_id)?;
+            let reset = Arc::new(entry.with_policy(KeyPolicy::default_of(&entry.key.account)));
+            self.put_entry(reset.clone(), None)?;
+            Ok((entry, reset))
+        })?;
         self.config.audit.record(|| AuditEvent {
             time_unix_ms: self.now_unix_ms(),
             request_id: "",

@@ -66,10 +66,19 @@ impl Kms {
         }
     }
 
+    /// Over a store that several gateways share: it keeps itself safe, so there is no second copy. The first of them makes it, under
+    /// its root key; whose root key is another one is refused, and nothing is changed.
+    pub fn over_shared(
+        store: Arc<dyn KeyStore>,
+        root: &dyn RootKey,
+        config: KmsConfig,
+    ) -> Result<Self, OpenError> {
+        Self::over_copies(Copies::of(Box::new(FixedPlace::new(store)), None, None), root, config, false)
+    }
+
     /// Over one store of any kind, without a second copy.
     pub fn over(store: Box<dyn KeyStore>, root: &dyn RootKey, config: KmsConfig) -> Result<Self, OpenError> {
-        let place = FixedPlace::new(Arc::from(store));
-        Self::over_copies(Copies::of(Box::new(place), None, None), root, config, false)
+        Self::over_shared(Arc::from(store), root, config)
     }
 
     pub(super) fn over_copies(
@@ -101,7 +110,7 @@ impl Kms {
                 (State::default(), domain, 1)
             }
         };
-        Ok(Self {
+        let kms = Self {
             config,
             store: copies,
             domain,
@@ -109,8 +118,11 @@ impl Kms {
             state: RwLock::new(state),
             directory: RwLock::default(),
             change: Mutex::new(()),
+            reached: Mutex::default(),
             tried: Mutex::default(),
-        })
+        };
+        kms.reach();
+        Ok(kms)
     }
 
     /// Can the key store be written?
@@ -164,6 +176,19 @@ impl Kms {
         self.refresh_within(&change)
     }
 
+    /// Is what is in memory of this revision of a shared store ([`KeyStore::revision`])? Waits for nobody, so that it can be asked before
+    /// each operation.
+    pub fn is_of(&self, revision: Option<&[u8]>) -> bool {
+        self.reached.lock().as_ref().is_some_and(|reached| reached.as_deref() == revision)
+    }
+
+    /// The state is of what the store was last seen to be.
+    pub(super) fn reach(&self) {
+        if let Some(revision) = self.store.revision() {
+            *self.reached.lock() = Some(revision);
+        }
+    }
+
     pub(super) fn refresh_within(&self, change: &MutexGuard<'_, ()>) -> Result<bool, OpenError> {
         if !self.store.is_open() {
             return self.heal(change).map(|()| true);
@@ -197,6 +222,8 @@ impl Kms {
             }
         }
         *state = reloaded;
+        drop(state);
+        self.reach();
         Ok(())
     }
 

@@ -115,12 +115,24 @@ impl PassphraseRoot {
         Ok(SecretRoot::new(derivation.derive(passphrase)?))
     }
 
+    /// New salt and today's costs, as text, for this passphrase: for a key store that lies in no folder.
+    pub fn new_derivation(passphrase: &SecretBytes) -> Result<Vec<u8>, RootError> {
+        check_new(passphrase)?;
+        Ok(serde_json::to_vec_pretty(&Derivation::new()).expect("a derivation can be encoded"))
+    }
+
+    /// Derives the root key by salt and costs that [`PassphraseRoot::new_derivation`] made.
+    pub fn derive(derivation: &[u8], passphrase: &SecretBytes) -> Result<SecretRoot, RootError> {
+        let derivation: Derivation = serde_json::from_slice(derivation)
+            .map_err(|e| RootError::Unavailable(format!("salt and costs of the passphrase: {e}")))?;
+        Ok(SecretRoot::new(derivation.derive(passphrase)?))
+    }
+
     /// As [`PassphraseRoot::open`], but draws a salt where there is none yet.
     pub fn open_or_create(store: &Path, passphrase: &SecretBytes) -> Result<SecretRoot, RootError> {
         let file = Self::file(store);
         if !file.exists() {
-            check_new(passphrase)?;
-            let text = serde_json::to_vec_pretty(&Derivation::new()).expect("a derivation can be encoded");
+            let text = Self::new_derivation(passphrase)?;
             let unavailable = |e: std::io::Error| RootError::Unavailable(format!("{}: {e}", file.display()));
             fs::create_dir_all(store).map_err(unavailable)?;
             super::file::create(&file, &text).map_err(unavailable)?;

@@ -303,11 +303,21 @@ impl Copies {
         self.open.lock().is_some()
     }
 
+    /// Can others write to it while it is open here?
+    pub(crate) fn is_shared(&self) -> bool {
+        self.first.is_shared()
+    }
+
     /// Was it changed by somebody else since it was read here?
     pub(crate) fn is_stale(&self) -> Result<bool, StoreError> {
         let slot = self.open.lock();
         let Some(open) = slot.as_ref().filter(|open| open.first.is_shared()) else { return Ok(false) };
         Ok(open.first.revision()? != open.revision)
+    }
+
+    /// The digest entry that was last read or written; `None` where nothing is open.
+    pub(crate) fn revision(&self) -> Option<Option<Vec<u8>>> {
+        self.open.lock().as_ref().map(|open| open.revision.clone())
     }
 
     /// Closes both copies; nothing is known of the store until [`Copies::reopen`].

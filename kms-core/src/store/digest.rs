@@ -10,7 +10,7 @@ use crate::crypto;
 use crate::secret::Secret32;
 
 /// The name of the digest's entry. It is the one that the digest is not over.
-pub(crate) const DIGEST_NAME: &[u8] = b"d";
+pub const DIGEST_NAME: &[u8] = b"d";
 const KEY_LABEL: &str = "sealgate kms v1 digest key";
 const SEAL_LABEL: &str = "sealgate kms v1 digest";
 const VERSION: u8 = 1;

@@ -18,13 +18,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::digest::DIGEST_NAME;
 pub use self::memory::MemoryStore;
 pub use self::places::StorePlaces;
 pub use self::report::{CopyReport, StoreReport};
 pub use self::sled::SledStore;
 
 pub(crate) use self::copies::{Contents, Copies, IfBehind, OpenStoreError};
-pub(crate) use self::digest::DIGEST_NAME;
 #[cfg(test)]
 pub(crate) use self::mirror::MirrorLog;
 pub(crate) use self::place::FixedPlace;

@@ -23,6 +23,11 @@ pub(crate) trait Place: Send + Sync {
         false
     }
 
+    /// Can others write what lies there while it is open here?
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Opens what is there, reads it whole from the disk, and judges it. An error is one of the surroundings, not of the copy.
     fn read(&self, unlock: &Unlock<'_>) -> Result<Judged, StoreError>;
 
@@ -139,6 +144,10 @@ impl FixedPlace {
 impl Place for FixedPlace {
     fn path(&self) -> &Path {
         Path::new("")
+    }
+
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
     }
 
     fn read(&self, unlock: &Unlock<'_>) -> Result<Judged, StoreError> {

@@ -40,9 +40,9 @@ pub(super) async fn tell(app: &Arc<App>, as_json: bool, out: &Out) -> anyhow::Re
         ),
     })
     .await?;
-    let ReclaimTotals { displaced, orphans, quarantined, moved } = reclaim;
+    let ReclaimTotals { displaced, orphans, quarantined, moved, sweeps } = reclaim;
     out.line(format!(
-        "reclaim    since the start: {displaced} displaced blobs, {orphans} of no record, {quarantined} in quarantine, {moved} moved"
+        "reclaim    since the start: {displaced} displaced blobs, {orphans} of no record, {quarantined} in quarantine, {moved} moved; {sweeps} sweeps"
     ))
     .await?;
     if damaged_records > 0 {

@@ -66,6 +66,8 @@ pub struct ReclaimTotals {
     pub quarantined: u64,
     /// Blobs that were moved out of mostly dead segments.
     pub moved: u64,
+    /// Times that all blobs were looked at for those without a record.
+    pub sweeps: u64,
 }
 
 impl ScrubState {

@@ -116,13 +116,30 @@ impl Caller {
     /// # Errors
     /// When nobody listens there.
     pub async fn open(endpoint: &str, credentials: Credentials) -> anyhow::Result<Self> {
+        let s3 = Signer::new(&credentials.access_key_id, &credentials.secret_access_key);
+        Self::connect(endpoint, credentials, s3).await
+    }
+
+    /// As [`Caller::open`], for requests to S3 that claim to be made at this moment.
+    ///
+    /// # Errors
+    /// When nobody listens there.
+    pub async fn open_at(
+        endpoint: &str,
+        credentials: Credentials,
+        at: time::OffsetDateTime,
+    ) -> anyhow::Result<Self> {
+        let s3 = Signer::at(&credentials.access_key_id, &credentials.secret_access_key, at);
+        Self::connect(endpoint, credentials, s3).await
+    }
+
+    async fn connect(endpoint: &str, credentials: Credentials, s3: Signer) -> anyhow::Result<Self> {
         let host = endpoint.strip_prefix("http://").context("the endpoint must begin with http://")?;
         let host = host.trim_end_matches('/').to_owned();
         let stream = tokio::net::TcpStream::connect(&host).await.context("can't connect")?;
         stream.set_nodelay(true)?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        let s3 = Signer::new(&credentials.access_key_id, &credentials.secret_access_key);
         Ok(Self { sender, host, credentials, s3 })
     }
 

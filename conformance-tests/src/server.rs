@@ -1,11 +1,13 @@
 //! Starts the built `sealgate` on a free port, and stops, kills and starts it again on the same folder.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use sha2::Digest;
 use tempfile::TempDir;
 
 /// The access key that started gateways have.
@@ -14,6 +16,12 @@ pub const ACCESS_KEY_ID: &str = "AKIACONFORMANCETESTS";
 pub const SECRET_ACCESS_KEY: &str = "conformance/tests/conformance/tests/1234";
 /// How long a start may take: the machine may be busy.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The port of a PostgreSQL that every started gateway uses, each data folder with a database of its own; with
+/// [`SEAWEEDFS_VARIABLE`].
+pub const POSTGRES_VARIABLE: &str = "SEALGATE_TEST_POSTGRES";
+/// The port of a SeaweedFS that every started gateway uses, each data folder with a prefix of its own.
+pub const SEAWEEDFS_VARIABLE: &str = "SEALGATE_TEST_SEAWEEDFS";
 
 /// An account of a gateway, and its root user's credentials.
 #[derive(Debug, Clone)]
@@ -24,6 +32,52 @@ pub struct Account {
     pub access_key_id: String,
     /// Its secret.
     pub secret_access_key: String,
+}
+
+/// Where gateways keep what they share, and with which root key.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// `--metadata`.
+    pub metadata: String,
+    /// `--blobs`; `None`: in the gateway's own data folder.
+    pub blobs: Option<String>,
+    /// `--root-key`.
+    pub root_key: PathBuf,
+}
+
+impl Places {
+    /// Those of this data folder, where the environment names a PostgreSQL and a SeaweedFS for all gateways that tests start.
+    fn usual(data: &Path) -> anyhow::Result<Option<Self>> {
+        let port = |name| std::env::var(name).ok().and_then(|port| port.parse::<u16>().ok());
+        let (Some(postgres), Some(blobs)) = (port(POSTGRES_VARIABLE), port(SEAWEEDFS_VARIABLE)) else {
+            return Ok(None);
+        };
+        let data = std::path::absolute(data)?;
+        let digest = sha2::Sha256::digest(data.as_os_str().as_encoded_bytes());
+        let name = format!("test{}", hex::encode(&digest[..8]));
+        crate::postgres::create_at(postgres, &name)?;
+        let mut root_key = data.into_os_string();
+        root_key.push(".root-key");
+        let root_key = PathBuf::from(root_key);
+        if !root_key.exists() {
+            std::fs::write(&root_key, digest)?;
+            std::fs::set_permissions(&root_key, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        }
+        let blobs = Some(crate::seaweedfs::url_at(blobs, &name));
+        Ok(Some(Self { metadata: crate::postgres::url_at(postgres, &name), blobs, root_key }))
+    }
+
+    /// The settings, as variables of the environment: so every command has them.
+    fn variables(&self) -> Vec<(&'static str, OsString)> {
+        let mut variables = vec![
+            ("SEALGATE_METADATA", OsString::from(&self.metadata)),
+            ("SEALGATE_ROOT_KEY", self.root_key.clone().into()),
+        ];
+        variables.extend(self.blobs.iter().map(|blobs| ("SEALGATE_BLOBS", blobs.into())));
+        // Of the blobs' store, which a test starts without any.
+        variables.extend(["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| (name, "test".into())));
+        variables
+    }
 }
 
 /// A running gateway.
@@ -38,6 +92,7 @@ pub struct Server {
     /// Its data folder.
     pub data: PathBuf,
     folder: Option<TempDir>,
+    places: Option<Places>,
 }
 
 /// The built binary: beside the program that asks, or where `SEALGATE_BIN` says.
@@ -93,7 +148,42 @@ impl Server {
         Ok(server)
     }
 
-    fn launch(mut command: Command, data: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+    /// Starts a gateway that shares its records, and its blobs, with others; `prepare` may change its environment.
+    ///
+    /// # Errors
+    /// When it refuses to start.
+    pub fn start_shared(
+        places: &Places,
+        arguments: &[&str],
+        prepare: impl FnOnce(&mut Command),
+    ) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new(binary()?);
+        command.args(["--log", "warn"]);
+        prepare(&mut command);
+        let data = folder.path().join("data");
+        let mut server = Self::launch_at(command, &data, arguments, Some(places.clone()))?;
+        server.folder = Some(folder);
+        Ok(server)
+    }
+
+    /// Are records and blobs of started gateways elsewhere than in their data folders? Then tests of these have nothing to look at.
+    pub fn is_shared() -> bool {
+        std::env::var_os(POSTGRES_VARIABLE).is_some()
+    }
+
+    fn launch(command: Command, data: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        let places = Places::usual(data)?;
+        Self::launch_at(command, data, arguments, places)
+    }
+
+    fn launch_at(
+        mut command: Command,
+        data: &Path,
+        arguments: &[&str],
+        places: Option<Places>,
+    ) -> anyhow::Result<Self> {
+        command.envs(places.iter().flat_map(Places::variables));
         let mut child = command
             .args(["--listen", "127.0.0.1:0", "--min-free-mib", "16", "--data"])
             .arg(data)
@@ -121,7 +211,7 @@ impl Server {
             let status = child.wait()?;
             bail!("sealgate ended with {status} before it told its endpoint");
         };
-        Ok(Self { child, _stdout: stdout, endpoint, greeting, data: data.to_owned(), folder: None })
+        Ok(Self { child, _stdout: stdout, endpoint, greeting, data: data.to_owned(), folder: None, places })
     }
 
     /// Its process id.
@@ -129,10 +219,36 @@ impl Server {
         self.child.id()
     }
 
-    /// Kills it as a power cut would (SIGKILL) and starts it again on the same folder.
-    pub fn kill_and_restart(&mut self) -> anyhow::Result<()> {
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn signal(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)?;
+        Ok(())
+    }
+
+    /// Kills it as a power cut would (SIGKILL).
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
+        Ok(())
+    }
+
+    /// Has it ended? With which code.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn ended(&mut self) -> anyhow::Result<Option<std::process::ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Kills it as a power cut would (SIGKILL) and starts it again on the same folder.
+    pub fn kill_and_restart(&mut self) -> anyhow::Result<()> {
+        self.kill()?;
         self.restart()
     }
 
@@ -147,8 +263,7 @@ impl Server {
 
     /// Asks it to stop (SIGTERM) and answers its exit code.
     pub fn stop(&mut self) -> anyhow::Result<Option<i32>> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        self.signal(rustix::process::Signal::TERM)?;
         Ok(self.child.wait()?.code())
     }
 
@@ -173,6 +288,7 @@ impl Server {
     pub fn command(&self, arguments: &[&str]) -> anyhow::Result<std::process::Output> {
         let mut command = Command::new(binary()?);
         command.args(arguments).arg("--data").arg(&self.data).args(["--log", "error"]);
+        command.envs(self.places.iter().flat_map(Places::variables));
         Ok(command.output()?)
     }
 }

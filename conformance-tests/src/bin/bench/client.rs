@@ -28,7 +28,12 @@ impl Connection {
     }
 
     pub(crate) async fn open_as(target: &Target, credentials: Credentials) -> anyhow::Result<Self> {
-        Ok(Self(Caller::open(&target.endpoint, credentials).await?))
+        Ok(Self(Caller::open(target.endpoint_of(0), credentials).await?))
+    }
+
+    /// That of this number, where there are several endpoints.
+    pub(crate) async fn open_of(target: &Target, number: usize) -> anyhow::Result<Self> {
+        Ok(Self(Caller::open(target.endpoint_of(number), target.root()).await?))
     }
 
     /// Signs and sends a request; any status but success is an error.

@@ -40,13 +40,13 @@ struct Round {
 
 /// Makes them, measures one after the other in `--runs` rounds, prints a table of medians, and removes what it made.
 pub(crate) async fn run(target: &Target, shape: &Shape) -> anyhow::Result<()> {
-    let mut made = Made { root: Caller::open(&target.endpoint, target.root()).await?, undo: Vec::new() };
+    let mut made = Made { root: Caller::open(target.endpoint_of(0), target.root()).await?, undo: Vec::new() };
     let measured = match made.all(target, shape).await {
         Ok(all) => measure(target, shape, &all).await,
         Err(error) => Err(error),
     };
     // The connection has been silent meanwhile: the server may have closed it.
-    made.root = Caller::open(&target.endpoint, target.root()).await?;
+    made.root = Caller::open(target.endpoint_of(0), target.root()).await?;
     made.remove().await?;
     measured
 }
@@ -174,7 +174,7 @@ impl Made {
         self.undo.push(("DeleteRole", vec![("RoleName", role)]));
         let role_arn = answer.field("Arn").context("a role has an ARN")?;
         self.inline("Role", "role", &allow).await?;
-        let mut assumer = Caller::open(&target.endpoint, one.clone()).await?;
+        let mut assumer = Caller::open(target.endpoint_of(0), one.clone()).await?;
         let asked = [("RoleArn", &*role_arn), ("RoleSessionName", "bench"), ("Policy", &*allow)];
         let session = assumer.sts("AssumeRole", &asked).await?.success()?;
         Ok(vec![

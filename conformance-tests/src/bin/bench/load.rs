@@ -64,7 +64,10 @@ impl Load {
     /// Makes the bucket, and the objects that are to be there.
     async fn prepare(&self, target: &Target, body: &Bytes) -> anyhow::Result<()> {
         let mut connection = Connection::open(target).await?;
-        connection.send(Method::PUT, &format!("/{}", target.bucket), &[], Bytes::new()).await?;
+        for number in 0..self.shape.buckets.max(1) {
+            let bucket = self.shape.target_of(target, number).bucket;
+            connection.send(Method::PUT, &format!("/{bucket}"), &[], Bytes::new()).await?;
+        }
         let objects = match self.operation {
             Operation::Get | Operation::Head | Operation::List => self.shape.objects,
             Operation::Delete => self.shape.count * target.runs.max(1),
@@ -99,10 +102,11 @@ impl Load {
         let next = Arc::new(AtomicUsize::new(0));
         let began = Instant::now();
         let mut workers = Vec::new();
-        for _ in 0..self.shape.concurrency {
+        for number in 0..self.shape.concurrency {
             let (load, target, next, body) = (self.clone(), target.clone(), next.clone(), body.clone());
             workers.push(tokio::spawn(async move {
-                let mut connection = Connection::open(&target).await?;
+                let mut connection = Connection::open_of(&target, number).await?;
+                let target = load.shape.target_of(&target, number);
                 let (mut latencies, mut bytes) = (Vec::new(), 0);
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);

@@ -24,9 +24,9 @@ struct Cli {
 /// Where the server is.
 #[derive(Debug, Clone, Args)]
 struct Target {
-    /// The endpoint, over plain HTTP
-    #[arg(long, default_value = "http://127.0.0.1:9000", global = true)]
-    endpoint: String,
+    /// The endpoint, over plain HTTP; several (`,`): connections take turns
+    #[arg(long, default_value = "http://127.0.0.1:9000", value_delimiter = ',', global = true)]
+    endpoint: Vec<String>,
     /// A bucket to work in, made if it does not exist
     #[arg(long, default_value = "bench", global = true)]
     bucket: String,
@@ -45,6 +45,11 @@ struct Target {
 }
 
 impl Target {
+    /// The endpoint of a connection.
+    fn endpoint_of(&self, connection: usize) -> &str {
+        self.endpoint.get(connection % self.endpoint.len().max(1)).map_or("", String::as_str)
+    }
+
     /// The credentials that it was given.
     fn root(&self) -> Credentials {
         Credentials::of_key(&self.access_key_id, &self.secret_access_key)
@@ -91,6 +96,9 @@ struct Shape {
     /// Objects that are there beforehand, for get, head and list
     #[arg(long, default_value_t = 100)]
     objects: usize,
+    /// Buckets that connections of put take turns with
+    #[arg(long, default_value_t = 1)]
+    buckets: usize,
     /// Prefixes that those objects are spread over; then a listing has the delimiter `/`
     #[arg(long, default_value_t = 0)]
     prefixes: usize,
@@ -106,6 +114,17 @@ impl Shape {
             Some(prefix) => format!("p{prefix}/{n:08}"),
             None => format!("{n:08}"),
         }
+    }
+}
+
+impl Shape {
+    /// The same with the bucket of a connection.
+    fn target_of(&self, target: &Target, connection: usize) -> Target {
+        let bucket = match self.buckets {
+            0 | 1 => target.bucket.clone(),
+            buckets => format!("{}-{}", target.bucket, connection % buckets),
+        };
+        Target { bucket, ..target.clone() }
     }
 }
 
@@ -163,6 +182,7 @@ async fn suite(target: &Target) -> anyhow::Result<()> {
         size,
         range: 0,
         prefixes: 0,
+        buckets: 1,
         part_size: 8 * MIB,
         concurrency,
         count,

@@ -18,16 +18,7 @@ pub(crate) struct Content {
 
 impl Content {
     pub(crate) fn bytes(self) -> Vec<u8> {
-        let mut state = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(self.len as u64) | 1;
-        let mut bytes = Vec::with_capacity(self.len + 8);
-        while bytes.len() < self.len {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            bytes.extend_from_slice(&state.to_le_bytes());
-        }
-        bytes.truncate(self.len);
-        bytes
+        conformance_tests::random::content(self.len, self.seed)
     }
 }
 

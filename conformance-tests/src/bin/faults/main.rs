@@ -7,7 +7,6 @@ mod folder;
 mod gateway;
 mod judge;
 mod ledger;
-mod random;
 mod report;
 mod scenario;
 mod verify;
@@ -22,10 +21,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::Parser;
 
+use conformance_tests::random::{self, Random};
 use fault::{FileKind, Kind};
 use folder::Prepared;
 use judge::{Outcome, Verdict, judge};
-use random::Random;
 
 /// Injects faults into data folders of the built gateway, and judges what comes of each
 ///

@@ -1,0 +1,251 @@
+//! A PostgreSQL in a folder of its own, from Debian's packages, and a standby of it.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use tempfile::TempDir;
+
+/// How long a standby may take to catch up: the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What a standby is called in `pg_stat_replication`, and so in `synchronous_standby_names`.
+const STANDBY: &str = "standby";
+
+/// A server, stopped when it is dropped.
+pub struct Postgres {
+    folder: TempDir,
+    port: u16,
+    /// `NAME=VALUE`, given at each start.
+    settings: Vec<String>,
+}
+
+impl Postgres {
+    /// Makes one with checksums of its pages and starts it with these settings (`NAME=VALUE`).
+    ///
+    /// # Errors
+    /// When it is not installed or does not start.
+    pub fn start(settings: &[&str]) -> anyhow::Result<Self> {
+        let server = Self::prepare(settings)?;
+        let made =
+            ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync", "--data-checksums"];
+        server.as_user("initdb", &made)?;
+        server.run()?;
+        Ok(server)
+    }
+
+    fn prepare(settings: &[&str]) -> anyhow::Result<Self> {
+        // In memory where there is room: tests wait for the disk thousands of times. `SEALGATE_TEST_POSTGRES_DIR` names another place.
+        let memory = Path::new("/dev/shm");
+        let room = rustix::fs::statvfs(memory).map_or(0, |found| found.f_bavail * found.f_frsize);
+        let folder = match std::env::var_os("SEALGATE_TEST_POSTGRES_DIR") {
+            Some(place) => tempfile::tempdir_in(place)?,
+            None if room > 1 << 30 => tempfile::tempdir_in(memory)?,
+            None => tempfile::tempdir()?,
+        };
+        // As root it is started as the user that the package made.
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777))?;
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
+        Ok(Self { folder, port, settings })
+    }
+
+    /// Starts it (again).
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn run(&self) -> anyhow::Result<()> {
+        let mut options = format!(
+            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=300 \
+             -c max_locks_per_transaction=256 -c shared_buffers=64MB",
+            self.port
+        );
+        for setting in &self.settings {
+            options += &format!(" -c {setting}");
+        }
+        let log = self.folder.path().join("log").display().to_string();
+        self.as_user("pg_ctl", &["start", "--wait", "--silent", "--log", &log, "--options", &options])
+    }
+
+    /// Makes a standby of it, starts that, and lets each commit wait for it from now on.
+    ///
+    /// # Errors
+    /// When it does not follow in time.
+    pub fn standby(&self) -> anyhow::Result<Self> {
+        let mut settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+        let name = format!("cluster_name={STANDBY}");
+        settings.push(&name);
+        let standby = Self::prepare(&settings)?;
+        let source = format!("host=127.0.0.1 port={} user=postgres application_name={STANDBY}", self.port);
+        standby.as_user(
+            "pg_basebackup",
+            &["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--dbname", &source],
+        )?;
+        standby.run()?;
+        self.require_standby()?;
+        Ok(standby)
+    }
+
+    /// Lets each commit wait for the standby, and waits until that is here.
+    ///
+    /// # Errors
+    /// When it does not follow in time.
+    pub fn require_standby(&self) -> anyhow::Result<()> {
+        // Of two statements at once each would be in one transaction, which this one must not be.
+        self.ask("postgres", &format!("alter system set synchronous_standby_names = '{STANDBY}'"))?;
+        self.ask("postgres", "select pg_reload_conf()")?;
+        self.wait_for_standby()
+    }
+
+    /// Waits until a synchronous standby is here.
+    ///
+    /// # Errors
+    /// When there is none in time.
+    pub fn wait_for_standby(&self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while self.ask("postgres", "select count(*) from pg_stat_replication where sync_state = 'sync'")?
+            != "1"
+        {
+            ensure!(began.elapsed() < PATIENCE, "the standby does not follow: {}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Makes a standby the primary.
+    ///
+    /// # Errors
+    /// When it does not become one.
+    pub fn promote(&self) -> anyhow::Result<()> {
+        self.as_user("pg_ctl", &["promote", "--wait"])
+    }
+
+    /// Stops it as a crash would, but in order.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn stop(&self) -> anyhow::Result<()> {
+        self.as_user("pg_ctl", &["stop", "--mode=immediate"])
+    }
+
+    /// Kills all of its processes at once, as a power cut would.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill(&self) -> anyhow::Result<()> {
+        use rustix::process::{Pid, Signal, kill_process};
+        let file = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid"))?;
+        let main: i32 = file.lines().next().context("an empty pid file")?.trim().parse()?;
+        let pid = |number| Pid::from_raw(number).context("no process id");
+        kill_process(pid(main)?, Signal::KILL)?;
+        // Its children are told by their parent's end, later.
+        for process in std::fs::read_dir("/proc")?.flatten() {
+            let Ok(number) = process.file_name().to_string_lossy().parse::<i32>() else { continue };
+            let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let cwd = std::fs::read_link(process.path().join("cwd")).unwrap_or_default();
+            if command.starts_with(b"postgres:") && cwd == self.folder.path().join("data") {
+                let _ = kill_process(pid(number)?, Signal::KILL);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where it listens, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The URL of a database.
+    pub fn url(&self, database: &str) -> String {
+        url_at(self.port, database)
+    }
+
+    /// Makes a database as a map needs it.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn create(&self, database: &str) -> anyhow::Result<()> {
+        create_at(self.port, database)
+    }
+
+    /// What the server answers to a statement, a row a line.
+    ///
+    /// # Errors
+    /// When the server refuses or is away.
+    pub fn ask(&self, database: &str, statement: &str) -> anyhow::Result<String> {
+        ask_at(self.port, database, statement)
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    fn as_user(&self, name: &str, arguments: &[&str]) -> anyhow::Result<()> {
+        let data = self.folder.path().join("data");
+        let mut command = if rustix::process::geteuid().is_root() {
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--"]).arg(program(name));
+            command
+        } else {
+            Command::new(program(name))
+        };
+        command.arg("-D").arg(data).args(arguments).current_dir("/");
+        let output =
+            command.output().with_context(|| format!("{name} does not start: install postgresql"))?;
+        done(name, &output).with_context(|| self.log()).map(drop)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if self.folder.path().join("data/postmaster.pid").exists() {
+            let _ = self.stop();
+        }
+    }
+}
+
+/// The URL of a database of a server, or of a proxy before one, on 127.0.0.1.
+pub fn url_at(port: u16, database: &str) -> String {
+    format!("postgres://postgres@127.0.0.1:{port}/{database}")
+}
+
+/// Makes a database as a map needs it in the server on this port of 127.0.0.1, unless it is there.
+///
+/// # Errors
+/// When the server refuses or is away.
+pub fn create_at(port: u16, database: &str) -> anyhow::Result<()> {
+    let found = ask_at(port, "postgres", &format!("select 1 from pg_database where datname = '{database}'"))?;
+    if found.is_empty() {
+        let options = "template template0 lc_collate 'C' lc_ctype 'C'";
+        ask_at(port, "postgres", &format!("create database {database} {options}"))?;
+    }
+    Ok(())
+}
+
+fn ask_at(port: u16, database: &str, statement: &str) -> anyhow::Result<String> {
+    let url = url_at(port, database);
+    let output = Command::new(program("psql"))
+        .args(["--no-psqlrc", "--tuples-only", "--no-align", "--command", statement, &url])
+        .output()
+        .context("install postgresql-client")?;
+    done("psql", &output)
+}
+
+fn done(name: &str, output: &Output) -> anyhow::Result<String> {
+    if !output.status.success() {
+        bail!("{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Debian keeps servers of several versions beside each other; the newest is taken.
+fn program(name: &str) -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = versions.map(|version| version.path().join("bin").join(name)).collect();
+    found.retain(|path| path.exists());
+    found.sort();
+    found.pop().unwrap_or_else(|| PathBuf::from(name))
+}

@@ -22,12 +22,14 @@ use crate::federation::ldap::Ldap;
 use crate::federation::oidc::Verifier;
 use crate::iam::{self, ANONYMOUS, Account, Iam, IamError, IamOptions};
 use crate::instance::{Credentials, DataFolder, IfAbsent, Part, kms_places};
+use crate::kv_key_store::KvKeyStore;
 use crate::observe;
 use crate::observe::jobs::JobStates;
 use crate::root;
 use crate::sealed_kv::{MetadataKey, RecordDigester, SealedKv};
 use crate::sse::Sse;
 use crate::transfer::journal::Records;
+use crate::watch::Watch;
 use crate::work::ExpensiveCalls;
 
 /// The parts that operations are made of; one per process, shared by all requests.
@@ -54,6 +56,8 @@ pub struct App {
     pub min_part_len: u64,
     /// Accounts, and who is in them.
     pub iam: Arc<Iam>,
+    /// Sees what other gateways change.
+    pub watch: Arc<Watch>,
     /// Signatures that failed.
     pub failures: Failures,
     /// Calls that cost much, by caller.
@@ -143,6 +147,7 @@ impl App {
             main: stores.folder.instance.account_id.clone(),
             accept_unknown_principals: config.accept_unknown_principals,
             accept_missing_documents: config.accept_missing_documents,
+            shared: stores.shared_keys.is_some(),
         };
         let (iam, damaged) = match Iam::open(catalog.clone(), &secret, options.clone(), root.clone()).await {
             Ok(iam) => (iam, None),
@@ -150,6 +155,10 @@ impl App {
         };
         let iam = Arc::new(iam);
         stores.kms.set_directory(iam::directory(&iam));
+        let watch = Arc::new(match &stores.shared_keys {
+            Some(keys) => Watch::shared(catalog.clone(), iam.clone(), stores.kms.clone(), keys.clone()),
+            None => Watch::alone(),
+        });
         let local = stores.storage.local_blobs().context("blobs are on a local disk")?.clone();
         let app = Self {
             region: config.region.clone(),
@@ -180,7 +189,9 @@ impl App {
                 stores.kms.clone(),
                 stores.folder.instance.region.clone(),
                 config.bucket_key_window,
+                watch.clone(),
             ),
+            watch,
             metadata_key: stores.metadata_key.clone(),
             stores,
             job_states: JobStates::default(),
@@ -197,7 +208,7 @@ impl App {
 
     /// What signatures are checked against.
     pub fn keys(&self) -> Keys<'_> {
-        Keys { iam: &self.iam, failures: &self.failures }
+        Keys { iam: &self.iam, failures: &self.failures, counts_unknown: true }
     }
 
     /// Whose bucket it is.
@@ -222,8 +233,9 @@ impl App {
     /// Closes the stores, once no request runs any more.
     pub async fn close(self) -> anyhow::Result<()> {
         self.iam.write_last_uses().await?;
-        let Self { stores, catalog, blobs, reclaimer, kms, sse, metadata_key, iam, authorizer, .. } = self;
-        drop((catalog, blobs, reclaimer, kms, sse, metadata_key, iam, authorizer));
+        let Self { stores, catalog, blobs, reclaimer, kms, sse, metadata_key, iam, authorizer, watch, .. } =
+            self;
+        drop((catalog, blobs, reclaimer, kms, sse, metadata_key, iam, authorizer, watch));
         stores.close().await
     }
 }
@@ -240,6 +252,8 @@ pub struct Stores {
     pub storage: Storage,
     /// The key management service.
     pub kms: Arc<Kms>,
+    /// Where its keys are, if other gateways use them too: identities and keys are watched then.
+    pub shared_keys: Option<Arc<KvKeyStore>>,
     /// What seals catalog values and blob trailers.
     pub metadata_key: Arc<MetadataKey>,
     /// What makes the digest over all records.
@@ -292,7 +306,7 @@ impl Stores {
         };
         let storage = opened?;
         folder.finish()?;
-        Ok(Self { storage, kms: Arc::new(kms), metadata_key, digester, root, folder })
+        Ok(Self { storage, kms: Arc::new(kms), shared_keys: None, metadata_key, digester, root, folder })
     }
 
     /// Flushes and closes.

@@ -126,7 +126,7 @@ fn modules_of_the_gateway_point_downward() {
         &["api", "jobs"],
         &["app"],
         &["root"],
-        &["auth", "authz", "federation", "sse", "transfer", "sealed_kv", "instance"],
+        &["auth", "authz", "federation", "sse", "transfer", "sealed_kv", "instance", "kv_key_store", "watch"],
         &["bucket", "iam", "observe"],
         &["seal", "http", "memory", "work"],
         &["config"],

@@ -37,6 +37,9 @@ pub async fn handle(
     peer: Peer,
 ) -> Response<ResponseBody> {
     let (parts, body) = request.into_parts();
+    if !app.watch.is_current() {
+        return unavailable(door, &parts, "What other gateways changed can't be seen now. Try again.");
+    }
     if door == Door::Every
         && let Some(path) = minio::path(&parts, &app.domains)
     {
@@ -54,14 +57,18 @@ pub async fn handle(
 /// Answers a request that came while the gateway is sealed: nothing can be read yet.
 pub fn sealed<B>(door: Door, request: Request<B>) -> Response<ResponseBody> {
     let (parts, _) = request.into_parts();
-    if let Some(path) = minio::path(&parts, &[]).filter(|path| path.starts_with("health/")) {
+    unavailable(door, &parts, "The gateway is sealed: its administrator has to give the passphrase of its root key.")
+}
+
+/// Answers a request that can't be served now, and may be sent again.
+fn unavailable(door: Door, parts: &Parts, message: &'static str) -> Response<ResponseBody> {
+    if let Some(path) = minio::path(parts, &[]).filter(|path| path.starts_with("health/")) {
         return minio::health(path, false);
     }
-    let message = "The gateway is sealed: its administrator has to give the passphrase of its root key.";
     match parts.uri.path().strip_prefix("/_sealgate/") {
         Some(rest) => health(rest, false),
-        None if door == Door::Kms || asks_kms(&parts) => kms::unavailable(message),
-        None if query::asks(&parts) => query::unavailable(message),
+        None if door == Door::Kms || asks_kms(parts) => kms::unavailable(message),
+        None if query::asks(parts) => query::unavailable(message),
         None => {
             let error = s3::error::S3Error::new(s3::error::Code::ServiceUnavailable).message(message);
             error.into_response("", "", parts.method == http::Method::HEAD)

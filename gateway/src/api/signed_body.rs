@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use crate::app::App;
 use crate::auth::{self, AuthError, Beforehand, Expected};
 use crate::http::body::{BodyError, RequestBody, UNAUTHENTICATED_MAX_LEN};
+use crate::watch::Unseen;
 
 /// Bodies at a time that are longer than [`UNAUTHENTICATED_MAX_LEN`] and name an access key that exists, but tell no hash of
 /// themselves by which the signature could be verified before.
@@ -24,6 +25,9 @@ pub(super) enum SignedBodyError {
     /// It is too long for this service, or for somebody who is not known.
     #[error("The request is longer than {0} bytes.")]
     TooLong(usize),
+    /// Who has the access key can't be told now.
+    #[error(transparent)]
+    Unseen(#[from] Unseen),
     /// Too many long ones are read already.
     #[error("Rate exceeded")]
     Busy,
@@ -37,6 +41,7 @@ pub(super) async fn read(
     expected: Expected<'_>,
     max_len: usize,
 ) -> Result<Vec<u8>, SignedBodyError> {
+    app.watch.identities().await?;
     let known = auth::before_body(parts, app.keys(), expected)?;
     match known {
         Beforehand::Verified => body.authenticated(),

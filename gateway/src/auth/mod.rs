@@ -192,6 +192,13 @@ pub enum AuthError {
     NotImplemented(&'static str),
 }
 
+impl AuthError {
+    /// Is it for want of an identity, which another gateway may have made or changed meanwhile?
+    pub fn is_of_unknown(&self) -> bool {
+        matches!(self, Self::InvalidAccessKeyId { .. } | Self::InvalidToken | Self::AccountProblem)
+    }
+}
+
 /// What a request must have been signed for.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
@@ -212,6 +219,8 @@ pub struct Keys<'a> {
     pub iam: &'a Iam,
     /// Who has guessed.
     pub failures: &'a Failures,
+    /// Is one who is not known a failure? Not while another gateway may have made him just now.
+    pub counts_unknown: bool,
 }
 
 impl Keys<'_> {
@@ -298,6 +307,9 @@ impl Keys<'_> {
     }
 
     fn note_failure(&self, error: &AuthError, credential: &sigv4::Credential<'_>, expected: Expected<'_>) {
+        if !self.counts_unknown && error.is_of_unknown() {
+            return;
+        }
         if !matches!(error, AuthError::ExpiredToken | AuthError::AccountProblem) {
             self.failures.failed(expected.source, credential.access_key_id, expected.now_unix_ms);
         }

@@ -31,7 +31,7 @@ struct Known {
 
 impl Known {
     fn keys(&self) -> Keys<'_> {
-        Keys { iam: &self.iam, failures: &self.failures }
+        Keys { iam: &self.iam, failures: &self.failures, counts_unknown: true }
     }
 }
 

@@ -6,6 +6,7 @@ mod bind;
 mod directory;
 mod draft;
 mod error;
+mod follow;
 mod identity;
 mod ids;
 mod managed;
@@ -19,6 +20,7 @@ mod signing_keys;
 mod state;
 mod store;
 mod subject;
+mod uses;
 
 pub use account::{ANONYMOUS, Account};
 pub use bind::{Bindings, NoSuchPrincipal, apply};

@@ -158,7 +158,7 @@ impl fmt::Debug for AccessKey {
 }
 
 /// What is kept of an access key.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessKeyRecord {
     /// `AKIA…`.
     pub id: String,
@@ -199,16 +199,6 @@ pub struct Use {
 const MINUTE_MS: u64 = 60_000;
 
 impl LastUsed {
-    pub(super) fn of(used: &Use) -> Self {
-        let minute = used.unix_ms / MINUTE_MS;
-        Self {
-            unix_min: minute.into(),
-            stamp: AtomicU64::default(),
-            of: Mutex::new((used.region.clone(), used.service.clone())),
-            written_unix_min: minute.into(),
-        }
-    }
-
     /// Notes a use.
     pub fn note(&self, now_unix_ms: u64, region: &str, service: &str) {
         let minute = now_unix_ms / MINUTE_MS;
@@ -233,5 +223,21 @@ impl LastUsed {
         let used = self.get()?;
         let minute = used.unix_ms / MINUTE_MS;
         (self.written_unix_min.swap(minute, Ordering::Relaxed) != minute).then_some(used)
+    }
+
+    /// What was taken could not be written.
+    pub(super) fn give_back(&self) {
+        self.written_unix_min.store(0, Ordering::Relaxed);
+    }
+
+    /// What another gateway tells: the later use counts.
+    pub(super) fn learn(&self, told: &Use) {
+        let minute = told.unix_ms / MINUTE_MS;
+        let mut of = self.of.lock();
+        if self.unix_min.load(Ordering::Relaxed) < minute {
+            *of = (told.region.clone(), told.service.clone());
+            self.unix_min.store(minute, Ordering::Relaxed);
+            self.written_unix_min.store(minute, Ordering::Relaxed);
+        }
     }
 }

@@ -20,6 +20,7 @@ use super::opened_session::Opened;
 use super::record::{self, SHELF};
 use super::session::Session;
 use super::state::{AccountState, State};
+use super::uses;
 use crate::seal::xaes::Xaes;
 
 /// The most session tokens that are kept open.
@@ -33,12 +34,14 @@ const SECRET_PURPOSE: &str = "access key";
 pub struct Iam {
     /// May policies name principals who do not exist?
     pub accept_unknown_principals: bool,
-    catalog: Catalog,
+    /// Do other gateways change the same?
+    pub(super) shared: bool,
+    pub(super) catalog: Catalog,
     xaes: Xaes,
     main: Account,
     main_key: Arc<AccessKey>,
-    current: RwLock<Arc<State>>,
-    changing: tokio::sync::Mutex<()>,
+    pub(super) current: RwLock<Arc<State>>,
+    pub(super) changing: tokio::sync::Mutex<()>,
     opened: RwLock<HashMap<String, Arc<Opened>>>,
 }
 
@@ -51,6 +54,8 @@ pub struct IamOptions {
     pub accept_unknown_principals: bool,
     /// Take it that documents are gone which nobody took away.
     pub accept_missing_documents: bool,
+    /// Other gateways change the same catalog: each change tells them which documents it is of.
+    pub shared: bool,
 }
 
 /// Why credentials are not taken.
@@ -123,9 +128,11 @@ impl Iam {
             signing_keys: Default::default(),
             last_used: Default::default(),
         });
-        let state = record::read(ShelfState::default(), Vec::new(), main.clone(), main_key.clone())?;
+        let main_of = (main.clone(), main_key.clone());
+        let state = record::read(ShelfState::default(), (Vec::new(), Vec::new()), main_of, None)?;
         Ok(Self {
             accept_unknown_principals: options.accept_unknown_principals,
+            shared: options.shared,
             catalog,
             xaes: Xaes::new(secret),
             main,
@@ -199,10 +206,15 @@ impl Iam {
     /// Commits a draft that was made of this state; false: the catalog has a newer one, which is read.
     async fn commit(&self, state: &State, draft: Draft) -> Result<bool, IamError> {
         let changes: Vec<DocumentChange> = draft.changes.into_iter().collect();
-        let shelf = match self.catalog.change_documents(SHELF, state.shelf, changes).await {
+        let ended = uses::of_ended(&changes);
+        let changed = match self.shared {
+            true => self.catalog.change_documents_telling(SHELF, state.shelf, changes).await,
+            false => self.catalog.change_documents(SHELF, state.shelf, changes).await,
+        };
+        let shelf = match changed {
             Ok(shelf) => shelf,
             Err(CatalogError::Contended) => {
-                self.reload().await?;
+                self.follow().await?;
                 return Ok(false);
             }
             Err(error) => {
@@ -219,37 +231,18 @@ impl Iam {
         next.access_keys.extend(own);
         next.accounts.insert(id, Arc::new(draft.account));
         *self.current.write() = Arc::new(next);
+        self.forget_uses(ended).await;
         Ok(true)
     }
 
-    async fn reload(&self) -> Result<(), IamError> {
+    /// Reads everything.
+    pub(super) async fn reload(&self) -> Result<(), IamError> {
         let (shelf, documents) = self.catalog.documents(SHELF).await.map_err(of_catalog)?;
-        let state = record::read(shelf, documents, self.main.clone(), self.main_key.clone())?;
+        let notes = self.catalog.notes(uses::SHELF).await.map_err(of_catalog)?;
+        let former = self.state();
+        let main = (self.main.clone(), self.main_key.clone());
+        let state = record::read(shelf, (documents, notes), main, Some(&former))?;
         *self.current.write() = Arc::new(state);
-        Ok(())
-    }
-
-    /// Writes what is new of the last uses of access keys.
-    pub async fn write_last_uses(&self) -> Result<(), IamError> {
-        let _turn = self.changing.lock().await;
-        let state = self.state();
-        // The settings' own access key is no document, so it has none of its use either.
-        let kept = state.access_keys.values().filter(|access_key| access_key.secret.is_none());
-        let changes: Vec<DocumentChange> = kept
-            .filter_map(|access_key| {
-                let AccessKeyRecord { account, id, .. } = &access_key.record;
-                let used = access_key.last_used.take_new()?;
-                Some((record::use_name(account, id), Some(record::encode(&used))))
-            })
-            .collect();
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let shelf = self.catalog.change_documents(SHELF, state.shelf, changes).await;
-        let shelf = shelf.map_err(IamError::Unavailable)?;
-        let mut next = State::clone(&state);
-        next.shelf = shelf;
-        *self.current.write() = Arc::new(next);
         Ok(())
     }
 
@@ -394,7 +387,7 @@ impl Iam {
     }
 }
 
-fn of_catalog(error: CatalogError) -> IamError {
+pub(super) fn of_catalog(error: CatalogError) -> IamError {
     match error {
         CatalogError::DocumentCount { expected, found, .. } => IamError::DocumentCount { expected, found },
         error => IamError::Unavailable(error),

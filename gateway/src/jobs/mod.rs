@@ -32,6 +32,7 @@ pub struct Jobs {
     keys: JoinHandle<()>,
     lifecycle: JoinHandle<()>,
     scrub: JoinHandle<()>,
+    watch: JoinHandle<()>,
 }
 
 impl Jobs {
@@ -42,7 +43,8 @@ impl Jobs {
         let keys = tokio::spawn(keys(app.clone(), stopped.clone()));
         let lifecycle = tokio::spawn(lifecycle::run(app.clone(), lifecycle, stopped.clone()));
         let scrub = tokio::spawn(scrub::run(app.clone(), scrub, stopped.clone()));
-        Self { stop, lifecycle, scrub, reclaim: tokio::spawn(reclaim(app, interval, stopped)), keys }
+        let watch = tokio::spawn(watch(app.clone(), stopped.clone()));
+        Self { stop, lifecycle, scrub, watch, reclaim: tokio::spawn(reclaim(app, interval, stopped)), keys }
     }
 
     /// Stops them at their next step and waits for it.
@@ -53,11 +55,19 @@ impl Jobs {
             ("the schedule of keys", self.keys),
             ("lifecycle", self.lifecycle),
             ("the scrub", self.scrub),
+            ("the watch over other gateways' changes", self.watch),
         ] {
             if let Err(error) = job.await {
                 tracing::error!(%error, "{name} ended badly");
             }
         }
+    }
+}
+
+async fn watch(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
+    tokio::select! {
+        _ = stopped.changed() => {}
+        () = app.watch.run() => {}
     }
 }
 

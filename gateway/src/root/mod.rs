@@ -2,7 +2,7 @@
 
 mod transit;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::config::{Config, RootPlace};
 use crate::instance::DataFolder;
 use crate::instance::kms_places;
+use crate::kv_key_store::KvKeyStore;
 
 /// The longest passphrase, PIN or token, in bytes.
 const MAX_SECRET_LEN: u64 = 4096;
@@ -44,11 +45,7 @@ pub fn open_at(
     Ok(match (place, create) {
         (RootPlace::File(path), true) => Arc::new(FileRoot::open_or_create(path, &folder.path)?),
         (RootPlace::File(path), false) => Arc::new(FileRoot::open(path, &folder.path)?),
-        (RootPlace::Credential(name), _) => {
-            let credentials = std::env::var_os("CREDENTIALS_DIRECTORY")
-                .context("there is no $CREDENTIALS_DIRECTORY: run it under systemd, with LoadCredential=")?;
-            Arc::new(FileRoot::open(&Path::new(&credentials).join(name), &folder.path)?)
-        }
+        (RootPlace::Credential(name), _) => Arc::new(FileRoot::open(&credential(name)?, &folder.path)?),
         (RootPlace::Passphrase, true) => {
             Arc::new(PassphraseRoot::open_or_create(&folder.path.join("kms"), &passphrase()?)?)
         }
@@ -61,6 +58,32 @@ pub fn open_at(
         (RootPlace::Pkcs11 { place, pin }, false) => Arc::new(Pkcs11Root::open(place, &secret_in(pin)?)?),
         (RootPlace::Transit(place), _) => Arc::new(transit::TransitRoot::open(place)?),
     })
+}
+
+/// Opens the root key of a key store that several gateways share: it is made before the first of them starts, but for that of a
+/// passphrase, whose salt lies in the store. `folder`: in which a file of a relative name is.
+pub async fn open_shared(
+    config: &Config,
+    folder: &Path,
+    keys: &KvKeyStore,
+) -> anyhow::Result<Arc<dyn RootKey>> {
+    Ok(match &config.root_key {
+        RootPlace::File(path) => Arc::new(FileRoot::open(path, folder)?),
+        RootPlace::Credential(name) => Arc::new(FileRoot::open(&credential(name)?, folder)?),
+        RootPlace::Passphrase => {
+            let passphrase = passphrase(config, "Passphrase of the root key")?;
+            Arc::new(keys.passphrase_root(&passphrase).await?)
+        }
+        RootPlace::Pkcs11 { place, pin } => Arc::new(Pkcs11Root::open(place, &secret_in(pin)?)?),
+        RootPlace::Transit(place) => Arc::new(transit::TransitRoot::open(place)?),
+    })
+}
+
+/// Where systemd put this credential.
+fn credential(name: &str) -> anyhow::Result<PathBuf> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .context("there is no $CREDENTIALS_DIRECTORY: run it under systemd, with LoadCredential=")?;
+    Ok(Path::new(&credentials).join(name))
 }
 
 /// The passphrase of the settings' file, or else of the terminal.

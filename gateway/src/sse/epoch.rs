@@ -120,58 +120,78 @@ impl BucketKeys {
         self.writing.0.lock().clear();
     }
 
-    /// The bucket-level key that new objects of this caller are wrapped under.
-    pub(super) fn for_writing(
-        &self,
-        kms: &Kms,
-        caller: &Caller,
-        bucket: BucketId,
-        key_id: &str,
-        bound: &EncryptionContext,
-    ) -> Result<Arc<Epoch>, SseError> {
-        let place = (caller.credentials.clone(), bucket, key_id.to_owned());
-        // A context of the caller's own makes another data key; it is not shared.
-        let shareable = bound.iter().count() == 1;
-        if let Some((since, epoch)) = self.writing.get(&place).filter(|_| shareable)
-            && since.elapsed() < self.window
-            && epoch.use_once()
-        {
-            kms.record_remembered(caller, "kms:GenerateDataKey", &epoch.stored.ciphertext, bound);
-            return Ok(epoch);
+    /// The bucket-level key that new objects of this caller are wrapped under, if KMS allowed it a moment ago.
+    pub(super) fn remembered_for_writing(&self, uses: BucketKeyUse<'_>, key_id: &str) -> Option<Arc<Epoch>> {
+        let (since, epoch) = self.writing.get(&uses.writing_place(key_id)).filter(|_| uses.is_shareable())?;
+        if since.elapsed() >= self.window || !epoch.use_once() {
+            return None;
         }
-        let data_key = kms.generate_data_key(caller, key_id, bound)?;
+        uses.kms.record_remembered(uses.caller, "kms:GenerateDataKey", &epoch.stored.ciphertext, uses.bound);
+        Some(epoch)
+    }
+
+    /// The bucket-level key that new objects of this caller are wrapped under, if KMS allows it now.
+    pub(super) fn for_writing(&self, uses: BucketKeyUse<'_>, key_id: &str) -> Result<Arc<Epoch>, SseError> {
+        let data_key = uses.kms.generate_data_key(uses.caller, key_id, uses.bound)?;
         let stored = StoredEpoch { id: random_id(), ciphertext: data_key.ciphertext_blob };
         let epoch = Epoch::new(stored, data_key.key_arn, wrapping_key(&data_key.plaintext)?);
-        if shareable && !self.window.is_zero() {
-            self.writing.insert(place, (Instant::now(), epoch.clone()));
+        if uses.is_shareable() && !self.window.is_zero() {
+            self.writing.insert(uses.writing_place(key_id), (Instant::now(), epoch.clone()));
         }
         Ok(epoch)
     }
 
-    /// The bucket-level key of an envelope.
+    /// The bucket-level key of an envelope, if KMS allowed it a moment ago.
+    pub(super) fn remembered_for_reading(
+        &self,
+        uses: BucketKeyUse<'_>,
+        stored: &StoredEpoch,
+    ) -> Option<Arc<Epoch>> {
+        let (since, epoch) = self.reading.get(&uses.reading_place(stored))?;
+        if since.elapsed() >= self.window || epoch.stored != *stored {
+            return None;
+        }
+        uses.kms.record_remembered(uses.caller, "kms:Decrypt", &stored.ciphertext, uses.bound);
+        Some(epoch)
+    }
+
+    /// The bucket-level key of an envelope, if KMS allows it now.
     pub(super) fn for_reading(
         &self,
-        kms: &Kms,
-        caller: &Caller,
-        bucket: BucketId,
+        uses: BucketKeyUse<'_>,
         key_arn: &str,
         stored: &StoredEpoch,
-        bound: &EncryptionContext,
     ) -> Result<Arc<Epoch>, SseError> {
-        let place = (caller.credentials.clone(), bucket, stored.id);
-        if let Some((since, epoch)) = self.reading.get(&place)
-            && since.elapsed() < self.window
-            && epoch.stored == *stored
-        {
-            kms.record_remembered(caller, "kms:Decrypt", &stored.ciphertext, bound);
-            return Ok(epoch);
-        }
-        let opened = kms.decrypt(caller, Some(key_arn), &stored.ciphertext, bound)?;
+        let opened = uses.kms.decrypt(uses.caller, Some(key_arn), &stored.ciphertext, uses.bound)?;
         let epoch = Epoch::new(stored.clone(), opened.key_arn, wrapping_key(&opened.plaintext)?);
         if !self.window.is_zero() {
-            self.reading.insert(place, (Instant::now(), epoch.clone()));
+            self.reading.insert(uses.reading_place(stored), (Instant::now(), epoch.clone()));
         }
         Ok(epoch)
+    }
+}
+
+/// Who uses which bucket's key, and in which context.
+#[derive(Clone, Copy)]
+pub(super) struct BucketKeyUse<'a> {
+    pub(super) kms: &'a Kms,
+    pub(super) caller: &'a Caller,
+    pub(super) bucket: BucketId,
+    pub(super) bound: &'a EncryptionContext,
+}
+
+impl BucketKeyUse<'_> {
+    fn writing_place(&self, key_id: &str) -> (Arc<str>, BucketId, String) {
+        (self.caller.credentials.clone(), self.bucket, key_id.to_owned())
+    }
+
+    fn reading_place(&self, stored: &StoredEpoch) -> (Arc<str>, BucketId, [u8; 16]) {
+        (self.caller.credentials.clone(), self.bucket, stored.id)
+    }
+
+    /// A context of the caller's own makes another data key; it is not shared.
+    fn is_shareable(&self) -> bool {
+        self.bound.iter().count() == 1
     }
 }
 

@@ -19,8 +19,9 @@ pub use default::{BucketEncryption, DefaultAlgorithm};
 pub use plan::{CustomerHeaders, INVALID_KEY, PlanError, customer_key, plan, response_headers};
 
 use crate::seal::{ContentKey, ContentKeys};
+use crate::watch::Watch;
 use envelope::{Envelope, KmsTier};
-use epoch::{BucketKeys, Epochs};
+use epoch::{BucketKeyUse, BucketKeys, Epochs};
 
 /// How an object is to be encrypted: the request's headers over the bucket's default over SSE-S3.
 #[derive(Debug)]
@@ -139,6 +140,7 @@ pub enum SseError {
 pub struct Sse {
     kms: Arc<Kms>,
     region: String,
+    watch: Arc<Watch>,
     epochs: Epochs,
     bucket_keys: BucketKeys,
 }
@@ -149,14 +151,16 @@ const S3_SERVICE: &str = "s3";
 const SSE_S3_PURPOSE: &str = "sse-s3";
 
 impl Sse {
-    /// Over this KMS, whose keys are in `region`. An allowed use of a bucket-level key is remembered for `bucket_key_window`.
-    pub fn new(kms: Arc<Kms>, region: String, bucket_key_window: Duration) -> Self {
-        Self { kms, region, epochs: Epochs::default(), bucket_keys: BucketKeys::new(bucket_key_window) }
+    /// Over this KMS, whose keys are in `region`. An allowed use of a bucket-level key is remembered for `bucket_key_window`; before any
+    /// other use of a KMS key `watch` sees what other gateways changed.
+    pub fn new(kms: Arc<Kms>, region: String, bucket_key_window: Duration, watch: Arc<Watch>) -> Self {
+        let (epochs, bucket_keys) = (Epochs::default(), BucketKeys::new(bucket_key_window));
+        Self { kms, region, watch, epochs, bucket_keys }
     }
 
     /// New ContentKeys for a version and the envelope that keeps them. SSE-KMS asks KMS as `caller`
     /// (its `via_service` is set here).
-    pub fn create(
+    pub async fn create(
         &self,
         plan: &SsePlan,
         place: EnvelopePlace<'_>,
@@ -164,7 +168,7 @@ impl Sse {
     ) -> Result<(Bytes, ContentKeys), SseError> {
         let layers = (0..plan.layers()).map(|_| ContentKey(Secret32::random())).collect();
         let keys = ContentKeys { layers };
-        let envelope = self.rewrap(&keys, plan, place, caller)?;
+        let envelope = self.rewrap(&keys, plan, place, caller).await?;
         Ok((envelope, keys))
     }
 
@@ -175,7 +179,7 @@ impl Sse {
     }
 
     /// The same ContentKeys under a plan of the same number of layers: moves no data.
-    pub fn rewrap(
+    pub async fn rewrap(
         &self,
         keys: &ContentKeys,
         plan: &SsePlan,
@@ -196,10 +200,18 @@ impl Sse {
                 };
                 let bound = envelope::kms_context(context, place, *bucket_key && !dsse);
                 if *bucket_key && !dsse {
-                    let epoch =
-                        self.bucket_keys.for_writing(&self.kms, &caller, place.bucket, &key_id, &bound)?;
+                    let uses =
+                        BucketKeyUse { kms: &self.kms, caller: &caller, bucket: place.bucket, bound: &bound };
+                    let epoch = match self.bucket_keys.remembered_for_writing(uses, &key_id) {
+                        Some(epoch) => epoch,
+                        None => {
+                            self.see_keys().await?;
+                            self.bucket_keys.for_writing(uses, &key_id)?
+                        }
+                    };
                     Envelope::bucket_key(&keys.layers[0], place, &epoch, context, bound)
                 } else {
+                    self.see_keys().await?;
                     let data_keys = keys
                         .layers
                         .iter()
@@ -213,7 +225,7 @@ impl Sse {
     }
 
     /// The ContentKeys of a version.
-    pub fn open(
+    pub async fn open(
         &self,
         envelope: &[u8],
         place: EnvelopePlace<'_>,
@@ -236,19 +248,21 @@ impl Sse {
             Envelope::Kms { tier: KmsTier::Bucket(epoch), key_arn, bound, .. } => {
                 let caller = self.through_s3(caller);
                 let context = bound.iter().cloned().collect();
-                let epoch = self.bucket_keys.for_reading(
-                    &self.kms,
-                    &caller,
-                    place.bucket,
-                    key_arn,
-                    epoch,
-                    &context,
-                )?;
+                let uses =
+                    BucketKeyUse { kms: &self.kms, caller: &caller, bucket: place.bucket, bound: &context };
+                let epoch = match self.bucket_keys.remembered_for_reading(uses, epoch) {
+                    Some(epoch) => epoch,
+                    None => {
+                        self.see_keys().await?;
+                        self.bucket_keys.for_reading(uses, key_arn, epoch)?
+                    }
+                };
                 vec![envelope.open_layer(place, 0, &epoch.wrapping)?]
             }
             Envelope::Kms { tier: KmsTier::Direct(data_keys), key_arn, bound, .. } => {
                 let caller = self.through_s3(caller);
                 let context: EncryptionContext = bound.iter().cloned().collect();
+                self.see_keys().await?;
                 let mut layers = Vec::with_capacity(data_keys.len());
                 for (layer, ciphertext) in data_keys.iter().enumerate() {
                     let opened = self.kms.decrypt(&caller, Some(key_arn), ciphertext, &context)?;
@@ -259,6 +273,11 @@ impl Sse {
             }
         };
         Ok(ContentKeys { layers })
+    }
+
+    /// Takes over what other gateways changed of keys.
+    async fn see_keys(&self) -> Result<(), KmsError> {
+        Ok(self.watch.keys().await?)
     }
 
     /// The KMS key that an envelope depends on; `None`: it depends on none.

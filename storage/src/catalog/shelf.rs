@@ -4,11 +4,16 @@
 
 use bytes::Bytes;
 
-use super::{Catalog, CatalogError, SCAN_LEN, layout};
-use crate::kv::{Condition, Direction, Key, KeyRange, Transaction, Write};
+use super::record::{BucketRecord, Record};
+use super::{Bucket, Catalog, CatalogError, SCAN_LEN, layout, unchanged};
+use crate::kv::{Condition, Direction, Entry, Key, KeyRange, Transaction, Write};
+use crate::name::BucketName;
+
+mod changes;
+mod notes;
 
 /// A shelf's state: how many changes it has had.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ShelfState(pub(super) u64);
 
 /// What is kept of a shelf itself.
@@ -34,6 +39,12 @@ impl Shelf {
         };
         Ok(Self { state: ShelfState(u64::from_be_bytes(*state)), document_count })
     }
+}
+
+fn shelf_of(found: Option<&Entry>) -> Result<Shelf, CatalogError> {
+    // Without any change there is nothing to count.
+    let empty = Shelf { state: ShelfState::default(), document_count: Some(0) };
+    found.map_or(Ok(empty), |entry| Shelf::decode(&entry.value))
 }
 
 /// A document's new value; `None` takes it away.
@@ -105,6 +116,25 @@ impl Catalog {
         expected: ShelfState,
         changes: Vec<DocumentChange>,
     ) -> Result<ShelfState, CatalogError> {
+        self.change_shelf((shelf, expected), changes, false).await
+    }
+
+    /// As [`Catalog::change_documents`], and leaves word of which documents changed for [`Catalog::documents_since`].
+    pub async fn change_documents_telling(
+        &self,
+        shelf: &str,
+        expected: ShelfState,
+        changes: Vec<DocumentChange>,
+    ) -> Result<ShelfState, CatalogError> {
+        self.change_shelf((shelf, expected), changes, true).await
+    }
+
+    async fn change_shelf(
+        &self,
+        (shelf, expected): (&str, ShelfState),
+        changes: Vec<DocumentChange>,
+        tells: bool,
+    ) -> Result<ShelfState, CatalogError> {
         let base = layout::shelf(shelf);
         let (kept, condition) = self.shelf(&base).await?;
         if kept.state != expected {
@@ -125,6 +155,9 @@ impl Catalog {
             document_count: Some((document_count + added).saturating_sub(removed)),
         };
         let mut writes = vec![Write::Put(base, next.encode())];
+        if tells {
+            writes.extend(changes::tell(shelf, next.state, &changes));
+        }
         writes.extend(keys.into_iter().zip(changes).map(|(key, (_, value))| match value {
             Some(value) => Write::Put(key, value),
             None => Write::Delete(key),
@@ -142,13 +175,23 @@ impl Catalog {
 
     async fn shelf(&self, base: &Key) -> Result<(Shelf, Condition), CatalogError> {
         let [found] = self.get([base.clone()]).await?;
-        Ok(match found {
-            None => {
-                // Without any change there is nothing to count.
-                let empty = Shelf { state: ShelfState::default(), document_count: Some(0) };
-                (empty, Condition::Absent(base.clone()))
-            }
-            Some(entry) => (Shelf::decode(&entry.value)?, Condition::At(base.clone(), entry.revision)),
-        })
+        Ok((shelf_of(found.as_ref())?, unchanged(base, &found)))
+    }
+
+    /// Which state a shelf is in now.
+    pub async fn shelf_state(&self, shelf: &str) -> Result<ShelfState, CatalogError> {
+        Ok(self.shelf(&layout::shelf(shelf)).await?.0.state)
+    }
+
+    /// A bucket by name (or why there is none), and which state a shelf is in: both from one question to the engine.
+    pub async fn bucket_and_shelf(
+        &self,
+        name: &BucketName,
+        shelf: &str,
+    ) -> Result<(Result<Bucket, CatalogError>, ShelfState), CatalogError> {
+        let [bucket, shelf] = self.get([layout::bucket(name), layout::shelf(shelf)]).await?;
+        let record =
+            bucket.ok_or(CatalogError::NoSuchBucket).and_then(|bucket| BucketRecord::decode(&bucket.value));
+        Ok((record.map(|record| record.into_bucket(name.clone())), shelf_of(shelf.as_ref())?.state))
     }
 }

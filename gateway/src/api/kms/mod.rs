@@ -13,7 +13,7 @@ mod wire;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 use kms_core::error::KmsError;
-use kms_core::kms::Caller;
+use kms_core::kms::{Caller, rerun};
 use serde_json::{Value, json};
 use storage::name::Timestamp;
 
@@ -91,6 +91,7 @@ async fn answer(
         source: peer.address.ip(),
     };
     let body = read(app, parts, body, expected).await?;
+    app.watch.keys().await.map_err(KmsError::from)?;
     let identity = auth::authenticate_body(parts, &body, app.keys(), expected).map_err(refused)?;
     let target = parts.headers.get(header::TARGET).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let operation = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();
@@ -124,7 +125,17 @@ async fn answer(
     let ended = tokio::task::spawn_blocking(move || {
         // It computes on, even if nobody waits for it any more.
         let _slot = slot;
-        operations::run(&kms, &caller, &operation, &request)
+        // What another gateway's change came before, did nothing and runs again.
+        let mut refusal = None;
+        let done = rerun(|| match operations::run(&kms, &caller, &operation, &request) {
+            Err(Refusal::Kms(error)) => Err(error),
+            Err(other) => {
+                refusal = Some(other);
+                Ok(Value::Null)
+            }
+            Ok(answer) => Ok(answer),
+        });
+        refusal.map_or_else(|| Ok(done?), Err)
     });
     ended.await.map_err(|error| KmsError::Internal(error.to_string()))?
 }
@@ -141,6 +152,7 @@ async fn read(
         SignedBodyError::Auth(error) => refused(error),
         SignedBodyError::Body(error) => Refusal::Door("SerializationException", error.to_string()),
         SignedBodyError::TooLong(_) => Refusal::Door("ValidationException", error.to_string()),
+        SignedBodyError::Unseen(error) => Refusal::Kms(error.into()),
         SignedBodyError::Busy => Refusal::Door("ThrottlingException", error.to_string()),
     })
 }
@@ -203,6 +215,12 @@ impl Refusal {
                         tracing::error!(request_id, cause, "a KMS request failed");
                         StatusCode::INTERNAL_SERVER_ERROR
                     }
+                    KmsError::Unavailable(cause) => {
+                        tracing::warn!(request_id, cause, "the key store can't be asked");
+                        StatusCode::SERVICE_UNAVAILABLE
+                    }
+                    // Others were faster each time: nothing was done, and it may be sent again.
+                    KmsError::Contended => StatusCode::INTERNAL_SERVER_ERROR,
                     _ => StatusCode::BAD_REQUEST,
                 };
                 let mut answer = json!({"__type": error.name()});

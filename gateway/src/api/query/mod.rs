@@ -268,6 +268,9 @@ pub(super) async fn read(
     let read = signed_body::read(app, parts, body, expected, MAX_BODY_LEN).await;
     read.map_err(|error| match error {
         SignedBodyError::Auth(error) => error.into(),
+        SignedBodyError::Unseen(error) => {
+            Refusal { source: Some(error.into()), ..Refusal::new(Code::ServiceUnavailable, "Service is unable to handle request.") }
+        }
         SignedBodyError::Busy => Refusal::new(Code::Throttling, error.to_string()),
         SignedBodyError::Body(_) | SignedBodyError::TooLong(_) => {
             Refusal::new(Code::ValidationError, error.to_string())

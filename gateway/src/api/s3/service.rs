@@ -15,7 +15,7 @@ use super::target::{Target, bucket_of_host};
 use super::wire::version;
 use super::{cors, permissions, request_context, route};
 use crate::app::App;
-use crate::auth::{self, Expected};
+use crate::auth::{self, Expected, Keys};
 use crate::authz::{self, Permit, Question};
 use crate::config::SignatureV2;
 use crate::http::body::RequestBody;
@@ -77,13 +77,21 @@ async fn answer(
         now_unix_ms: Timestamp::now().unix_ms(),
         source: peer.address.ip(),
     };
-    let authenticated = match app.signature_v2 {
-        SignatureV2::Off => auth::authenticate(&parts, app.keys(), expected)?,
-        SignatureV2::Presigned | SignatureV2::All => {
-            let host_bucket = || bucket_of_host(host::checked(&parts), &app.domains);
-            let by_header = app.signature_v2 == SignatureV2::All;
-            auth::authenticate_any(&parts, host_bucket, by_header, app.keys(), expected)?
+    let authenticate = |counts_unknown| {
+        let keys = Keys { counts_unknown, ..app.keys() };
+        match app.signature_v2 {
+            SignatureV2::Off => auth::authenticate(&parts, keys, expected),
+            SignatureV2::Presigned | SignatureV2::All => {
+                let host_bucket = || bucket_of_host(host::checked(&parts), &app.domains);
+                let by_header = app.signature_v2 == SignatureV2::All;
+                auth::authenticate_any(&parts, host_bucket, by_header, keys, expected)
+            }
         }
+    };
+    let mut authenticated = match authenticate(!app.watch.is_shared()) {
+        // Another gateway may have made him just now.
+        Err(error) if error.is_of_unknown() && app.watch.doubt().await? => authenticate(true)?,
+        authenticated => authenticated?,
     };
     if authenticated.signed.is_some_and(|signed| signed.is_v2) {
         route::refuse_unsigned(operation)?;
@@ -93,9 +101,20 @@ async fn answer(
     }
     route::refuse_unsupported(operation, headers, &query)?;
 
-    let bucket = match &target.bucket {
+    let (bucket, has_changed) = match &target.bucket {
         Some(name) if operation != Operation::CreateBucket => {
-            let found = app.catalog.bucket(name).await.map_err(|error| match error {
+            let (found, has_changed) = app.watch.bucket(&app.catalog, name).await?;
+            (Some((name, found)), has_changed)
+        }
+        _ => (None, app.watch.identities().await?),
+    };
+    // Another gateway changed identities: what he was and might is not what he is and may.
+    if has_changed {
+        authenticated = authenticate(true)?;
+    }
+    let bucket = match bucket {
+        Some((name, found)) => {
+            let found = found.map_err(|error| match error {
                 CatalogError::NoSuchBucket => {
                     S3Error::new(Code::NoSuchBucket).field("BucketName", name.as_str())
                 }
@@ -105,7 +124,7 @@ async fn answer(
             route::check_expected_owner(headers, owner_header, &found.owner)?;
             Some(found)
         }
-        _ => None,
+        None => None,
     };
     let version = version::parse(target.object.as_ref().and_then(|_| query.get("versionId")))?;
     let mut request = S3Request {

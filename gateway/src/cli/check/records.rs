@@ -155,7 +155,7 @@ impl<'a> Records<'a> {
         let version = record.content.version;
         let place = EnvelopePlace { bucket: bucket.id, version, bucket_name: &bucket.name, object };
         let root = Caller::root_user(&bucket.owner);
-        let keys = app.sse.open(&record.envelope, place, None, &root).context("its envelope")?;
+        let keys = app.sse.open(&record.envelope, place, None, &root).await.context("its envelope")?;
         let whole = PlainRange { offset: 0, len: record.plain_len };
         let mut stream =
             egress::read(&app.catalog, &app.blobs, &record.content, keys, record.plain_len, whole).await?;

@@ -20,6 +20,7 @@ use crate::transfer::aws_chunked::ChunkedError;
 use crate::transfer::egress::EgressError;
 use crate::transfer::ingest::IngestError;
 use crate::transfer::journal::ChangeError;
+use crate::watch::Unseen;
 
 impl From<CatalogError> for S3Error {
     fn from(error: CatalogError) -> Self {
@@ -46,6 +47,12 @@ impl From<CatalogError> for S3Error {
             }
             CatalogError::Kv(error) => error.into(),
         }
+    }
+}
+
+impl From<Unseen> for S3Error {
+    fn from(error: Unseen) -> Self {
+        Self::new(Code::ServiceUnavailable).source(error)
     }
 }
 
@@ -363,6 +370,7 @@ impl From<KmsError> for S3Error {
             KmsError::IncorrectKeyMaterial(_) => Code::KmsIncorrectKeyMaterial,
             KmsError::UnsupportedOperation(_) => Code::KmsUnsupportedOperation,
             KmsError::DryRun => Code::KmsDryRun,
+            KmsError::Unavailable(_) => Code::ServiceUnavailable,
             // S3 signs nothing.
             KmsError::InvalidSignature
             | KmsError::InvalidMac

@@ -29,7 +29,7 @@ pub async fn create_multipart_upload(
     let arn = format!("arn:aws:s3:::{}/{object}", bucket.name);
     let plan = plan(headers, BucketEncryption::of(bucket).as_ref(), &arn, request.channel(app))?;
     request.expect_v4_for_kms(matches!(plan, SsePlan::Kms { .. }))?;
-    let (envelope, _) = app.sse.create(&plan, super::place(bucket, object, id), &request.kms_caller())?;
+    let (envelope, _) = app.sse.create(&plan, super::place(bucket, object, id), &request.kms_caller()).await?;
     let properties = Properties::of_request(app, bucket, &request)?;
     let mut upload = Upload {
         id,

@@ -29,7 +29,7 @@ pub(super) struct Opened {
 }
 
 /// Opens an upload's envelope. Under SSE-C every part brings the key that the upload was created with.
-pub(super) fn open(
+pub(super) async fn open(
     app: &App,
     bucket: &Bucket,
     upload: &Upload,
@@ -42,6 +42,7 @@ pub(super) fn open(
     let keys = app
         .sse
         .open(&upload.envelope, place, customer.as_ref(), &request.kms_caller())
+        .await
         .map_err(|error| match error {
             // AWS has one text for both.
             SseError::CustomerKeyMissing | SseError::NotCustomerEncrypted => S3Error::invalid_request(

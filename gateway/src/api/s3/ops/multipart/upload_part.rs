@@ -26,7 +26,7 @@ pub async fn upload_part(app: &App, permit: Permit, request: S3Request) -> Resul
     let given = checksum::request_checksum(&request.headers)?;
     let upload = super::upload(app, bucket, &request).await?;
     let checksum = part::checksum(upload.checksum.as_ref(), given)?;
-    let opened = part::open(app, bucket, &upload, &request)?;
+    let opened = part::open(app, bucket, &upload, &request).await?;
     let source = Source::Body { body: request.body, payload: request.payload };
     let incoming = Incoming { source, plain_len, content_md5, checksum };
     let stored = part::store(app, bucket, &upload, number, &opened, incoming).await?;

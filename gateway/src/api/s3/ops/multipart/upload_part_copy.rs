@@ -37,7 +37,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
     let source = CopySource::of(request)?;
     let source_bucket = readable_bucket(app, request, &source).await?;
     let upload = super::upload(app, bucket, request).await?;
-    let opened = part::open(app, bucket, &upload, request)?;
+    let opened = part::open(app, bucket, &upload, request).await?;
 
     let found = find_source(app, request, &source_bucket, &source).await?;
     archive::expect_readable(&found.record)?;
@@ -45,7 +45,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
     Conditions::of_copy_source(&request.headers)
         .check_copy_source(&found.record.etag, found.last_modified)?;
     let range = range(&request.headers, &found.record)?;
-    let keys = found.open(app, request, &source_bucket, &source.object, customer.as_ref())?;
+    let keys = found.open(app, request, &source_bucket, &source.object, customer.as_ref()).await?;
     let Some(stream) = found.read(app, keys, range).await? else { return Ok(None) };
 
     // The bytes are ours: nobody else can tell their checksum.

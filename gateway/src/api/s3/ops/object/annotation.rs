@@ -106,7 +106,7 @@ pub async fn get_object_annotation(
     let name = annotation_name(&request)?;
     let parent = find(app, bucket, &request).await?;
     let (hidden, annotation, found) = find_annotation(app, bucket, &parent, &name).await?;
-    let keys = found.open(app, &request, &hidden, &annotation, None)?;
+    let keys = found.open(app, &request, &hidden, &annotation, None).await?;
     let stream = found.read(app, keys, found.whole()).await?.ok_or(Code::InternalError)?;
     let mut response = S3Response::new(ResponseBody::stream(stream, found.record.plain_len));
     let headers = response.headers_mut();
@@ -237,7 +237,7 @@ pub(super) async fn copy(
     for (name, _) in all(app, &hidden, from.record.content.version, "").await? {
         let source = own_name(from.record.content.version, &name)?;
         let found = lookup::find(app, &hidden, &source, VersionRef::Current).await?;
-        let keys = found.open(app, request, &hidden, &source, None)?;
+        let keys = found.open(app, request, &hidden, &source, None).await?;
         let stream = found.read(app, keys, found.whole()).await?.ok_or(Code::InternalError)?;
         let pieces: Vec<Bytes> =
             stream.try_collect().await.map_err(|error| S3Error::new(Code::InternalError).source(error))?;
@@ -351,7 +351,7 @@ async fn store(
 ) -> Result<write::Written, S3Error> {
     let version = VersionId::now();
     let place = EnvelopePlace { bucket: hidden.id, version, bucket_name: &bucket.name, object };
-    let (envelope, keys) = app.sse.create(plan, place, &request.kms_caller())?;
+    let (envelope, keys) = app.sse.create(plan, place, &request.kms_caller()).await?;
     let new = NewVersion {
         bucket: hidden,
         object: &annotation,

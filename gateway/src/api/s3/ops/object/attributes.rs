@@ -31,7 +31,7 @@ pub async fn get_object_attributes(
     let found = lookup::find(app, bucket, object, request.version).await?;
     let customer = lookup::customer_key(app, &request, CustomerHeaders::Object, &found.sse)?;
     if found.sse == SseInfo::Customer {
-        found.open(app, &request, bucket, object, customer.as_ref())?;
+        found.open(app, &request, bucket, object, customer.as_ref()).await?;
     }
     let record = &found.record;
     let mut xml = XmlWriter::document(1024);

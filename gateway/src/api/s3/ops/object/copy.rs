@@ -81,7 +81,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
         ));
     }
     write::check_precondition(app, bucket, object, &precondition).await?;
-    let keys = found.open(app, request, &source_bucket, &source.object, source_customer.as_ref())?;
+    let keys = found.open(app, request, &source_bucket, &source.object, source_customer.as_ref()).await?;
 
     let mut record = found.record.clone();
     if replaces {
@@ -133,7 +133,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
         && bucket.versioning == Versioning::Unversioned
     {
         let place = found.place(bucket, object);
-        record.envelope = app.sse.rewrap(&keys, &plan, place, &request.kms_caller())?;
+        record.envelope = app.sse.rewrap(&keys, &plan, place, &request.kms_caller()).await?;
         if !keeps_etag_kind {
             record.etag = write::opaque_etag();
         }
@@ -145,7 +145,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
     let Some(stream) = found.read(app, keys, found.whole()).await? else { return Ok(None) };
     let version = VersionId::now();
     let place = EnvelopePlace { bucket: bucket.id, version, bucket_name: &bucket.name, object };
-    let (envelope, keys) = app.sse.create(&plan, place, &request.kms_caller())?;
+    let (envelope, keys) = app.sse.create(&plan, place, &request.kms_caller()).await?;
     let info = Sse::info(&envelope)?;
     let new = NewVersion {
         bucket,

@@ -36,7 +36,7 @@ async fn get_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Opt
     archive::expect_readable(&found.record)?;
     let customer = lookup::customer_key(app, request, CustomerHeaders::Object, &found.sse)?;
     let selected = select(app, request, &found).await?;
-    let keys = found.open(app, request, bucket, object, customer.as_ref())?;
+    let keys = found.open(app, request, bucket, object, customer.as_ref()).await?;
     let Some(stream) = found.read(app, keys, selected.range).await? else { return Ok(None) };
     let body = ResponseBody::stream(stream, selected.range.len);
     let mut response = selected.respond(request, &found, body);
@@ -51,7 +51,7 @@ pub async fn head_object(app: &App, permit: Permit, request: S3Request) -> Resul
     let found = lookup::find(app, bucket, object, request.version).await?;
     let customer = lookup::customer_key(app, &request, CustomerHeaders::Object, &found.sse)?;
     if found.sse == SseInfo::Customer {
-        found.open(app, &request, bucket, object, customer.as_ref())?;
+        found.open(app, &request, bucket, object, customer.as_ref()).await?;
     }
     let selected = select(app, &request, &found).await?;
     let mut response = selected.respond(&request, &found, ResponseBody::empty());

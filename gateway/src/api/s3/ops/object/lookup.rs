@@ -116,7 +116,7 @@ impl Found {
     }
 
     /// Its ContentKeys.
-    pub(in crate::api::s3::ops) fn open(
+    pub(in crate::api::s3::ops) async fn open(
         &self,
         app: &App,
         request: &S3Request,
@@ -126,7 +126,7 @@ impl Found {
     ) -> Result<ContentKeys, S3Error> {
         request.expect_v4_for_kms(matches!(self.sse, SseInfo::Kms { .. }))?;
         let place = self.place(bucket, object);
-        Ok(app.sse.open(&self.record.envelope, place, customer, &request.kms_caller())?)
+        Ok(app.sse.open(&self.record.envelope, place, customer, &request.kms_caller()).await?)
     }
 
     /// A range of its content. `None`: the blob that the record names is not there, because it was moved or replaced after the

@@ -64,7 +64,7 @@ pub(super) async fn store(
 
     let version = VersionId::now();
     let place = EnvelopePlace { bucket: bucket.id, version, bucket_name: &bucket.name, object };
-    let (envelope, keys) = app.sse.create(&plan, place, &request.kms_caller())?;
+    let (envelope, keys) = app.sse.create(&plan, place, &request.kms_caller()).await?;
     let info = Sse::info(&envelope)?;
     let new = NewVersion {
         bucket,

@@ -95,9 +95,9 @@ pub(super) async fn put(
     caller: &Caller,
 ) -> Result<(), S3Error> {
     let place = found.place(bucket, object);
-    let keys = app.sse.open(&found.record.envelope, place, None, caller)?;
+    let keys = app.sse.open(&found.record.envelope, place, None, caller).await?;
     let mut record = found.record.clone();
-    record.envelope = app.sse.rewrap(&keys, plan, place, caller)?;
+    record.envelope = app.sse.rewrap(&keys, plan, place, caller).await?;
     replace(app, bucket, object, found, record, found.last_modified).await.map(drop)
 }
 

@@ -1,5 +1,8 @@
 //! What a running gateway consists of, and how it is put together: concrete types meet only here.
 
+mod session;
+mod shared;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,11 +14,13 @@ use storage::blob::fs::FsOptions;
 use storage::catalog::{Bucket, Catalog};
 use storage::kv::Standing;
 use storage::kv::sled::{OpenKvError, SledConfig, SledKv};
-use storage::open::{OpenError, RecordOptions, Storage, StorageConfig};
+use storage::open::{BlobPlace, OpenError, RecordOptions, RecordPlace, Storage, StorageConfig};
 use storage::reclaim::{ReclaimOptions, Reclaimer};
 
+use self::session::RunningSession;
 use crate::auth::{Failures, Keys};
 use crate::authz::Authorizer;
+use crate::blobs;
 use crate::bucket::Ownership;
 use crate::config::{Config, LdapConfig, SignatureV2, SseCNewBuckets, SseCOverHttp};
 use crate::federation::ldap::Ldap;
@@ -82,6 +87,8 @@ pub struct App {
     pub metadata_key: Arc<MetadataKey>,
     /// The open stores.
     pub stores: Stores,
+    /// The session, where others share the records.
+    session: Option<RunningSession>,
     /// How the background jobs are getting on.
     pub job_states: JobStates,
     /// When it was opened.
@@ -114,6 +121,14 @@ impl App {
         Ok((app, damaged))
     }
 
+    /// Opens everything of a gateway whose records and keys are in a server; `folder`: from [`DataFolder::open_state`].
+    pub async fn open_shared(config: &Config, folder: DataFolder) -> anyhow::Result<(Self, Credentials)> {
+        let metadata = config.places.metadata.as_ref().context("metadata is not set")?;
+        // What can be refused without touching anything comes first.
+        Credentials::load(config)?;
+        Self::over(config, Stores::open_shared(config, metadata, folder).await?).await
+    }
+
     /// As [`App::open`], with a root key that is at hand.
     pub async fn open_with(
         config: &Config,
@@ -135,11 +150,18 @@ impl App {
         mut stores: Stores,
     ) -> anyhow::Result<(Self, Credentials, Option<IamError>)> {
         let credentials = Credentials::load(config)?;
+        let is_shared = stores.folder.is_state();
         let sealed = SealedKv::new(stores.storage.kv.clone(), stores.metadata_key.clone());
         let catalog = Catalog::new(Arc::new(sealed));
         // Of sessions before one knows what they left behind only if the catalog is exactly as they left it.
         let former_end = stores.storage.former_end().filter(|_| !stores.folder.instance.doubtful);
-        catalog.begin_session(stores.storage.session(), former_end).await?;
+        let session = match is_shared {
+            true => Some(RunningSession::join(config, &catalog, stores.storage.ids().clone()).await?),
+            false => {
+                catalog.begin_session(stores.storage.session(), former_end).await?;
+                None
+            }
+        };
         stores.folder.set_doubtful(false)?;
         let root = (credentials.access_key_id.clone(), credentials.secret_access_key.clone());
         let secret = stores.kms.metadata_key(IDENTITIES_PURPOSE)?;
@@ -159,7 +181,6 @@ impl App {
             Some(keys) => Watch::shared(catalog.clone(), iam.clone(), stores.kms.clone(), keys.clone()),
             None => Watch::alone(),
         });
-        let local = stores.storage.local_blobs().context("blobs are on a local disk")?.clone();
         let app = Self {
             region: config.region.clone(),
             domains: config.domains.clone(),
@@ -179,7 +200,7 @@ impl App {
             ldap: config.ldap.as_ref().map(open_ldap).transpose()?,
             reclaimer: Reclaimer::new(
                 catalog.clone(),
-                local,
+                stores.storage.blobs.clone(),
                 ReclaimOptions { quarantine: config.quarantine, ..ReclaimOptions::default() },
             ),
             catalog,
@@ -194,6 +215,7 @@ impl App {
             watch,
             metadata_key: stores.metadata_key.clone(),
             stores,
+            session,
             job_states: JobStates::default(),
             started: Instant::now(),
         };
@@ -233,8 +255,12 @@ impl App {
     /// Closes the stores, once no request runs any more.
     pub async fn close(self) -> anyhow::Result<()> {
         self.iam.write_last_uses().await?;
-        let Self { stores, catalog, blobs, reclaimer, kms, sse, metadata_key, iam, authorizer, watch, .. } =
-            self;
+        if let Some(session) = self.session {
+            session.leave().await;
+        }
+        let Self {
+            stores, catalog, blobs, reclaimer, kms, sse, metadata_key, iam, authorizer, watch, ..
+        } = self;
         drop((catalog, blobs, reclaimer, kms, sse, metadata_key, iam, authorizer, watch));
         stores.close().await
     }
@@ -282,25 +308,34 @@ impl Stores {
         if accepts {
             folder.set_doubtful(true)?;
         }
-        let storage = StorageConfig::Local {
-            folder: folder.path.clone(),
-            records: RecordOptions {
-                cache_len: config.catalog_cache_len,
-                digester: digester.clone(),
-                accepts: accepts || folder.instance.unfinished,
+        let id = folder.instance.id.clone();
+        let blobs = match config.places.blobs.as_ref().map(blobs::open).transpose()? {
+            Some(objects) => {
+                blobs::claim(&objects, &id).await?;
+                BlobPlace::Made(Arc::new(shared::Objects(objects)))
+            }
+            None => BlobPlace::Local {
+                folder: folder.path.clone(),
+                options: FsOptions { reserve_free: config.min_free_len, ..FsOptions::default() },
             },
-            blobs: FsOptions { reserve_free: config.min_free_len, ..FsOptions::default() },
         };
-        let open = || {
-            let storage = storage.clone();
-            tokio::task::spawn_blocking(move || Storage::open(&storage))
+        let config = StorageConfig {
+            blobs,
+            records: RecordPlace::Local {
+                folder: folder.path.clone(),
+                options: RecordOptions {
+                    cache_len: config.catalog_cache_len,
+                    digester: digester.clone(),
+                    accepts: accepts || folder.instance.unfinished,
+                },
+            },
         };
-        let opened = match open().await? {
+        let opened = match Storage::open(&config).await {
             // Nothing in it was ever served: what a first start that was cut off left is made anew.
             Err(OpenError::Kv(OpenKvError::Corrupt { .. })) if folder.instance.unfinished => {
                 std::fs::remove_dir_all(folder.part(Part::Catalog))?;
                 folder.write_id(Part::Catalog)?;
-                open().await?
+                Storage::open(&config).await
             }
             opened => opened,
         };
@@ -345,11 +380,15 @@ pub async fn open_records(config: &Config, folder: &DataFolder, kms: &Kms) -> an
 
 /// Opens the key store of a data folder.
 pub fn open_kms(config: &Config, folder: &DataFolder, root: Arc<dyn RootKey>) -> anyhow::Result<Kms> {
+    Ok(Kms::open(kms_places(config, folder), root, kms_config(config, folder)?)?)
+}
+
+fn kms_config(config: &Config, folder: &DataFolder) -> anyhow::Result<KmsConfig> {
     let mut kms_config = KmsConfig::new(folder.instance.region.clone(), folder.instance.account_id.clone());
     kms_config.managed_key_rotation_days = config.managed_key_rotation_days;
     if let Some(path) = &config.audit_log {
         kms_config.audit = observe::open_audit(path)
             .with_context(|| format!("can't open the audit log {}", path.display()))?;
     }
-    Ok(Kms::open(kms_places(config, folder), root, kms_config)?)
+    Ok(kms_config)
 }

@@ -1,9 +1,12 @@
 //! A data folder and what lies beside it: who holds it, which account it is of, its root key and credentials.
 
+mod state;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kms_core::store::StorePlaces;
 use rustix::fs::FlockOperation;
@@ -97,6 +100,21 @@ pub enum InstanceError {
         /// What is wrong.
         message: String,
     },
+    /// Records and keys are not in the folder.
+    #[error("records and keys are in a server (metadata), not in a data folder: {0}")]
+    Shared(&'static str),
+    /// The folder is the data folder of a gateway that keeps its records in it.
+    #[error(
+        "{} holds the records of a gateway without --metadata: move them with `sealgate migrate`, or give another folder with --data",
+        .0.display()
+    )]
+    Embedded(PathBuf),
+    /// Credentials of the root user are not given.
+    #[error(
+        "gateways that share records need the same credentials of the root user: give SEALGATE_ROOT_ACCESS_KEY_ID and \
+         SEALGATE_ROOT_SECRET_ACCESS_KEY, or the file {}", .0.display()
+    )]
+    NoCredentials(PathBuf),
     /// Another account was asked for.
     #[error("the data folder belongs to account {found}, not {asked}; leave --account-id out")]
     OtherAccount {
@@ -201,7 +219,9 @@ pub struct DataFolder {
     pub is_new: bool,
     /// What was asked for.
     pub opened_as: IfAbsent,
-    _lock: File,
+    /// Its records and keys are elsewhere: what describes it is there, too.
+    is_state: bool,
+    lock: Arc<File>,
 }
 
 /// What is done where a folder, or a part of it, is not as it should be.
@@ -230,6 +250,11 @@ pub struct Credentials {
 impl DataFolder {
     /// Opens the folder of this configuration and holds it.
     pub fn open(config: &Config, if_absent: IfAbsent) -> Result<Self, InstanceError> {
+        if config.places.metadata.is_some() {
+            return Err(InstanceError::Shared(
+                "this is done on a running gateway, or is not offered with metadata",
+            ));
+        }
         let path = config.data.clone();
         let description = path.join(DESCRIPTION);
         match read_description(&path).map_err(|source| InstanceError::Io { path: path.clone(), source })? {
@@ -263,7 +288,7 @@ impl DataFolder {
             return Err(InstanceError::HalfRebuilt(path));
         }
         let lock = hold(&path)?;
-        let mut folder = Self { path, instance, is_new: false, opened_as: if_absent, _lock: lock };
+        let mut folder = Self { path, instance, is_new: false, opened_as: if_absent, is_state: false, lock };
         folder.check_parts(if_absent)?;
         Ok(folder)
     }
@@ -369,6 +394,9 @@ impl DataFolder {
     }
 
     fn describe(&self) -> Result<(), InstanceError> {
+        if self.is_state {
+            return Ok(());
+        }
         let path = self.path.join(DESCRIPTION);
         let io = |source| InstanceError::Io { path: path.clone(), source };
         let text = self.instance.to_text().map_err(|e| io(e.into()))?;
@@ -405,7 +433,8 @@ impl DataFolder {
             rebuilding: false,
             check: None,
         };
-        let folder = Self { path, instance, is_new: true, opened_as: IfAbsent::Create, _lock: lock };
+        let folder =
+            Self { path, instance, is_new: true, opened_as: IfAbsent::Create, is_state: false, lock };
         folder.describe()?;
         Part::ALL.into_iter().try_for_each(|part| folder.write_id(part))?;
         Ok(folder)
@@ -439,7 +468,7 @@ fn read_description(folder: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(copy)
 }
 
-fn random_id() -> String {
+pub(crate) fn random_id() -> String {
     let mut id = [0; 16];
     getrandom::fill(&mut id).expect("the operating system gives random bytes");
     hex::encode(id)
@@ -467,6 +496,9 @@ impl Credentials {
             return Ok(found);
         }
         let path = &config.credentials;
+        if config.places.metadata.is_some() {
+            return Err(InstanceError::NoCredentials(path.clone()));
+        }
         let (access_key_id, secret_access_key) = iam::access_key();
         let text = Zeroizing::new(format!(
             "[default]\naws_access_key_id = {access_key_id}\naws_secret_access_key = {}\n",
@@ -515,7 +547,7 @@ impl Credentials {
 }
 
 /// Takes the folder's lock; the kernel lets go of it when the process ends, however it ends.
-fn hold(folder: &Path) -> Result<File, InstanceError> {
+fn hold(folder: &Path) -> Result<Arc<File>, InstanceError> {
     let path = folder.join("lock");
     let lock = OpenOptions::new()
         .create(true)
@@ -525,7 +557,7 @@ fn hold(folder: &Path) -> Result<File, InstanceError> {
         .open(&path)
         .map_err(|source| InstanceError::Io { path, source })?;
     match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Arc::new(lock)),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(InstanceError::InUse(folder.to_owned())),
         Err(error) => Err(InstanceError::Io { path: folder.to_owned(), source: error.into() }),
     }

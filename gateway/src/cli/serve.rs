@@ -4,11 +4,13 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use kms_core::kms::Kms;
 use kms_core::root::RootKey;
+use parking_lot::{Mutex, RwLock};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,6 +25,10 @@ use crate::jobs::{Jobs, lifecycle, scrub};
 use crate::memory;
 use crate::root;
 use crate::work;
+
+/// Pauses between two attempts to begin a new session.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Runs the gateway until it is told to stop.
 pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
@@ -56,8 +62,12 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
     };
 
     let addresses = (address, kms_listener.as_ref().map(TcpListener::local_addr).transpose()?);
-    let folder = DataFolder::open(&config, IfAbsent::Create)?;
-    let sealed = config.root_key == RootPlace::Passphrase && config.passphrase_file.is_none();
+    let is_shared = config.places.metadata.is_some();
+    let folder = match is_shared {
+        true => DataFolder::open_state(&config)?,
+        false => DataFolder::open(&config, IfAbsent::Create)?,
+    };
+    let sealed = config.root_key == RootPlace::Passphrase && config.passphrase_file.is_none() && !is_shared;
     let admin = match socket::bind(&config.data) {
         Ok(admin) => Some(admin),
         // A path that is too long for a socket, or a file system that has none: all else works.
@@ -67,14 +77,13 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
         }
         Err(error) => return Err(error),
     };
-    let start = Start { config: &config, addresses, folder, app: Arc::new(OnceLock::new()) };
+    let start = Start { config: &config, addresses, folder, app: Current::default() };
     let app = start.app.clone();
     // A gateway that waits for its passphrase answers already; any other opens its stores first.
     let sealed = match sealed {
         true => Some(start),
         false => {
-            let root = root::open(&config, &start.folder)?;
-            start.open(root).await?;
+            start.open().await?;
             None
         }
     };
@@ -97,7 +106,7 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
     let handler = |door| {
         let app = app.clone();
         move |request, peer| {
-            let app = app.get().cloned();
+            let app = app.get();
             async move {
                 match app {
                     Some(app) => work::timed(api::handle(app, door, request, peer)).await,
@@ -119,7 +128,7 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
             None => true,
         }
     };
-    let jobs = OnceLock::new();
+    let jobs = Mutex::new(None);
     let inside = async {
         let ended = tokio::select! {
             ended = work(&config, admin, sealed, app.clone(), &jobs) => ended,
@@ -144,8 +153,7 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
     if let Some(jobs) = jobs.into_inner() {
         jobs.stop().await;
     }
-    let app = Arc::into_inner(app).and_then(OnceLock::into_inner);
-    match app.map(Arc::into_inner) {
+    match app.take().map(Arc::into_inner) {
         Some(Some(app)) => app.close().await?,
         // A request that did not end in time still holds the stores; what it acknowledged is durable all the same.
         Some(None) => tracing::warn!("the stores are left as after a crash"),
@@ -155,26 +163,68 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The gateway that serves requests now, once there is one. Requests keep the one that they began with.
+#[derive(Clone, Default)]
+struct Current(Arc<RwLock<Option<Arc<App>>>>);
+
+impl Current {
+    fn get(&self) -> Option<Arc<App>> {
+        self.0.read().clone()
+    }
+
+    fn set(&self, app: Arc<App>) {
+        *self.0.write() = Some(app);
+    }
+
+    fn take(&self) -> Option<Arc<App>> {
+        self.0.write().take()
+    }
+}
+
 /// What a start needs besides its root key.
 struct Start<'c> {
     config: &'c Config,
     addresses: (SocketAddr, Option<SocketAddr>),
     folder: DataFolder,
-    app: Arc<OnceLock<Arc<App>>>,
+    app: Current,
 }
 
 impl Start<'_> {
-    /// Opens the stores, and lets requests in.
-    async fn open(self, root: Arc<dyn RootKey>) -> anyhow::Result<()> {
+    /// Opens the stores by the root key of the settings, and lets requests in.
+    async fn open(self) -> anyhow::Result<()> {
+        if self.folder.is_state() {
+            let Self { config, addresses, folder, app } = self;
+            let (opened, credentials) = App::open_shared(config, folder).await?;
+            serve_from_now(config, addresses, &app, opened, &credentials, false);
+            return Ok(());
+        }
+        let root = root::open(self.config, &self.folder)?;
+        self.open_with(root).await
+    }
+
+    /// The same by this root key.
+    async fn open_with(self, root: Arc<dyn RootKey>) -> anyhow::Result<()> {
         let Self { config, addresses, folder, app } = self;
         let first_start = folder.is_new;
         let (opened, credentials) = App::open_with(config, folder, root).await?;
-        let opened = app.get_or_init(|| Arc::new(opened));
-        if let Err(error) = announce(config, addresses, opened, &credentials, first_start) {
-            // It serves all the same.
-            tracing::warn!(%error, "the greeting could not be written");
-        }
+        serve_from_now(config, addresses, &app, opened, &credentials, first_start);
         Ok(())
+    }
+}
+
+fn serve_from_now(
+    config: &Config,
+    addresses: (SocketAddr, Option<SocketAddr>),
+    app: &Current,
+    opened: App,
+    credentials: &Credentials,
+    first_start: bool,
+) {
+    let opened = Arc::new(opened);
+    app.set(opened.clone());
+    if let Err(error) = announce(config, addresses, &opened, credentials, first_start) {
+        // It serves all the same.
+        tracing::warn!(%error, "the greeting could not be written");
     }
 }
 
@@ -184,8 +234,8 @@ async fn work(
     config: &Config,
     admin: Option<UnixListener>,
     sealed: Option<Start<'_>>,
-    app: Arc<OnceLock<Arc<App>>>,
-    jobs: &OnceLock<Jobs>,
+    app: Current,
+    jobs: &Mutex<Option<Jobs>>,
 ) -> anyhow::Result<()> {
     if let (Some(start), Some(admin)) = (sealed, &admin) {
         let is_made = root::is_made(config, &start.folder)?;
@@ -205,17 +255,71 @@ async fn work(
             Ok(root)
         })
         .await;
-        start.open(root).await?;
+        start.open_with(root).await?;
     }
-    let Some(app) = app.get() else { return Ok(()) };
+    tokio::try_join!(keep(config, &app, jobs), administer(config, admin, &app))?;
+    Ok(())
+}
+
+/// Runs the jobs. A gateway whose session others have ended (it was suspended for long, or cut off) opens everything anew, in a session
+/// of its own: of the former one nothing can be committed any more. Until that is done its requests are answered 503.
+async fn keep(config: &Config, current: &Current, jobs: &Mutex<Option<Jobs>>) -> anyhow::Result<()> {
     let pace = lifecycle::Pace { interval: config.lifecycle_interval, rate: config.lifecycle_rate };
     let scrub = scrub::Pace { len_per_s: config.scrub_rate_len_per_s, interval: config.scrub_interval };
-    let _ = jobs.set(Jobs::start(app.clone(), config.reclaim_interval, pace, scrub));
-    let Some(admin) = admin else { return std::future::pending().await };
+    loop {
+        let Some(app) = current.get() else { return Ok(()) };
+        *jobs.lock() = Some(Jobs::start(app.clone(), config.reclaim_interval, pace, scrub));
+        if !app.stores.folder.is_state() {
+            return std::future::pending().await;
+        }
+        let mut ended = app.catalog.session_ended();
+        if ended.wait_for(|ended| *ended).await.is_err() {
+            return std::future::pending().await;
+        }
+        drop(ended);
+        tracing::error!("the session of this gateway was ended by another: it begins a new one");
+        // Two of one process must not write the same files.
+        anyhow::ensure!(
+            app.stores.storage.local_blobs().is_none(),
+            "another gateway has ended the session of this one, whose blobs are on its own disk: start it again"
+        );
+        let former = jobs.lock().take();
+        if let Some(former) = former {
+            // What it was doing fails, since nothing can be committed.
+            let _ = tokio::time::timeout(config.shutdown_timeout, former.stop()).await;
+        }
+        let folder = app.stores.folder.again();
+        drop(app);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match App::open_shared(config, folder.again()).await {
+                Ok((opened, _)) => {
+                    current.set(Arc::new(opened));
+                    tracing::info!("a new session has begun");
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "no new session yet; it is tried again");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+}
+
+/// Answers on the admin socket, for whichever gateway serves.
+async fn administer(config: &Config, admin: Option<UnixListener>, current: &Current) -> anyhow::Result<()> {
+    let (Some(admin), Some(app)) = (admin, current.get()) else { return std::future::pending().await };
     let root = super::kms::root_text(config, &*app.stores.root);
     let places = kms_places(config, &app.stores.folder);
-    let host =
-        || Host { kms: app.kms.clone(), app: Some(app.clone()), root: root.clone(), places: places.clone() };
+    let first = app.kms.clone();
+    drop(app);
+    let host = || {
+        let app = current.get();
+        let kms = app.as_ref().map_or_else(|| first.clone(), |app| app.kms.clone());
+        Host { kms, app, root: root.clone(), places: places.clone() }
+    };
     socket::serve(admin, host).await;
     Ok(())
 }
@@ -258,7 +362,17 @@ fn announce(
         writeln!(out, "  KMS          {scheme}://{address}")?;
     }
     writeln!(out, "  account      {}", app.iam.main_account().id)?;
-    writeln!(out, "  data         {}", absolute(&config.data))?;
+    match &config.places.metadata {
+        Some(metadata) => writeln!(out, "  records      {}", metadata.url)?,
+        None => writeln!(out, "  data         {}", absolute(&config.data))?,
+    }
+    match &config.places.blobs {
+        Some(blobs) => writeln!(out, "  blobs        {}", blobs.url)?,
+        None if config.places.metadata.is_some() => {
+            writeln!(out, "  blobs        {}", absolute(&config.data))?
+        }
+        None => {}
+    }
     match &config.root_key {
         RootPlace::File(path) => writeln!(out, "  root key     {}", absolute(path))?,
         place => writeln!(out, "  root key     {place}")?,

@@ -1,0 +1,104 @@
+//! The stores of a gateway whose records and keys are in a server. What does not fit is refused before anything is touched.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use kms_core::kms::Kms;
+use storage::blob::fs::FsOptions;
+use storage::blob::{BlobError, BlobStore};
+use storage::kv::KeyValue;
+use storage::kv::postgres::PostgresKv;
+use storage::open::{BlobPlace, MakeBlobs, RecordPlace, Storage, StorageConfig};
+use storage::session::BlobIds;
+use tokio::runtime::Handle;
+
+use super::{Stores, kms_config, metadata};
+use crate::blobs::{self, Blobs};
+use crate::cluster::{BlobKind, Cluster, FORMAT, check_store};
+use crate::config::{Config, MetadataConfig};
+use crate::iam;
+use crate::instance::DataFolder;
+use crate::kv_key_store::KvKeyStore;
+use crate::metadata_server;
+use crate::root;
+
+impl Stores {
+    /// Opens the stores of a gateway whose records are in this server. `folder`: where its lock and its socket are.
+    pub(super) async fn open_shared(
+        config: &Config,
+        metadata_config: &MetadataConfig,
+        mut folder: DataFolder,
+    ) -> anyhow::Result<Self> {
+        let objects = config.places.blobs.as_ref().map(blobs::open).transpose()?;
+        let kind = if objects.is_some() { BlobKind::Object } else { BlobKind::Local };
+        let kv: Arc<dyn KeyValue> =
+            Arc::new(PostgresKv::open(metadata_server::records(metadata_config)?).await?);
+        let found = Cluster::read(&*kv).await?;
+        let keys: Arc<dyn KeyValue> = Arc::new(
+            PostgresKv::open(metadata_server::keys(metadata_config)?).await.context("the server of keys")?,
+        );
+        let keys = Arc::new(KvKeyStore::new(keys, Handle::current()));
+        let root = root::open_shared(config, &folder.path, &keys).await?;
+        let cluster = match found {
+            Some(cluster) => cluster,
+            None => {
+                let id = match kind {
+                    BlobKind::Local => folder.id_of_blobs()?,
+                    BlobKind::Object => crate::instance::random_id(),
+                };
+                let made = Cluster {
+                    id,
+                    account_id: config.account_id.clone().unwrap_or_else(iam::account_id),
+                    region: config.region.clone(),
+                    root_id: root.id().to_owned(),
+                    blobs: kind,
+                    format_min: FORMAT,
+                    format_max: FORMAT,
+                };
+                made.make(&*kv).await?
+            }
+        };
+        cluster.check(root.id(), config.account_id.as_deref(), kind)?;
+        folder.belong_to(&cluster.id, &cluster.account_id, &cluster.region);
+        let has_keys = Cluster::has_keys(&*kv).await?;
+        match &objects {
+            Some(objects) => {
+                check_store(objects, &cluster.id, has_keys).await?;
+                blobs::claim(objects, &cluster.id).await?;
+            }
+            None => folder.check_blobs()?,
+        }
+        // Keys that are gone must not be made anew: nothing would ever be read again.
+        let are_there = keys.now().await?.is_some();
+        anyhow::ensure!(are_there || !has_keys, crate::cluster::ClusterError::OtherKeys);
+        let kms = Kms::over_shared(keys.clone(), &*root, kms_config(config, &folder)?)?;
+        let (metadata_key, digester) = metadata(&kms)?;
+        cluster.check_key(&*kv, &metadata_key).await?;
+        let blobs = match objects {
+            Some(objects) => BlobPlace::Made(Arc::new(Objects(objects))),
+            None => BlobPlace::Local {
+                folder: folder.path.clone(),
+                options: FsOptions { reserve_free: config.min_free_len, ..FsOptions::default() },
+            },
+        };
+        let storage = Storage::open(&StorageConfig { records: RecordPlace::Open(kv), blobs }).await?;
+        Ok(Self {
+            storage,
+            kms: Arc::new(kms),
+            shared_keys: Some(keys),
+            metadata_key,
+            digester,
+            root,
+            folder,
+        })
+    }
+}
+
+/// Makes a session's blob store over an object store.
+pub(super) struct Objects(pub(super) Blobs);
+
+impl MakeBlobs for Objects {
+    fn make(&self, ids: BlobIds) -> Result<Arc<dyn BlobStore>, BlobError> {
+        Ok(Arc::new(self.0.store_of(ids)))
+    }
+}

@@ -1,0 +1,243 @@
+//! What gateways over one map agree on: the *cluster record*, which the first of them makes. It stands in the map in the clear, so that a
+//! gateway that does not fit is refused before it touches anything.
+
+use anyhow::Context;
+use futures_util::StreamExt;
+use object_store::ObjectStoreExt;
+use serde::{Deserialize, Serialize};
+use storage::kv::{Condition, Direction, Key, KeyRange, KeyValue, KvError, Transaction, Write};
+
+use crate::blobs::Blobs;
+use crate::sealed_kv::MetadataKey;
+
+/// Where the record is.
+const RECORD: &[u8] = b"M";
+/// Where that is which the metadata key of the cluster opens.
+const KEY_CHECK: &[u8] = b"Mk";
+/// What that is sealed as.
+const PURPOSE: &str = "cluster";
+/// The newest form of records that this build reads and writes.
+pub const FORMAT: u32 = 1;
+/// The object of a blob store that says whose it is.
+const MARKER: &str = "id";
+
+/// Why a gateway is not one of a cluster. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// A newer build has written to the map.
+    #[error("the records have format {found}, this build knows formats up to {FORMAT}: run a newer build")]
+    Newer {
+        /// The newest form of records in the map.
+        found: u32,
+    },
+    /// The root key is another one.
+    #[error(
+        "the keys of this cluster are under root key {expected}, and this one is {found}: give the right one with --root-key"
+    )]
+    OtherRoot {
+        /// The cluster's.
+        expected: String,
+        /// The one that was given.
+        found: String,
+    },
+    /// The account is another one.
+    #[error("the cluster belongs to account {found}, not {asked}; leave --account-id out")]
+    OtherAccount {
+        /// The cluster's.
+        found: String,
+        /// The one that was asked for.
+        asked: String,
+    },
+    /// The map holds something else.
+    #[error(
+        "the database of --metadata holds records, and not those of a cluster: give an empty database, or the right one"
+    )]
+    ForeignMap,
+    /// The blobs are in another kind of place.
+    #[error("the cluster's blobs are in {expected}, and this gateway would put them in {found}: see --blobs")]
+    OtherPlace {
+        /// Where the cluster's are.
+        expected: BlobKind,
+        /// Where this one's would be.
+        found: BlobKind,
+    },
+    /// The object store says nothing of whose it is.
+    #[error(
+        "the object store of --blobs has no blobs of this cluster ({expected}): give the right bucket and prefix; after a move of the store, \
+         copy the object `{MARKER}` too"
+    )]
+    UnmarkedBlobs {
+        /// The map's.
+        expected: String,
+    },
+    /// The object store holds something, and the map is new.
+    #[error(
+        "there are no records yet, but the object store of --blobs holds objects: give an empty prefix, or the database that the blobs \
+         belong to"
+    )]
+    UsedBlobs,
+    /// The keys are of another cluster, or are gone.
+    #[error(
+        "the keys do not open the records: the key store (--kms-url) is of another cluster, or is gone; nothing was changed"
+    )]
+    OtherKeys,
+}
+
+/// In what kind of place blobs are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BlobKind {
+    /// The data folder of one gateway.
+    Local,
+    /// An object store.
+    Object,
+}
+
+impl std::fmt::Display for BlobKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Local => "the data folder of one gateway",
+            Self::Object => "an object store",
+        })
+    }
+}
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// What map and blob store carry, at random: 32 hexadecimal digits.
+    pub id: String,
+    /// The account that owns it: 12 digits.
+    pub account_id: String,
+    /// The region that keys' ARNs name.
+    pub region: String,
+    /// The id of its root key.
+    pub root_id: String,
+    /// Where its blobs are.
+    pub blobs: BlobKind,
+    /// The oldest form that records in the map may have.
+    pub format_min: u32,
+    /// The newest one.
+    pub format_max: u32,
+}
+
+impl Cluster {
+    /// The record of a map; `None`: there is none yet.
+    ///
+    /// # Errors
+    /// When it can't be read, or the map holds something without it.
+    pub async fn read(kv: &dyn KeyValue) -> anyhow::Result<Option<Self>> {
+        let found = kv.get(&[Key::from_static(RECORD)]).await.context("the metadata server")?;
+        let Some(entry) = found.into_iter().next().flatten() else {
+            let all = KeyRange { start: Key::new(), end: None };
+            let some = kv.scan(all, Direction::Forward, 1).await.context("the metadata server")?;
+            // Somebody may make the record between both looks; it is then the first that there is.
+            anyhow::ensure!(some.iter().all(|(key, _)| &key[..] == RECORD), ClusterError::ForeignMap);
+            return Ok(None);
+        };
+        // Of a newer form nothing but this may be known.
+        #[derive(Deserialize)]
+        struct Formats {
+            format_max: u32,
+        }
+        let formats: Formats = serde_json::from_slice(&entry.value).context("the cluster record")?;
+        if formats.format_max > FORMAT {
+            return Err(ClusterError::Newer { found: formats.format_max }.into());
+        }
+        Ok(Some(serde_json::from_slice(&entry.value).context("the cluster record")?))
+    }
+
+    /// Makes the record of a map, unless another gateway is first; answers the one that is there then.
+    ///
+    /// # Errors
+    /// When the map can't be read or written.
+    pub async fn make(self, kv: &dyn KeyValue) -> anyhow::Result<Self> {
+        let key = Key::from_static(RECORD);
+        let conditions = vec![Condition::Absent(key.clone())];
+        let writes = vec![Write::Put(key, serde_json::to_vec(&self)?.into())];
+        match kv.commit(Transaction { conditions, writes }).await {
+            // What became of it is seen.
+            Ok(()) | Err(KvError::Conflict { .. } | KvError::Unavailable(_)) => {}
+            Err(error) => return Err(error).context("the metadata server"),
+        }
+        Self::read(kv).await?.context("the cluster record can't be made: try again")
+    }
+
+    /// Is a gateway with this root key, account and place of blobs one of this cluster?
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn check(
+        &self,
+        root_id: &str,
+        account_id: Option<&str>,
+        blobs: BlobKind,
+    ) -> Result<(), ClusterError> {
+        if self.root_id != root_id {
+            let (expected, found) = (self.root_id.clone(), root_id.to_owned());
+            return Err(ClusterError::OtherRoot { expected, found });
+        }
+        if let Some(asked) = account_id.filter(|asked| *asked != self.account_id) {
+            let (found, asked) = (self.account_id.clone(), asked.to_owned());
+            return Err(ClusterError::OtherAccount { found, asked });
+        }
+        match self.blobs == blobs {
+            true => Ok(()),
+            false => Err(ClusterError::OtherPlace { expected: self.blobs, found: blobs }),
+        }
+    }
+
+    /// Has a gateway opened keys beside this map before? Then keys that are not there are gone, and must not be made anew.
+    ///
+    /// # Errors
+    /// When the map can't be read.
+    pub async fn has_keys(kv: &dyn KeyValue) -> anyhow::Result<bool> {
+        let found = kv.get(&[Key::from_static(KEY_CHECK)]).await.context("the metadata server")?;
+        Ok(found.iter().any(Option::is_some))
+    }
+
+    /// Does this key open the cluster's records? The first one does.
+    ///
+    /// # Errors
+    /// When it does not, or the map can't be read or written.
+    pub async fn check_key(&self, kv: &dyn KeyValue, metadata_key: &MetadataKey) -> anyhow::Result<()> {
+        let key = Key::from_static(KEY_CHECK);
+        let sealed = metadata_key.seal(PURPOSE, self.id.as_bytes(), b"");
+        let conditions = vec![Condition::Absent(key.clone())];
+        let writes = vec![Write::Put(key.clone(), sealed.into())];
+        match kv.commit(Transaction { conditions, writes }).await {
+            Ok(()) | Err(KvError::Conflict { .. } | KvError::Unavailable(_)) => {}
+            Err(error) => return Err(error).context("the metadata server"),
+        }
+        let found = kv.get(&[key]).await.context("the metadata server")?.pop().flatten();
+        let found = found.context("the metadata server did not take a record: try again")?;
+        metadata_key.open(PURPOSE, self.id.as_bytes(), &found.value).map_err(|_| ClusterError::OtherKeys)?;
+        Ok(())
+    }
+}
+
+/// Is this the object store of the cluster, or one that may become it? `is_made`: gateways of the cluster have opened it before.
+///
+/// # Errors
+/// When it is not, or can't be asked.
+pub async fn check_store(blobs: &Blobs, id: &str, is_made: bool) -> anyhow::Result<()> {
+    const WHAT: &str = "the object store of --blobs";
+    let marker = blobs.prefix.clone().join(MARKER);
+    if is_made {
+        return match blobs.store.head(&marker).await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::NotFound { .. }) => {
+                Err(ClusterError::UnmarkedBlobs { expected: id.to_owned() }.into())
+            }
+            Err(error) => Err(error).context(WHAT),
+        };
+    }
+    let mut objects = blobs.store.list(Some(&blobs.prefix));
+    while let Some(object) = objects.next().await.transpose().context(WHAT)? {
+        // Whose it is, and what a look at the store may have left behind.
+        if object.location != marker && !object.location.as_ref().contains("probe") {
+            return Err(ClusterError::UsedBlobs.into());
+        }
+    }
+    Ok(())
+}

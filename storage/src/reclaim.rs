@@ -269,7 +269,7 @@ impl Reclaimer {
                 }
                 Finding::Keep
             }
-            SessionState::Unsure | SessionState::Unknown => match state {
+            SessionState::Swept(_) | SessionState::Unsure | SessionState::Unknown => match state {
                 OwnerState::Dead if self.is_elsewhere(owner).await? => Finding::Orphan,
                 _ => Finding::Doubtful,
             },

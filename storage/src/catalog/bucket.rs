@@ -29,6 +29,7 @@ impl Catalog {
                 writes: vec![Write::Put(key.clone(), record)],
             };
             if attempts.commit(transaction).await? {
+                self.account_for(bucket.journal.map(|blob| blob.id));
                 return Ok(());
             }
         }
@@ -104,6 +105,7 @@ impl Catalog {
             }
             let conditions = vec![Condition::At(key.clone(), found.revision)];
             if attempts.commit(Transaction { conditions, writes }).await? {
+                self.account_for(bucket.journal.map(|blob| blob.id));
                 return Ok(());
             }
         }

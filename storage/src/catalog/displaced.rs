@@ -2,9 +2,6 @@
 //! whoever owns the blob store. Content that is being read is passed over.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-
-use parking_lot::Mutex;
 
 use super::record::{
     ContentRecord, DisplacedRecord, DisplacedWhat, LayoutRecord, PartRecord, Record, UploadRecord,
@@ -45,7 +42,7 @@ impl Catalog {
                     self.note_damage(key);
                     continue;
                 };
-                if record.content.is_some_and(|content| self.shared.pins.holds(content)) {
+                if record.content.is_some_and(|content| self.is_pinned(content)) {
                     continue;
                 }
                 let displaced = match record.what {
@@ -122,15 +119,6 @@ impl Catalog {
                 _ => return Ok(()),
             }
         }
-    }
-
-    /// Keeps a version's blobs from being reclaimed while it is read or written; released on drop.
-    pub fn pin(&self, content: VersionId) -> ReadPin {
-        self.shared.pins.pin(content)
-    }
-
-    pub(crate) fn is_pinned(&self, content: VersionId) -> bool {
-        self.shared.pins.holds(content)
     }
 
     /// One scan of a content's parts; the cursor moves on when they are forgotten.
@@ -218,39 +206,5 @@ pub(super) fn displaced_content(content: &ContentRecord) -> Write {
     match &content.layout {
         LayoutRecord::Single(blob) => displaced_blob(Some(content.version), *blob),
         LayoutRecord::Parts(_) => displaced_parts(content.version, Vec::new()),
-    }
-}
-
-/// How many readers each content has.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Pins(Arc<Mutex<HashMap<VersionId, usize>>>);
-
-impl Pins {
-    fn pin(&self, content: VersionId) -> ReadPin {
-        *self.0.lock().entry(content).or_default() += 1;
-        ReadPin { pins: self.clone(), content }
-    }
-
-    fn holds(&self, content: VersionId) -> bool {
-        self.0.lock().contains_key(&content)
-    }
-}
-
-/// See [`Catalog::pin`].
-#[derive(Debug)]
-pub struct ReadPin {
-    pins: Pins,
-    content: VersionId,
-}
-
-impl Drop for ReadPin {
-    fn drop(&mut self) {
-        let mut pins = self.pins.0.lock();
-        if let Some(count) = pins.get_mut(&self.content) {
-            *count -= 1;
-            if *count == 0 {
-                pins.remove(&self.content);
-            }
-        }
     }
 }

@@ -84,15 +84,20 @@ impl Catalog {
         Ok(self.kv.commit(Transaction { conditions: Vec::new(), writes }).await?)
     }
 
-    /// Does it hold nothing but sessions?
+    /// Does it hold nothing but sessions and what they do?
     pub async fn is_empty(&self) -> Result<bool, CatalogError> {
-        let sessions = KeyRange::prefix(vec![layout::SESSION]);
-        let before = KeyRange { start: Key::new(), end: Some(sessions.start) };
-        let behind = KeyRange { start: sessions.end.unwrap_or_default(), end: None };
-        for range in [before, behind] {
-            if !self.kv.scan(range, Direction::Forward, 1).await?.is_empty() {
+        let mut start = Key::new();
+        // In their order.
+        for kind in [layout::SESSION, layout::LEASE, layout::BEAT] {
+            let KeyRange { start: kind, end } = KeyRange::prefix(vec![kind]);
+            let between = KeyRange { start, end: Some(kind) };
+            if !self.kv.scan(between, Direction::Forward, 1).await?.is_empty() {
                 return Ok(false);
             }
+            start = end.unwrap_or_default();
+        }
+        if !self.kv.scan(KeyRange { start, end: None }, Direction::Forward, 1).await?.is_empty() {
+            return Ok(false);
         }
         Ok(true)
     }
@@ -140,7 +145,8 @@ impl Line {
                 }
             }
             layout::DOCUMENT => Self::Document { key: hex::encode(key), value: hex::encode(value) },
-            layout::DISPLACED | layout::COMPLETED | layout::CONTENT | layout::SESSION => return Ok(None),
+            layout::DISPLACED | layout::COMPLETED | layout::CONTENT => return Ok(None),
+            layout::SESSION | layout::BEAT | layout::LEASE => return Ok(None),
             _ => return Err(CatalogError::Corrupt("a key of unknown kind")),
         }))
     }

@@ -198,7 +198,7 @@ fn inspect(key: &Key, entry: &Entry) -> Result<Inspected, CatalogError> {
         }
         layout::DISPLACED => DisplacedRecord::decode(value).map(|_| Inspected::Own)?,
         layout::CONTENT => ContentPlace::decode(value).map(|_| Inspected::Own)?,
-        layout::COMPLETED | layout::SESSION => Inspected::Own,
+        layout::COMPLETED | layout::SESSION | layout::BEAT | layout::LEASE => Inspected::Own,
         _ => return Err(CatalogError::Corrupt("a key of unknown kind")),
     })
 }

@@ -29,6 +29,10 @@ pub(super) const DOCUMENT: u8 = b'I';
 pub(super) const COMPLETED: u8 = b'R';
 /// Sessions by their id.
 pub(crate) const SESSION: u8 = b'G';
+/// What sessions said last, by their id.
+pub(crate) const BEAT: u8 = b'g';
+/// Which session does a job, by the job's name.
+pub(crate) const LEASE: u8 = b'L';
 
 const TERMINATOR: [u8; 2] = [0, 0];
 

@@ -18,14 +18,17 @@ mod record;
 mod restore;
 mod shelf;
 mod trailer;
+mod transfer;
 mod upload;
 mod version;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 pub use self::damage::{bucket_of, name_of};
-pub use self::displaced::{Displaced, ReadPin};
+pub use self::displaced::Displaced;
 pub use self::inspect::{DisplacedSet, Inspected};
 pub use self::lock::{Authority, EventHold, LOCK_SETTING, Lock, Period, Retention, RetentionMode};
 pub use self::model::*;
@@ -33,8 +36,11 @@ pub use self::owner::OwnerState;
 pub use self::restore::{ContentState, Lost, Restored, Salvaged, Touched};
 pub use self::shelf::{DocumentChange, ShelfState};
 pub use self::trailer::{Stamped, Trailer};
+pub use self::transfer::{Compared, Copied};
 use crate::kv::{Condition, Entry, Key, KeyValue, KvError, Standing, Transaction};
-use crate::name::PartNumber;
+use crate::name::{BlobId, PartNumber, VersionId};
+pub use crate::session::ReadPin;
+use crate::session::{InFlight, Own, SessionId};
 
 /// What a caller can do about a failed call.
 #[derive(Debug, thiserror::Error)]
@@ -105,17 +111,21 @@ pub enum CatalogError {
 pub struct Catalog {
     pub(crate) kv: Arc<dyn KeyValue>,
     shared: Arc<Shared>,
+    /// What every commit of this clone is conditional on beside the session.
+    condition: Option<Condition>,
 }
 
 /// What the clones of a catalog share beside the engine.
 struct Shared {
-    pins: displaced::Pins,
+    in_flight: InFlight,
     met: damage::Met,
     /// Taken by a writer that met a conflict, by the hash of the key it fights for: those who fight here queue up in
     /// order, and the engine sees few conflicts. Correctness never depends on it.
     queues: Vec<tokio::sync::Mutex<()>>,
-    /// That this process's session goes on, once it has begun.
-    session: OnceLock<Condition>,
+    /// This process's session, once it has begun.
+    session: OnceLock<Own>,
+    /// It was ended.
+    ended: watch::Sender<bool>,
 }
 
 /// How often a mutation is tried before it is [`CatalogError::Contended`].
@@ -130,30 +140,105 @@ impl Catalog {
         Self {
             kv,
             shared: Arc::new(Shared {
-                pins: displaced::Pins::default(),
+                in_flight: InFlight::default(),
                 met: damage::Met::default(),
                 queues,
                 session: OnceLock::new(),
+                ended: watch::Sender::new(false),
             }),
+            condition: None,
         }
     }
 
-    /// Commits as long as this process's session goes on.
-    async fn commit(&self, mut transaction: Transaction) -> Result<(), KvError> {
-        let Some(session) = self.shared.session.get() else { return self.kv.commit(transaction).await };
-        transaction.conditions.push(session.clone());
-        match (self.kv.commit(transaction).await, session) {
-            (Err(KvError::Conflict { key }), Condition::At(of_session, _)) if key == *of_session => {
+    /// Commits as long as this process's session goes on, and as long as a lease is held where this clone is a lease's.
+    pub(crate) async fn commit(&self, mut transaction: Transaction) -> Result<(), KvError> {
+        let session = self.own().map(|own| &own.condition);
+        transaction.conditions.extend(session.cloned());
+        transaction.conditions.extend(self.condition.clone());
+        let of = |condition: Option<&Condition>, key: &Key| {
+            matches!(condition, Some(Condition::At(of, _)) if of == key)
+        };
+        match self.kv.commit(transaction).await {
+            Err(KvError::Conflict { key }) if of(session, &key) => {
+                self.set_session_ended();
                 Err(KvError::Unavailable("the session of this gateway was ended by another".into()))
             }
-            (answer, _) => answer,
+            Err(KvError::Conflict { key }) if of(self.condition.as_ref(), &key) => {
+                Err(KvError::Unavailable("another gateway has taken the lease of this job".into()))
+            }
+            answer => answer,
         }
     }
 
-    /// From now on every commit is conditional on this.
-    pub(crate) fn set_session(&self, session: Condition) {
+    /// From now on every commit is of this session.
+    pub(crate) fn set_session(&self, session: Own) {
         // It begins once.
         let _ = self.shared.session.set(session);
+    }
+
+    pub(crate) fn own(&self) -> Option<&Own> {
+        self.shared.session.get()
+    }
+
+    /// The session that commits are of, once it has begun.
+    pub fn session(&self) -> Option<SessionId> {
+        self.own().map(|own| own.id)
+    }
+
+    /// Do other gateways share the records?
+    pub fn is_shared(&self) -> bool {
+        self.own().is_some_and(|own| own.ids.is_some())
+    }
+
+    /// Becomes true when the session has ended, in order or by another gateway: then every commit fails as unavailable.
+    pub fn session_ended(&self) -> watch::Receiver<bool> {
+        self.shared.ended.subscribe()
+    }
+
+    pub(crate) fn set_session_ended(&self) {
+        self.shared.ended.send_replace(true);
+    }
+
+    /// The same catalog, whose commits are conditional on this, too.
+    pub(crate) fn with_condition(mut self, condition: Condition) -> Self {
+        self.condition = Some(condition);
+        self
+    }
+
+    pub(crate) fn in_flight(&self) -> &InFlight {
+        &self.shared.in_flight
+    }
+
+    /// Does the work of a request. What its pins keep from being reclaimed is kept since the request began: what it read before it knew
+    /// what to pin stays, too.
+    pub async fn request<T>(&self, work: impl Future<Output = T>) -> T {
+        self.in_flight().request(work).await
+    }
+
+    /// Keeps a version's blobs from being reclaimed while it is read or written, on whichever gateway; released on drop.
+    pub fn pin(&self, content: VersionId) -> ReadPin {
+        self.in_flight().begin(Some(content))
+    }
+
+    pub(crate) fn is_pinned(&self, content: VersionId) -> bool {
+        self.in_flight().holds(content)
+    }
+
+    /// A durable record of this version names its blobs.
+    fn account_for_version(&self, version: &ObjectVersion) {
+        self.account_for(version.journal.map(|blob| blob.id));
+        if let VersionKind::Object(object) = &version.kind
+            && let Layout::Single(blob) = &object.content.layout
+        {
+            self.account_for(Some(blob.id));
+        }
+    }
+
+    /// A durable record refers to this blob, or it waits in the queue of displaced ones.
+    fn account_for(&self, blob: Option<BlobId>) {
+        if let (Some(blob), Some(ids)) = (blob, self.own().and_then(|own| own.ids.as_ref())) {
+            ids.settle(&blob);
+        }
     }
 
     /// Can the records' word be trusted?

@@ -164,6 +164,7 @@ impl Catalog {
                 writes: vec![Write::Put(key.clone(), repointed)],
             };
             if attempts.commit(transaction).await? {
+                self.account_for(Some(to.id));
                 return Ok(true);
             }
         }

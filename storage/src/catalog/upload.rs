@@ -32,6 +32,7 @@ impl Catalog {
             transaction.conditions.push(Condition::Absent(keys[1].clone()));
             transaction.writes.push(Write::Put(keys[1].clone(), record.clone()));
             if attempts.commit(transaction).await? {
+                self.account_for(upload.journal.map(|blob| blob.id));
                 return Ok(());
             }
         }
@@ -77,6 +78,7 @@ impl Catalog {
                 transaction.writes.push(Write::Put(keys[1].clone(), upload.encode()));
             }
             if attempts.commit(transaction).await? {
+                self.account_for(Some(part.blob.id));
                 return Ok(());
             }
         }
@@ -142,6 +144,7 @@ impl Catalog {
             self.push_version(&mut transaction, &front, &upload.object, former, record.clone(), ordered)
                 .await?;
             if attempts.commit(transaction).await? {
+                self.account_for_version(version);
                 return Ok(());
             }
         }

@@ -92,6 +92,7 @@ impl Catalog {
             let ordered = *precondition == Precondition::None;
             self.push_version(&mut transaction, &front, object, former, record.clone(), ordered).await?;
             if attempts.commit(transaction).await? {
+                self.account_for_version(version);
                 return Ok(());
             }
         }
@@ -232,6 +233,7 @@ impl Catalog {
             transaction.writes.push(Write::Put(found.key.clone(), record.encode()));
             transaction.writes.extend(former.left_behind(Some(&record)));
             if attempts.commit(transaction).await? {
+                self.account_for_version(next);
                 return Ok(());
             }
         }
@@ -461,6 +463,7 @@ impl Catalog {
                 transaction.writes.extend(replaced.left_behind(None));
             }
             if attempts.commit(transaction).await? {
+                self.account_for_version(version);
                 return Ok(());
             }
         }

@@ -98,6 +98,12 @@ impl BlobIds {
         first.min(state.forgotten.unwrap_or(u64::MAX))
     }
 
+    /// Is every blob accounted for?
+    pub(crate) fn is_settled(&self) -> bool {
+        let state = self.0.state.lock();
+        state.open.is_empty() && state.forgotten.is_none()
+    }
+
     /// The session and the number that an id tells.
     pub fn parse(blob: &BlobId) -> Option<(SessionId, u64)> {
         let (session, rest) = blob.as_bytes().split_first_chunk::<4>()?;

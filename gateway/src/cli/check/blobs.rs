@@ -82,7 +82,10 @@ impl Blobs<'_> {
     async fn was_cut_off(&self, info: &BlobInfo) -> anyhow::Result<bool> {
         Ok(match self.app.catalog.session_state(info.session).await? {
             SessionState::Ended(end) => info.finished.unix_ms() <= end.unix_ms() + UNSETTLED_MS,
-            SessionState::Live | SessionState::Unsure | SessionState::Unknown => false,
+            SessionState::Live
+            | SessionState::Swept(_)
+            | SessionState::Unsure
+            | SessionState::Unknown => false,
         })
     }
 

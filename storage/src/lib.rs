@@ -14,6 +14,7 @@ pub mod name;
 pub mod open;
 pub mod reclaim;
 pub mod session;
+pub mod transfer;
 
 fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32

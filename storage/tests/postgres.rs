@@ -28,6 +28,7 @@ async fn it_keeps_the_contract() {
     commits_are_not_sent_twice(&server).await;
     long_transactions_and_what_the_server_refuses(&server).await;
     a_server_that_goes_away_comes_back(&server).await;
+    hosts_that_do_not_answer_are_passed_over(&server).await;
     assert_eq!(server.ask("contract", "select deadlocks from pg_stat_database where datname = 'race'"), "0");
 }
 
@@ -166,6 +167,67 @@ async fn a_server_that_goes_away_comes_back(server: &Server) {
     server.run();
     kv.commit(put()).await.unwrap();
     assert!(kv.get(&[Key::from_static(b"k")]).await.unwrap()[0].is_some());
+}
+
+/// Passes everything on until it is told to be silent; then it takes connections and says nothing, as a host that hangs.
+async fn silencing_proxy(to: u16) -> (u16, Arc<tokio::sync::watch::Sender<bool>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let silent = Arc::new(tokio::sync::watch::channel(false).0);
+    let told = silent.clone();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut silent = told.subscribe();
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+                let hangs = async { drop(silent.wait_for(|silent| *silent).await) };
+                let is_cut = tokio::select! {
+                    () = hangs => true,
+                    _ = tokio::io::copy_bidirectional(&mut client, &mut server) => false,
+                };
+                if is_cut {
+                    std::future::pending::<()>().await;
+                }
+            });
+        }
+    });
+    (port, silent)
+}
+
+/// The first host hangs, then the second is the one that takes writes: both as after a failover to another host.
+async fn hosts_that_do_not_answer_are_passed_over(server: &Server) {
+    server.create("hosts");
+    let (first, silent) = silencing_proxy(server.port()).await;
+    let url = format!("postgres://postgres@127.0.0.1:{first},127.0.0.1:{}/hosts", server.port());
+    let mut config = PostgresConfig::of(&url).unwrap();
+    (config.readers, config.committers) = (2, 1);
+    let kv = PostgresKv::open(config).await.unwrap();
+    let key = Key::from_static(b"k");
+    let put = |value: &'static str| Transaction {
+        conditions: vec![],
+        writes: vec![Write::Put(key.clone(), value.into())],
+    };
+    kv.commit(put("1")).await.unwrap();
+    for _ in 0..4 {
+        assert!(kv.get(std::slice::from_ref(&key)).await.unwrap()[0].is_some());
+    }
+    silent.send_replace(true);
+    // Nobody knows yet that it hangs: what is under way waits for its deadline, and is told.
+    let began = std::time::Instant::now();
+    let (commit, one, other) = tokio::join!(
+        kv.commit(put("2")),
+        kv.get(std::slice::from_ref(&key)),
+        kv.get(std::slice::from_ref(&key))
+    );
+    assert!(began.elapsed() < std::time::Duration::from_secs(12), "{:?}", began.elapsed());
+    assert!(matches!((commit, one, other), (Err(KvError::Unavailable(_)), Err(_), Err(_))));
+    // From then on it is the other host.
+    let began = std::time::Instant::now();
+    kv.commit(put("3")).await.unwrap();
+    for _ in 0..4 {
+        assert_eq!(kv.get(std::slice::from_ref(&key)).await.unwrap()[0].as_ref().unwrap().value, "3");
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

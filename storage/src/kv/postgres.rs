@@ -7,20 +7,24 @@
 
 mod batch;
 mod committer;
+mod hosts;
 mod reader;
 mod server;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use async_trait::async_trait;
+
+use crate::name::Timestamp;
 
 use super::{Direction, Entry, Key, KeyRange, KeyValue, KvError, Snapshot, Standing, Transaction};
 use tokio_postgres::NoTls;
 
 use committer::Committer;
 use reader::Readers;
-pub use server::{Connection, Dial, Dialer};
+pub use server::{ConnectError, Connection, Dial, Dialer};
 
 /// How long one answer may take.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -34,10 +38,14 @@ pub struct PostgresConfig {
     pub dial: Arc<dyn Dial>,
     /// Refuses a server without a synchronous standby.
     pub require_sync_standby: bool,
+    /// The schema that the tables are in, made where it does not exist; `None`: the one that the server gives its user.
+    pub schema: Option<String>,
     /// Connections that read.
     pub readers: usize,
     /// Connections that commit.
     pub committers: usize,
+    /// The host that took the last connection, by its place.
+    last: Arc<AtomicUsize>,
 }
 
 impl PostgresConfig {
@@ -51,8 +59,10 @@ impl PostgresConfig {
             server,
             dial: Arc::new(Dialer(NoTls)),
             require_sync_standby: false,
+            schema: None,
             readers: 6,
             committers: 3,
+            last: Arc::default(),
         })
     }
 }
@@ -63,6 +73,9 @@ pub enum OpenPostgresError {
     /// It is not reached, or refuses.
     #[error("the metadata server: {}", chain(.0))]
     Server(#[from] tokio_postgres::Error),
+    /// No connection comes about.
+    #[error("the metadata server is not reached: {0}")]
+    Connect(#[from] ConnectError),
     /// It would lose what it acknowledges.
     #[error("the metadata server can't be trusted with records: {0}")]
     Unsafe(String),
@@ -100,7 +113,7 @@ impl PostgresKv {
     pub async fn open(config: PostgresConfig) -> Result<Self, OpenPostgresError> {
         let mut connection = server::connect(&config).await?;
         server::check(&connection.client, &config).await?;
-        server::migrate(&mut connection.client).await?;
+        server::migrate(&mut connection.client, config.schema.as_deref()).await?;
         let config = Arc::new(config);
         let readers = Arc::new(Readers::new(config.clone()));
         let committer = Committer::start(&config, &readers);
@@ -146,5 +159,9 @@ impl KeyValue for PostgresKv {
 
     fn standing(&self) -> Standing {
         Standing::Verified
+    }
+
+    async fn clock(&self) -> Result<Option<Timestamp>, KvError> {
+        self.readers.clock().await.map(Some)
     }
 }

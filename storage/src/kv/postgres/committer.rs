@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_postgres::Statement;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::batch::{Arguments, take};
@@ -127,6 +128,10 @@ impl Worker {
                 return Outcome::Judged(refused.into_iter().zip(keys.into_iter().map(Key::from)).collect());
             }
             Ok(Err(error)) if error.as_db_error().is_some() && !connection.client.is_closed() => {
+                if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
+                    // Another host has taken over.
+                    self.open = None;
+                }
                 return Outcome::RolledBack(error.to_string());
             }
             Ok(Err(error)) => error.to_string(),
@@ -157,13 +162,13 @@ impl Worker {
         if self.open.as_ref().is_none_or(|(connection, _)| connection.client.is_closed()) {
             self.open = None;
             let open = async {
-                let connection = connect(&self.config).await?;
+                let connection = connect(&self.config).await.map_err(|error| error.to_string())?;
                 let call = "select * from kv_commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-                let statement = connection.client.prepare(call).await?;
-                Ok::<_, tokio_postgres::Error>((connection, statement))
+                let statement = connection.client.prepare(call).await.map_err(|error| error.to_string())?;
+                Ok::<_, String>((connection, statement))
             };
             let opened = timeout(DEADLINE, open).await.map_err(|error| error.to_string())?;
-            self.open = Some(opened.map_err(|error| error.to_string())?);
+            self.open = Some(opened?);
         }
         self.open.as_ref().ok_or_else(|| "no connection".to_owned())
     }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,9 +11,10 @@ use parking_lot::Mutex;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
-use super::server::{Connection, connect};
+use super::server::{ConnectError, Connection, connect};
 use super::{DEADLINE, PostgresConfig, unavailable};
 use crate::kv::{Direction, Entry, Key, KeyRange, KvError, Revision, Snapshot};
+use crate::name::Timestamp;
 
 /// Entries of a page of a snapshot.
 const PAGE: usize = 200;
@@ -31,7 +33,7 @@ struct Reader {
 }
 
 impl Reader {
-    async fn open(config: &PostgresConfig) -> Result<Self, tokio_postgres::Error> {
+    async fn open(config: &PostgresConfig) -> Result<Self, ConnectError> {
         let connection = connect(config).await?;
         let scan = |order: &str| {
             format!(
@@ -47,6 +49,7 @@ impl Reader {
 
 /// What is asked of a reader.
 enum Question<'a> {
+    Clock,
     Get(&'a [&'a [u8]]),
     Scan(&'a KeyRange, Direction, i64),
 }
@@ -72,19 +75,40 @@ impl Readers {
     async fn ask(&self, question: &Question<'_>) -> Result<Vec<Row>, KvError> {
         let reader = self.reader().await?;
         let client = &reader.connection.client;
-        let rows = match question {
-            Question::Get(keys) => client.query(&reader.get, &[keys]).await,
-            Question::Scan(range, direction, limit) => {
-                let statement = match direction {
-                    Direction::Forward => &reader.forward,
-                    Direction::Backward => &reader.backward,
-                };
-                let end: Option<&[u8]> = range.end.as_deref();
-                let parameters: [&(dyn ToSql + Sync); 3] = [&&range.start[..], &end, limit];
-                client.query(statement, &parameters).await
+        let answer = async {
+            match question {
+                Question::Clock => {
+                    client.query("select (extract(epoch from clock_timestamp()) * 1000)::bigint", &[]).await
+                }
+                Question::Get(keys) => client.query(&reader.get, &[keys]).await,
+                Question::Scan(range, direction, limit) => {
+                    let statement = match direction {
+                        Direction::Forward => &reader.forward,
+                        Direction::Backward => &reader.backward,
+                    };
+                    let end: Option<&[u8]> = range.end.as_deref();
+                    let parameters: [&(dyn ToSql + Sync); 3] = [&&range.start[..], &end, limit];
+                    client.query(statement, &parameters).await
+                }
             }
         };
-        rows.map_err(unavailable)
+        match tokio::time::timeout(DEADLINE, answer).await {
+            Ok(rows) => rows.map_err(unavailable),
+            Err(silent) => {
+                // Its host may be gone without a word: another may answer by now.
+                self.forget(&reader);
+                Err(unavailable(silent))
+            }
+        }
+    }
+
+    fn forget(&self, silent: &Arc<Reader>) {
+        for slot in &self.open {
+            let mut open = slot.lock();
+            if open.as_ref().is_some_and(|reader| Arc::ptr_eq(reader, silent)) {
+                *open = None;
+            }
+        }
     }
 
     /// Asks once more where the connection broke: reading twice does no harm.
@@ -95,7 +119,8 @@ impl Readers {
                 answer => answer,
             }
         };
-        tokio::time::timeout(DEADLINE, ask).await.map_err(unavailable)?
+        // A little more than an answer may take, so that it is seen which connection is silent.
+        tokio::time::timeout(DEADLINE + Duration::from_millis(100), ask).await.map_err(unavailable)?
     }
 
     pub(super) async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, KvError> {
@@ -106,6 +131,14 @@ impl Readers {
         let rows = self.answer(Question::Get(&asked)).await?;
         let found: HashMap<Key, Entry> = rows.iter().map(entry).collect();
         Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+    }
+
+    /// What time it is to the server.
+    pub(super) async fn clock(&self) -> Result<Timestamp, KvError> {
+        let rows = self.answer(Question::Clock).await?;
+        let now = rows.first().map(|row| row.get::<_, i64>(0));
+        let now = now.and_then(|now| u64::try_from(now).ok());
+        Ok(Timestamp(now.ok_or_else(|| unavailable("the server does not tell the time"))?))
     }
 
     pub(super) async fn scan(

@@ -6,14 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{AsyncMessage, Client, Config, Socket};
 
-use super::{OpenPostgresError, PostgresConfig};
+use super::{OpenPostgresError, PostgresConfig, hosts};
 
-/// How long a connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may take to come about, whichever host it is to.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// The version of the schema that this build writes.
 const SCHEMA_VERSION: i32 = 1;
 const SCHEMA: &str = include_str!("schema.sql");
@@ -27,14 +26,36 @@ pub struct Connection {
     pub(super) may_be_lost: Arc<AtomicBool>,
 }
 
+/// Why no connection came about.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No host takes it.
+    #[error("{}", super::chain(.0))]
+    Server(#[from] tokio_postgres::Error),
+    /// No host answers.
+    #[error("no host answers")]
+    Silent,
+}
+
 /// Connects to whichever host takes writes.
-pub(super) async fn connect(config: &PostgresConfig) -> Result<Connection, tokio_postgres::Error> {
-    let mut server: Config = config.server.clone();
-    server.target_session_attrs(TargetSessionAttrs::ReadWrite).connect_timeout(CONNECT_TIMEOUT);
-    if server.get_application_name().is_none() {
-        server.application_name("sealgate");
+pub(super) async fn connect(config: &PostgresConfig) -> Result<Connection, ConnectError> {
+    let (hosts, share) = hosts::each(&config.server, config.last.load(Ordering::Relaxed), CONNECT_TIMEOUT);
+    let mut failed = ConnectError::Silent;
+    for (host, server) in hosts {
+        match tokio::time::timeout(share, connect_to(config, &server)).await {
+            Ok(Ok(connection)) => {
+                config.last.store(host, Ordering::Relaxed);
+                return Ok(connection);
+            }
+            Ok(Err(error)) => failed = error.into(),
+            Err(_) => {}
+        }
     }
-    let connection = config.dial.dial(&server).await?;
+    Err(failed)
+}
+
+async fn connect_to(config: &PostgresConfig, server: &Config) -> Result<Connection, tokio_postgres::Error> {
+    let connection = config.dial.dial(server).await?;
     // A commit counts on locks taken before its snapshot, and on what the server says being on its disk and its standby's.
     let settings = "set default_transaction_isolation = 'read committed'; set statement_timeout = 0; set lock_timeout = 0; \
                     set idle_in_transaction_session_timeout = 0; set enable_seqscan = off; set enable_hashjoin = off; \
@@ -42,7 +63,15 @@ pub(super) async fn connect(config: &PostgresConfig) -> Result<Connection, tokio
                     select set_config('synchronous_commit', 'on', false) \
                     where current_setting('synchronous_commit') in ('off', 'local', 'remote_write')";
     connection.client.batch_execute(settings).await?;
+    if let Some(schema) = &config.schema {
+        connection.client.batch_execute(&format!("set search_path = {}", quoted(schema))).await?;
+    }
     Ok(connection)
+}
+
+/// A name, as SQL writes one that may hold anything.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Makes connections. How they are secured is the caller's: there is no cipher here.
@@ -92,7 +121,8 @@ pub(super) async fn check(client: &Client, config: &PostgresConfig) -> Result<()
     let row = client
         .query_one(
             "select version(), current_setting('fsync'), current_setting('full_page_writes'), pg_is_in_recovery(), \
-             datcollate, datlocprovider::text, current_setting('synchronous_standby_names') \
+             datcollate, datlocprovider::text, current_setting('synchronous_standby_names'), \
+             current_setting('data_checksums') \
              from pg_database where datname = current_database()",
             &[],
         )
@@ -116,6 +146,12 @@ pub(super) async fn check(client: &Client, config: &PostgresConfig) -> Result<()
              lc_ctype 'C' encoding 'UTF8'",
         );
     }
+    if text(7) != "on" {
+        tracing::warn!(
+            "the metadata server has no checksums of its pages (data_checksums): what its disk damages is not always noticed; stop it \
+             and run: pg_checksums --enable"
+        );
+    }
     if text(6).is_empty() {
         if config.require_sync_standby {
             return refuse(
@@ -129,10 +165,17 @@ pub(super) async fn check(client: &Client, config: &PostgresConfig) -> Result<()
     Ok(())
 }
 
-/// Makes the schema where there is none.
-pub(super) async fn migrate(client: &mut Client) -> Result<(), OpenPostgresError> {
+/// Makes the tables where there is none.
+pub(super) async fn migrate(client: &mut Client, schema: Option<&str>) -> Result<(), OpenPostgresError> {
     let change = client.transaction().await?;
     change.batch_execute(SCHEMA_LOCK).await?;
+    if let Some(schema) = schema {
+        // Who may not make it can use one that is there.
+        let is_there = change.query("select 1 from pg_namespace where nspname = $1", &[&schema]).await?;
+        if is_there.is_empty() {
+            change.batch_execute(&format!("create schema {}", quoted(schema))).await?;
+        }
+    }
     change.batch_execute("create table if not exists kv_schema (version int not null)").await?;
     match change.query_opt("select max(version) from kv_schema having count(*) > 0", &[]).await? {
         None => {

@@ -22,6 +22,7 @@ use crate::auth::{Failures, Keys};
 use crate::authz::Authorizer;
 use crate::blobs;
 use crate::bucket::Ownership;
+use crate::clock::Clock;
 use crate::config::{Config, LdapConfig, SignatureV2, SseCNewBuckets, SseCOverHttp};
 use crate::federation::ldap::Ldap;
 use crate::federation::oidc::Verifier;
@@ -61,6 +62,8 @@ pub struct App {
     pub min_part_len: u64,
     /// Accounts, and who is in them.
     pub iam: Arc<Iam>,
+    /// How far this host's clock is from that of others over the same records.
+    pub clock: Arc<Clock>,
     /// Sees what other gateways change.
     pub watch: Arc<Watch>,
     /// Signatures that failed.
@@ -155,6 +158,10 @@ impl App {
         let catalog = Catalog::new(Arc::new(sealed));
         // Of sessions before one knows what they left behind only if the catalog is exactly as they left it.
         let former_end = stores.storage.former_end().filter(|_| !stores.folder.instance.doubtful);
+        let clock = Arc::new(match is_shared {
+            true => Clock::shared(&stores.storage.kv).await?,
+            false => Clock::alone(),
+        });
         let session = match is_shared {
             true => Some(RunningSession::join(config, &catalog, stores.storage.ids().clone()).await?),
             false => {
@@ -213,6 +220,7 @@ impl App {
                 watch.clone(),
             ),
             watch,
+            clock,
             metadata_key: stores.metadata_key.clone(),
             stores,
             session,

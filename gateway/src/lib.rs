@@ -11,6 +11,7 @@ pub mod authz;
 pub mod blobs;
 pub mod bucket;
 pub mod cli;
+pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod federation;

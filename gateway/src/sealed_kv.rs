@@ -9,6 +9,8 @@ use storage::kv::{
     Direction, Entry, Key, KeyRange, KeyValue, KvError, Snapshot, Standing, Transaction, Write,
 };
 
+use storage::name::Timestamp;
+
 pub use crate::seal::xaes::Unsealable;
 use crate::seal::xaes::Xaes;
 
@@ -102,6 +104,10 @@ impl KeyValue for SealedKv {
 
     fn standing(&self) -> Standing {
         self.inner.standing()
+    }
+
+    async fn clock(&self) -> Result<Option<Timestamp>, KvError> {
+        self.inner.clock().await
     }
 }
 

@@ -137,6 +137,7 @@ fn modules_of_the_gateway_point_downward() {
             "kv_key_store",
             "watch",
             "blobs",
+            "clock",
             "cluster",
             "metadata_server",
         ],

@@ -30,7 +30,7 @@ use tokio::sync::watch;
 pub use self::damage::{bucket_of, name_of};
 pub use self::displaced::Displaced;
 pub use self::inspect::{DisplacedSet, Inspected};
-pub use self::lock::{Authority, EventHold, LOCK_SETTING, Lock, Period, Retention, RetentionMode};
+pub use self::lock::{Authority, EventHold, LOCK_SETTING, Lock, Period, Retention, RetentionMode, set_clock_ahead};
 pub use self::model::*;
 pub use self::owner::OwnerState;
 pub use self::restore::{ContentState, Lost, Restored, Salvaged, Touched};
@@ -187,7 +187,7 @@ impl Catalog {
 
     /// Do other gateways share the records?
     pub fn is_shared(&self) -> bool {
-        self.own().is_some_and(|own| own.ids.is_some())
+        self.own().is_some_and(|own| own.is_shared)
     }
 
     /// Becomes true when the session has ended, in order or by another gateway: then every commit fails as unavailable.

@@ -7,6 +7,8 @@ pub mod sled;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::name::Timestamp;
+
 /// A key of the ordered map: compared byte by byte.
 pub type Key = Bytes;
 
@@ -156,6 +158,11 @@ pub trait KeyValue: Send + Sync + 'static {
 
     /// Can its word be trusted?
     fn standing(&self) -> Standing;
+
+    /// What time it is to the engine, where its clock is not this host's; `None`: it is. Only to see how far apart clocks are.
+    async fn clock(&self) -> Result<Option<Timestamp>, KvError> {
+        Ok(None)
+    }
 }
 
 /// Reads the entries of one moment, in no order.

@@ -113,8 +113,8 @@ mod tests {
         for prefix in ["", "blobs", "a/b c/ü"] {
             let places = Places::new(Path::from(prefix));
             for id in [
-                new_id(SessionId(7), 1),
-                new_id(SessionId(u32::MAX), u64::MAX),
+                id_in_shard(SessionId(7), 0xa, 1),
+                id_in_shard(SessionId(u32::MAX), 255, u64::MAX),
                 BlobId::from_bytes([0xab; 16]),
             ] {
                 let name = places.of(id);

@@ -134,7 +134,7 @@ impl Shared {
         }
     }
 
-    async fn copy_in_parts(&self, id: BlobId, from: &Path, to: &Path) -> Result<(), BlobError> {
+    pub(super) async fn copy_in_parts(&self, id: BlobId, from: &Path, to: &Path) -> Result<(), BlobError> {
         let mut bytes = within(self.options.read, id, self.store.get(from)).await?.into_stream();
         let upload = self.store.put_multipart_opts(to, PutMultipartOptions::default());
         let mut upload = within(self.options.write, id, upload).await?;

@@ -1,7 +1,9 @@
 //! What a running gateway consists of, and how it is put together: concrete types meet only here.
 
+pub mod migrate;
 mod session;
 mod shared;
+mod store_state;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,9 +20,10 @@ use storage::open::{BlobPlace, OpenError, RecordOptions, RecordPlace, Storage, S
 use storage::reclaim::{ReclaimOptions, Reclaimer};
 
 use self::session::RunningSession;
+pub use self::store_state::StoreState;
 use crate::auth::{Failures, Keys};
 use crate::authz::Authorizer;
-use crate::blobs;
+use crate::blobs::{self, Blobs};
 use crate::bucket::Ownership;
 use crate::clock::Clock;
 use crate::config::{Config, LdapConfig, SignatureV2, SseCNewBuckets, SseCOverHttp};
@@ -62,6 +65,8 @@ pub struct App {
     pub min_part_len: u64,
     /// Accounts, and who is in them.
     pub iam: Arc<Iam>,
+    /// Is the object store reached?
+    pub store_state: StoreState,
     /// How far this host's clock is from that of others over the same records.
     pub clock: Arc<Clock>,
     /// Sees what other gateways change.
@@ -221,6 +226,7 @@ impl App {
             ),
             watch,
             clock,
+            store_state: StoreState::new(stores.objects.clone()),
             metadata_key: stores.metadata_key.clone(),
             stores,
             session,
@@ -286,6 +292,8 @@ pub struct Stores {
     pub storage: Storage,
     /// The key management service.
     pub kms: Arc<Kms>,
+    /// The object store of the blobs, if they are in one.
+    pub objects: Option<Blobs>,
     /// Where its keys are, if other gateways use them too: identities and keys are watched then.
     pub shared_keys: Option<Arc<KvKeyStore>>,
     /// What seals catalog values and blob trailers.
@@ -317,7 +325,8 @@ impl Stores {
             folder.set_doubtful(true)?;
         }
         let id = folder.instance.id.clone();
-        let blobs = match config.places.blobs.as_ref().map(blobs::open).transpose()? {
+        let objects = config.places.blobs.as_ref().map(blobs::open).transpose()?;
+        let blobs = match objects.clone() {
             Some(objects) => {
                 blobs::claim(&objects, &id).await?;
                 BlobPlace::Made(Arc::new(shared::Objects(objects)))
@@ -349,7 +358,16 @@ impl Stores {
         };
         let storage = opened?;
         folder.finish()?;
-        Ok(Self { storage, kms: Arc::new(kms), shared_keys: None, metadata_key, digester, root, folder })
+        Ok(Self {
+            storage,
+            kms: Arc::new(kms),
+            objects,
+            shared_keys: None,
+            metadata_key,
+            digester,
+            root,
+            folder,
+        })
     }
 
     /// Flushes and closes.

@@ -5,6 +5,7 @@ pub mod kms;
 pub mod local;
 pub mod minio;
 pub mod query;
+mod ready;
 pub mod s3;
 mod signed_body;
 pub mod sts;
@@ -13,7 +14,7 @@ pub mod xml;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 
 use crate::app::App;
 use crate::http::body::{RequestBody, ResponseBody};
@@ -29,6 +30,9 @@ pub enum Door {
     Kms,
 }
 
+/// What paths of health checks begin with. No bucket's name starts with an underscore, so these paths are free.
+const HEALTH: &str = "/_sealgate/";
+
 /// Answers a request that came to this door.
 pub async fn handle(
     app: Arc<App>,
@@ -37,17 +41,22 @@ pub async fn handle(
     peer: Peer,
 ) -> Response<ResponseBody> {
     let (parts, body) = request.into_parts();
+    if parts.uri.path() == ready::PATH {
+        return ready::answer(Some(&app));
+    }
     if !app.watch.is_current() {
         return unavailable(door, &parts, "What other gateways changed can't be seen now. Try again.");
+    }
+    if !app.clock.is_right() {
+        return unavailable(door, &parts, "The clock of this gateway is wrong. Try another one.");
     }
     if door == Door::Every
         && let Some(path) = minio::path(&parts, &app.domains)
     {
         return minio::serve(&app, path, &parts, body, peer).await;
     }
-    match parts.uri.path().strip_prefix("/_sealgate/") {
-        // No bucket's name starts with an underscore, so these paths are free.
-        Some(rest) => health(rest, app.is_ready()),
+    match parts.uri.path().strip_prefix(HEALTH) {
+        Some(rest) => health(rest, ready::is_ready(&app)),
         None if door == Door::Kms || asks_kms(&parts) => kms::serve(&app, parts, body, peer).await,
         None if query::asks(&parts) => query::serve(&app, parts, body, peer).await,
         None => s3::service::serve(&app, parts, body, peer).await,
@@ -57,17 +66,32 @@ pub async fn handle(
 /// Answers a request that came while the gateway is sealed: nothing can be read yet.
 pub fn sealed<B>(door: Door, request: Request<B>) -> Response<ResponseBody> {
     let (parts, _) = request.into_parts();
-    unavailable(door, &parts, "The gateway is sealed: its administrator has to give the passphrase of its root key.")
+    if parts.uri.path() == ready::PATH {
+        return ready::answer(None);
+    }
+    let message = "The gateway is sealed: its administrator has to give the passphrase of its root key.";
+    match door == Door::Kms || asks_kms(&parts) {
+        true if !parts.uri.path().starts_with(HEALTH) => kms::unavailable(message),
+        _ => unavailable(door, &parts, message),
+    }
 }
 
 /// Answers a request that can't be served now, and may be sent again.
 fn unavailable(door: Door, parts: &Parts, message: &'static str) -> Response<ResponseBody> {
+    let mut response = refusal(door, parts, message);
+    if response.status().is_server_error() {
+        response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn refusal(door: Door, parts: &Parts, message: &'static str) -> Response<ResponseBody> {
     if let Some(path) = minio::path(parts, &[]).filter(|path| path.starts_with("health/")) {
         return minio::health(path, false);
     }
-    match parts.uri.path().strip_prefix("/_sealgate/") {
+    match parts.uri.path().strip_prefix(HEALTH) {
         Some(rest) => health(rest, false),
-        None if door == Door::Kms || asks_kms(parts) => kms::unavailable(message),
+        None if door == Door::Kms || asks_kms(parts) => kms::timed_out(),
         None if query::asks(parts) => query::unavailable(message),
         None => {
             let error = s3::error::S3Error::new(s3::error::Code::ServiceUnavailable).message(message);

@@ -17,7 +17,7 @@ use crate::blobs::{self, Blobs};
 use crate::cluster::{BlobKind, Cluster, FORMAT, check_store};
 use crate::config::{Config, MetadataConfig};
 use crate::iam;
-use crate::instance::DataFolder;
+use crate::instance::{DataFolder, IfAbsent};
 use crate::kv_key_store::KvKeyStore;
 use crate::metadata_server;
 use crate::root;
@@ -27,7 +27,17 @@ impl Stores {
     pub(super) async fn open_shared(
         config: &Config,
         metadata_config: &MetadataConfig,
+        folder: DataFolder,
+    ) -> anyhow::Result<Self> {
+        Self::open_moving(config, metadata_config, folder, false).await
+    }
+
+    /// As [`Stores::open_shared`]; `keeps_blobs`: the object store is that of the gateway whose records are moved here.
+    pub(super) async fn open_moving(
+        config: &Config,
+        metadata_config: &MetadataConfig,
         mut folder: DataFolder,
+        keeps_blobs: bool,
     ) -> anyhow::Result<Self> {
         let objects = config.places.blobs.as_ref().map(blobs::open).transpose()?;
         let kind = if objects.is_some() { BlobKind::Object } else { BlobKind::Local };
@@ -54,16 +64,20 @@ impl Stores {
                     blobs: kind,
                     format_min: FORMAT,
                     format_max: FORMAT,
+                    moving: false,
                 };
                 made.make(&*kv).await?
             }
         };
+        let is_move = folder.opened_as == IfAbsent::Move;
+        anyhow::ensure!(is_move || !cluster.moving, crate::cluster::ClusterError::HalfMoved);
         cluster.check(root.id(), config.account_id.as_deref(), kind)?;
         folder.belong_to(&cluster.id, &cluster.account_id, &cluster.region);
         let has_keys = Cluster::has_keys(&*kv).await?;
         match &objects {
             Some(objects) => {
-                check_store(objects, &cluster.id, has_keys).await?;
+                // Blobs that stay where they are while records move are there before their keys are.
+                check_store(objects, &cluster.id, has_keys || keeps_blobs).await?;
                 blobs::claim(objects, &cluster.id).await?;
             }
             None => folder.check_blobs()?,
@@ -74,7 +88,7 @@ impl Stores {
         let kms = Kms::over_shared(keys.clone(), &*root, kms_config(config, &folder)?)?;
         let (metadata_key, digester) = metadata(&kms)?;
         cluster.check_key(&*kv, &metadata_key).await?;
-        let blobs = match objects {
+        let blobs = match objects.clone() {
             Some(objects) => BlobPlace::Made(Arc::new(Objects(objects))),
             None => BlobPlace::Local {
                 folder: folder.path.clone(),
@@ -85,6 +99,7 @@ impl Stores {
         Ok(Self {
             storage,
             kms: Arc::new(kms),
+            objects,
             shared_keys: Some(keys),
             metadata_key,
             digester,

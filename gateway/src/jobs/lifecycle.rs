@@ -23,6 +23,9 @@ use crate::work;
 const PAGE_LEN: usize = 500;
 /// Where the walk stands, in the data folder.
 const CURSOR_FILE: &str = "lifecycle-cursor.json";
+/// Where it is kept by gateways that share their records.
+const CURSOR_SHELF: &str = "jobs";
+const CURSOR_NAME: &str = "lifecycle";
 /// Objects smaller than this change their class only by a rule that speaks of sizes.
 const TRANSITION_MIN_LEN: u64 = 128 << 10;
 
@@ -62,6 +65,10 @@ pub async fn run(app: Arc<App>, pace: Pace, mut stopped: watch::Receiver<bool>) 
         tokio::select! {
             _ = stopped.changed() => return,
             _ = interval.tick() => {}
+        }
+        // By a clock that is wrong versions would go too early; and of gateways that share them one is enough.
+        if !app.clock.is_right() || !super::is_ours(&app, "lifecycle").await {
+            continue;
         }
         let mut walk = Walk::new(&app, pace.rate);
         let result = tokio::select! {
@@ -107,11 +114,20 @@ impl Cursor {
         serde_json::from_slice(&std::fs::read(path).ok()?).ok()
     }
 
-    fn store(&self, path: &Path) {
-        // A cursor that is lost costs a walk from the beginning, and nothing else.
-        if let Err(error) = serde_json::to_vec(self).map(|text| std::fs::write(path, text)) {
-            tracing::debug!(%error, "the lifecycle cursor was not written");
+    /// The one of whichever gateway walked before.
+    async fn load_shared(app: &App) -> Option<Self> {
+        let (_, documents) = app.catalog.documents(CURSOR_SHELF).await.ok()?;
+        serde_json::from_slice(&documents.into_iter().find(|(name, _)| name == CURSOR_NAME)?.1).ok()
+    }
+
+    async fn store_shared(cursor: Option<&Self>, app: &App) -> anyhow::Result<()> {
+        let (state, documents) = app.catalog.documents(CURSOR_SHELF).await?;
+        if cursor.is_none() && documents.is_empty() {
+            return Ok(());
         }
+        let text = cursor.map(serde_json::to_vec).transpose()?.map(Into::into);
+        app.catalog.change_documents(CURSOR_SHELF, state, vec![(CURSOR_NAME.to_owned(), text)]).await?;
+        Ok(())
     }
 }
 
@@ -138,8 +154,32 @@ impl<'a> Walk<'a> {
         Self { app, path, day_ms: app.lifecycle_day_ms, rate, done: Done::default() }
     }
 
+    async fn cursor(&self) -> Option<Cursor> {
+        match self.app.watch.is_shared() {
+            true => Cursor::load_shared(self.app).await,
+            false => Cursor::load(&self.path),
+        }
+    }
+
+    /// Writes down where it stands; `None`: it came to the end. A cursor that is lost costs a walk from the beginning, and nothing else.
+    async fn keep_cursor(&self, cursor: Option<&Cursor>) {
+        let kept = match (self.app.watch.is_shared(), cursor) {
+            (true, cursor) => Cursor::store_shared(cursor, self.app).await,
+            (false, Some(cursor)) => serde_json::to_vec(cursor)
+                .map_err(Into::into)
+                .and_then(|text| Ok(std::fs::write(&self.path, text)?)),
+            (false, None) => {
+                let _ = std::fs::remove_file(&self.path);
+                Ok(())
+            }
+        };
+        if let Err(error) = kept {
+            tracing::debug!(%error, "the lifecycle cursor was not written");
+        }
+    }
+
     async fn all(&mut self) -> Result<(), ChangeError> {
-        let from = Cursor::load(&self.path);
+        let from = self.cursor().await;
         // The listing goes on behind a name: the bucket that the walk stands in is asked for by itself.
         let mut after = None;
         if let Some(from) = &from
@@ -165,7 +205,7 @@ impl<'a> Walk<'a> {
                 break;
             }
         }
-        let _ = std::fs::remove_file(&self.path);
+        self.keep_cursor(None).await;
         Ok(())
     }
 
@@ -242,7 +282,7 @@ impl<'a> Walk<'a> {
                 bucket: bucket.name.to_string(),
                 object: above.as_ref().map(|(row, _)| before(row)),
             };
-            cursor.store(&self.path);
+            self.keep_cursor(Some(&cursor)).await;
             if !page.truncated {
                 break;
             }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use kms_core::ops::ScheduledWork;
 use storage::kv::Standing;
 use storage::reclaim::{ReclaimError, Reclaimed};
+use storage::session::SessionState;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -21,6 +22,9 @@ const DRAIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often every blob is looked at for orphans, after the first look at the start.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// How often the gateways are counted that share the records.
+const GATEWAYS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often keys are looked at: rotation, expiry, deletion.
 const KEYS_INTERVAL: Duration = Duration::from_secs(60);
@@ -68,6 +72,27 @@ async fn watch(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
     tokio::select! {
         _ = stopped.changed() => {}
         () = app.watch.run() => {}
+        () = app.store_state.run() => {}
+        () = app.clock.run(&*app.stores.storage.kv) => {}
+        () = count_gateways(&app) => {}
+    }
+}
+
+/// Tells who counts failures how many gateways do.
+async fn count_gateways(app: &App) {
+    if !app.watch.is_shared() {
+        return std::future::pending().await;
+    }
+    let mut interval = tokio::time::interval(GATEWAYS_INTERVAL);
+    loop {
+        interval.tick().await;
+        match app.catalog.sessions().await {
+            Ok(sessions) => {
+                let live = sessions.iter().filter(|session| session.state == SessionState::Live).count();
+                app.failures.divide_among(live);
+            }
+            Err(error) => tracing::debug!(%error, "how many gateways there are is not known"),
+        }
     }
 }
 
@@ -85,6 +110,10 @@ async fn keys(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
                 "last uses of access keys can't be written"
             );
         }
+        // By a clock that is wrong keys would go too early; and of gateways that share them one is enough.
+        if !app.clock.is_right() || !is_ours(&app, "keys").await {
+            continue;
+        }
         let kms = app.kms.clone();
         match tokio::task::spawn_blocking(move || kms.run_scheduled_work()).await {
             Ok(Ok(done)) if done == ScheduledWork::default() => {}
@@ -94,6 +123,17 @@ async fn keys(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
                 "the schedule of keys failed; it is tried again"
             ),
             Err(error) => tracing::error!(%error, "the schedule of keys ended badly"),
+        }
+    }
+}
+
+/// Is this the gateway that does a job, of those that share its records? Which one does is decided as long as its session goes on.
+async fn is_ours(app: &App, job: &str) -> bool {
+    match app.catalog.lease(job).await {
+        Ok(lease) => lease.is_some(),
+        Err(error) => {
+            tracing::debug!(%error, job, "who does a job is not known");
+            false
         }
     }
 }
@@ -129,7 +169,10 @@ async fn reclaim(app: Arc<App>, interval: Duration, mut stopped: watch::Receiver
                 let swept = app.reclaimer.sweep().await?;
                 (done.orphans, done.quarantined, done.expired) =
                     (swept.orphans, swept.quarantined, swept.expired);
-                done.displaced += annotations::sweep(&app).await?;
+                if is_ours(&app, "annotations").await {
+                    done.displaced += annotations::sweep(&app).await?;
+                }
+                app.job_states.reclaim.lock().sweeps += 1;
             }
             Ok::<_, ReclaimError>(done)
         };

@@ -1,0 +1,89 @@
+//! `GET /-/ready`: may requests be sent to this gateway, and if not, why. For load balancers and people; it names no secret and nothing
+//! stored.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
+use storage::kv::Standing;
+
+use crate::app::App;
+use crate::http::body::ResponseBody;
+
+/// The path. No bucket is called `-`.
+pub const PATH: &str = "/-/ready";
+
+/// The answer.
+#[derive(Debug, Serialize)]
+struct Ready {
+    ready: bool,
+    /// The records: can they be read and written?
+    map: Check,
+    /// The keys: likewise.
+    keys: Check,
+    /// The object store, where blobs are in one. It does not decide: what needs no blob is served without.
+    blobs: Check,
+    /// This host's clock.
+    clock: ClockCheck,
+    /// What is known of other gateways' changes.
+    state: StateCheck,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    ok: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct ClockCheck {
+    ok: bool,
+    /// By how much it is ahead of the map's; `null`: there is no other.
+    ahead_ms: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+struct StateCheck {
+    ok: bool,
+    /// How old it is; `null`: nobody else changes anything.
+    age_ms: Option<u64>,
+}
+
+impl Ready {
+    fn of(app: &App) -> Self {
+        let map = app.catalog.standing() != Standing::Failed && !*app.catalog.session_ended().borrow();
+        let keys = app.kms.standing() == kms_core::kms::Standing::Writable;
+        let (clock, state) = (app.clock.is_right(), app.watch.is_current());
+        Self {
+            ready: map && keys && clock && state,
+            map: Check { ok: map && state },
+            keys: Check { ok: keys },
+            blobs: Check { ok: app.store_state.is_reached() },
+            clock: ClockCheck { ok: clock, ahead_ms: app.clock.ahead_ms() },
+            state: StateCheck {
+                ok: state,
+                age_ms: app.watch.age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            },
+        }
+    }
+}
+
+/// Is it ready, in one word?
+pub fn is_ready(app: &App) -> bool {
+    Ready::of(app).ready
+}
+
+/// The whole answer; of a gateway that is sealed still (`None`) it is short.
+pub fn answer(app: Option<&App>) -> Response<ResponseBody> {
+    let (is_ready, text) = match app {
+        Some(app) => {
+            let ready = Ready::of(app);
+            (ready.ready, serde_json::to_string(&ready).unwrap_or_default())
+        }
+        None => (false, r#"{"ready":false,"sealed":true}"#.to_owned()),
+    };
+    let mut response = Response::new(ResponseBody::full(text + "\n"));
+    if !is_ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -249,3 +249,24 @@ fn program(name: &str) -> PathBuf {
     found.sort();
     found.pop().unwrap_or_else(|| PathBuf::from(name))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // Tests may.
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standby_has_what_was_committed_when_its_primary_dies() {
+        let primary = Postgres::start(&[]).unwrap();
+        primary.create("map").unwrap();
+        let standby = primary.standby().unwrap();
+        primary.ask("map", "create table t as select 1 as n").unwrap();
+        primary.kill().unwrap();
+        assert!(primary.ask("map", "select 1").is_err());
+        standby.promote().unwrap();
+        assert_eq!(standby.ask("map", "select n from t").unwrap(), "1");
+        // What was killed starts again, beside it.
+        primary.run().unwrap();
+        assert_eq!(primary.ask("map", "select n from t").unwrap(), "1");
+    }
+}

@@ -6,6 +6,7 @@ mod aws_cli;
 mod cli;
 mod client;
 mod clients;
+mod cluster;
 mod condition_keys;
 mod conditional;
 mod crash;

@@ -164,3 +164,49 @@ pub(crate) async fn blobs(stage: &Stage) -> anyhow::Result<Vec<String>> {
     all.retain(|name| name.split('/').filter(|part| !part.is_empty()).count() == 4);
     Ok(all)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // Tests may.
+mod tests {
+    use conformance_tests::server::Server;
+
+    use super::super::ledger::Content;
+    use super::super::load::Load;
+    use super::*;
+
+    /// What the judgement of all tests rests on: a gateway that does as it should is found right, and what is lost, changed or too much
+    /// is not overlooked.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_loss_is_noticed() {
+        let server = Server::start().unwrap();
+        let (gates, ledger) = (Gates::of([server.endpoint.clone()]), Ledger::default());
+        let mut client = Client::of(&gates);
+        let gate = gates.choose(0);
+        let mut put = async |target: &str, body: &str| {
+            let body = Bytes::copy_from_slice(body.as_bytes());
+            client.ask(&gate, Method::PUT, target, &[], body).await.unwrap();
+        };
+        put(&format!("/{BUCKET}"), "").await;
+        let mut verdict = Verdict::default();
+        let load = Load::start(&gates, &ledger, "w", 3, 1);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        load.stop(&mut verdict).await.unwrap();
+        all_is_there(&gates, &ledger, &mut verdict).await.unwrap();
+        assert_eq!(verdict.failures, Vec::<String>::new());
+
+        ledger.settle("lost", Some(Content { len: 5, seed: 5 }));
+        ledger.settle("changed", Some(Content { len: 5, seed: 5 }));
+        ledger.settle("deleted", None);
+        for name in ["changed", "deleted", "unknown"] {
+            put(&format!("/{BUCKET}/{name}"), "other").await;
+        }
+        all_is_there(&gates, &ledger, &mut verdict).await.unwrap();
+        for name in ["lost", "changed", "deleted", "unknown"] {
+            assert!(
+                verdict.failures.iter().any(|failure| failure.contains(name)),
+                "{name}: {:?}",
+                verdict.failures
+            );
+        }
+    }
+}

@@ -76,6 +76,9 @@ pub enum ClusterError {
          belong to"
     )]
     UsedBlobs,
+    /// A move to it has not come to its end.
+    #[error("a move to this database is under way or was cut off: run `sealgate migrate` (again)")]
+    HalfMoved,
     /// The keys are of another cluster, or are gone.
     #[error(
         "the keys do not open the records: the key store (--kms-url) is of another cluster, or is gone; nothing was changed"
@@ -119,6 +122,9 @@ pub struct Cluster {
     pub format_min: u32,
     /// The newest one.
     pub format_max: u32,
+    /// It is being filled from elsewhere (`sealgate migrate`): no gateway opens it yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moving: bool,
 }
 
 impl Cluster {
@@ -161,6 +167,21 @@ impl Cluster {
             Err(error) => return Err(error).context("the metadata server"),
         }
         Self::read(kv).await?.context("the cluster record can't be made: try again")
+    }
+
+    /// Says that a move to the map came to its end.
+    ///
+    /// # Errors
+    /// When the map can't be read or written.
+    pub async fn arrived(kv: &dyn KeyValue) -> anyhow::Result<()> {
+        let key = Key::from_static(RECORD);
+        let found =
+            kv.get(std::slice::from_ref(&key)).await?.pop().flatten().context("the cluster record")?;
+        let cluster: Self = serde_json::from_slice(&found.value).context("the cluster record")?;
+        let conditions = vec![Condition::At(key.clone(), found.revision)];
+        let value = serde_json::to_vec(&Self { moving: false, ..cluster })?;
+        kv.commit(Transaction { conditions, writes: vec![Write::Put(key, value.into())] }).await?;
+        Ok(())
     }
 
     /// Is a gateway with this root key, account and place of blobs one of this cluster?

@@ -24,6 +24,8 @@ const ID_FILE: &str = "id";
 const DESCRIPTION: &str = "instance.json";
 /// The same once more, for when that is damaged.
 const DESCRIPTION_COPY: &str = "instance.json.copy";
+/// Where the salt of a passphrase is kept within a data folder.
+pub const PASSPHRASE_FILE: &str = "kms/passphrase.json";
 
 /// Why a data folder can't be used. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +58,9 @@ pub enum InstanceError {
     /// A restore into the folder did not come to its end.
     #[error("{}: a restore was cut off here; remove the folder and run `sealgate restore` again", .0.display())]
     HalfRestored(PathBuf),
+    /// A move into the folder did not come to its end.
+    #[error("{}: a move into this folder is under way or was cut off; run `sealgate migrate` (again)", .0.display())]
+    HalfMoved(PathBuf),
     /// A rebuild of the catalog did not come to its end.
     #[error("{}: a rebuild of the catalog was cut off here; run `sealgate rebuild` again", .0.display())]
     HalfRebuilt(PathBuf),
@@ -147,6 +152,9 @@ pub struct Instance {
     /// Its catalog is being rebuilt: it lacks what was not read yet.
     #[serde(default)]
     pub rebuilding: bool,
+    /// It is being filled from elsewhere (`sealgate migrate`): no gateway opens it yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moving: bool,
     /// CRC-32C of all of the above, as eight hexadecimal digits; folders of format 1 have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     check: Option<String>,
@@ -235,6 +243,8 @@ pub enum IfAbsent {
     Rebuild,
     /// An operator takes every part for the right one.
     Adopt,
+    /// It is refused; one that is being filled by a move is not.
+    Move,
 }
 
 /// Root credentials.
@@ -283,6 +293,9 @@ impl DataFolder {
         }
         if let Some(asked) = config.account_id.as_ref().filter(|id| **id != instance.account_id) {
             return Err(InstanceError::OtherAccount { found: instance.account_id, asked: asked.clone() });
+        }
+        if instance.moving && if_absent != IfAbsent::Move {
+            return Err(InstanceError::HalfMoved(path));
         }
         if instance.rebuilding && if_absent != IfAbsent::Rebuild {
             return Err(InstanceError::HalfRebuilt(path));
@@ -393,6 +406,12 @@ impl DataFolder {
         self.describe()
     }
 
+    /// Says whether it is being filled by a move.
+    pub fn set_moving(&mut self, is_moving: bool) -> Result<(), InstanceError> {
+        self.instance.moving = is_moving;
+        self.describe()
+    }
+
     fn describe(&self) -> Result<(), InstanceError> {
         if self.is_state {
             return Ok(());
@@ -431,6 +450,7 @@ impl DataFolder {
             unfinished: true,
             doubtful: false,
             rebuilding: false,
+            moving: false,
             check: None,
         };
         let folder =

@@ -135,6 +135,26 @@ impl KvKeyStore {
         }
     }
 
+    /// Salt and costs of the passphrase, where the root key is one's: not secret.
+    ///
+    /// # Errors
+    /// Where the map can't be read.
+    pub async fn derivation(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let found =
+            self.kv.get(&[Key::from_static(DERIVATION)]).await.context("the key store can't be read")?;
+        Ok(found.into_iter().next().flatten().map(|entry| entry.value.to_vec()))
+    }
+
+    /// Puts the salt and costs of another store here, whose keys come too.
+    ///
+    /// # Errors
+    /// Where the map can't be written.
+    pub async fn set_derivation(&self, derivation: Vec<u8>) -> anyhow::Result<()> {
+        let writes = vec![Write::Put(Key::from_static(DERIVATION), derivation.into())];
+        let transaction = Transaction { conditions: Vec::new(), writes };
+        self.kv.commit(transaction).await.context("the key store can't be written")
+    }
+
     /// The root key of a passphrase, by the salt and costs that lie beside the keys; the first gateway draws them.
     ///
     /// # Errors

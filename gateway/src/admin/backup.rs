@@ -25,7 +25,7 @@ use storage::name::Timestamp;
 use super::Out;
 use crate::app::{self, App};
 use crate::config::Config;
-use crate::instance::{DataFolder, Part, kms_places};
+use crate::instance::{DataFolder, PASSPHRASE_FILE, Part, kms_places};
 use crate::root;
 
 /// 1 did not name the data folder's id.
@@ -72,9 +72,6 @@ enum Kind {
 }
 
 type Entry = (Kind, Vec<u8>, Vec<u8>);
-
-/// Where the salt of a passphrase is kept within a data folder.
-const PASSPHRASE_FILE: &str = "kms/passphrase.json";
 
 /// Writes a backup to a new file: the catalog of one moment, for which nobody waits; the key store is copied after it, and so knows
 /// every key that the catalog names.

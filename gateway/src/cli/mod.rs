@@ -7,6 +7,7 @@ mod dump;
 mod health;
 mod iam;
 mod kms;
+mod migrate;
 mod progress;
 mod rebuild;
 mod report;
@@ -94,6 +95,23 @@ enum Command {
         /// The backup
         file: PathBuf,
     },
+    /// Move everything to other places: records, keys, identities and blobs, from a data folder to servers or back
+    ///
+    /// The source is what the settings name; a data folder must not be served meanwhile. Run again after it was cut off it goes on, and
+    /// after the source was served again it copies what changed. At the end it compares all records and every byte; no gateway opens the
+    /// target before. Both sides have the same root key. Exit codes: 0, the target can be served; 1, it names what differs; 2, it could
+    /// not run.
+    Migrate {
+        /// Configuration file of the target
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// Let gateways open the target though what is named differs or is damaged at the source
+        #[arg(long)]
+        accept: bool,
+        /// One JSON object: counts, faults (kind, name, detail), clean
+        #[arg(long)]
+        json: bool,
+    },
     /// Take a data folder as it stands for the right one: parts without an id or with another's, a catalog whose head is missing or
     /// says that it should reach further
     Adopt,
@@ -144,7 +162,9 @@ enum Proof {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let failure = match cli.command {
-        Some(Command::Check { .. } | Command::Rebuild { .. } | Command::Scrub { .. }) => {
+        Some(
+            Command::Check { .. } | Command::Rebuild { .. } | Command::Scrub { .. } | Command::Migrate { .. },
+        ) => {
             ExitCode::from(report::COULD_NOT_RUN)
         }
         _ => ExitCode::FAILURE,
@@ -181,6 +201,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             kms::admin(&config, crate::admin::AdminCommand::Backup { file })
         }
         Command::Restore { file } => restore(&config, &file),
+        Command::Migrate { to, accept, json } => migrate::run(config, &to, accept, json),
         Command::Adopt => adopt::run(config),
         Command::Witness { check } => {
             let note = check.map(std::fs::read_to_string).transpose()?;

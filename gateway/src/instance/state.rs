@@ -25,6 +25,7 @@ impl DataFolder {
             unfinished: false,
             doubtful: false,
             rebuilding: false,
+            moving: false,
             check: None,
         };
         Ok(Self { path, instance, is_new: false, opened_as: IfAbsent::Create, is_state: true, lock })
@@ -63,6 +64,14 @@ impl DataFolder {
         self.instance.id = random_id();
         self.write_id(Part::Blobs)?;
         Ok(self.instance.id.clone())
+    }
+
+    /// Makes the place of blobs, of the cluster that the folder belongs to; what is there already is of that cluster or is refused.
+    pub fn take_blobs(&self) -> Result<(), InstanceError> {
+        let path = self.part(Part::Blobs);
+        let is_empty =
+            super::is_empty(&path).map_err(|source| InstanceError::Io { path: path.clone(), source })?;
+        if is_empty { self.write_id(Part::Blobs) } else { self.check_blobs() }
     }
 
     /// Are the blobs in this folder those of the cluster that it belongs to?

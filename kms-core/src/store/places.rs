@@ -48,8 +48,8 @@ impl StorePlaces {
 }
 
 impl StorePlaces {
-    /// Takes back what a restore made that was not finished.
-    pub(crate) fn remove_copies(&self) {
+    /// Takes away both copies of the store and its head: what a restore made that was not finished, or of a store that nobody uses yet.
+    pub fn remove_copies(&self) {
         for path in
             [self.database(), with_suffix(&self.database(), ".new"), self.mirror_log(), self.head.clone()]
         {

@@ -160,16 +160,11 @@ async fn filled(side: &Side) -> (Bucket, ObjectVersion) {
     let old = side.put(&kept, "tagged", b"t").await;
     side.put(&kept, "tagged", b"u").await;
     side.tag(&kept, "tagged", &old, "2").await;
-    side.catalog
-        .delete_version(
-            &kept,
-            &object("tagged"),
-            VersionRef::Current,
-            &Precondition::None,
-            Authority::usual(),
-        )
-        .await
-        .unwrap();
+    let marker = ObjectVersion {
+        kind: VersionKind::DeleteMarker,
+        ..version(Layout::Single(OWN_BLOB), VersionId::now(), false)
+    };
+    side.catalog.commit_version(&kept, &object("tagged"), &marker, &Precondition::None).await.unwrap();
     let (upload, parts) = side.upload(&plain, "multipart", &[1, 2, 3, 9]).await;
     // Part 3 stays behind for the queue.
     side.complete(&plain, &upload, &[parts[0].clone(), parts[1].clone(), parts[3].clone()]).await;

@@ -109,14 +109,29 @@ impl Watch {
     /// # Errors
     /// Where the map can't be asked.
     pub async fn identities(&self) -> Result<bool, Unseen> {
+        match self.known() {
+            Some(known) => self.identities_since(Some(known)).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Which state of identities is in memory: to be asked before somebody is authenticated. Nothing of a gateway that need not look.
+    pub fn known(&self) -> Option<ShelfState> {
+        self.0.as_ref().map(|shared| shared.iam.shelf_state())
+    }
+
+    /// As [`Watch::identities`]; says whether they are others than were known then.
+    ///
+    /// # Errors
+    /// Where the map can't be asked.
+    pub async fn identities_since(&self, known: Option<ShelfState>) -> Result<bool, Unseen> {
         let Some(shared) = &self.0 else { return Ok(false) };
-        let known = shared.iam.shelf_state();
         shared.of_identities.ask(shared.look_at_identities()).await?;
-        Ok(shared.iam.shelf_state() != known)
+        Ok(self.known() != known)
     }
 
     /// A bucket by name, or why there is none, and identities as they are now: one question to the map for both. Says whether
-    /// identities are others than when it was asked.
+    /// identities are others than were known then.
     ///
     /// # Errors
     /// Where the map can't be asked.
@@ -124,12 +139,13 @@ impl Watch {
         &self,
         catalog: &Catalog,
         name: &BucketName,
+        known: Option<ShelfState>,
     ) -> Result<(Result<Bucket, CatalogError>, bool), CatalogError> {
         let Some(shared) = &self.0 else { return Ok((catalog.bucket(name).await, false)) };
-        let (known, began) = (shared.iam.shelf_state(), Instant::now());
+        let (before, began) = (shared.iam.shelf_state(), Instant::now());
         let (bucket, seen) = catalog.bucket_and_shelf(name, Iam::SHELF).await?;
-        shared.take_over(known, seen, began).await?;
-        Ok((bucket, seen != known))
+        shared.take_over(before, seen, began).await?;
+        Ok((bucket, self.known() != known))
     }
 
     /// For who is about to refuse somebody because he is not known: identities as they are now, looked at ten times a second at most.

@@ -249,6 +249,11 @@ pub fn start(host: Host, command: AdminCommand) -> Running {
 
 async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bool> {
     use AdminCommand as C;
+    if let Some(app) = &host.app {
+        // What other gateways changed.
+        app.watch.identities().await?;
+        app.watch.keys().await?;
+    }
     let objects = || host.app.as_ref().ok_or_else(|| anyhow::anyhow!("objects are not open"));
     match command {
         C::Status => keys::status(host, out).await,

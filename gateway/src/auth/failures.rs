@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -19,6 +19,8 @@ const MINUTE_MS: u64 = 60_000;
 pub struct Failures {
     /// Failures that a source may have per minute, and at once; 0: as many as it likes.
     per_minute: u32,
+    /// Gateways that take requests beside each other, each of which counts for itself: the failures are divided among them.
+    gateways: AtomicU32,
     /// How many sources there are, so that a request looks no further while there are none.
     len: AtomicUsize,
     sources: Mutex<HashMap<IpAddr, Source>>,
@@ -36,7 +38,21 @@ struct Source {
 impl Failures {
     /// With this many failures per minute and source.
     pub fn new(per_minute: u32) -> Self {
-        Self { per_minute, len: AtomicUsize::new(0), sources: Mutex::default() }
+        let (gateways, len) = (AtomicU32::new(1), AtomicUsize::new(0));
+        Self { per_minute, gateways, len, sources: Mutex::default() }
+    }
+
+    /// So many gateways take requests beside each other, this one included.
+    pub fn divide_among(&self, gateways: usize) {
+        self.gateways.store(u32::try_from(gateways).unwrap_or(u32::MAX).max(1), Ordering::Relaxed);
+    }
+
+    /// Failures that a source may have per minute of this gateway.
+    fn own_per_minute(&self) -> u32 {
+        match self.per_minute {
+            0 => 0,
+            all => (all / self.gateways.load(Ordering::Relaxed)).max(1),
+        }
     }
 
     /// May this source try this access key?
@@ -46,19 +62,21 @@ impl Failures {
         }
         let mut sources = self.sources.lock();
         let Some(known) = sources.get_mut(&place(source)) else { return true };
-        known.forgive(self.per_minute, now_unix_ms);
-        known.count + 1.0 <= f64::from(self.per_minute) || known.good.iter().any(|good| good == access_key_id)
+        let per_minute = self.own_per_minute();
+        known.forgive(per_minute, now_unix_ms);
+        known.count + 1.0 <= f64::from(per_minute) || known.good.iter().any(|good| good == access_key_id)
     }
 
     /// A signature was wrong, or its access key unknown.
     pub fn failed(&self, source: IpAddr, access_key_id: &str, now_unix_ms: u64) {
-        if self.per_minute == 0 {
+        let per_minute = self.own_per_minute();
+        if per_minute == 0 {
             return;
         }
         let mut sources = self.sources.lock();
         if sources.len() >= MAX_SOURCES {
             sources.retain(|_, known| {
-                known.forgive(self.per_minute, now_unix_ms);
+                known.forgive(per_minute, now_unix_ms);
                 known.count > 0.0
             });
             if sources.len() >= MAX_SOURCES {
@@ -66,8 +84,8 @@ impl Failures {
             }
         }
         let known = sources.entry(place(source)).or_default();
-        known.forgive(self.per_minute, now_unix_ms);
-        known.count = (known.count + 1.0).min(f64::from(self.per_minute));
+        known.forgive(per_minute, now_unix_ms);
+        known.count = (known.count + 1.0).min(f64::from(per_minute));
         known.good.retain(|good| good != access_key_id);
         self.len.store(sources.len(), Ordering::Relaxed);
     }
@@ -134,6 +152,24 @@ mod tests {
         // But not to guess its secret.
         failures.failed(GUESSER, "AKIA2", 0);
         assert!(!failures.admits(GUESSER, "AKIA2", 0));
+    }
+
+    #[test]
+    fn a_guesser_has_no_more_guesses_of_several_gateways_than_of_one() {
+        let gateways = [Failures::new(60), Failures::new(60), Failures::new(60)];
+        let mut guesses = 0;
+        for failures in &gateways {
+            failures.divide_among(gateways.len());
+            while failures.admits(GUESSER, "AKIA", 0) {
+                failures.failed(GUESSER, "AKIA", 0);
+                guesses += 1;
+            }
+        }
+        assert_eq!(guesses, 60);
+        // Whoever is left alone counts for all.
+        gateways[0].divide_among(1);
+        assert!(gateways[0].admits(GUESSER, "AKIA", 0));
+        Failures::new(0).divide_among(2);
     }
 
     #[test]

@@ -149,10 +149,14 @@ async fn what_is_changed_on_one_gateway_is_felt_by_the_next_request_on_another()
     one.change(|draft| draft.put_access_key(AccessKeyRecord { is_active: false, ..record.clone() })).await;
     two.judge("AKIA1").unwrap();
     let name = BucketName::parse("bucket").unwrap();
-    let (bucket, has_changed) = two.watch.bucket(&two.catalog, &name).await.unwrap();
+    let known = two.watch.known();
+    let (bucket, has_changed) = two.watch.bucket(&two.catalog, &name, known).await.unwrap();
     assert!(matches!(bucket, Err(CatalogError::NoSuchBucket)) && has_changed);
     assert_eq!(two.judge("AKIA1"), Err(CredentialRefusal::Unknown));
-    assert!(!two.watch.bucket(&two.catalog, &name).await.unwrap().1);
+    assert!(!two.watch.bucket(&two.catalog, &name, two.watch.known()).await.unwrap().1);
+    // Who was authenticated before another request took it over is authenticated again all the same.
+    assert!(two.watch.bucket(&two.catalog, &name, known).await.unwrap().1);
+    assert!(two.watch.identities_since(known).await.unwrap());
     // One without a bucket looks for itself.
     one.change(|draft| draft.put_access_key(record.clone())).await;
     assert!(two.watch.identities().await.unwrap());

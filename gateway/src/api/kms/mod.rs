@@ -69,9 +69,19 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> Re
 
 /// `KeyUnavailableException`: the request can be sent again later.
 pub fn unavailable(message: &str) -> Response<ResponseBody> {
-    let answer = json!({"__type": "KeyUnavailableException", "message": message});
+    failed(StatusCode::INTERNAL_SERVER_ERROR, "KeyUnavailableException", message)
+}
+
+/// `DependencyTimeoutException`: what the answer depends on can't be seen now.
+pub fn timed_out() -> Response<ResponseBody> {
+    let error = KmsError::Unavailable(String::new());
+    failed(StatusCode::SERVICE_UNAVAILABLE, error.name(), &error.to_string())
+}
+
+fn failed(status: StatusCode, name: &str, message: &str) -> Response<ResponseBody> {
+    let answer = json!({"__type": name, "message": message});
     let mut response = Response::new(ResponseBody::full(answer.to_string()));
-    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    *response.status_mut() = status;
     let content_type = HeaderValue::from_static("application/x-amz-json-1.1");
     response.headers_mut().insert(http::header::CONTENT_TYPE, content_type);
     response

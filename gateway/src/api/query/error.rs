@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 
 use http::StatusCode;
+use storage::catalog::CatalogError;
+use storage::kv::KvError;
 
 use crate::api::xml::XmlWriter;
 use crate::auth::AuthError;
@@ -89,6 +91,8 @@ pub struct Refusal {
 
 /// What a failure tells the client, whatever is behind it.
 const FAILURE: &str = "The request processing has failed because of an unknown error, exception or failure.";
+/// What a failure tells that passes.
+pub(super) const UNAVAILABLE: &str = "The request has failed due to a temporary failure of the server.";
 const WRONG_REGION: &str = "Credential should be scoped to a valid region.";
 const INVALID_TOKEN: &str = "The security token included in the request is invalid.";
 
@@ -151,6 +155,13 @@ impl From<IamError> for Refusal {
             IamError::UnmodifiableEntity(_) => Code::UnmodifiableEntity,
             IamError::NotImplemented(_) => Code::NotImplemented,
             IamError::ConcurrentModification => Code::ConcurrentModification,
+            // The map is away for a while, or has not said what became of a change.
+            IamError::Unavailable(CatalogError::Kv(KvError::Unavailable(_))) => {
+                return Self {
+                    source: Some(error.into()),
+                    ..Self::new(Code::ServiceUnavailable, UNAVAILABLE)
+                };
+            }
             IamError::Unavailable(_) | IamError::Corrupt { .. } | IamError::DocumentCount { .. } => {
                 return Self::failure(error);
             }

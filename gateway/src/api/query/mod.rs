@@ -22,7 +22,7 @@ use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::header;
 use crate::http::host;
 use crate::http::listener::Peer;
-use crate::iam::Identity;
+use crate::iam::{IamError, Identity};
 
 /// The longest form.
 const MAX_BODY_LEN: usize = 1 << 20;
@@ -268,9 +268,7 @@ pub(super) async fn read(
     let read = signed_body::read(app, parts, body, expected, MAX_BODY_LEN).await;
     read.map_err(|error| match error {
         SignedBodyError::Auth(error) => error.into(),
-        SignedBodyError::Unseen(error) => {
-            Refusal { source: Some(error.into()), ..Refusal::new(Code::ServiceUnavailable, "Service is unable to handle request.") }
-        }
+        SignedBodyError::Unseen(error) => IamError::from(error).into(),
         SignedBodyError::Busy => Refusal::new(Code::Throttling, error.to_string()),
         SignedBodyError::Body(_) | SignedBodyError::TooLong(_) => {
             Refusal::new(Code::ValidationError, error.to_string())

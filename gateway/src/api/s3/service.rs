@@ -88,6 +88,7 @@ async fn answer(
             }
         }
     };
+    let known = app.watch.known();
     let mut authenticated = match authenticate(!app.watch.is_shared()) {
         // Another gateway may have made him just now.
         Err(error) if error.is_of_unknown() && app.watch.doubt().await? => authenticate(true)?,
@@ -103,10 +104,10 @@ async fn answer(
 
     let (bucket, has_changed) = match &target.bucket {
         Some(name) if operation != Operation::CreateBucket => {
-            let (found, has_changed) = app.watch.bucket(&app.catalog, name).await?;
+            let (found, has_changed) = app.watch.bucket(&app.catalog, name, known).await?;
             (Some((name, found)), has_changed)
         }
-        _ => (None, app.watch.identities().await?),
+        _ => (None, app.watch.identities_since(known).await?),
     };
     // Another gateway changed identities: what he was and might is not what he is and may.
     if has_changed {

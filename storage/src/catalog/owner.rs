@@ -1,5 +1,6 @@
 //! Which record a blob belongs to, asked from the blob's side: for the sweep of orphans and for moving blobs.
 
+use super::displaced::displaced_blob;
 use super::record::{BucketRecord, LayoutRecord, PartRecord, Record, UploadRecord, VersionRecord};
 use super::{Bucket, Catalog, CatalogError, VersionRef, layout};
 use crate::blob::{BlobOwner, BlobRef};
@@ -23,6 +24,18 @@ pub enum OwnerState {
 impl Catalog {
     /// Does the record of `owner` refer to this blob?
     pub async fn owner_state(&self, owner: &BlobOwner, blob: BlobId) -> Result<OwnerState, CatalogError> {
+        match owner {
+            BlobOwner::Content { version, .. } if self.is_pinned(*version) => Ok(OwnerState::Alive),
+            _ => self.recorded_state(owner, blob).await,
+        }
+    }
+
+    /// As [`Catalog::owner_state`], whoever reads or writes the content now.
+    pub(crate) async fn recorded_state(
+        &self,
+        owner: &BlobOwner,
+        blob: BlobId,
+    ) -> Result<OwnerState, CatalogError> {
         match self.sound_owner_state(owner, blob).await {
             Err(CatalogError::Corrupt(_)) => Ok(OwnerState::Unreadable),
             other => other,
@@ -33,9 +46,6 @@ impl Catalog {
         let referred = |stored: Option<BlobRef>| stored.is_some_and(|stored| stored.id == blob);
         match owner {
             BlobOwner::Content { bucket, object, version, part } => {
-                if self.is_pinned(*version) {
-                    return Ok(OwnerState::Alive);
-                }
                 // In this order: an upload that ends between the two reads is found as a version by the second.
                 let upload = match part {
                     Some(_) => {
@@ -47,6 +57,7 @@ impl Catalog {
                 let content = content.and_then(|found| found.record.content);
                 let (stored, settled) = match (part, content.map(|content| content.layout)) {
                     (None, Some(LayoutRecord::Single(stored))) => (Some(stored), true),
+                    (None, Some(LayoutRecord::Inline(_))) => (None, true),
                     (None, _) => (None, false),
                     (Some(part), Some(LayoutRecord::Parts(directory))) if directory.names(part.get()) => {
                         (self.part_blob(owner).await?, true)
@@ -80,7 +91,7 @@ impl Catalog {
         let found = self.locate_content(*bucket, object, *version).await?;
         Ok(found.and_then(|found| found.record.content).and_then(|content| match content.layout {
             LayoutRecord::Single(blob) => Some(blob),
-            LayoutRecord::Parts(_) => None,
+            LayoutRecord::Parts(_) | LayoutRecord::Inline(_) => None,
         }))
     }
 
@@ -94,7 +105,8 @@ impl Catalog {
         Ok(self.locate_content(bucket.id, object, content).await?.is_some())
     }
 
-    /// Lets the record of `owner` refer to `to` in the place of `from`; false if it does not refer to `from` (any more).
+    /// Lets the record of `owner` refer to `to` in the place of `from`; false if it does not refer to `from` (any more). Where others
+    /// share the records, `from` waits in the queue of displaced blobs then.
     pub async fn relocate(
         &self,
         owner: &BlobOwner,
@@ -159,10 +171,18 @@ impl Catalog {
                     record.encode()
                 }
             };
-            let transaction = Transaction {
+            let mut transaction = Transaction {
                 conditions: vec![Condition::At(key.clone(), found.revision)],
                 writes: vec![Write::Put(key.clone(), repointed)],
             };
+            if self.is_shared() {
+                // Others may be reading it.
+                let content = match owner {
+                    BlobOwner::Content { version, .. } => Some(*version),
+                    BlobOwner::Journal { .. } => None,
+                };
+                transaction.writes.push(displaced_blob(content, from));
+            }
             if attempts.commit(transaction).await? {
                 self.account_for(Some(to.id));
                 return Ok(true);

@@ -1,13 +1,14 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::blob::BlobRef;
 use crate::blob::fs::{Depth, FsBlobStore, FsOptions, Surveyed};
+use crate::blob::{BlobOwner, BlobRef, SizeHint, StoredRange, Why};
 use crate::catalog::{
     Bucket, Content, Layout, ObjectRecord, ObjectVersion, Precondition, SystemHeaders, Trailer, VersionKind,
 };
 use crate::kv::memory::MemoryKv;
-use crate::name::{BucketId, BucketName, ObjectKey, VersionId};
+use crate::name::{BucketId, BucketName, ObjectKey, Timestamp, VersionId};
+use crate::session::SessionId;
 
 struct World {
     folder: tempfile::TempDir,
@@ -101,7 +102,7 @@ impl World {
         match version.kind {
             VersionKind::Object(record) => match record.content.layout {
                 Layout::Single(blob) => blob,
-                Layout::Parts(_) => panic!("one blob was written"),
+                _ => panic!("one blob was written"),
             },
             VersionKind::DeleteMarker => panic!("an object was written"),
         }
@@ -231,7 +232,7 @@ async fn a_record_that_names_a_blob_that_is_gone_does_not_cost_its_copy() {
     world.put("moved", 100, true).await;
     let info = crate::contract::blob::list_all(&*world.blobs, 100).await.remove(0);
     let catalog_before = world.blob_of("moved").await;
-    assert!(world.reclaimer().move_blob(&info).await.unwrap());
+    assert!(world.reclaimer().move_blob(&world.catalog, &info).await.unwrap());
     let copy = world.blob_of("moved").await;
     // An older catalog is put back.
     assert!(world.catalog.relocate(&info.owner, copy, catalog_before).await.unwrap());

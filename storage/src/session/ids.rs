@@ -43,7 +43,8 @@ pub(crate) struct Open {
     pub(crate) id: BlobId,
     pub(crate) owner: BlobOwner,
     pub(crate) stage: Stage,
-    since: Instant,
+    /// When its writing began.
+    pub(crate) since: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

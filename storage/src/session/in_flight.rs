@@ -92,6 +92,11 @@ impl InFlight {
         (state.beat, contents)
     }
 
+    /// When the oldest of what runs began.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.0.lock().running.values().map(|running| running.since).min()
+    }
+
     fn address(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }

@@ -116,18 +116,27 @@ impl SessionKeeper {
             match self.step().await {
                 Ok(step) => {
                     for session in step.ended {
-                        tracing::warn!(session = session.0, "a gateway said nothing for long: its session was ended");
+                        tracing::warn!(
+                            session = session.0,
+                            "a gateway said nothing for long: its session was ended"
+                        );
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a heartbeat failed; it is tried again");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a heartbeat failed; it is tried again"
+                    );
                 }
             }
         }
         match self.leave().await {
             Ok(end) => end,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the session does not end in order: others end it");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the session does not end in order: others end it"
+                );
                 SessionEnd::Left
             }
         }

@@ -40,7 +40,7 @@ impl Catalog {
     /// Takes the lease of a job, or finds that this session has it; `None` while another session that goes on has it. A session that
     /// holds its catalog alone has every lease, and nothing is written for it.
     pub async fn lease(&self, job: &str) -> Result<Option<Lease>, CatalogError> {
-        let Some(own) = self.own().filter(|own| own.ids.is_some()) else {
+        let Some(own) = self.own().filter(|own| own.is_shared) else {
             return Ok(Some(Lease { catalog: self.clone(), condition: None }));
         };
         let key: Key = [&[LEASE], job.as_bytes()].concat().into();

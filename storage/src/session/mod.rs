@@ -19,6 +19,7 @@ mod tests;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::ids::Stage;
 pub use self::ids::{BlobIds, BlobTicket};
 pub(crate) use self::in_flight::InFlight;
 pub use self::in_flight::ReadPin;
@@ -115,7 +116,9 @@ pub(crate) struct Own {
     pub(crate) id: SessionId,
     /// That it goes on.
     pub(crate) condition: Condition,
-    /// Where others have sessions beside it: the ids of its blobs.
+    /// Others have sessions beside it.
+    pub(crate) is_shared: bool,
+    /// The ids of its blobs, where the store takes them from here.
     pub(crate) ids: Option<BlobIds>,
 }
 
@@ -179,6 +182,15 @@ impl Catalog {
         session: SessionId,
         former_end: Option<Timestamp>,
     ) -> Result<(), CatalogError> {
+        self.end_others_and_begin(session, former_end).await?;
+        self.go_on_as(session, false, None).await
+    }
+
+    async fn end_others_and_begin(
+        &self,
+        session: SessionId,
+        former_end: Option<Timestamp>,
+    ) -> Result<(), CatalogError> {
         let ended = former_end.map_or_else(|| encode(UNSURE, Timestamp(0)), |end| encode(ENDED, end));
         let mut writes = Vec::new();
         for (key, entry) in self.session_records(SESSION).await? {
@@ -189,8 +201,17 @@ impl Catalog {
         let key = key_of(session);
         writes.push(Write::Put(key.clone(), encode(LIVE, Timestamp(0))));
         let conditions = vec![Condition::Absent(key)];
-        self.kv.commit(Transaction { conditions, writes }).await?;
-        self.go_on_as(session, None).await
+        Ok(self.kv.commit(Transaction { conditions, writes }).await?)
+    }
+
+    /// As [`Catalog::begin_session`], for one whose blobs have these ids.
+    pub async fn begin_session_of(
+        &self,
+        ids: &BlobIds,
+        former_end: Option<Timestamp>,
+    ) -> Result<(), CatalogError> {
+        self.end_others_and_begin(ids.session(), former_end).await?;
+        self.go_on_as(ids.session(), false, Some(ids.clone())).await
     }
 
     /// Joins those who share this catalog, as the session that makes blobs of these ids, with its first heartbeat.
@@ -203,14 +224,20 @@ impl Catalog {
         ];
         let conditions = vec![Condition::Absent(key), Condition::Absent(beat)];
         self.kv.commit(Transaction { conditions, writes }).await?;
-        self.go_on_as(session, Some(ids.clone())).await
+        self.go_on_as(session, true, Some(ids.clone())).await
     }
 
-    async fn go_on_as(&self, session: SessionId, ids: Option<BlobIds>) -> Result<(), CatalogError> {
+    async fn go_on_as(
+        &self,
+        session: SessionId,
+        is_shared: bool,
+        ids: Option<BlobIds>,
+    ) -> Result<(), CatalogError> {
         let key = key_of(session);
         let begun = self.kv.get(std::slice::from_ref(&key)).await?.pop().flatten();
         let begun = begun.ok_or(CatalogError::Corrupt("a session that was begun"))?;
-        self.set_session(Own { id: session, condition: Condition::At(key, begun.revision), ids });
+        let condition = Condition::At(key, begun.revision);
+        self.set_session(Own { id: session, condition, is_shared, ids });
         Ok(())
     }
 
@@ -218,6 +245,19 @@ impl Catalog {
     pub async fn session_state(&self, session: SessionId) -> Result<SessionState, CatalogError> {
         let found = self.kv.get(&[key_of(session)]).await?.pop().flatten();
         Ok(found.map_or(SessionState::Unknown, |entry| decode(&entry.value).0))
+    }
+
+    /// What is known of a session, and its settled counter if it has told one.
+    pub(crate) async fn session_and_settled(
+        &self,
+        session: SessionId,
+    ) -> Result<(SessionState, u64), CatalogError> {
+        let found = self.kv.get(&[key_of(session), beat_key(session)]).await?;
+        let [state, beat] =
+            <[_; 2]>::try_from(found).map_err(|_| CatalogError::Corrupt("the engine's answer"))?;
+        let state = state.map_or(SessionState::Unknown, |entry| decode(&entry.value).0);
+        let beat = beat.map(|entry| Beat::decode(&entry.value)).transpose()?;
+        Ok((state, beat.map_or(0, |beat| beat.settled)))
     }
 
     /// All sessions that are kept in mind, with what they said last, by id.

@@ -26,14 +26,15 @@ async fn a_start_ends_the_sessions_before_it_and_they_can_commit_no_more() {
     );
     one.put_document("shelf", "b").await.expect_err("its session has ended");
     other.put_document("shelf", "b").await.expect("a commit");
-    Catalog::new(kv.clone()).begin_session(third, None).await.expect("it begins");
+    let last = Catalog::new(kv.clone());
+    last.begin_session(third, None).await.expect("it begins");
     assert_eq!(
         (state(first).await, state(second).await),
         (SessionState::Ended(Timestamp(7)), SessionState::Unsure)
     );
-    other.forget_sessions(1).await.expect("nothing to do");
+    last.forget_sessions(1).await.expect("nothing to do");
     assert_eq!(state(first).await, SessionState::Ended(Timestamp(7)));
-    other.forget_sessions(0).await.expect("a commit");
+    last.forget_sessions(0).await.expect("a commit");
     assert_eq!((state(first).await, state(second).await), (SessionState::Unknown, SessionState::Unsure));
 }
 

@@ -1,0 +1,91 @@
+//! Segments that are mostly dead: what lives in them moves out.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::sweep::Finding;
+use super::{MAX_ORPHANS, PAGE_LEN, ReclaimError, Reclaimed, Reclaimer};
+use crate::blob::{BlobError, BlobInfo, BlobOwner, SizeHint, StoredRange};
+use crate::catalog::{Catalog, OwnerState};
+
+impl Reclaimer {
+    /// Keeps the pace after this many bytes.
+    async fn pause(&self, len: u64) {
+        let pause_us = u128::from(len) * 1_000_000 / u128::from(self.options.move_len_per_s.max(1));
+        tokio::time::sleep(Duration::from_micros(pause_us as u64)).await;
+    }
+
+    /// Moves live blobs out of mostly dead segments, which go with their last blob. Costs next to nothing where there
+    /// are none.
+    pub async fn compact(&self) -> Result<Reclaimed, ReclaimError> {
+        let mut done = Reclaimed::default();
+        let Some(lease) = self.catalog.lease("compact").await? else { return Ok(done) };
+        let catalog = lease.catalog();
+        let mut sessions = HashMap::new();
+        for first in self.blobs.mostly_dead(self.options.dead_percent_min).await? {
+            let mut after = Some(first);
+            'segment: loop {
+                let page = self.blobs.list(after, PAGE_LEN).await?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.blob.id);
+                for info in &page {
+                    if !self.blobs.same_segment(&first, &info.blob.id) {
+                        break 'segment;
+                    }
+                    self.trusted()?;
+                    // What has no record is left to the sweep.
+                    if self.judge(info, &mut sessions, &mut HashMap::new()).await? != Finding::Keep {
+                        continue;
+                    }
+                    match self.move_blob(catalog, info).await {
+                        Ok(is_moved) => done.moved += u64::from(is_moved),
+                        // Displaced and deleted beside us.
+                        Err(ReclaimError::Blob(BlobError::NotFound(_))) => {}
+                        Err(ReclaimError::Blob(error @ BlobError::Corrupt(..))) => {
+                            tracing::error!(
+                                error = &error as &dyn std::error::Error,
+                                "a damaged blob stays where it is"
+                            );
+                        }
+                        Err(error) => return Err(error),
+                    }
+                    self.pause(info.blob.stored_len.0).await;
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Copies a live blob and lets its record refer to the copy; whoever changed the record meanwhile wins.
+    pub(super) async fn move_blob(&self, catalog: &Catalog, info: &BlobInfo) -> Result<bool, ReclaimError> {
+        let BlobInfo { blob: from, owner, .. } = info;
+        if self.is_read(owner) || catalog.owner_state(owner, from.id).await? != OwnerState::Alive {
+            return Ok(false);
+        }
+        let reader = self.blobs.open(from).await?;
+        let content = reader.read(StoredRange { offset: 0, len: from.stored_len.0 as usize }).await?;
+        let trailer = self.blobs.read_trailer(from).await?;
+        let mut writer = self.blobs.create(owner.clone(), SizeHint::Exact(from.stored_len.0)).await?;
+        writer.write(content.freeze()).await?;
+        let to = writer.finish(trailer).await?;
+        let is_moved = catalog.relocate(owner, *from, to).await?;
+        match is_moved {
+            // It waits in the queue for the readers of all gateways.
+            true if catalog.is_shared() => {}
+            // A reader that came meanwhile may hold the old address: a later sweep deletes it.
+            true if self.is_read(owner) => {
+                let mut left_behind = self.left_behind.lock();
+                if left_behind.len() < MAX_ORPHANS {
+                    left_behind.insert(from.id);
+                }
+            }
+            true => self.blobs.delete(&from.id).await?,
+            false => self.blobs.delete(&to.id).await?,
+        }
+        Ok(is_moved)
+    }
+
+    fn is_read(&self, owner: &BlobOwner) -> bool {
+        matches!(owner, BlobOwner::Content { version, .. } if self.catalog.is_pinned(*version))
+    }
+}

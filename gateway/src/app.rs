@@ -61,6 +61,8 @@ pub struct App {
     pub default_block_public_access: bool,
     /// How long a day of lifecycle rules is.
     pub lifecycle_day_ms: u64,
+    /// Sealed content of at most so many bytes is kept in its record.
+    pub inline_len: u64,
     /// The smallest part, but for the last, in bytes: AWS's 5 MiB.
     pub min_part_len: u64,
     /// Accounts, and who is in them.
@@ -170,7 +172,7 @@ impl App {
         let session = match is_shared {
             true => Some(RunningSession::join(config, &catalog, stores.storage.ids().clone()).await?),
             false => {
-                catalog.begin_session(stores.storage.session(), former_end).await?;
+                catalog.begin_session_of(stores.storage.ids(), former_end).await?;
                 None
             }
         };
@@ -203,6 +205,7 @@ impl App {
             default_object_ownership: config.default_object_ownership.into(),
             default_block_public_access: config.default_block_public_access,
             lifecycle_day_ms: config.lifecycle_day.as_millis() as u64,
+            inline_len: config.places.inline_len,
             min_part_len: MIN_PART_LEN,
             authorizer: Authorizer::new(iam.clone(), catalog.clone()),
             iam,
@@ -328,6 +331,7 @@ impl Stores {
         let objects = config.places.blobs.as_ref().map(blobs::open).transpose()?;
         let blobs = match objects.clone() {
             Some(objects) => {
+                blobs::require(&objects).await?;
                 blobs::claim(&objects, &id).await?;
                 BlobPlace::Made(Arc::new(shared::Objects(objects)))
             }

@@ -48,9 +48,30 @@ pub enum BlobsError {
         /// Why.
         why: String,
     },
+    /// It does not do what blobs need.
+    #[error("the blob store {0} is not used: {1}; `sealgate doctor blobs` tells more")]
+    Refused(String, String),
     /// Its client does not take the settings.
     #[error("the client of the blob store does not take its settings")]
     Client(#[source] object_store::Error),
+}
+
+/// Refuses a store that would lose blobs or never free their space; some small requests.
+///
+/// # Errors
+/// When it does, or does not answer.
+pub async fn require(blobs: &Blobs) -> Result<(), BlobsError> {
+    for seen in probe(blobs, Depth::Start).await {
+        let Observation { check, verdict, detail } = seen;
+        match verdict {
+            Verdict::Holds => {}
+            Verdict::Warning => tracing::warn!(check, detail, "the store of the blobs"),
+            Verdict::Refused => {
+                return Err(BlobsError::Refused(blobs.url.to_string(), format!("{check}: {detail}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A client of an object store. Clones share its connections.

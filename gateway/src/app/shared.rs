@@ -78,6 +78,7 @@ impl Stores {
             Some(objects) => {
                 // Blobs that stay where they are while records move are there before their keys are.
                 check_store(objects, &cluster.id, has_keys || keeps_blobs).await?;
+                blobs::require(objects).await?;
                 blobs::claim(objects, &cluster.id).await?;
             }
             None => folder.check_blobs()?,

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod adopt;
+mod all_blobs;
 mod check;
 mod doctor;
 mod dump;
@@ -156,6 +157,8 @@ enum Proof {
         #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
         scratch: PathBuf,
     },
+    /// That an object store (--blobs) does what blobs need: it reads its own writes, writes over nothing, frees what is deleted
+    Blobs,
 }
 
 /// Runs the program. A failure is one line on standard error and exit code 1; 2 of a command whose 1 says that it found faults.
@@ -163,10 +166,12 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let failure = match cli.command {
         Some(
-            Command::Check { .. } | Command::Rebuild { .. } | Command::Scrub { .. } | Command::Migrate { .. },
-        ) => {
-            ExitCode::from(report::COULD_NOT_RUN)
-        }
+            Command::Doctor { proof: Proof::Blobs }
+            | Command::Check { .. }
+            | Command::Rebuild { .. }
+            | Command::Scrub { .. }
+            | Command::Migrate { .. },
+        ) => ExitCode::from(report::COULD_NOT_RUN),
         _ => ExitCode::FAILURE,
     };
     match run(cli) {
@@ -208,6 +213,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             kms::admin(&config, crate::admin::AdminCommand::Witness { note })
         }
         Command::Doctor { proof: Proof::Encryption { scratch } } => doctor::encryption(&scratch),
+        Command::Doctor { proof: Proof::Blobs } => doctor::blobs::run(&config),
         Command::Kms { command } => kms::run(&config, command),
         Command::Account { command } => kms::admin(&config, crate::admin::AdminCommand::Account(command)),
         Command::Iam(command) => iam::run(&config, command),

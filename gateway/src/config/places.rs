@@ -134,7 +134,8 @@ impl Places {
         // Records that are shared can't be checked against local blobs of one of them that were put back: a backup of the map is older
         // than the blobs, so what it names must be there still.
         let default_retention = if metadata.is_some() { 86_400 } else { 0 };
-        let inline_len = raw.inline_len.unwrap_or(2048);
+        // What has no blob is not brought back by a rebuild from blobs, which shared records have no need of.
+        let inline_len = raw.inline_len.unwrap_or(if metadata.is_some() { 2048 } else { 0 });
         if inline_len > MAX_INLINE_LEN {
             return invalid("inline_len", "must be at most 16384");
         }

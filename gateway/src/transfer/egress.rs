@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use storage::blob::{BlobError, BlobReader, BlobRef, BlobStore, StoredRange};
-use storage::catalog::{Catalog, CatalogError, Content, Layout, Part, ReadPin};
+use storage::blob::{BlobError, BlobReader, BlobRef, BlobStore, StoredLen, StoredRange};
+use storage::catalog::{Catalog, CatalogError, Content, Layout, OWN_BLOB, Part, ReadPin};
 use storage::name::MessageSalt;
 
 use crate::http::body::ByteStream;
@@ -61,10 +61,15 @@ pub async fn read(
         pieces: VecDeque::new(),
         message: None,
     };
-    if let Layout::Single(blob) = content.layout {
+    let stored = match &content.layout {
+        Layout::Single(blob) => Some(Stored::Blob(*blob)),
+        Layout::Inline(message) => Some(Stored::Here(message.clone())),
+        Layout::Parts(_) => None,
+    };
+    if let Some(stored) = stored {
         let context = SealContext { version: content.version, part: 0 };
         let plain_len = PlainLen(plain_len);
-        reading.pieces.push_back(Piece { blob, context, plain_len, range, salt: content.salt });
+        reading.pieces.push_back(Piece { stored, context, plain_len, range, salt: content.salt });
         reading.range = PlainRange { offset: range.offset + range.len, len: 0 };
     }
     let first = reading.next().await?;
@@ -82,9 +87,17 @@ pub async fn read(
     Ok(Box::pin(futures_util::StreamExt::chain(first, rest)))
 }
 
+/// Where a message is.
+enum Stored {
+    /// In a blob.
+    Blob(BlobRef),
+    /// In its record.
+    Here(Bytes),
+}
+
 /// A message, or a range of it, that is still to be read.
 struct Piece {
-    blob: BlobRef,
+    stored: Stored,
     context: SealContext,
     plain_len: PlainLen,
     range: PlainRange,
@@ -142,7 +155,7 @@ impl Reading {
                 continue;
             }
             self.pieces.push_back(Piece {
-                blob,
+                stored: Stored::Blob(blob),
                 context: SealContext { version: self.content.version, part: number.get() },
                 plain_len: PlainLen(plain_len),
                 range: PlainRange { offset: start, len },
@@ -156,8 +169,10 @@ impl Reading {
 
 /// An open blob and the spans of it that are still to be read.
 struct Message {
+    /// Of a message in its record: [`OWN_BLOB`].
     blob: BlobRef,
-    reader: Box<dyn BlobReader>,
+    /// `None`: all of it is at hand.
+    reader: Option<Box<dyn BlobReader>>,
     opener: Opener,
     spans: Box<dyn Iterator<Item = Span> + Send>,
     /// The whole message, where it was short enough to be read at once.
@@ -166,21 +181,47 @@ struct Message {
 
 impl Message {
     async fn open(blobs: &Arc<dyn BlobStore>, keys: &ContentKeys, piece: Piece) -> Result<Self, EgressError> {
-        let Piece { blob, context, plain_len, range, salt } = piece;
+        let Piece { stored, context, plain_len, range, salt } = piece;
+        let blob = match &stored {
+            Stored::Blob(blob) => *blob,
+            Stored::Here(message) => BlobRef { stored_len: StoredLen(message.len() as u64), ..OWN_BLOB },
+        };
         let refuse = |source| EgressError::Open { blob, source };
         let layers = keys.layers.len();
         if blob.stored_len != crate::seal::stored_len(plain_len, layers) {
             return Err(refuse(OpenError::Truncated));
         }
-        let reader = blobs.open(&blob).await?;
         let header_range = Opener::header_range(plain_len, layers);
-        let (mut header, whole) = if blob.stored_len.0 <= WHOLE_LEN {
-            let whole = reader.read(StoredRange { offset: 0, len: blob.stored_len.0 as usize }).await?;
-            (BytesMut::from(&whole[..header_range.len]), Some(whole))
-        } else {
-            (reader.read(header_range).await?, None)
+        let is_all = range.offset == 0 && range.len == plain_len.0;
+        let (reader, mut header, whole) = match stored {
+            Stored::Here(message) => {
+                let header = message.get(..header_range.len).ok_or(refuse(OpenError::Truncated))?;
+                (None, BytesMut::from(header), Some(BytesMut::from(&message[..])))
+            }
+            Stored::Blob(_) => {
+                let reader = blobs.open(&blob).await?;
+                let (header, whole) = if blob.stored_len.0 <= WHOLE_LEN {
+                    let whole =
+                        reader.read(StoredRange { offset: 0, len: blob.stored_len.0 as usize }).await?;
+                    (BytesMut::from(&whole[..header_range.len]), Some(whole))
+                } else {
+                    (reader.read(header_range).await?, None)
+                };
+                (Some(reader), header, whole)
+            }
         };
         let opener = Opener::new(keys, context, plain_len, salt, &mut header).map_err(refuse)?;
+        if let (Some(reader), None) = (&reader, &whole) {
+            let end = match is_all {
+                true => blob.stored_len.0,
+                false => opener
+                    .spans(range, SPAN_LEN)
+                    .last()
+                    .map_or(0, |span| span.stored.offset + span.stored.len as u64),
+            };
+            let first = opener.spans(range, SPAN_LEN).next().map_or(end, |span| span.stored.offset);
+            reader.will_read(first..end).await;
+        }
         let spans = Box::new(opener.spans(range, SPAN_LEN));
         Ok(Self { blob, reader, opener, spans, whole })
     }
@@ -201,7 +242,10 @@ impl Message {
                     BytesMut::from(&whole[start..end])
                 }
             }
-            None => self.reader.read(span.stored).await?,
+            None => match &self.reader {
+                Some(reader) => reader.read(span.stored).await?,
+                None => return Err(EgressError::Open { blob: self.blob, source: OpenError::Truncated }),
+            },
         };
         let opened = self.opener.open(&span, stored);
         opened.map(Some).map_err(|source| EgressError::Open { blob: self.blob, source })

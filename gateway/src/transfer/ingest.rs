@@ -4,8 +4,10 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use storage::blob::{BlobError, BlobOwner, BlobRef, BlobStore, BlobWriter, SizeHint};
 use storage::name::MessageSalt;
@@ -158,6 +160,8 @@ pub struct Intake<'a> {
     pub checksum: Option<(ChecksumAlgorithm, Expected)>,
     /// A second one to compute, of which nothing is expected.
     pub second: Option<ChecksumAlgorithm>,
+    /// A message of at most so many stored bytes is kept in memory, for its record: [`Received::kept`].
+    pub keep_len: u64,
 }
 
 /// A body that is written, and is what the request said, but is not visible yet.
@@ -173,9 +177,31 @@ pub struct Received {
     /// Which sending it is: the salt that the stored message begins with, for the record to keep.
     pub salt: MessageSalt,
     writer: Box<dyn BlobWriter>,
+    kept: Option<Kept>,
+}
+
+/// A message that becomes no blob.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+#[async_trait]
+impl BlobWriter for Kept {
+    async fn write(&mut self, data: Bytes) -> Result<(), BlobError> {
+        self.0.lock().extend_from_slice(&data);
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>, _trailer: Bytes) -> Result<BlobRef, BlobError> {
+        Err(BlobError::Unavailable(std::io::Error::other("a message that is kept is no blob")))
+    }
 }
 
 impl Received {
+    /// The stored message, where it is kept for its record: there is nothing to finish then.
+    pub fn kept(&self) -> Option<Bytes> {
+        self.kept.as_ref().map(|kept| std::mem::take(&mut *kept.0.lock()).into())
+    }
+
     /// Makes the blob visible and durable, with this sealed trailer.
     pub async fn finish(self, trailer: Bytes) -> Result<BlobRef, BlobError> {
         self.writer.finish(trailer).await
@@ -193,7 +219,14 @@ pub async fn receive(
         Announced::Exactly(len) => SizeHint::Exact(stored_len(PlainLen(len), layers).0),
         Announced::Between { .. } => SizeHint::Unknown,
     };
-    let writer = blobs.create(intake.owner, hint).await?;
+    let kept = match hint {
+        SizeHint::Exact(len) if len <= intake.keep_len => Some(Kept::default()),
+        _ => None,
+    };
+    let writer: Box<dyn BlobWriter> = match &kept {
+        Some(kept) => Box::new(kept.clone()),
+        None => blobs.create(intake.owner, hint).await?,
+    };
     let salts: Vec<[u8; SALT_LEN]> = (0..layers).map(|_| random_salt()).collect();
     let sealer = Sealer::new(intake.keys, intake.context, &salts);
     let salt = MessageSalt::from_bytes(*salts.last().expect("a version has one or two layers"));
@@ -238,7 +271,7 @@ pub async fn receive(
         checksum = Some((algorithm, computed));
     }
     let second = intake.second.zip(digests.second.map(Hasher::finish));
-    Ok(Received { plain_len, md5, checksum, second, salt, writer })
+    Ok(Received { plain_len, md5, checksum, second, salt, writer, kept })
 }
 
 /// A short body: no thread but this one.

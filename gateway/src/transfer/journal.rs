@@ -88,7 +88,7 @@ impl Records<'_> {
             journal: None,
         };
         let journal = self.journal(bucket, object, &marker).await?;
-        marker.journal = Some(journal);
+        marker.journal = journal;
         let committed = self.catalog.commit_version(bucket, object, &marker, precondition).await;
         self.settle(committed, journal).await?;
         Ok(marker)
@@ -104,7 +104,7 @@ impl Records<'_> {
         authority: Authority,
     ) -> Result<(), ChangeError> {
         let journal = self.journal(bucket, object, &next).await?;
-        next.journal = Some(journal);
+        next.journal = journal;
         let replaced = self.catalog.replace_version(bucket, object, former, &next, authority).await;
         self.settle(replaced, journal).await
     }
@@ -119,7 +119,7 @@ impl Records<'_> {
     ) -> Result<(), ChangeError> {
         named.renamed = true;
         let journal = self.journal(bucket, to, &named).await?;
-        named.journal = Some(journal);
+        named.journal = journal;
         let renamed = self.catalog.rename(bucket, (from, former), (to, &named), precondition).await;
         self.settle(renamed, journal).await
     }
@@ -129,14 +129,27 @@ impl Records<'_> {
         bucket: &Bucket,
         object: &ObjectKey,
         version: &ObjectVersion,
-    ) -> Result<BlobRef, BlobError> {
+    ) -> Result<Option<BlobRef>, BlobError> {
         let trailer = Trailer::Object { bucket: bucket.id, object: object.clone(), version: version.clone() };
-        write(self.blobs, self.metadata_key, &trailer).await
+        self.write_journal(&trailer).await
+    }
+
+    /// Writes the journal that a record is to refer to. There is none where gateways share their records: those have a server that
+    /// keeps copies of them, and are brought back by its means.
+    pub async fn write_journal(self, trailer: &Trailer) -> Result<Option<BlobRef>, BlobError> {
+        match self.catalog.is_shared() {
+            true => Ok(None),
+            false => write(self.blobs, self.metadata_key, trailer).await.map(Some),
+        }
     }
 
     /// A journal whose record was not committed is nobody's; where that is not known, the sweep of orphans finds out.
-    async fn settle(self, committed: Result<(), CatalogError>, journal: BlobRef) -> Result<(), ChangeError> {
-        if let Err(error) = &committed
+    async fn settle(
+        self,
+        committed: Result<(), CatalogError>,
+        journal: Option<BlobRef>,
+    ) -> Result<(), ChangeError> {
+        if let (Err(error), Some(journal)) = (&committed, journal)
             && !matches!(error, CatalogError::Kv(KvError::Unavailable(_)))
         {
             self.blobs.delete(&journal.id).await?;

@@ -93,7 +93,8 @@ pub enum BlobError {
     /// No such blob: it was deleted or moved. Read its record again.
     #[error("blob {0} does not exist")]
     NotFound(BlobId),
-    /// The medium can't serve now (disk full, I/O error, shutting down).
+    /// The medium can't serve now (disk full, I/O error, shutting down). Of a store elsewhere the error's kind is `TimedOut` or
+    /// `HostUnreachable`: it is slow, or not there.
     #[error("the blob store is unavailable")]
     Unavailable(#[source] std::io::Error),
     /// What is stored isn't what was written.

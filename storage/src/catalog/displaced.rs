@@ -201,10 +201,11 @@ pub(super) fn displaced_parts(content: VersionId, keep: Vec<(u16, u16)>) -> Writ
     DisplacedRecord { content: Some(content), what: DisplacedWhat::Parts { after: 0, keep } }.queue()
 }
 
-/// Queues a whole content.
-pub(super) fn displaced_content(content: &ContentRecord) -> Write {
+/// Queues a whole content; `None`: it goes with its record.
+pub(super) fn displaced_content(content: &ContentRecord) -> Option<Write> {
     match &content.layout {
-        LayoutRecord::Single(blob) => displaced_blob(Some(content.version), *blob),
-        LayoutRecord::Parts(_) => displaced_parts(content.version, Vec::new()),
+        LayoutRecord::Single(blob) => Some(displaced_blob(Some(content.version), *blob)),
+        LayoutRecord::Parts(_) => Some(displaced_parts(content.version, Vec::new())),
+        LayoutRecord::Inline(_) => None,
     }
 }

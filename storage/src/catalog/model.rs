@@ -95,6 +95,9 @@ pub struct Content {
 pub enum Layout {
     /// One blob.
     Single(BlobRef),
+    /// The stored (sealed) bytes themselves: of content so short that a blob of its own would cost more than it. No blob has them, so
+    /// only a journal brings them back when a catalog is made anew.
+    Inline(Bytes),
     /// The parts of a completed upload, found by [`Catalog::parts_from_offset`](super::Catalog::parts_from_offset)
     /// and [`Catalog::part`](super::Catalog::part).
     Parts(PartDirectory),

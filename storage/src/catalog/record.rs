@@ -76,6 +76,11 @@ pub(super) fn stamp_us() -> u64 {
     if last < now { now } else { LAST.fetch_add(1, Relaxed) + 1 }
 }
 
+/// As [`stamp_us`], and later than the record that is replaced: another gateway's clock may have stamped that one.
+pub(super) fn stamp_us_after(former_us: u64) -> u64 {
+    stamp_us().max(former_us.saturating_add(1))
+}
+
 /// Bytes: hexadecimal where the form is for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Octets(pub(super) Bytes);
@@ -226,6 +231,7 @@ pub(super) struct ContentRecord {
 pub(super) enum LayoutRecord {
     Single(BlobRef),
     Parts(PartDirectory),
+    Inline(Octets),
 }
 
 impl Record for VersionRecord {
@@ -314,6 +320,7 @@ impl VersionRecord {
                     layout: match &object.content.layout {
                         Layout::Single(blob) => LayoutRecord::Single(*blob),
                         Layout::Parts(directory) => LayoutRecord::Parts(directory.clone()),
+                        Layout::Inline(stored) => LayoutRecord::Inline(Octets(stored.clone())),
                     },
                     salt: object.content.salt,
                 }),
@@ -363,6 +370,7 @@ impl VersionRecord {
                     layout: match content.layout {
                         LayoutRecord::Single(blob) => Layout::Single(blob),
                         LayoutRecord::Parts(directory) => Layout::Parts(directory),
+                        LayoutRecord::Inline(stored) => Layout::Inline(stored.0),
                     },
                     salt: content.salt,
                 },

@@ -102,6 +102,8 @@ impl Catalog {
                 LayoutRecord::Single(stored) if is_content => *stored = blob,
                 // Where a journal says that the content lies may be long past: the content's own blob tells.
                 LayoutRecord::Single(stored) => *stored = OWN_BLOB,
+                // It says all that there is.
+                LayoutRecord::Inline(_) => {}
                 LayoutRecord::Parts(directory) => ended = Some((content.version, directory.runs.clone())),
             }
         }

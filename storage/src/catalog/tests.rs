@@ -2,6 +2,7 @@
 
 mod damage;
 mod documents;
+mod inline;
 mod golden;
 mod listing;
 mod multipart;

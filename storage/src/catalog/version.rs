@@ -710,7 +710,7 @@ impl VersionRecord {
         if let Some(content) = &self.content {
             let kept = next.and_then(|next| next.content.as_ref());
             if kept.is_none_or(|kept| kept.version != content.version) {
-                writes.push(displaced_content(content));
+                writes.extend(displaced_content(content));
             }
         }
         if let Some(journal) = self.journal

@@ -279,7 +279,7 @@ async fn a_comparison_names_what_differs() {
         match version.kind {
             VersionKind::Object(record) => match record.content.layout {
                 Layout::Single(blob) => (version.version, blob),
-                Layout::Parts(_) => panic!("parts"),
+                Layout::Parts(_) | Layout::Inline(_) => panic!("parts"),
             },
             VersionKind::DeleteMarker => panic!("a delete marker"),
         }

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 
 use storage::blob::BlobInfo;
-use storage::blob::fs::{Depth, Finding, FsBlobStore, Surveyed};
-use storage::blob::{BlobOwner, BlobStore};
+use storage::blob::BlobOwner;
+use storage::blob::fs::{Depth, Finding, Surveyed};
 use storage::catalog::{DisplacedSet, OwnerState};
 use storage::name::BlobId;
 use storage::reclaim::UNSETTLED_MS;
 use storage::session::SessionState;
 
+use super::super::all_blobs::AllBlobs;
 use super::super::progress::Progress;
 use super::super::report::Report;
 use crate::app::App;
@@ -24,7 +25,7 @@ const FOREIGN_LEN: usize = 1000;
 /// The walk over all blobs.
 pub(super) struct Blobs<'a> {
     pub(super) app: &'a App,
-    pub(super) blobs: &'a FsBlobStore,
+    pub(super) blobs: &'a AllBlobs,
     pub(super) names: &'a Names,
     /// Damaged blobs that were named before.
     pub(super) named: &'a HashSet<BlobId>,
@@ -82,10 +83,9 @@ impl Blobs<'_> {
     async fn was_cut_off(&self, info: &BlobInfo) -> anyhow::Result<bool> {
         Ok(match self.app.catalog.session_state(info.session).await? {
             SessionState::Ended(end) => info.finished.unix_ms() <= end.unix_ms() + UNSETTLED_MS,
-            SessionState::Live
-            | SessionState::Swept(_)
-            | SessionState::Unsure
-            | SessionState::Unknown => false,
+            SessionState::Live | SessionState::Swept(_) | SessionState::Unsure | SessionState::Unknown => {
+                false
+            }
         })
     }
 

@@ -6,12 +6,12 @@ mod records;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use kms_core::kms::Kms;
 use kms_core::root::RootKey;
 
 use storage::blob::Why;
 
+use super::all_blobs::AllBlobs;
 use super::report::Report;
 use crate::app::App;
 use crate::config::Config;
@@ -56,7 +56,7 @@ pub(super) fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
         for missing in app.iam.state().missing() {
             report.fault("document", "identities", missing);
         }
-        let blobs = app.stores.storage.local_blobs().context("blobs are on a local disk")?.clone();
+        let blobs = AllBlobs::of(&config, &app)?;
         let mut records = records::Records::new(&app, &blobs, &mut report);
         records.check().await?;
         let (names, named) = records.end();

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use anyhow::Context;
 use futures_util::StreamExt;
 use kms_core::kms::Caller;
-use storage::blob::fs::FsBlobStore;
 use storage::blob::{BlobError, BlobRef};
 use storage::catalog::{
     Bucket, CatalogError, Content, Inspected, Layout, ObjectRecord, ObjectVersion, Upload, VersionKind,
@@ -13,6 +12,7 @@ use storage::catalog::{
 };
 use storage::name::{BlobId, BucketId, ObjectKey, UploadId};
 
+use super::super::all_blobs::AllBlobs;
 use super::super::progress::Progress;
 use super::super::report::Report;
 use crate::app::App;
@@ -28,7 +28,7 @@ const PARTS_LEN: usize = 256;
 /// The walk over all records.
 pub(super) struct Records<'a> {
     app: &'a App,
-    blobs: &'a FsBlobStore,
+    blobs: &'a AllBlobs,
     report: &'a mut Report,
     names: Names,
     /// Damaged blobs that were named with what refers to them.
@@ -38,7 +38,7 @@ pub(super) struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    pub(super) fn new(app: &'a App, blobs: &'a FsBlobStore, report: &'a mut Report) -> Self {
+    pub(super) fn new(app: &'a App, blobs: &'a AllBlobs, report: &'a mut Report) -> Self {
         Self { app, blobs, report, names: Names::default(), named: HashSet::new(), last: None }
     }
 
@@ -172,6 +172,8 @@ impl<'a> Records<'a> {
         let mut damaged = Vec::new();
         match &content.layout {
             Layout::Single(blob) => damaged.extend(self.verify(*blob).await?.map(|why| (blob.id, why))),
+            // The seal of its record is its checksum.
+            Layout::Inline(_) => {}
             Layout::Parts(directory) => {
                 let (mut after, mut count) = (0, 0u16);
                 loop {

@@ -2,6 +2,7 @@
 //! mode in a data folder of its own, looks for them in every stored byte, then damages what is stored and demands
 //! that each damage is noticed.
 
+pub(super) mod blobs;
 mod canary;
 mod damage;
 mod plant;

@@ -1,10 +1,11 @@
 //! The walk over all blobs: each one's trailer is applied, and what can't be is kept to be named.
 
 use futures_util::StreamExt;
-use storage::blob::fs::{Depth, FsBlobStore, Surveyed};
+use storage::blob::fs::{Depth, Surveyed};
 use storage::blob::{BlobInfo, BlobStore};
 use storage::catalog::{CatalogError, ContentState, DisplacedSet, OwnerState, Restored, Stamped, Touched};
 
+use super::super::all_blobs::AllBlobs;
 use super::super::progress::Progress;
 use super::super::report::Report;
 use super::Mode;
@@ -22,7 +23,7 @@ const MAX_DAMAGED: usize = 10_000;
 /// The walk.
 pub(super) struct Apply<'a> {
     app: &'a App,
-    blobs: &'a FsBlobStore,
+    blobs: &'a AllBlobs,
     mode: Mode,
     report: &'a mut Report,
     touched: Touched,
@@ -75,7 +76,7 @@ impl Damaged {
 }
 
 impl<'a> Apply<'a> {
-    pub(super) fn new(app: &'a App, blobs: &'a FsBlobStore, mode: Mode, report: &'a mut Report) -> Self {
+    pub(super) fn new(app: &'a App, blobs: &'a AllBlobs, mode: Mode, report: &'a mut Report) -> Self {
         Self { app, blobs, mode, report, touched: Touched::default(), damaged: Damaged::default() }
     }
 
@@ -167,7 +168,7 @@ impl<'a> Apply<'a> {
 }
 
 /// A blob's trailer, or why it can't be read.
-async fn open(app: &App, blobs: &FsBlobStore, info: &BlobInfo) -> Result<Stamped, String> {
+async fn open(app: &App, blobs: &AllBlobs, info: &BlobInfo) -> Result<Stamped, String> {
     let sealed = blobs.read_trailer(&info.blob).await.map_err(|error| error.to_string())?;
     journal::open(&app.metadata_key, &info.owner, &sealed).map_err(|error| error.to_string())
 }

@@ -6,14 +6,13 @@ mod former;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use kms_core::kms::Kms;
 use storage::blob::Why;
-use storage::blob::fs::FsBlobStore;
 use storage::catalog::{Bucket, Lost, Restored, Salvaged, Trailer};
 
 use self::apply::Apply;
 use self::former::Former;
+use super::all_blobs::AllBlobs;
 use super::report::Report;
 use crate::app::App;
 use crate::config::Config;
@@ -77,7 +76,7 @@ async fn rebuild(
     aside: Option<PathBuf>,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let blobs = app.stores.storage.local_blobs().context("blobs are on a local disk")?.clone();
+    let blobs = AllBlobs::of(config, app)?;
     let former = match &aside {
         Some(path) => {
             report.note(format!(
@@ -135,7 +134,7 @@ async fn rebuild(
 
 /// What was put away is looked at again. But for writes that were cut off: clients have seen since that they did not happen, and the
 /// catalog that knew so is the one that is made anew. A catalog that is kept may lack them because it is an older one.
-async fn release_quarantine(blobs: &FsBlobStore, mode: Mode, report: &mut Report) -> anyhow::Result<()> {
+async fn release_quarantine(blobs: &AllBlobs, mode: Mode, report: &mut Report) -> anyhow::Result<()> {
     let whys: &[Why] = if mode == Mode::Add { &[Why::Unknown, Why::CutOff] } else { &[Why::Unknown] };
     let released = blobs.release_quarantine(whys).await?;
     if released > 0 {

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
@@ -29,10 +30,14 @@ use self::place::Places;
 use self::reader::ObjectReader;
 use self::writer::ObjectWriter;
 use super::{
-    BlobError, BlobInfo, BlobOwner, BlobReader, BlobRef, BlobStore, BlobTraits, BlobWriter, SizeHint, Why,
+    BlobError, BlobInfo, BlobOwner, BlobReader, BlobRef, BlobStore, BlobTraits, BlobWriter, SizeHint,
+    StoredRange, Why,
 };
 use crate::name::BlobId;
 use crate::session::{BlobIds, SessionId};
+
+/// Bytes of one read of a blob that is verified.
+const VERIFY_LEN: u64 = 1 << 20;
 
 /// How blobs lie in an object store, and how long it may take to answer.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +110,26 @@ impl ObjectBlobStore {
             Ok((footer, _, of)) => Ok(footer.stored_len == blob.stored_len.0 && of == *owner),
             Err(BlobError::NotFound(_) | BlobError::Corrupt(..)) => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+}
+
+impl ObjectBlobStore {
+    /// Compares every byte of a blob with the checksums it was stored with; it takes no key.
+    pub async fn verify(&self, blob: &BlobRef) -> Result<(), BlobError> {
+        let (footer, end, _) = self.shared.tail(blob).await?;
+        footer.trailer(&end).map_err(|why| BlobError::Corrupt(blob.id, why))?;
+        let (reader, mut crc, mut offset) =
+            (self.open(blob).await?, Digest::new(CrcAlgorithm::Crc32Iscsi), 0);
+        reader.will_read(0..footer.stored_len).await;
+        while offset < footer.stored_len {
+            let len = (footer.stored_len - offset).min(VERIFY_LEN) as usize;
+            crc.update(&reader.read(StoredRange { offset, len }).await?);
+            offset += len as u64;
+        }
+        match crc.finalize() as u32 == footer.content_crc {
+            true => Ok(()),
+            false => Err(BlobError::Corrupt(blob.id, "the checksum of its content is wrong")),
         }
     }
 }

@@ -30,12 +30,12 @@ pub(super) fn failed(id: BlobId, error: Error) -> BlobError {
         // The whole bucket is gone, or never was: that says nothing of a blob.
         Error::NotFound { source, .. } if format!("{source:?}").contains("NoSuchBucket") => {
             BlobError::Unavailable(io::Error::new(
-                io::ErrorKind::NotFound,
+                io::ErrorKind::HostUnreachable,
                 "the bucket of the blobs does not exist",
             ))
         }
         Error::NotFound { .. } => BlobError::NotFound(id),
-        error => BlobError::Unavailable(io::Error::other(error)),
+        error => BlobError::Unavailable(io::Error::new(io::ErrorKind::HostUnreachable, error)),
     }
 }
 

@@ -377,6 +377,11 @@ async fn foreign_and_damaged_objects_are_no_blobs_and_stay() {
         rows.sort_by_key(|blob| blob.stored_len);
         assert_eq!(rows, blobs);
     }
+    store.verify(&blobs[0]).await.expect("it is whole");
+    let mut bad = bytes.to_vec();
+    bad[77] ^= 1;
+    faulty.inner.put(&name(&blobs[0]), bad.into()).await.expect("it is damaged");
+    assert!(matches!(store.verify(&blobs[0]).await, Err(BlobError::Corrupt(..))));
     let moved = BlobRef { id: other, ..blobs[0] };
     assert!(matches!(store.read_trailer(&moved).await, Err(BlobError::Corrupt(..))));
     let longer = BlobRef { stored_len: StoredLen(501), ..blobs[0] };

@@ -168,7 +168,7 @@ impl Drop for Parts {
 }
 
 fn odd(what: &'static str) -> BlobError {
-    BlobError::Unavailable(io::Error::other(what))
+    BlobError::Unavailable(io::Error::new(io::ErrorKind::HostUnreachable, what))
 }
 
 /// A write that failed: no blob is missing, whatever the store says was not found.

@@ -1,5 +1,7 @@
 //! What each inner error is to a client. Every match is exhaustive: a new variant does not compile until it has a code.
 
+use std::io::ErrorKind;
+
 use kms_core::error::KmsError;
 use storage::blob::BlobError;
 use storage::catalog::CatalogError;
@@ -87,6 +89,13 @@ impl From<BlobError> for S3Error {
         let code = match &error {
             // A record that was read again still points at nothing.
             BlobError::NotFound(_) => Code::InternalError,
+            // As AWS says it of itself: clients come again, and more slowly.
+            BlobError::Unavailable(cause)
+                if matches!(cause.kind(), ErrorKind::TimedOut | ErrorKind::HostUnreachable) =>
+            {
+                tracing::warn!(error = cause as &dyn std::error::Error, "the blob store does not serve");
+                Code::SlowDown
+            }
             BlobError::Unavailable(_) => Code::ServiceUnavailable,
             BlobError::Corrupt(..) => Code::InternalError,
         };

@@ -26,7 +26,6 @@ pub use unserved_setting::read_as_unset;
 use crate::api::s3::error::S3Error;
 use crate::app::App;
 use crate::http::header;
-use crate::transfer::journal;
 
 /// Tells where a bucket is, as the answers do by which SDKs find its region.
 fn tell_region(bucket: &Bucket, headers: &mut HeaderMap) {
@@ -38,7 +37,7 @@ fn tell_region(bucket: &Bucket, headers: &mut HeaderMap) {
 /// Writes the journal that records `bucket` for a rebuild, and lets it refer to it.
 async fn with_journal(app: &App, mut bucket: Bucket) -> Result<Bucket, BlobError> {
     let trailer = Trailer::Bucket(bucket.clone());
-    bucket.journal = Some(journal::write(&app.blobs, &app.metadata_key, &trailer).await?);
+    bucket.journal = app.records().write_journal(&trailer).await?;
     Ok(bucket)
 }
 

@@ -23,7 +23,6 @@ use crate::authz::Permit;
 use crate::http::header;
 use crate::sse::{Sse, response_headers};
 use crate::transfer::digest::ChecksumAlgorithm;
-use crate::transfer::journal;
 use crate::work;
 
 /// Turns an upload into the object. A request that is sent again after it succeeded is answered as before while the
@@ -199,7 +198,7 @@ async fn complete(
     };
     let trailer =
         Trailer::Object { bucket: bucket.id, object: upload.object.clone(), version: version.clone() };
-    version.journal = Some(journal::write(&app.blobs, &app.metadata_key, &trailer).await?);
+    version.journal = app.records().write_journal(&trailer).await?;
     let precondition = &demands.precondition;
     app.catalog.complete_upload(bucket, upload, &parts, &version, precondition).await.map_err(refuse)?;
     Ok(version)

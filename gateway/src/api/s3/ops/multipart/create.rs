@@ -13,7 +13,6 @@ use crate::app::App;
 use crate::authz::Permit;
 use crate::http::header;
 use crate::sse::{BucketEncryption, Sse, SsePlan, plan, response_headers};
-use crate::transfer::journal;
 
 /// Begins an upload: makes the version's id, its ContentKeys and their envelope.
 pub async fn create_multipart_upload(
@@ -29,7 +28,8 @@ pub async fn create_multipart_upload(
     let arn = format!("arn:aws:s3:::{}/{object}", bucket.name);
     let plan = plan(headers, BucketEncryption::of(bucket).as_ref(), &arn, request.channel(app))?;
     request.expect_v4_for_kms(matches!(plan, SsePlan::Kms { .. }))?;
-    let (envelope, _) = app.sse.create(&plan, super::place(bucket, object, id), &request.kms_caller()).await?;
+    let (envelope, _) =
+        app.sse.create(&plan, super::place(bucket, object, id), &request.kms_caller()).await?;
     let properties = Properties::of_request(app, bucket, &request)?;
     let mut upload = Upload {
         id,
@@ -47,7 +47,7 @@ pub async fn create_multipart_upload(
         journal: None,
     };
     let trailer = Trailer::Upload { bucket: bucket.id, upload: upload.clone() };
-    upload.journal = Some(journal::write(&app.blobs, &app.metadata_key, &trailer).await?);
+    upload.journal = app.records().write_journal(&trailer).await?;
     app.catalog.create_upload(bucket, &upload).await?;
 
     let mut response = response::xml(multipart::write_initiated(&bucket.name, object, id));

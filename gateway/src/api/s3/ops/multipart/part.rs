@@ -162,6 +162,7 @@ pub(super) async fn store(
         content_md5: incoming.content_md5,
         checksum: incoming.checksum,
         second: of_undeclared(upload, &opened.info),
+        keep_len: 0,
     };
     // While it is pinned, the sweep of orphans lets the blob alone though no record refers to it yet.
     let _pin = app.catalog.pin(upload.id.0);

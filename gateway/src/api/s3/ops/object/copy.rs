@@ -124,7 +124,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
     // An ETag that is an MD5 can't be known without reading where none was computed before.
     let keeps_etag_kind = found.sse.etag_is_md5() == matches!(plan, SsePlan::S3);
     // What was uploaded in parts becomes one object by a copy, with a tag and a checksum of the whole.
-    let stays_whole = matches!(found.record.content.layout, Layout::Single(_));
+    let stays_whole = !matches!(found.record.content.layout, Layout::Parts(_));
     if is_onto_itself
         && keeps_checksum
         && (keeps_etag_kind || !matches!(plan, SsePlan::S3))

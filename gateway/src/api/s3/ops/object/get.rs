@@ -112,13 +112,13 @@ async fn select_part(app: &App, found: &Found, number: &str) -> Result<Selected,
         S3Error::invalid_argument(message, "partNumber", number)
     })?;
     match &found.record.content.layout {
-        Layout::Single(_) if part.get() == 1 => Ok(Selected {
+        Layout::Single(_) | Layout::Inline(_) if part.get() == 1 => Ok(Selected {
             range: found.whole(),
             is_partial: true,
             parts_count: None,
             checksum: found.record.checksum.clone(),
         }),
-        Layout::Single(_) => Err(no_such_part(part, 1)),
+        Layout::Single(_) | Layout::Inline(_) => Err(no_such_part(part, 1)),
         Layout::Parts(directory) => {
             let found_part = app.catalog.part(&found.record.content, part).await?;
             let (offset, found_part) = found_part.ok_or_else(|| no_such_part(part, directory.part_count))?;

@@ -72,6 +72,7 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
         md5: new.sse.etag_is_md5(),
         content_md5: new.content_md5,
         second: None,
+        keep_len: app.inline_len,
         checksum: Some(new.checksum),
     };
     let received = ingest::receive(&app.blobs, source, intake).await?;
@@ -102,15 +103,26 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
         envelope: new.envelope,
         content: Content { version, layout: Layout::Single(OWN_BLOB), salt: Some(received.salt) },
     });
-    record.kind = VersionKind::Object(object_record.clone());
-    let trailer = Trailer::Object { bucket: bucket.id, object: object.clone(), version: record.clone() };
-    let blob = received.finish(journal::seal(&app.metadata_key, &trailer)).await?;
-
-    object_record.content.layout = Layout::Single(blob);
+    let blob = match received.kept() {
+        Some(message) => {
+            object_record.content.layout = Layout::Inline(message);
+            None
+        }
+        None => {
+            record.kind = VersionKind::Object(object_record.clone());
+            let trailer =
+                Trailer::Object { bucket: bucket.id, object: object.clone(), version: record.clone() };
+            let blob = received.finish(journal::seal(&app.metadata_key, &trailer)).await?;
+            object_record.content.layout = Layout::Single(blob);
+            Some(blob)
+        }
+    };
     record.kind = VersionKind::Object(object_record.clone());
     if let Err(error) = app.catalog.commit_version(bucket, object, &record, &new.precondition).await {
         // Unless it may have been committed after all, the blob is nobody's.
-        if !matches!(error, CatalogError::Kv(KvError::Unavailable(_))) {
+        if let Some(blob) = blob
+            && !matches!(error, CatalogError::Kv(KvError::Unavailable(_)))
+        {
             app.blobs.delete(&blob.id).await?;
         }
         return Err(write_error(error, &new.precondition, object));

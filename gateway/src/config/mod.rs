@@ -119,7 +119,7 @@ pub struct RawConfig {
     /// File of that store's credentials, as of the AWS CLI; default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
     #[arg(long, value_name = "FILE", env = "SEALGATE_BLOBS_CREDENTIALS", global = true)]
     pub blobs_credentials: Option<PathBuf>,
-    /// Sealed bytes up to which an object's content is kept in its record where blobs are in an object store; 0 to 16384
+    /// Sealed bytes up to which an object's content is kept in its record, 0 to 16384; default: 2048 with `--metadata`, else 0
     #[arg(long, value_name = "BYTES", env = "SEALGATE_INLINE_LEN", global = true)]
     pub inline_len: Option<u64>,
     /// Seconds that blobs of what was deleted or overwritten are kept; default: 86400 with `--metadata`, else 0

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use server::Server;
 use storage::kv::postgres::{OpenPostgresError, PostgresConfig, PostgresKv};
-use storage::kv::{Condition, Key, KeyValue, KvError, Transaction, Write};
+use storage::kv::{Condition, Direction, Key, KeyRange, KeyValue, KvError, Transaction, Write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -24,12 +24,57 @@ async fn it_keeps_the_contract() {
     storage::contract::kv::run(open(&server, "contract").await).await;
     server.create("again");
     storage::contract::kv::reopens(async || open(&server, "again").await).await;
+    a_former_schema_is_brought_forward(&server).await;
     gateways_race(&server).await;
     commits_are_not_sent_twice(&server).await;
     long_transactions_and_what_the_server_refuses(&server).await;
     a_server_that_goes_away_comes_back(&server).await;
     hosts_that_do_not_answer_are_passed_over(&server).await;
     assert_eq!(server.ask("contract", "select deadlocks from pg_stat_database where datname = 'race'"), "0");
+}
+
+/// A map as the first version of the schema had it: the queue lay among all else.
+async fn a_former_schema_is_brought_forward(server: &Server) {
+    server.create("former");
+    server.ask("former", include_str!("../src/kv/postgres/schema.sql"));
+    server.ask("former", "create table kv_schema (version int not null); insert into kv_schema values (1)");
+    let names = ["B", "C\u{7f}", "D", "D1", "D2", "E", "F"];
+    for name in names {
+        server.ask("former", &format!("insert into kv values (convert_to('{name}', 'UTF8'), 'old', 7)"));
+    }
+    // Two first starts of a newer build at once.
+    let (kv, _) = tokio::join!(open(server, "former"), open(server, "former"));
+    let all = KeyRange { start: Key::new(), end: None };
+    let found = async |range: KeyRange, direction| {
+        let found = kv.scan(range, direction, 100).await.unwrap();
+        found.into_iter().map(|(key, _)| String::from_utf8(key.to_vec()).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(all.clone(), Direction::Forward).await, names);
+    let mut backward = names;
+    backward.reverse();
+    assert_eq!(found(all, Direction::Backward).await, backward);
+    assert_eq!(found(KeyRange::prefix("D"), Direction::Forward).await, ["D", "D1", "D2"]);
+    let across = KeyRange { start: "C".into(), end: Some("D2".into()) };
+    assert_eq!(found(across, Direction::Backward).await, ["D1", "D", "C\u{7f}"]);
+    assert_eq!(kv.verify().await.unwrap(), 7);
+    // A condition on an entry of the queue holds, and what is put there lies in its table.
+    let (queued, other) = (Key::from_static(b"D1"), Key::from_static(b"B"));
+    let entries = kv.get(&[other.clone(), queued.clone()]).await.unwrap();
+    let at = |key: &Key, entry: &Option<storage::kv::Entry>| {
+        Condition::At(key.clone(), entry.as_ref().unwrap().revision)
+    };
+    let conditions = vec![at(&other, &entries[0]), at(&queued, &entries[1])];
+    let writes = vec![
+        Write::Put(queued.clone(), "new".into()),
+        Write::Put("D3".into(), "new".into()),
+        Write::Delete("D".into()),
+    ];
+    let change = Transaction { conditions, writes };
+    kv.commit(change.clone()).await.unwrap();
+    assert!(matches!(kv.commit(change).await, Err(KvError::Conflict { key }) if key == queued));
+    let counts =
+        "select (select count(*) from kv), (select count(*) from kv_queue), (select version from kv_schema)";
+    assert_eq!(server.ask("former", counts), "4|3|2");
 }
 
 /// Eight engines, as of eight gateways, count with two keys.
@@ -254,7 +299,7 @@ async fn servers_that_lose_what_they_acknowledge_are_refused() {
     server.create("a");
     refused(&server, "a", |config| config.require_sync_standby = true, "synchronous standby").await;
     open(&server, "a").await;
-    server.ask("a", "update kv_schema set version = 2");
+    server.ask("a", "update kv_schema set version = 99");
     let newer = PostgresKv::open(PostgresConfig::of(&server.url("a")).unwrap()).await.err().unwrap();
     assert!(newer.to_string().contains("run a newer build"), "{newer}");
 }

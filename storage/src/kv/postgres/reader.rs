@@ -27,22 +27,73 @@ pub(super) struct Readers {
 
 struct Reader {
     connection: Connection,
-    get: Statement,
-    forward: Statement,
-    backward: Statement,
+    get: [Statement; 3],
+    forward: [Statement; 3],
+    backward: [Statement; 3],
+}
+
+/// The tables that the entries asked for can be in: the queue has those whose keys begin with `D`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tables {
+    Map,
+    Queue,
+    Both,
+}
+
+/// With which byte keys of the queue begin.
+const QUEUED: u8 = b'D';
+
+impl Tables {
+    fn of_keys(keys: &[Key]) -> Self {
+        let queued = keys.iter().filter(|key| key.first() == Some(&QUEUED)).count();
+        match queued {
+            0 => Self::Map,
+            all if all == keys.len() => Self::Queue,
+            _ => Self::Both,
+        }
+    }
+
+    fn of_range(range: &KeyRange) -> Self {
+        let (from, behind) = (&[QUEUED][..], &[QUEUED + 1][..]);
+        let ends_by = |bound: &[u8]| range.end.as_deref().is_some_and(|end| end <= bound);
+        if &range.start[..] >= behind || ends_by(from) {
+            Self::Map
+        } else if &range.start[..] >= from && ends_by(behind) {
+            Self::Queue
+        } else {
+            Self::Both
+        }
+    }
+
+    /// A statement for each, of one for a table.
+    async fn prepare(
+        client: &Client,
+        of: impl Fn(&str) -> String,
+        rest: &str,
+    ) -> Result<[Statement; 3], tokio_postgres::Error> {
+        let (map, queue) = (of("kv"), of("kv_queue"));
+        let both = format!("({map}) union all ({queue}) {rest}");
+        Ok([
+            client.prepare(&format!("{map} {rest}")).await?,
+            client.prepare(&format!("{queue} {rest}")).await?,
+            client.prepare(&both).await?,
+        ])
+    }
 }
 
 impl Reader {
     async fn open(config: &PostgresConfig) -> Result<Self, ConnectError> {
         let connection = connect(config).await?;
-        let scan = |order: &str| {
+        let client = &connection.client;
+        let get = |table: &str| format!("select key, value, revision from {table} where key = any($1)");
+        let scan = |table: &str| {
             format!(
-                "select key, value, revision from kv where key >= $1 and ($2::bytea is null or key < $2) order by key {order} limit $3"
+                "select key, value, revision from {table} where key >= $1 and ($2::bytea is null or key < $2)"
             )
         };
-        let client = &connection.client;
-        let get = client.prepare("select key, value, revision from kv where key = any($1)").await?;
-        let (forward, backward) = (client.prepare(&scan("asc")).await?, client.prepare(&scan("desc")).await?);
+        let get = Tables::prepare(client, get, "").await?;
+        let forward = Tables::prepare(client, scan, "order by key asc limit $3").await?;
+        let backward = Tables::prepare(client, scan, "order by key desc limit $3").await?;
         Ok(Self { connection, get, forward, backward })
     }
 }
@@ -50,7 +101,7 @@ impl Reader {
 /// What is asked of a reader.
 enum Question<'a> {
     Clock,
-    Get(&'a [&'a [u8]]),
+    Get(Tables, &'a [&'a [u8]]),
     Scan(&'a KeyRange, Direction, i64),
 }
 
@@ -80,12 +131,13 @@ impl Readers {
                 Question::Clock => {
                     client.query("select (extract(epoch from clock_timestamp()) * 1000)::bigint", &[]).await
                 }
-                Question::Get(keys) => client.query(&reader.get, &[keys]).await,
+                Question::Get(tables, keys) => client.query(&reader.get[*tables as usize], &[keys]).await,
                 Question::Scan(range, direction, limit) => {
-                    let statement = match direction {
+                    let statements = match direction {
                         Direction::Forward => &reader.forward,
                         Direction::Backward => &reader.backward,
                     };
+                    let statement = &statements[Tables::of_range(range) as usize];
                     let end: Option<&[u8]> = range.end.as_deref();
                     let parameters: [&(dyn ToSql + Sync); 3] = [&&range.start[..], &end, limit];
                     client.query(statement, &parameters).await
@@ -128,7 +180,7 @@ impl Readers {
             return Ok(Vec::new());
         }
         let asked: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
-        let rows = self.answer(Question::Get(&asked)).await?;
+        let rows = self.answer(Question::Get(Tables::of_keys(keys), &asked)).await?;
         let found: HashMap<Key, Entry> = rows.iter().map(entry).collect();
         Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
     }
@@ -156,7 +208,8 @@ impl Readers {
     pub(super) async fn snapshot(&self) -> Result<PostgresSnapshot, KvError> {
         let Connection { client, .. } = connect(&self.config).await.map_err(unavailable)?;
         let begin = "begin isolation level repeatable read read only; \
-                     declare entries no scroll cursor for select key, value, revision from kv";
+                     declare entries no scroll cursor for select key, value, revision from kv \
+                     union all select key, value, revision from kv_queue";
         client.batch_execute(begin).await.map_err(unavailable)?;
         Ok(PostgresSnapshot(client))
     }

@@ -14,8 +14,11 @@ use super::{OpenPostgresError, PostgresConfig, hosts};
 /// How long a connection may take to come about, whichever host it is to.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// The version of the schema that this build writes.
-const SCHEMA_VERSION: i32 = 1;
-const SCHEMA: &str = include_str!("schema.sql");
+const SCHEMA_VERSION: i32 = 2;
+/// The tables of the first version, what came with the second, and the function as it is now.
+const TABLES: &str = include_str!("schema.sql");
+const QUEUE: &str = include_str!("displaced.sql");
+const FUNCTION: &str = include_str!("commit.sql");
 /// Held while the schema is made or brought forward.
 const SCHEMA_LOCK: &str = "select pg_advisory_xact_lock(9, 0)";
 
@@ -102,7 +105,10 @@ where
         tokio::spawn(async move {
             while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
                 if let AsyncMessage::Notice(notice) = message {
-                    tracing::warn!(notice = notice.message(), "the metadata server says");
+                    match notice.severity() {
+                        "WARNING" => tracing::warn!(notice = notice.message(), "the metadata server says"),
+                        _ => tracing::debug!(notice = notice.message(), "the metadata server says"),
+                    }
                     // Asked to stop waiting for its standby, it answers success all the same.
                     if notice.detail().is_some_and(|detail| detail.contains("might not have been replicated"))
                     {
@@ -179,11 +185,21 @@ pub(super) async fn migrate(client: &mut Client, schema: Option<&str>) -> Result
     change.batch_execute("create table if not exists kv_schema (version int not null)").await?;
     match change.query_opt("select max(version) from kv_schema having count(*) > 0", &[]).await? {
         None => {
-            change.batch_execute(SCHEMA).await?;
+            for part in [TABLES, QUEUE, FUNCTION] {
+                change.batch_execute(part).await?;
+            }
             change.execute("insert into kv_schema values ($1)", &[&SCHEMA_VERSION]).await?;
         }
         Some(row) if row.get::<_, i32>(0) > SCHEMA_VERSION => {
             return Err(OpenPostgresError::Newer { found: row.get(0), known: SCHEMA_VERSION });
+        }
+        Some(row) if row.get::<_, i32>(0) < SCHEMA_VERSION => {
+            // Commits that run end first, and those that come wait.
+            change.batch_execute("select pg_advisory_xact_lock(8, 0)").await?;
+            for part in [QUEUE, FUNCTION] {
+                change.batch_execute(part).await?;
+            }
+            change.execute("update kv_schema set version = $1", &[&SCHEMA_VERSION]).await?;
         }
         Some(_) => {}
     }

@@ -114,6 +114,12 @@ pub enum InstanceError {
         .0.display()
     )]
     Embedded(PathBuf),
+    /// There are blobs, but no records yet.
+    #[error(
+        "there are no records yet, but {} holds blobs: give another folder with --data, or the database that they belong to",
+        .0.display()
+    )]
+    UsedBlobs(PathBuf),
     /// Credentials of the root user are not given.
     #[error(
         "gateways that share records need the same credentials of the root user: give SEALGATE_ROOT_ACCESS_KEY_ID and \

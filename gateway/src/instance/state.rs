@@ -54,7 +54,13 @@ impl DataFolder {
     pub fn id_of_blobs(&mut self) -> Result<String, InstanceError> {
         let path = self.part(Part::Blobs);
         if let Some(found) = self.id_of(Part::Blobs)? {
-            return Ok(found);
+            // The id alone is what a first start that was cut off leaves behind.
+            let entries =
+                fs::read_dir(&path).map_err(|source| InstanceError::Io { path: path.clone(), source })?;
+            return match entries.count() {
+                1 => Ok(found),
+                _ => Err(InstanceError::UsedBlobs(path)),
+            };
         }
         let is_empty =
             super::is_empty(&path).map_err(|source| InstanceError::Io { path: path.clone(), source })?;
@@ -114,6 +120,8 @@ mod tests {
         let id = folder.id_of_blobs().unwrap();
         assert_eq!(folder.id_of_blobs().unwrap(), id);
         folder.check_blobs().unwrap();
+        fs::write(folder.part(Part::Blobs).join("something"), "").unwrap();
+        assert!(matches!(folder.id_of_blobs(), Err(InstanceError::UsedBlobs(_))));
         folder.belong_to("another", "000000000001", "us-east-1");
         assert!(matches!(folder.check_blobs(), Err(InstanceError::ForeignPart { .. })));
         drop(folder);

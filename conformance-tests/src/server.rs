@@ -167,6 +167,16 @@ impl Server {
         Ok(server)
     }
 
+    /// As [`Server::start_shared`], with a data folder that outlives it: blobs may be in it.
+    ///
+    /// # Errors
+    /// When it refuses to start.
+    pub fn start_shared_on(places: &Places, data: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new(binary()?);
+        command.args(["--log", "warn"]);
+        Self::launch_at(command, data, arguments, Some(places.clone()))
+    }
+
     /// Are records and blobs of started gateways elsewhere than in their data folders? Then tests of these have nothing to look at.
     pub fn is_shared() -> bool {
         std::env::var_os(POSTGRES_VARIABLE).is_some()

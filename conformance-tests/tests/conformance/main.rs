@@ -23,6 +23,7 @@ mod identities;
 mod kms;
 mod matrix;
 mod models;
+mod places;
 mod raw;
 mod rebuild;
 mod recorded;

@@ -71,11 +71,11 @@ impl PostgresConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenPostgresError {
     /// It is not reached, or refuses.
-    #[error("the metadata server: {}", chain(.0))]
-    Server(#[from] tokio_postgres::Error),
+    #[error("the metadata server: {0}")]
+    Server(tokio_postgres::Error),
     /// No connection comes about.
     #[error("the metadata server is not reached: {0}")]
-    Connect(#[from] ConnectError),
+    Connect(ConnectError),
     /// It would lose what it acknowledges.
     #[error("the metadata server can't be trusted with records: {0}")]
     Unsafe(String),
@@ -89,10 +89,17 @@ pub enum OpenPostgresError {
     },
 }
 
-/// An error with what caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+// Their messages have their causes: told as a source, each would be said twice.
+impl From<tokio_postgres::Error> for OpenPostgresError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl From<ConnectError> for OpenPostgresError {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(error)
+    }
 }
 
 fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> KvError {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::timeout;
@@ -20,6 +21,9 @@ use crate::kv::{Key, KvError, Transaction};
 const QUEUE: usize = 1024;
 /// Of these a worker looks at so many at once, for some that go together.
 const WINDOW: usize = 256;
+
+/// How long a transaction waits at most, for its turn and for its answer.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A transaction that waits for its answer.
 struct Waiting {
@@ -46,8 +50,12 @@ impl Committer {
     pub(super) async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
         let ended = || KvError::Unavailable("the engine has ended".into());
         let (reply, answer) = oneshot::channel();
-        self.0.send(Waiting { transaction, reply }).await.map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())?
+        let answered = async {
+            self.0.send(Waiting { transaction, reply }).await.map_err(|_| ended())?;
+            answer.await.map_err(|_| ended())?
+        };
+        // Who waits behind others that are not answered has waited long enough by then; what was not sent yet is not sent any more.
+        timeout(PATIENCE, answered).await.map_err(unavailable)?
     }
 }
 
@@ -72,6 +80,7 @@ impl Worker {
                 {
                     window.push_back(next);
                 }
+                window.retain(|one| !one.reply.is_closed());
                 take(window, |one| &one.transaction)
             };
             self.commit(batch).await;

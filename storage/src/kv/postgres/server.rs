@@ -33,11 +33,17 @@ pub struct Connection {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// No host takes it.
-    #[error("{}", super::chain(.0))]
-    Server(#[from] tokio_postgres::Error),
+    #[error("{0}")]
+    Server(tokio_postgres::Error),
     /// No host answers.
     #[error("no host answers")]
     Silent,
+}
+
+impl From<tokio_postgres::Error> for ConnectError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Server(error)
+    }
 }
 
 /// Connects to whichever host takes writes.

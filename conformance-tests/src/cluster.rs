@@ -33,8 +33,11 @@ impl Cluster {
         Self::over(Postgres::start(&[])?, Seaweedfs::start()?)
     }
 
-    /// Makes the database and the root key.
-    fn over(postgres: Postgres, blobs: Seaweedfs) -> anyhow::Result<Self> {
+    /// Over these, which are empty: makes the database and the root key.
+    ///
+    /// # Errors
+    /// When the database can't be made.
+    pub fn over(postgres: Postgres, blobs: Seaweedfs) -> anyhow::Result<Self> {
         postgres.create(NAME)?;
         let folder = tempfile::tempdir()?;
         let mut root_key = [0; 32];

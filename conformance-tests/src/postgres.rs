@@ -1,5 +1,6 @@
 //! A PostgreSQL in a folder of its own, from Debian's packages, and a standby of it.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -86,6 +87,59 @@ impl Postgres {
         standby.run()?;
         self.require_standby()?;
         Ok(standby)
+    }
+
+    /// Keeps every change in a folder of its own from now on, for [`Postgres::restored`]. It must run with `archive_mode=on`.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub fn archive(&self) -> anyhow::Result<()> {
+        let archive = self.archive_folder();
+        std::fs::create_dir(&archive)?;
+        std::fs::set_permissions(&archive, PermissionsExt::from_mode(0o777))?;
+        let command = format!("cp %p {}/%f", archive.display());
+        self.ask("postgres", &format!("alter system set archive_command = '{command}'"))?;
+        self.ask("postgres", "select pg_reload_conf()").map(drop)
+    }
+
+    fn archive_folder(&self) -> PathBuf {
+        self.folder.path().join("archive")
+    }
+
+    /// A copy of it as a whole, which is not started: a base backup.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn base_backup(&self) -> anyhow::Result<Self> {
+        let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+        let copy = Self::prepare(&settings)?;
+        let source = format!("host=127.0.0.1 port={} user=postgres", self.port);
+        copy.as_user("pg_basebackup", &["--checkpoint=fast", "--no-sync", "--dbname", &source])?;
+        Ok(copy)
+    }
+
+    /// Starts a base backup of `original` as that was at this time (as the server's `now()` tells it), which its archive reaches.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn recover(&self, original: &Self, time: &str) -> anyhow::Result<()> {
+        let data = self.folder.path().join("data");
+        let archive = original.archive_folder();
+        let settings = format!(
+            "restore_command = 'cp {}/%f %p'\nrecovery_target_time = '{time}'\nrecovery_target_action = 'promote'\n\
+             archive_command = '/bin/true'\n",
+            archive.display()
+        );
+        let mut file = std::fs::File::options().append(true).open(data.join("postgresql.auto.conf"))?;
+        file.write_all(settings.as_bytes())?;
+        std::fs::write(data.join("recovery.signal"), "")?;
+        self.run()?;
+        let began = Instant::now();
+        while self.ask("postgres", "select pg_is_in_recovery()")? != "f" {
+            ensure!(began.elapsed() < PATIENCE, "it does not recover: {}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     /// Lets each commit wait for the standby, and waits until that is here.

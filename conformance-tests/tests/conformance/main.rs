@@ -22,6 +22,7 @@ mod iam;
 mod identities;
 mod kms;
 mod matrix;
+mod migrate;
 mod models;
 mod places;
 mod raw;

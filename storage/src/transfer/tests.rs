@@ -393,7 +393,7 @@ async fn cut_off_at_any_moment_it_goes_on() {
     filled(&from).await;
     let (other_kv, other_blobs) = (Arc::new(MemoryKv::new()), MemoryBlobStore::new());
     let mut cuts = 0;
-    for calls in (10..).step_by(97) {
+    for calls in (10..).step_by(41) {
         let left = Arc::new(AtomicU64::new(u64::MAX));
         let kv: Arc<dyn KeyValue> = Arc::new(Failing(other_kv.clone(), left.clone()));
         let to =

@@ -1,8 +1,8 @@
 //! The walk over all blobs: each one's trailer is applied, and what can't be is kept to be named.
 
 use futures_util::StreamExt;
+use storage::blob::BlobInfo;
 use storage::blob::fs::{Depth, Surveyed};
-use storage::blob::{BlobInfo, BlobStore};
 use storage::catalog::{CatalogError, ContentState, DisplacedSet, OwnerState, Restored, Stamped, Touched};
 
 use super::super::all_blobs::AllBlobs;

@@ -51,7 +51,7 @@ impl AllBlobs {
         for info in store.list(after, limit).await? {
             let is_damaged = match depth {
                 Depth::Rows => false,
-                Depth::Content => match store.verify(&info.blob).await {
+                Depth::Content | Depth::Paced { .. } => match store.verify(&info.blob).await {
                     Ok(()) => false,
                     Err(BlobError::Corrupt(..)) => true,
                     Err(BlobError::NotFound(_)) => continue,

@@ -130,6 +130,15 @@ struct FaultyUpload {
     most: Arc<AtomicUsize>,
 }
 
+/// A part that is being sent, or was cut off.
+struct UnderWay(Arc<AtomicUsize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 #[async_trait]
 impl MultipartUpload for FaultyUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
@@ -137,10 +146,9 @@ impl MultipartUpload for FaultyUpload {
         let (now, most, part) = (self.now.clone(), self.most.clone(), self.inner.put_part(data));
         Box::pin(async move {
             most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let _under_way = UnderWay(now);
             tokio::time::sleep(Duration::from_millis(2)).await;
-            let done = suffer(fault, part).await;
-            now.fetch_sub(1, Ordering::SeqCst);
-            done
+            suffer(fault, part).await
         })
     }
 

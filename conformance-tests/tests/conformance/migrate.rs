@@ -125,20 +125,22 @@ fn a_database_put_back_to_a_moment_has_every_object_of_that_moment() {
     let postgres = Postgres::start(&["archive_mode=on"]).unwrap();
     postgres.archive().unwrap();
     let cluster = Cluster::over(postgres, Seaweedfs::start().unwrap()).unwrap();
-    let keeping = ["--blob-retention-s", "3600", "--inline-len", "0"];
+    let keeping = ["--blob-retention-s", "3600", "--inline-len", "0", "--reclaim-interval-s", "1"];
     let mut server = cluster.gateway(&keeping).unwrap();
-    let fill = "s3.create_bucket(Bucket='b')\n\
-                for name in ['deleted', 'overwritten', 'kept']: s3.put_object(Bucket='b', Key=name, Body=name * 9000)";
+    let fill = "s3.create_bucket(Bucket='bucket')\n\
+                for name in ['deleted', 'overwritten', 'kept']: s3.put_object(Bucket='bucket', Key=name, Body=name * 9000)";
     s3(&server, fill);
     let backup = cluster.postgres.base_backup().unwrap();
-    s3(&server, "s3.put_object(Bucket='b', Key='behind the backup', Body='x' * 9000)");
+    s3(&server, "s3.put_object(Bucket='bucket', Key='behind the backup', Body='x' * 9000)");
     let moment = cluster.ask("select now()").unwrap();
     // Longer than what is of a session's last moments.
     std::thread::sleep(Duration::from_secs(7));
-    let change = "s3.delete_object(Bucket='b', Key='deleted')\n\
-                  s3.put_object(Bucket='b', Key='overwritten', Body='later')\n\
-                  s3.put_object(Bucket='b', Key='new', Body='n' * 9000)";
+    let change = "s3.delete_object(Bucket='bucket', Key='deleted')\n\
+                  s3.put_object(Bucket='bucket', Key='overwritten', Body='later')\n\
+                  s3.put_object(Bucket='bucket', Key='new', Body='n' * 9000)";
     s3(&server, change);
+    // Without the retention they would be freed by now, and not read back.
+    std::thread::sleep(Duration::from_secs(20));
     let before = stored(&cluster.blobs);
     server.kill().unwrap();
     cluster.ask("select pg_switch_wal()").unwrap();
@@ -149,9 +151,9 @@ fn a_database_put_back_to_a_moment_has_every_object_of_that_moment() {
     let places = cluster.places_at(backup.port(), cluster.blobs.port());
     let server = cluster.gateway_at(&places, &keeping).unwrap();
     let read = "for name in ['deleted', 'overwritten', 'kept']:\n \
-                assert s3.get_object(Bucket='b', Key=name)['Body'].read().decode() == name * 9000, name\n\
-                assert s3.get_object(Bucket='b', Key='behind the backup')['Body'].read() == b'x' * 9000\n\
-                print(s3.list_objects_v2(Bucket='b')['KeyCount'])";
+                assert s3.get_object(Bucket='bucket', Key=name)['Body'].read().decode() == name * 9000, name\n\
+                assert s3.get_object(Bucket='bucket', Key='behind the backup')['Body'].read() == b'x' * 9000\n\
+                print(s3.list_objects_v2(Bucket='bucket')['KeyCount'])";
     assert_eq!(s3(&server, read), "4");
     // The sessions of before end, and what they left is looked at: nothing of it is deleted.
     let timeout: u64 = SESSIONS[3].parse().unwrap();

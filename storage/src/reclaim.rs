@@ -128,4 +128,6 @@ impl Reclaimer {
 }
 
 #[cfg(test)]
+mod gateways;
+#[cfg(test)]
 mod tests;

@@ -5,7 +5,9 @@
 //! changes the revision. A writer that finds the mark takes it away in its own commit, so the deletion fails and looks again.
 
 use super::displaced::displaced_blob;
-use super::record::{BucketFront, BucketRecord, DisplacedRecord, DisplacedWhat, Record, stamp_us};
+use super::record::{
+    BucketFront, BucketRecord, DisplacedRecord, DisplacedWhat, Record, stamp_us, stamp_us_after,
+};
 use super::{
     Bucket, Catalog, CatalogError, ListPage, ListRequest, ListRow, SCAN_LEN, Versioning, layout, unchanged,
 };
@@ -87,7 +89,9 @@ impl Catalog {
         loop {
             let [found] = self.get([key.clone()]).await?;
             let found = found.ok_or(CatalogError::NoSuchBucket)?;
-            let former = BucketRecord::decode(&found.value)?.into_bucket(expected.name.clone());
+            let former = BucketRecord::decode(&found.value)?;
+            let stamp_us = stamp_us_after(former.stamp_us);
+            let former = former.into_bucket(expected.name.clone());
             if former.id != expected.id {
                 return Err(CatalogError::NoSuchBucket);
             }
@@ -98,7 +102,7 @@ impl Catalog {
             if kept && bucket.versioning == Versioning::Unversioned {
                 return Err(CatalogError::Corrupt("a bucket that forgets its versions"));
             }
-            let record = BucketRecord::of(bucket, stamp_us()).encode();
+            let record = BucketRecord::of(bucket, stamp_us).encode();
             let mut writes = vec![Write::Put(key.clone(), record)];
             if former.journal != bucket.journal {
                 writes.extend(former.journal.map(|blob| displaced_blob(None, blob)));

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{Catalog, CatalogError, ListPage, ListRequest, ListRow, MAX_ATTEMPTS, SCAN_LEN, layout};
+use super::{Catalog, CatalogError, ListPage, ListRequest, ListRow, SCAN_LEN, layout};
 use crate::kv::{Direction, Entry, Key, KeyRange, Revision};
 use crate::name::BucketId;
 
+/// How often a look is repeated that others' commits disturb.
+const MAX_ATTEMPTS: u32 = 32;
 /// Entries per scan behind a common prefix: the next row is likely to be one, too.
 const SEEK_LEN: usize = 3;
 /// How long a listing may hold its thread: short scans do not wait for anything.

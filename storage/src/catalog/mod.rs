@@ -26,11 +26,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub use self::damage::{bucket_of, name_of};
 pub use self::displaced::Displaced;
 pub use self::inspect::{DisplacedSet, Inspected};
-pub use self::lock::{Authority, EventHold, LOCK_SETTING, Lock, Period, Retention, RetentionMode, set_clock_ahead};
+pub use self::lock::{
+    Authority, EventHold, LOCK_SETTING, Lock, Period, Retention, RetentionMode, set_clock_ahead,
+};
 pub use self::model::*;
 pub use self::owner::OwnerState;
 pub use self::restore::{ContentState, Lost, Restored, Salvaged, Touched};
@@ -128,8 +131,10 @@ struct Shared {
     ended: watch::Sender<bool>,
 }
 
-/// How often a mutation is tried before it is [`CatalogError::Contended`].
-const MAX_ATTEMPTS: u32 = 32;
+/// For how long a mutation is tried before it is [`CatalogError::Contended`].
+const ATTEMPTS_BUDGET: Duration = Duration::from_secs(1);
+/// How often it is tried at least, whatever time that takes, and at the most.
+const ATTEMPTS: std::ops::RangeInclusive<u32> = 8..=1000;
 /// Entries per scan where a walk is not bounded by its caller.
 const SCAN_LEN: usize = 256;
 
@@ -155,9 +160,7 @@ impl Catalog {
         let session = self.own().map(|own| &own.condition);
         transaction.conditions.extend(session.cloned());
         transaction.conditions.extend(self.condition.clone());
-        let of = |condition: Option<&Condition>, key: &Key| {
-            matches!(condition, Some(Condition::At(of, _)) if of == key)
-        };
+        let of = |condition: Option<&Condition>, key: &Key| matches!(condition, Some(Condition::At(of, _)) if of == key);
         match self.kv.commit(transaction).await {
             Err(KvError::Conflict { key }) if of(session, &key) => {
                 self.set_session_ended();
@@ -261,7 +264,7 @@ impl Catalog {
         use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(key);
         let queue = &self.shared.queues[hash as usize % self.shared.queues.len()];
-        Attempts { catalog: self, queue, turn: None, failed: 0 }
+        Attempts { catalog: self, queue, turn: None, failed: 0, begun: Instant::now() }
     }
 }
 
@@ -271,6 +274,7 @@ struct Attempts<'a> {
     queue: &'a tokio::sync::Mutex<()>,
     turn: Option<tokio::sync::MutexGuard<'a, ()>>,
     failed: u32,
+    begun: Instant,
 }
 
 impl Attempts<'_> {
@@ -282,17 +286,25 @@ impl Attempts<'_> {
             Err(error) => return Err(error.into()),
         }
         self.failed += 1;
-        if self.failed == MAX_ATTEMPTS {
+        let is_over = self.begun.elapsed() >= ATTEMPTS_BUDGET && self.failed >= *ATTEMPTS.start();
+        if is_over || self.failed >= *ATTEMPTS.end() {
             return Err(CatalogError::Contended);
         }
         if self.turn.is_none() {
             self.turn = Some(self.queue.lock().await);
         } else {
-            // Others than this process's queue win: leave them some time.
-            tokio::time::sleep(Duration::from_micros(100 << self.failed.min(8))).await;
+            // Others than this process's queue win: leave them some time, and don't meet them again at the same moment.
+            let most_us = 100 << self.failed.min(8);
+            tokio::time::sleep(Duration::from_micros(most_us / 2 + random() % (most_us / 2))).await;
         }
         Ok(false)
     }
+}
+
+/// Any number: for the spread of attempts.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
 }
 
 /// The condition that what was read has not changed.

@@ -5,7 +5,7 @@
 use super::bucket::in_bucket;
 use super::damage::Found;
 use super::displaced::{displaced_blob, displaced_content};
-use super::record::{BucketFront, ContentPlace, Record, VersionRecord, stamp_us};
+use super::record::{BucketFront, ContentPlace, Record, VersionRecord, stamp_us, stamp_us_after};
 use super::{
     Authority, Bucket, Catalog, CatalogError, ListPage, ListRequest, ObjectSummary, ObjectVersion,
     Precondition, SCAN_LEN, VersionRef, VersionSummary, Versioning, layout, record, unchanged,
@@ -148,6 +148,7 @@ impl Catalog {
         };
         if former.is_null && record.is_null {
             former.expect_deletable(Authority::usual())?;
+            record.stamp_us = record.stamp_us.max(former.stamp_us.saturating_add(1));
             record.null_elsewhere = None;
             transaction.writes.push(Write::Put(head, record.encode()));
             transaction.writes.extend(former.place_forgotten(front.id));
@@ -218,7 +219,7 @@ impl Catalog {
             let (mut transaction, _) = in_bucket(bucket, &bucket_key, &found_bucket)?;
             let found = self.locate(bucket.id, object, which).await?.ok_or(CatalogError::NoSuchVersion)?;
             let former = &found.record;
-            let mut record = VersionRecord::of(next, stamp_us());
+            let mut record = VersionRecord::of(next, stamp_us_after(former.stamp_us));
             let content = |record: &VersionRecord| record.content.as_ref().map(|content| content.version);
             if next.version != expected.version || content(former) != content(&record) || !former.is(expected)
             {

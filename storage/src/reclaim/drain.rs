@@ -53,7 +53,7 @@ impl Reclaimer {
         Timestamp(Timestamp::now().unix_ms().saturating_sub(grace_ms))
     }
 
-    async fn drain_alone(&self) -> Result<Reclaimed, ReclaimError> {
+    pub(super) async fn drain_alone(&self) -> Result<Reclaimed, ReclaimError> {
         let mut done = Reclaimed::default();
         let before = self.displaced_before();
         loop {

@@ -96,9 +96,14 @@ impl Reclaimer {
                 continue;
             }
             match self.sweep_session(catalog, &session, &mut done).await {
+                Ok(true) => {
+                    self.blobs.sync_deletions().await?;
+                    catalog.set_swept(&session).await?;
+                }
+                Ok(false) => {}
                 // The others are looked at all the same.
                 Err(ReclaimError::Doubtful) => outcome = Err(ReclaimError::Doubtful),
-                other => other?,
+                Err(error) => return Err(error),
             }
         }
         outcome?;
@@ -107,12 +112,22 @@ impl Reclaimer {
         Ok(done)
     }
 
+    /// What a sweep would do that does not wait for the end of a session.
+    #[cfg(test)]
+    pub(super) async fn sweep_as_if_ended(&self, session: Session) -> Result<Reclaimed, ReclaimError> {
+        let mut done = Reclaimed::default();
+        let ended = Session { state: SessionState::Ended(crate::name::Timestamp::now()), ..session };
+        self.sweep_session(&self.catalog, &ended, &mut done).await?;
+        Ok(done)
+    }
+
+    /// True: nothing of the session is left to be dealt with.
     async fn sweep_session(
         &self,
         catalog: &Catalog,
         session: &Session,
         done: &mut Reclaimed,
-    ) -> Result<(), ReclaimError> {
+    ) -> Result<bool, ReclaimError> {
         let from = session.beat.as_ref().map_or(0, |beat| beat.settled);
         let mut known = Known::from([(session.id, (session.state, from))]);
         let mut found = Found::default();
@@ -127,11 +142,7 @@ impl Reclaimer {
             }
             found.refuse_many_doubtful(catalog).await?;
         }
-        if self.act(catalog, found, done).await? {
-            self.blobs.sync_deletions().await?;
-            catalog.set_swept(session).await?;
-        }
-        Ok(())
+        self.act(catalog, found, done).await
     }
 
     /// Looks at every blob for those without a record, after all records were compared with what was committed. Of gateways that share

@@ -46,7 +46,7 @@ impl Catalog {
     }
 }
 
-const BEAT: Duration = Duration::from_secs(5);
+const BEAT_INTERVAL: Duration = Duration::from_secs(5);
 
 async fn join(kv: &Arc<MemoryKv>) -> (Catalog, BlobIds, SessionKeeper) {
     let (catalog, ids) = (Catalog::new(kv.clone()), BlobIds::new(SessionId::random()));
@@ -70,7 +70,7 @@ async fn a_gateway_that_is_frozen_beyond_its_session_can_not_commit() {
     let told = frozen.session_ended();
     // Two minutes by the clock of the others.
     for _ in 0..24 {
-        tokio::time::advance(BEAT).await;
+        tokio::time::advance(BEAT_INTERVAL).await;
         let steps = tokio::join!(first.step(), second.step());
         for step in [steps.0, steps.1] {
             ended.extend(step.expect("a step").ended);
@@ -102,14 +102,14 @@ async fn who_could_not_see_or_commit_begins_to_watch_anew() {
     let (_, quiet, _keeper) = join(&kv).await;
     let (_, _, mut first) = join(&kv).await;
     for _ in 0..11 {
-        tokio::time::advance(BEAT).await;
+        tokio::time::advance(BEAT_INTERVAL).await;
         assert_eq!(first.step().await.expect("a step").ended, []);
     }
     // Suspended itself; the other may have been so, too.
     tokio::time::advance(Duration::from_secs(100)).await;
     for _ in 0..12 {
         assert_eq!(first.step().await.expect("a step").ended, []);
-        tokio::time::advance(BEAT).await;
+        tokio::time::advance(BEAT_INTERVAL).await;
     }
     assert_eq!(first.step().await.expect("a step").ended, [quiet.session()]);
 }
@@ -129,7 +129,7 @@ async fn who_leaves_in_order_leaves_nothing_to_be_dealt_with() {
         }
         let (stop, stopped) = watch::channel(false);
         let run = tokio::spawn(keeper.run(stopped));
-        tokio::time::sleep(BEAT * 3).await;
+        tokio::time::sleep(BEAT_INTERVAL * 3).await;
         let session = ids.session();
         let seen = catalog.sessions().await.expect("a read");
         let beat = seen.into_iter().find(|seen| seen.id == session).and_then(|seen| seen.beat);
@@ -164,7 +164,7 @@ async fn a_job_is_done_by_one_and_by_another_once_that_is_gone() {
     assert_eq!(one.lease_holder("sweep").await.expect("a read"), Some(other.session()));
     let held = one.lease("lifecycle").await.expect("an answer").expect("it is free");
     for _ in 0..13 {
-        tokio::time::advance(BEAT).await;
+        tokio::time::advance(BEAT_INTERVAL).await;
         keeper.step().await.expect("a step");
     }
     assert!(matches!(state(&kv, &its).await, SessionState::Ended(_)));

@@ -4,6 +4,8 @@
 //! change keys at once one changes nothing and runs again. Values are sealed by `kms_core` before they come here. Its calls wait for
 //! the map on a thread that may wait; what a request asks before it uses a key ([`KvKeyStore::now`]) waits for nobody's thread.
 
+mod apart;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use kms_core::root::{PassphraseRoot, SecretRoot};
 use kms_core::secret::SecretBytes;
 use kms_core::store::{Change, DIGEST_NAME, Expected, Item, KeyStore, StoreError};
 use parking_lot::Mutex;
+use storage::kv::postgres::PostgresConfig;
 use storage::kv::{
     Condition, Direction, Entry, Key, KeyRange, KeyValue, KvError, Revision, Transaction, Write,
 };
@@ -47,6 +50,14 @@ impl KvKeyStore {
     /// Over this map, which nothing else is in. `runtime`: of several threads, where the map's connections live.
     pub fn new(kv: Arc<dyn KeyValue>, runtime: Handle) -> Self {
         Self { kv, runtime, seen: Mutex::default() }
+    }
+
+    /// Over a server's map, whose answers come whatever the threads that serve requests wait for.
+    ///
+    /// # Errors
+    /// When the server is not reached or refused.
+    pub async fn open(server: PostgresConfig) -> anyhow::Result<Self> {
+        Ok(Self::new(apart::open(server).await.context("the server of keys")?, Handle::current()))
     }
 
     /// The value of the digest entry as it is now: another one after every change of keys, whichever gateway makes it.

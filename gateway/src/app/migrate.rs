@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use kms_core::kms::Kms;
 use kms_core::store::{Change, Expected, Item, KeyStore};
 use storage::catalog::Catalog;
-use storage::kv::KeyValue;
 use storage::kv::postgres::PostgresKv;
 use storage::session::SessionState;
 use storage::transfer::Side;
-use tokio::runtime::Handle;
 
 use super::Stores;
 use super::session::RunningSession;
@@ -223,9 +221,7 @@ async fn into_map(
             "the target's database holds another cluster, or one that was served since: give an empty database"
         );
     }
-    let keys: Arc<dyn KeyValue> =
-        Arc::new(PostgresKv::open(metadata_server::keys(metadata)?).await.context("the server of keys")?);
-    let keys = KvKeyStore::new(keys, Handle::current());
+    let keys = KvKeyStore::open(metadata_server::keys(metadata)?).await?;
     if let Some(derivation) = derivation_of(source).await? {
         keys.set_derivation(derivation).await?;
     }

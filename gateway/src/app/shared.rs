@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
 use kms_core::kms::Kms;
 use storage::blob::fs::FsOptions;
 use storage::blob::{BlobError, BlobStore};
@@ -10,7 +9,6 @@ use storage::kv::KeyValue;
 use storage::kv::postgres::PostgresKv;
 use storage::open::{BlobPlace, MakeBlobs, RecordPlace, Storage, StorageConfig};
 use storage::session::BlobIds;
-use tokio::runtime::Handle;
 
 use super::{Stores, kms_config, metadata};
 use crate::blobs::{self, Blobs};
@@ -21,6 +19,7 @@ use crate::instance::{DataFolder, IfAbsent};
 use crate::kv_key_store::KvKeyStore;
 use crate::metadata_server;
 use crate::root;
+use crate::sse;
 
 impl Stores {
     /// Opens the stores of a gateway whose records are in this server. `folder`: where its lock and its socket are.
@@ -44,10 +43,7 @@ impl Stores {
         let kv: Arc<dyn KeyValue> =
             Arc::new(PostgresKv::open(metadata_server::records(metadata_config)?).await?);
         let found = Cluster::read(&*kv).await?;
-        let keys: Arc<dyn KeyValue> = Arc::new(
-            PostgresKv::open(metadata_server::keys(metadata_config)?).await.context("the server of keys")?,
-        );
-        let keys = Arc::new(KvKeyStore::new(keys, Handle::current()));
+        let keys = Arc::new(KvKeyStore::open(metadata_server::keys(metadata_config)?).await?);
         let root = root::open_shared(config, &folder.path, &keys).await?;
         let cluster = match found {
             Some(cluster) => cluster,
@@ -87,6 +83,7 @@ impl Stores {
         let are_there = keys.now().await?.is_some();
         anyhow::ensure!(are_there || !has_keys, crate::cluster::ClusterError::OtherKeys);
         let kms = Kms::over_shared(keys.clone(), &*root, kms_config(config, &folder)?)?;
+        sse::prepare(&kms)?;
         let (metadata_key, digester) = metadata(&kms)?;
         cluster.check_key(&*kv, &metadata_key).await?;
         let blobs = match objects.clone() {

@@ -26,6 +26,7 @@ use crate::authz::Authorizer;
 use crate::blobs::{self, Blobs};
 use crate::bucket::Ownership;
 use crate::clock::Clock;
+use crate::cluster::{Cluster, FORMAT};
 use crate::config::{Config, LdapConfig, SignatureV2, SseCNewBuckets, SseCOverHttp};
 use crate::federation::ldap::Ldap;
 use crate::federation::oidc::Verifier;
@@ -114,6 +115,12 @@ const DIGEST_PURPOSE: &str = "catalog digest";
 /// What the key of access keys and sessions is kept as in the key store.
 const IDENTITIES_PURPOSE: &str = "identities";
 
+fn reclaim_options(config: &Config) -> ReclaimOptions {
+    let usual = ReclaimOptions::default();
+    let displaced_grace = usual.displaced_grace.max(config.places.blob_retention);
+    ReclaimOptions { quarantine: config.quarantine, displaced_grace, ..usual }
+}
+
 impl App {
     /// Opens everything in a data folder.
     pub async fn open(config: &Config, folder: DataFolder) -> anyhow::Result<(Self, Credentials)> {
@@ -170,7 +177,13 @@ impl App {
             false => Clock::alone(),
         });
         let session = match is_shared {
-            true => Some(RunningSession::join(config, &catalog, stores.storage.ids().clone()).await?),
+            true => {
+                let session = RunningSession::join(config, &catalog, stores.storage.ids().clone()).await?;
+                // Others may have brought the records forward since they were looked at.
+                let form = Cluster::form_for_all(&*stores.storage.kv, &catalog, FORMAT).await?;
+                tracing::debug!(form, "all gateways know this form of records");
+                Some(session)
+            }
             false => {
                 catalog.begin_session_of(stores.storage.ids(), former_end).await?;
                 None
@@ -213,11 +226,7 @@ impl App {
             expensive_calls: ExpensiveCalls::new(config.kms_expensive_calls_per_second),
             web_identities: Verifier::new(),
             ldap: config.ldap.as_ref().map(open_ldap).transpose()?,
-            reclaimer: Reclaimer::new(
-                catalog.clone(),
-                stores.storage.blobs.clone(),
-                ReclaimOptions { quarantine: config.quarantine, ..ReclaimOptions::default() },
-            ),
+            reclaimer: Reclaimer::new(catalog.clone(), stores.storage.blobs.clone(), reclaim_options(config)),
             catalog,
             blobs: stores.storage.blobs.clone(),
             kms: stores.kms.clone(),

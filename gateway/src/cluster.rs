@@ -5,7 +5,9 @@ use anyhow::Context;
 use futures_util::StreamExt;
 use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
+use storage::catalog::Catalog;
 use storage::kv::{Condition, Direction, Key, KeyRange, KeyValue, KvError, Transaction, Write};
+use storage::session::SessionState;
 
 use crate::blobs::Blobs;
 use crate::sealed_kv::MetadataKey;
@@ -169,6 +171,32 @@ impl Cluster {
         Self::read(kv).await?.context("the cluster record can't be made: try again")
     }
 
+    /// The newest form of records that may be written now, by a build that knows forms up to `known` and has joined: one that every
+    /// gateway reads. The record is brought forward when all of them know a newer one; from then on builds that don't are refused. Who
+    /// joined before that was seen is seen here, since sessions are looked at once more after it.
+    ///
+    /// # Errors
+    /// When the map can't be read or written, or holds newer records already.
+    pub async fn form_for_all(kv: &dyn KeyValue, catalog: &Catalog, known: u32) -> anyhow::Result<u32> {
+        let key = Key::from_static(RECORD);
+        let found = kv.get(std::slice::from_ref(&key)).await.context("the metadata server")?.pop().flatten();
+        let found = found.context("the cluster record")?;
+        let mut cluster: Self = serde_json::from_slice(&found.value).context("the cluster record")?;
+        anyhow::ensure!(cluster.format_max <= known, ClusterError::Newer { found: cluster.format_max });
+        if cluster.format_max < known && common_form(catalog, known).await? == known {
+            cluster.format_max = known;
+            let conditions = vec![Condition::At(key.clone(), found.revision)];
+            let writes = vec![Write::Put(key, serde_json::to_vec(&cluster)?.into())];
+            match kv.commit(Transaction { conditions, writes }).await {
+                Ok(()) => {}
+                // Another did it, or will be asked again.
+                Err(KvError::Conflict { .. }) => return Ok(cluster.format_max.min(known - 1)),
+                Err(error) => return Err(error).context("the metadata server"),
+            }
+        }
+        Ok(common_form(catalog, known).await?.min(cluster.format_max))
+    }
+
     /// Says that a move to the map came to its end.
     ///
     /// # Errors
@@ -237,6 +265,15 @@ impl Cluster {
     }
 }
 
+/// The newest form of records that all gateways know which live now, and `known`.
+async fn common_form(catalog: &Catalog, known: u32) -> anyhow::Result<u32> {
+    let sessions = catalog.sessions().await.context("the metadata server")?;
+    let live = sessions.into_iter().filter(|session| session.state == SessionState::Live);
+    // Who says nothing of itself is of a build of before there were forms.
+    let forms = live.map(|session| session.beat.map_or(1, |beat| beat.about.format.max(1)));
+    Ok(forms.min().unwrap_or(known).min(known))
+}
+
 /// Is this the object store of the cluster, or one that may become it? `is_made`: gateways of the cluster have opened it before.
 ///
 /// # Errors
@@ -261,4 +298,109 @@ pub async fn check_store(blobs: &Blobs, id: &str, is_made: bool) -> anyhow::Resu
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kms_core::secret::Secret32;
+    use storage::kv::memory::MemoryKv;
+    use storage::session::{About, BlobIds, SessionId, SessionKeeper, SessionOptions};
+
+    use super::*;
+
+    fn offered(id: &str) -> Cluster {
+        Cluster {
+            id: id.to_owned(),
+            account_id: "111122223333".to_owned(),
+            region: "us-east-1".to_owned(),
+            root_id: "root".to_owned(),
+            blobs: BlobKind::Object,
+            format_min: FORMAT,
+            format_max: FORMAT,
+            moving: false,
+        }
+    }
+
+    async fn put(kv: &MemoryKv, key: &'static [u8], value: &str) {
+        let writes = vec![Write::Put(Key::from_static(key), value.to_owned().into())];
+        kv.commit(Transaction { conditions: Vec::new(), writes }).await.unwrap();
+    }
+
+    fn is(error: &anyhow::Error, what: fn(&ClusterError) -> bool) -> bool {
+        error.downcast_ref().is_some_and(what)
+    }
+
+    #[tokio::test]
+    async fn of_two_first_starts_one_makes_the_record_and_both_take_it() {
+        let kv = MemoryKv::new();
+        assert_eq!(Cluster::read(&kv).await.unwrap(), None);
+        let (one, two) = tokio::join!(offered("one").make(&kv), offered("two").make(&kv));
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert_eq!(one, two);
+        assert_eq!(Cluster::read(&kv).await.unwrap(), Some(one.clone()));
+        one.check("root", None, BlobKind::Object).unwrap();
+        let other_root = one.check("another", None, BlobKind::Object);
+        assert!(matches!(other_root, Err(ClusterError::OtherRoot { .. })));
+        let other_account = one.check("root", Some("000000000001"), BlobKind::Object);
+        assert!(matches!(other_account, Err(ClusterError::OtherAccount { .. })));
+        let other_place = one.check("root", None, BlobKind::Local);
+        assert!(matches!(other_place, Err(ClusterError::OtherPlace { .. })));
+    }
+
+    #[tokio::test]
+    async fn another_map_a_newer_one_and_other_keys_are_refused() {
+        let kv = MemoryKv::new();
+        put(&kv, b"B", "a bucket").await;
+        assert!(is(&Cluster::read(&kv).await.unwrap_err(), |e| matches!(e, ClusterError::ForeignMap)));
+        let kv = MemoryKv::new();
+        // Nothing else of a newer form needs to be understood.
+        put(&kv, RECORD, r#"{"format_max":2,"what":"ever"}"#).await;
+        let newer = Cluster::read(&kv).await.unwrap_err();
+        assert!(is(&newer, |e| matches!(e, ClusterError::Newer { found: 2 })), "{newer}");
+
+        let kv = MemoryKv::new();
+        let cluster = offered("one").make(&kv).await.unwrap();
+        let (right, wrong) = (MetadataKey::new(Secret32::random()), MetadataKey::new(Secret32::random()));
+        assert!(!Cluster::has_keys(&kv).await.unwrap());
+        cluster.check_key(&kv, &right).await.unwrap();
+        cluster.check_key(&kv, &right).await.unwrap();
+        assert!(Cluster::has_keys(&kv).await.unwrap());
+        let refused = cluster.check_key(&kv, &wrong).await.unwrap_err();
+        assert!(is(&refused, |e| matches!(e, ClusterError::OtherKeys)), "{refused}");
+    }
+    /// A gateway of a build that knows forms of records up to this one.
+    async fn joined(kv: &Arc<MemoryKv>, format: u32) -> (Catalog, SessionKeeper) {
+        let catalog = Catalog::new(kv.clone());
+        let (ids, about) = (BlobIds::new(SessionId::random()), About { format, ..About::default() });
+        let keeper =
+            SessionKeeper::join(catalog.clone(), ids, about, SessionOptions::default()).await.unwrap();
+        (catalog, keeper)
+    }
+
+    #[tokio::test]
+    async fn a_new_form_is_written_once_every_gateway_knows_it_and_older_builds_are_refused_then() {
+        let kv = Arc::new(MemoryKv::new());
+        offered("one").make(&*kv).await.unwrap();
+        let (old, keeper) = joined(&kv, 1).await;
+        assert_eq!(Cluster::form_for_all(&*kv, &old, 1).await.unwrap(), 1);
+        let (new, _kept) = joined(&kv, 2).await;
+        assert_eq!(Cluster::form_for_all(&*kv, &new, 2).await.unwrap(), 1, "an older gateway lives");
+        assert_eq!(Cluster::form_for_all(&*kv, &old, 1).await.unwrap(), 1);
+        // It is replaced.
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        stop.send(true).unwrap();
+        keeper.run(stopped).await;
+        assert_eq!(Cluster::form_for_all(&*kv, &new, 2).await.unwrap(), 2);
+        // One that read the record before and joins now is refused when it looks again; until it has left, nothing new is written.
+        let (late, late_keeper) = joined(&kv, 1).await;
+        let refused = Cluster::form_for_all(&*kv, &late, 1).await.unwrap_err();
+        assert!(refused.to_string().contains("run a newer build"), "{refused}");
+        assert_eq!(Cluster::form_for_all(&*kv, &new, 2).await.unwrap(), 1);
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        stop.send(true).unwrap();
+        late_keeper.run(stopped).await;
+        assert_eq!(Cluster::form_for_all(&*kv, &new, 2).await.unwrap(), 2);
+    }
 }

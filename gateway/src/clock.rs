@@ -23,6 +23,8 @@ pub struct Clock(Option<Mutex<Option<Look>>>);
 struct Look {
     /// By how much this clock was ahead of the map's, in milliseconds; what the way there and back may explain is left out.
     ahead_ms: i64,
+    /// When it was last told that the clock is off, if it is.
+    told: Option<Instant>,
     /// What this host's clocks said.
     wall_unix_ms: u64,
     at: Instant,
@@ -74,18 +76,24 @@ impl Clock {
         let Some(state) = &self.0 else { return Ok(()) };
         let (before, began) = (wall_unix_ms(), Instant::now());
         let Some(map) = kv.clock().await? else { return Ok(()) };
-        let look = Look { ahead_ms: ahead_ms(before, began.elapsed(), map), wall_unix_ms: before, at: began };
-        let former = state.lock().replace(look);
-        let is_off = |look: Look| look.ahead_ms.unsigned_abs() > WARN_SKEW.as_millis() as u64;
-        match (former.is_some_and(is_off), is_off(look)) {
-            (_, true) => tracing::warn!(
-                ahead_ms = look.ahead_ms,
+        let ahead_ms = ahead_ms(before, began.elapsed(), map);
+        storage::catalog::set_clock_ahead(ahead_ms);
+        let is_off = ahead_ms.unsigned_abs() > WARN_SKEW.as_millis() as u64;
+        let former = state.lock().and_then(|former| former.told);
+        let is_due = former.is_none_or(|told| told.elapsed() >= INTERVAL);
+        match (former, is_off) {
+            (_, true) if is_due => tracing::warn!(
+                ahead_ms,
                 limit_ms = MAX_SKEW.as_millis() as u64,
                 "the clock of this host is not that of the metadata server: beyond the limit nothing is served"
             ),
-            (true, false) => tracing::info!("the clock of this host is that of the metadata server again"),
-            (false, false) => {}
+            (Some(_), false) => {
+                tracing::info!("the clock of this host is that of the metadata server again");
+            }
+            _ => {}
         }
+        let told = is_off.then(|| former.filter(|_| !is_due).unwrap_or(began));
+        *state.lock() = Some(Look { ahead_ms, told, wall_unix_ms: before, at: began });
         Ok(())
     }
 
@@ -115,7 +123,6 @@ impl Clock {
             if let Err(error) = self.look(kv).await {
                 tracing::debug!(%error, "the clock of the metadata server can't be seen");
             }
-            storage::catalog::set_clock_ahead(self.ahead_ms().unwrap_or(0));
         }
     }
 }
@@ -136,7 +143,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_moved_after_a_look_is_noticed() {
         let at = Instant::now();
-        let look = Look { ahead_ms: 10, wall_unix_ms: 1_000_000, at };
+        let look = Look { ahead_ms: 10, told: None, wall_unix_ms: 1_000_000, at };
         let later = at + Duration::from_secs(20);
         assert_eq!(look.ahead_ms(1_020_000, later), 10);
         assert_eq!(look.ahead_ms(4_620_000, later), 3_600_010);

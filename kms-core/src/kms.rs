@@ -173,13 +173,12 @@ impl Kms {
     /// ARN of the AWS managed key that an account has of a service (`s3` → `alias/aws/s3`), made on first use.
     pub fn managed_key(&self, service: &str, account: &str) -> Result<String, KmsError> {
         let alias = format!("alias/aws/{service}");
-        let existing = || self.alias(account, &alias).map(|id| self.arn_of(id));
-        if let Some(arn) = existing() {
+        if let Some(arn) = self.made_managed_key(service, account) {
             return Ok(arn);
         }
         rerun(|| {
             let _change = self.changing()?;
-            if let Some(arn) = existing() {
+            if let Some(arn) = self.made_managed_key(service, account) {
                 return Ok(arn);
             }
             let key = KmsKey {
@@ -194,6 +193,11 @@ impl Kms {
             let entry = self.insert_key(key, policy, Some(&alias))?;
             Ok(self.arn(&entry.key))
         })
+    }
+
+    /// As [`Kms::managed_key`], if this gateway knows that it was made: waits for no store.
+    pub fn made_managed_key(&self, service: &str, account: &str) -> Option<String> {
+        self.alias(account, &format!("alias/aws/{service}")).map(|id| self.arn_of(id))
     }
 
     /// Asks this directory about principals from now on. Before, every one is taken for existing, and known by its name alone.

@@ -33,5 +33,6 @@ mod roots;
 mod s3;
 mod secrets;
 mod sending;
+mod several;
 mod wire;
 mod work;

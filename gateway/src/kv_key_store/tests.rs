@@ -34,6 +34,9 @@ struct Unsteady {
     gets: AtomicUsize,
     loses_answer: AtomicBool,
     loses_commit: AtomicBool,
+    /// Commits wait while this is so.
+    holds: AtomicBool,
+    held: AtomicUsize,
 }
 
 #[async_trait]
@@ -56,6 +59,10 @@ impl KeyValue for Unsteady {
 
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
         tokio::task::yield_now().await;
+        while self.holds.load(Ordering::Relaxed) {
+            self.held.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
         if self.loses_commit.swap(false, Ordering::Relaxed) {
             return Err(KvError::Unavailable("cut".into()));
         }
@@ -161,6 +168,41 @@ async fn a_commit_of_unknown_outcome_is_told_so_and_what_is_true_is_read_again()
     }
     create().unwrap();
     assert_eq!(open(&kv, &root).unwrap().counts().keys, 3);
+}
+
+/// Answers of a server come by the threads that serve requests: none of these may wait for what waits for an answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_who_only_asks_waits_for_a_commit_under_way() {
+    let unsteady = Arc::new(Unsteady::default());
+    let kv: Arc<dyn KeyValue> = unsteady.clone();
+    let kms = Arc::new(open(&kv, &root()).unwrap());
+    let context = EncryptionContext::new();
+    let sealed = kms.generate_internal_key("sse-s3", &context).unwrap();
+    let revision = KvKeyStore::new(kv.clone(), Handle::current()).now().await.unwrap();
+    unsteady.holds.store(true, Ordering::Relaxed);
+    let commits = tokio::task::spawn_blocking({
+        let kms = kms.clone();
+        move || kms.create_key(&caller(), CreateKey::default()).map(drop)
+    });
+    while unsteady.held.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let asks = std::thread::spawn({
+        let kms = kms.clone();
+        move || {
+            kms.decrypt_internal_key("sse-s3", &sealed.ciphertext_blob, &context).unwrap();
+            (kms.standing(), kms.is_of(revision.as_deref()), kms.made_managed_key("s3", ACCOUNT))
+        }
+    });
+    let began = std::time::Instant::now();
+    while !asks.is_finished() && began.elapsed().as_secs() < 5 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let is_finished = asks.is_finished();
+    unsteady.holds.store(false, Ordering::Relaxed);
+    commits.await.unwrap().unwrap();
+    assert!(is_finished, "it waited for a commit");
+    assert_eq!(asks.join().unwrap(), (kms_core::kms::Standing::Writable, true, None));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -150,6 +150,12 @@ const S3_SERVICE: &str = "s3";
 /// The purpose of the gateway's own keys for SSE-S3.
 const SSE_S3_PURPOSE: &str = "sse-s3";
 
+/// Makes the gateway's own key for SSE-S3 where there is none yet. It waits for the store, so that no request has to: of threads that
+/// serve requests none may wait for a store in a server, whose answers come by them.
+pub fn prepare(kms: &Kms) -> Result<(), KmsError> {
+    kms.generate_internal_key(SSE_S3_PURPOSE, &EncryptionContext::new()).map(drop)
+}
+
 impl Sse {
     /// Over this KMS, whose keys are in `region`. An allowed use of a bucket-level key is remembered for `bucket_key_window`; before any
     /// other use of a KMS key `watch` sees what other gateways changed.
@@ -196,7 +202,7 @@ impl Sse {
                 let caller = self.through_s3(caller);
                 let key_id = match key_id {
                     Some(id) if !self.is_managed(id, caller.account()) => id.clone(),
-                    _ => self.kms.managed_key(S3_SERVICE, caller.account())?,
+                    _ => self.managed_key(caller.account()).await?,
                 };
                 let bound = envelope::kms_context(context, place, *bucket_key && !dsse);
                 if *bucket_key && !dsse {
@@ -273,6 +279,16 @@ impl Sse {
             }
         };
         Ok(ContentKeys { layers })
+    }
+
+    /// The key that S3 has in an account. Whoever makes it waits for the medium, and not on a thread that serves requests.
+    async fn managed_key(&self, account: &str) -> Result<String, KmsError> {
+        if let Some(arn) = self.kms.made_managed_key(S3_SERVICE, account) {
+            return Ok(arn);
+        }
+        let (kms, account) = (self.kms.clone(), account.to_owned());
+        let made = tokio::task::spawn_blocking(move || kms.managed_key(S3_SERVICE, &account)).await;
+        made.map_err(|error| KmsError::Internal(error.to_string()))?
     }
 
     /// Takes over what other gateways changed of keys.

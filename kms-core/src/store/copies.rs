@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -53,6 +54,8 @@ pub(crate) struct Copies {
     second: Option<Box<dyn Place>>,
     head: Option<Head>,
     open: Mutex<Option<Open>>,
+    /// Whether it is, beside the lock that is held while something is read or written: who only asks waits for nobody.
+    is_open: AtomicBool,
     /// The wrapped domain key of the store that is open, or was, and what is in it.
     known: Mutex<Option<(Vec<u8>, Unlocked)>>,
     /// The last field, so that the folders are let go once all is closed.
@@ -88,7 +91,8 @@ impl Copies {
 
     /// A store in places of any kind.
     pub(crate) fn of(first: Box<dyn Place>, second: Option<Box<dyn Place>>, head: Option<Head>) -> Self {
-        Self { first, second, head, open: Mutex::default(), known: Mutex::default(), _locks: Vec::new() }
+        let (open, is_open, known) = (Mutex::default(), AtomicBool::default(), Mutex::default());
+        Self { first, second, head, open, is_open, known, _locks: Vec::new() }
     }
 
     /// Reads both copies, decides which is right, and makes the other so. `None`: no store was made yet.
@@ -100,7 +104,7 @@ impl Copies {
         if_behind: IfBehind,
     ) -> Result<Option<Contents>, OpenStoreError> {
         let mut open = self.open.lock();
-        *open = None;
+        self.put(&mut open, None);
         let mut first = self.first.read(unlock)?;
         let mut second = match &self.second {
             Some(place) => place.read(unlock)?,
@@ -122,8 +126,9 @@ impl Copies {
                 let entries = first.entries;
                 let state = StoreState { store_id: crypto::random(), number: 0 };
                 let digest = Digest::of(&domain, state, &entries);
-                *open =
-                    Some(Open { first: store, second: None, domain: domain.clone(), digest, revision: None });
+                let opened =
+                    Open { first: store, second: None, domain: domain.clone(), digest, revision: None };
+                self.put(&mut open, Some(opened));
                 return Ok(Some(Contents { entries, domain, is_former: true }));
             }
             Choice::First => (first.entries, into_whole(first.verdict)),
@@ -142,7 +147,8 @@ impl Copies {
         }
         self.know(&entries, &domain);
         let revision = entries.get(DIGEST_NAME).cloned();
-        *open = Some(Open { first, second, domain: domain.clone(), digest, revision });
+        let opened = Open { first, second, domain: domain.clone(), digest, revision };
+        self.put(&mut open, Some(opened));
         Ok(Some(Contents { entries, domain, is_former: false }))
     }
 
@@ -201,7 +207,8 @@ impl Copies {
         }
         self.know(&entries, domain);
         let revision = Some(record.encoded());
-        *open = Some(Open { first, second, domain: domain.clone(), digest, revision });
+        let opened = Open { first, second, domain: domain.clone(), digest, revision };
+        self.put(&mut open, Some(opened));
         Ok(())
     }
 
@@ -284,7 +291,7 @@ impl Copies {
             Err(error) => {
                 tracing::error!(%error, "a commit to the key store failed: it is opened again before the next one");
                 // sled still wants to write when it is closed, and may panic if it can't.
-                let closed = slot.take();
+                let closed = self.put(slot, None);
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(closed)));
                 return Err(error);
             }
@@ -300,7 +307,13 @@ impl Copies {
 
     /// Is it open, with nothing in doubt?
     pub(crate) fn is_open(&self) -> bool {
-        self.open.lock().is_some()
+        self.is_open.load(Ordering::Acquire)
+    }
+
+    /// What is open from now on; answers what was.
+    fn put(&self, slot: &mut Option<Open>, open: Option<Open>) -> Option<Open> {
+        self.is_open.store(open.is_some(), Ordering::Release);
+        std::mem::replace(slot, open)
     }
 
     /// Can others write to it while it is open here?
@@ -322,7 +335,7 @@ impl Copies {
 
     /// Closes both copies; nothing is known of the store until [`Copies::reopen`].
     pub(crate) fn close(&self) {
-        *self.open.lock() = None;
+        self.put(&mut self.open.lock(), None);
     }
 
     /// Which commit the store is at.

@@ -124,7 +124,8 @@ async fn answer(
             .map_err(|_| Refusal::Door("SerializationException", "The request is not JSON.".to_owned()))?,
     };
     let cost = cost::of(operation, &request);
-    if cost.is_none() && !operations::waits(operation) {
+    // A key that is made when it is first named may have to wait for a store that others share.
+    if cost.is_none() && !operations::waits(operation) && !app.watch.is_shared() {
         return operations::run(&app.kms, &caller, operation, &request);
     }
     let slot = match cost {

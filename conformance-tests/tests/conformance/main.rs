@@ -11,6 +11,7 @@ mod condition_keys;
 mod conditional;
 mod crash;
 mod damage;
+mod deploy;
 mod differential;
 mod doubt;
 mod faults;

@@ -50,16 +50,31 @@ pub async fn handle(
     if !app.clock.is_right() {
         return unavailable(door, &parts, "The clock of this gateway is wrong. Try another one.");
     }
+    // Until it is answered, nothing that it has read of the records is reclaimed, on whichever gateway.
+    let mut response = app.catalog.request(dispatch(&app, door, parts, body, peer)).await;
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().entry(http::header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
+    }
+    response
+}
+
+async fn dispatch(
+    app: &Arc<App>,
+    door: Door,
+    parts: Parts,
+    body: RequestBody,
+    peer: Peer,
+) -> Response<ResponseBody> {
     if door == Door::Every
         && let Some(path) = minio::path(&parts, &app.domains)
     {
-        return minio::serve(&app, path, &parts, body, peer).await;
+        return minio::serve(app, path, &parts, body, peer).await;
     }
     match parts.uri.path().strip_prefix(HEALTH) {
-        Some(rest) => health(rest, ready::is_ready(&app)),
-        None if door == Door::Kms || asks_kms(&parts) => kms::serve(&app, parts, body, peer).await,
-        None if query::asks(&parts) => query::serve(&app, parts, body, peer).await,
-        None => s3::service::serve(&app, parts, body, peer).await,
+        Some(rest) => health(rest, ready::is_ready(app)),
+        None if door == Door::Kms || asks_kms(&parts) => kms::serve(app, parts, body, peer).await,
+        None if query::asks(&parts) => query::serve(app, parts, body, peer).await,
+        None => s3::service::serve(app, parts, body, peer).await,
     }
 }
 

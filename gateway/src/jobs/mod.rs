@@ -26,6 +26,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);
 /// How often the gateways are counted that share the records.
 const GATEWAYS_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How often what ended sessions left behind is looked at, where that is no look at every blob.
+const ENDED_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How often keys are looked at: rotation, expiry, deletion.
 const KEYS_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -143,6 +146,8 @@ async fn reclaim(app: Arc<App>, interval: Duration, mut stopped: watch::Receiver
     drain.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut next_compaction = tokio::time::Instant::now();
     let mut next_sweep = next_compaction;
+    let mut next_annotations = next_compaction;
+    let sweep_interval = if app.blobs.traits().by_session { ENDED_INTERVAL } else { SWEEP_INTERVAL };
     loop {
         tokio::select! {
             _ = stopped.changed() => return,
@@ -165,11 +170,12 @@ async fn reclaim(app: Arc<App>, interval: Duration, mut stopped: watch::Receiver
                 next_compaction = now + interval;
             }
             if now >= next_sweep {
-                next_sweep = now + SWEEP_INTERVAL;
+                next_sweep = now + sweep_interval;
                 let swept = app.reclaimer.sweep().await?;
                 (done.orphans, done.quarantined, done.expired) =
                     (swept.orphans, swept.quarantined, swept.expired);
-                if is_ours(&app, "annotations").await {
+                if now >= next_annotations && is_ours(&app, "annotations").await {
+                    next_annotations = now + SWEEP_INTERVAL;
                     done.displaced += annotations::sweep(&app).await?;
                 }
                 app.job_states.reclaim.lock().sweeps += 1;

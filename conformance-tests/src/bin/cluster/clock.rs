@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use bytes::Bytes;
 use conformance_tests::caller::{Answer, Caller, Credentials};
 use conformance_tests::cluster::Cluster;
@@ -21,6 +22,7 @@ const LIBRARIES: [&str; 2] = [
 ];
 /// A clock is looked at every 30 s.
 const NOTICED: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the jobs of the gateway with the wrong clock are let run.
 const JOBS: Duration = Duration::from_secs(15);
 
@@ -114,7 +116,8 @@ pub(crate) async fn run(_: &Options, verdict: &mut Verdict) -> anyhow::Result<()
 
 async fn is_ready(server: &Server) -> anyhow::Result<bool> {
     let mut caller = Caller::open(&server.endpoint, Credentials::root()).await?;
-    Ok(caller.s3(Method::GET, "/_sealgate/health/ready", "").await?.status.is_success())
+    let asked = caller.s3(Method::GET, "/_sealgate/health/ready", "");
+    Ok(tokio::time::timeout(PATIENCE, asked).await.context("readiness is not told")??.status.is_success())
 }
 
 async fn ask(
@@ -124,6 +127,9 @@ async fn ask(
     headers: &[(&'static str, String)],
     body: impl Into<Bytes>,
 ) -> anyhow::Result<Answer> {
-    let (parts, body) = caller.send(method, target, headers, body.into()).await?.into_parts();
+    let answer = caller.send(method, target, headers, body.into());
+    let answer =
+        tokio::time::timeout(PATIENCE, answer).await.with_context(|| format!("{target}: no answer"))?;
+    let (parts, body) = answer?.into_parts();
     Ok(Answer { status: parts.status, headers: parts.headers, body: body.collect().await?.to_bytes() })
 }

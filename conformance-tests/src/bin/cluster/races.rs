@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use bytes::Bytes;
 use conformance_tests::caller::{Answer, Caller, Credentials};
 use conformance_tests::cluster::Cluster;
@@ -18,6 +19,8 @@ use super::{Options, Verdict, verify};
 const ROUNDS: u64 = 200;
 /// Who race for one object.
 const RACERS: usize = 64;
+/// The longest that an answer may take.
+const PATIENCE: Duration = Duration::from_secs(45);
 /// Rounds of the acceptance of each other race.
 const PAIRS: u64 = 100;
 
@@ -65,7 +68,10 @@ async fn ask(
     headers: &[(&'static str, String)],
     body: impl Into<Bytes>,
 ) -> anyhow::Result<Answer> {
-    let (parts, body) = caller.send(method, target, headers, body.into()).await?.into_parts();
+    let answer = caller.send(method, target, headers, body.into());
+    let answer =
+        tokio::time::timeout(PATIENCE, answer).await.with_context(|| format!("{target}: no answer"))?;
+    let (parts, body) = answer?.into_parts();
     Ok(Answer { status: parts.status, headers: parts.headers, body: body.collect().await?.to_bytes() })
 }
 

@@ -31,7 +31,8 @@ pub(crate) async fn all_is_there(
     let expected: Vec<String> = ledger.all().keys().cloned().collect();
     for number in 0..gates.count() {
         let listed = list(gates, number).await?;
-        for key in &listed {
+        // What has no folder is of tests that look at it themselves.
+        for key in listed.iter().filter(|key| key.contains('/')) {
             verdict.expect(expected.contains(key), || {
                 format!("gateway {number} lists {key}, which nobody wrote")
             });
@@ -194,10 +195,10 @@ mod tests {
         all_is_there(&gates, &ledger, &mut verdict).await.unwrap();
         assert_eq!(verdict.failures, Vec::<String>::new());
 
-        ledger.settle("lost", Some(Content { len: 5, seed: 5 }));
-        ledger.settle("changed", Some(Content { len: 5, seed: 5 }));
-        ledger.settle("deleted", None);
-        for name in ["changed", "deleted", "unknown"] {
+        ledger.settle("t/lost", Some(Content { len: 5, seed: 5 }));
+        ledger.settle("t/changed", Some(Content { len: 5, seed: 5 }));
+        ledger.settle("t/deleted", None);
+        for name in ["t/changed", "t/deleted", "t/unknown"] {
             put(&format!("/{BUCKET}/{name}"), "other").await;
         }
         all_is_there(&gates, &ledger, &mut verdict).await.unwrap();

@@ -191,7 +191,14 @@ fn readiness_tells_why() {
     assert_eq!(status, 200, "{told}");
     assert_eq!(told["ready"], true);
     assert!(told["clock"]["ahead_ms"].as_i64().unwrap().abs() < 1000, "{told}");
+    assert_eq!(curl(&format!("{}/a-bucket", server.endpoint), &["--request", "PUT"], true).0, 200);
     postgres.stop().unwrap();
+    let since = Instant::now();
+    let url = format!("{}/a-bucket/object", server.endpoint);
+    let (status, told) = curl(&url, &["--include", "--request", "PUT", "--data-binary", "x"], true);
+    let told = String::from_utf8_lossy(&told).to_lowercase();
+    assert!(status == 503 && told.contains("retry-after: 1"), "{status} {told}");
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
     let since = Instant::now();
     while ready().0 == 200 {
         assert!(since.elapsed() < Duration::from_secs(15), "it stays ready without its map");

@@ -73,7 +73,12 @@ impl Stores {
         match &objects {
             Some(objects) => {
                 // Blobs that stay where they are while records move are there before their keys are.
-                check_store(objects, &cluster.id, has_keys || keeps_blobs).await?;
+                let is_made = has_keys || keeps_blobs;
+                if let Err(error) = check_store(objects, &cluster.id, is_made).await {
+                    // Another first start may have come as far as to write blobs meanwhile.
+                    anyhow::ensure!(!is_made && Cluster::has_keys(&*kv).await?, error);
+                    check_store(objects, &cluster.id, true).await?;
+                }
                 blobs::require(objects).await?;
                 blobs::claim(objects, &cluster.id).await?;
             }

@@ -161,6 +161,15 @@ mod tests {
         Lock { retention: Some(Retention { mode, until }), ..Lock::default() }
     }
 
+    #[test]
+    fn locks_end_by_the_earlier_of_two_clocks() {
+        let before = Timestamp::now().unix_ms();
+        set_clock_ahead(1000);
+        assert!(Authority::usual().now.unix_ms() < before);
+        set_clock_ahead(-1000);
+        assert!(Authority::usual().now.unix_ms() >= before);
+    }
+
     fn authority(bypasses_governance: bool) -> Authority {
         Authority { now: NOW, bypasses_governance }
     }

@@ -26,6 +26,9 @@ use crate::memory;
 use crate::root;
 use crate::work;
 
+/// How often what a former session leaves behind is looked at, and how many times at the most.
+const SETTLE_PAUSE: Duration = Duration::from_secs(5);
+const SETTLE_ROUNDS: u32 = 120;
 /// Pauses between two attempts to begin a new session.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -289,7 +292,7 @@ async fn keep(config: &Config, current: &Current, jobs: &Mutex<Option<Jobs>>) ->
             let _ = tokio::time::timeout(config.shutdown_timeout, former.stop()).await;
         }
         let folder = app.stores.folder.again();
-        drop(app);
+        tokio::spawn(settle(app));
         let mut pause = FIRST_PAUSE;
         loop {
             match App::open_shared(config, folder.again()).await {
@@ -304,6 +307,19 @@ async fn keep(config: &Config, current: &Current, jobs: &Mutex<Option<Jobs>>) ->
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
+        }
+    }
+}
+
+/// Deletes the blobs that requests of a session leave behind that end after it: nobody else knows of them.
+async fn settle(app: Arc<App>) {
+    for _ in 0..SETTLE_ROUNDS {
+        tokio::time::sleep(SETTLE_PAUSE).await;
+        let is_last = Arc::strong_count(&app) == 1;
+        match app.reclaimer.settle_own(Duration::ZERO).await {
+            Ok(_) if is_last => return,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "blobs of a former session stay"),
         }
     }
 }

@@ -63,6 +63,9 @@ fn what_does_not_fit_is_refused_at_the_start_with_what_to_do() {
     assert!(refused(&url, &root, &data, &[]).contains("in use by another process"));
     server.stop().unwrap();
     let mut server = Server::start_shared_on(&places, &data, &[]).unwrap();
+    let backup = server.command(&["backup", &at("backup").display().to_string()]).unwrap();
+    let told = String::from_utf8_lossy(&backup.stderr).into_owned();
+    assert!(!backup.status.success() && told.contains("back up the database"), "{told}");
     let read = curl(&format!("{}/a-bucket/object", server.endpoint), &[], true);
     assert_eq!(read, (200, b"bytes".to_vec()));
     server.stop().unwrap();

@@ -247,12 +247,30 @@ pub fn start(host: Host, command: AdminCommand) -> Running {
     Running { told: listener, _task: task }
 }
 
+/// What speaks of a data folder is refused by a gateway that has its records and keys in a server.
+fn refuse_of_folders(command: &AdminCommand) -> anyhow::Result<()> {
+    let (what, instead) = match command {
+        AdminCommand::Backup { .. } => {
+            ("a backup", "back up the database by its own means: what is in it is sealed (OPERATIONS.md)")
+        }
+        AdminCommand::Witness { .. } => ("a witness", "a database that is put back is its server's to tell"),
+        AdminCommand::VerifyStore { .. } => {
+            ("verify-store", "the key store is compared with its digest each time that it is read")
+        }
+        _ => return Ok(()),
+    };
+    anyhow::bail!("{what} is of a data folder, and records and keys are in a server (metadata): {instead}")
+}
+
 async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bool> {
     use AdminCommand as C;
     if let Some(app) = &host.app {
         // What other gateways changed.
         app.watch.identities().await?;
         app.watch.keys().await?;
+        if app.stores.folder.is_state() {
+            refuse_of_folders(&command)?;
+        }
     }
     let objects = || host.app.as_ref().ok_or_else(|| anyhow::anyhow!("objects are not open"));
     match command {

@@ -93,7 +93,7 @@ impl Shared {
         let behind_after = after.map(|after| match shard.cmp(&after.as_bytes()[4]) {
             Ordering::Less => self.places.behind_session(shard, place::session_of(after)),
             Ordering::Equal => self.places.of(after),
-            Ordering::Greater => self.places.session(shard, place::session_of(after)),
+            Ordering::Greater => self.places.before_session(shard, place::session_of(after)),
         });
         let before_first = session.and_then(|(session, from)| {
             let before = place::id_in_shard(session, shard, from.checked_sub(1)?);

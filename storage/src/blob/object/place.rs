@@ -88,6 +88,12 @@ impl Places {
         self.below(&format!("{shard:02x}/{:08x}", session.0))
     }
 
+    /// A name before everything of a session in a shard, and behind the session before. Not the folder itself: SeaweedFS takes what lies
+    /// in a folder for listed with it.
+    pub fn before_session(&self, shard: u8, session: SessionId) -> Path {
+        self.below(&format!("{shard:02x}/{:08x}/-", session.0))
+    }
+
     /// A name behind everything of a session in a shard, and before the next session.
     pub fn behind_session(&self, shard: u8, session: SessionId) -> Path {
         self.below(&format!("{shard:02x}/{:08x}/g", session.0))

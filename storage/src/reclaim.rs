@@ -97,6 +97,9 @@ const MAX_KEPT_SESSIONS: usize = 1000;
 
 /// How long after a session's last commit its writes may have been cut off.
 pub const UNSETTLED_MS: u64 = 5000;
+/// The same behind the last heartbeat of a session that others ended: the time to the next one, and that in which a gateway that can't
+/// see the map serves on.
+const UNSETTLED_BEHIND_BEAT_MS: u64 = 15_000;
 
 /// Frees the space of a store.
 pub struct Reclaimer {

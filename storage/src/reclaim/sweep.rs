@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    MAX_DOUBTFUL, MAX_KEPT_SESSIONS, MAX_ORPHANS, PAGE_LEN, ReclaimError, Reclaimed, Reclaimer, UNSETTLED_MS,
+    MAX_DOUBTFUL, MAX_KEPT_SESSIONS, MAX_ORPHANS, PAGE_LEN, ReclaimError, Reclaimed, Reclaimer,
+    UNSETTLED_BEHIND_BEAT_MS, UNSETTLED_MS,
 };
 use crate::blob::{BlobError, BlobInfo, BlobOwner, Why};
 use crate::catalog::{Catalog, OwnerState};
@@ -285,12 +286,13 @@ impl Reclaimer {
         if matches!(state, OwnerState::Alive | OwnerState::Unreadable) {
             return Ok(Finding::Keep);
         }
+        let unsettled_ms = if number.is_some() { UNSETTLED_BEHIND_BEAT_MS } else { UNSETTLED_MS };
         Ok(match session {
             // It was committed, displaced or deleted once.
             SessionState::Ended(_) if number.is_some_and(|number| number < settled) => Finding::Doubtful,
             SessionState::Ended(end) => match info.finished.unix_ms().saturating_sub(end.unix_ms()) {
                 0 => Finding::Orphan,
-                since_ms if since_ms <= UNSETTLED_MS => Finding::Unsettled,
+                since_ms if since_ms <= unsettled_ms => Finding::Unsettled,
                 _ => Finding::Doubtful,
             },
             SessionState::Live if number.is_some() => Finding::Keep,

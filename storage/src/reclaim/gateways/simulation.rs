@@ -133,7 +133,7 @@ async fn serve(
                 left.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(1))).unwrap();
                 let content = vec![fill; len];
                 ledger.lock().entry(name.clone()).or_insert(vec![None]).push(Some(content.clone()));
-                let done = if fill % 4 == 0 {
+                let done = if fill.is_multiple_of(4) {
                     add(&counts.multipart, 1);
                     let parts = content.chunks(len.div_ceil(3)).map(<[u8]>::to_vec).collect();
                     gateway.put_in_parts(&name, parts).await

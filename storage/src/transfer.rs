@@ -18,6 +18,9 @@ use crate::kv::Key;
 const PAGE_LEN: usize = 256;
 /// Blobs that are copied, or compared, at once.
 const AT_ONCE: usize = 16;
+/// Blobs over so many bytes are sent in parts, several at a time each: fewer of them at once, so that they don't wait for memory.
+const LARGE_LEN: u64 = 8 << 20;
+const LARGE_AT_ONCE: usize = 4;
 /// Bytes of one read: what each of them holds in memory, and its writer once more.
 const READ_LEN: usize = 1 << 20;
 /// Faults that are told by name; more are counted.
@@ -115,8 +118,12 @@ impl Transfer {
             let page = self.from.blobs.list(after, PAGE_LEN).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.blob.id);
-            let copies = page.into_iter().map(|info| self.copy_blob(info, progress));
-            stream::iter(copies).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+            let (large, small): (Vec<_>, Vec<_>) =
+                page.into_iter().partition(|info| info.blob.stored_len.0 > LARGE_LEN);
+            for (blobs, at_once) in [(small, AT_ONCE), (large, LARGE_AT_ONCE)] {
+                let copies = blobs.into_iter().map(|info| self.copy_blob(info, progress));
+                stream::iter(copies).buffer_unordered(at_once).try_collect::<()>().await?;
+            }
         }
     }
 

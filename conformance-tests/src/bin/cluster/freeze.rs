@@ -27,12 +27,10 @@ pub(crate) async fn run(options: &Options, verdict: &mut Verdict) -> anyhow::Res
     let rounds = options.rounds.unwrap_or(ROUNDS);
     let mut swept = 0;
     for round in 0..rounds {
-        // The other one works all the time.
         stage.gates.down(0);
-        let load = Load::start(&stage.gates, &ledger, &format!("r{round}w"), 2, seed ^ round);
         let content = Content { len: 100_000, seed: random.next() };
-        swept += u64::from(between(&stage, round, content, verdict).await?);
-        load.stop(verdict).await?;
+        let load = || Load::start(&stage.gates, &ledger, &format!("r{round}w"), 2, seed ^ round);
+        swept += u64::from(between(&stage, round, content, load, verdict).await?);
         stage.gates.up(0, &stage.gateways[0].server.endpoint);
         verify::all_is_there(&stage.gates, &ledger, verdict).await?;
     }
@@ -42,10 +40,16 @@ pub(crate) async fn run(options: &Options, verdict: &mut Verdict) -> anyhow::Res
 }
 
 /// A gateway stands still once a blob is whole and before its record is. Answers whether the blob went meanwhile.
-async fn between(stage: &Stage, round: u64, content: Content, verdict: &mut Verdict) -> anyhow::Result<bool> {
+async fn between(
+    stage: &Stage,
+    round: u64,
+    content: Content,
+    load: impl FnOnce() -> Load,
+    verdict: &mut Verdict,
+) -> anyhow::Result<bool> {
     let (frozen, endpoint) = (&stage.gateways[0], stage.gateways[0].server.endpoint.clone());
     let name = format!("frozen-{round}");
-    let (held, before) = (frozen.to_map.held(), verify::blobs(stage).await?.len());
+    let (held, before) = (frozen.to_map.held(), verify::blobs(stage).await?);
     frozen.to_map.set(Way::HoldCommit(name.clone().into_bytes()));
     let gates = super::gates::Gates::of([endpoint]);
     let (put_gates, target) = (gates.clone(), format!("/{BUCKET}/{name}"));
@@ -60,12 +64,14 @@ async fn between(stage: &Stage, round: u64, content: Content, verdict: &mut Verd
         sleep(Duration::from_millis(5)).await;
     }
     frozen.server.signal(Signal::STOP)?;
-    verdict.tell(format!(
-        "round {round}: {before} blobs before, {} with that of the frozen one",
-        verify::blobs(stage).await?.len()
-    ));
+    let mut own = verify::blobs(stage).await?;
+    own.retain(|name| !before.contains(name));
+    verdict.expect(own.len() == 1, || format!("round {round}: {} blobs of the frozen one", own.len()));
+    // The other one works on.
+    let load = load();
     sleep(ENDED).await;
-    let has_gone = verify::blobs(stage).await?.len() <= before;
+    let left = verify::blobs(stage).await?;
+    let has_gone = !own.iter().any(|name| left.contains(name));
     // The commit reaches the server before the gateway wakes, or behind.
     if round.is_multiple_of(2) {
         frozen.to_map.set(Way::Open);
@@ -101,5 +107,6 @@ async fn between(stage: &Stage, round: u64, content: Content, verdict: &mut Verd
         sleep(Duration::from_millis(100)).await;
     }
     verdict.tell(format!("round {round}: it served again {:.1?} after it woke", began.elapsed()));
+    load.stop(verdict).await?;
     Ok(has_gone)
 }

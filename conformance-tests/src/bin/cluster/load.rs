@@ -340,6 +340,7 @@ impl Worker {
             // Each part by another gateway.
             let other = (gate.number + number) % self.client.gates.count();
             let other = self.client.gates.choose(other);
+            let other = if other.endpoint.is_some() { other } else { gate.clone() };
             let Some(sent) = self.change(&other, Method::PUT, &target, &[], part).await else {
                 return Step::Unknown;
             };

@@ -367,7 +367,8 @@ async fn first_starts(stage: &Stage, rounds: u64, verdict: &mut Verdict) -> anyh
         let mut callers = [open(&one).await?, open(&two).await?];
         ask(&mut callers[0], Method::PUT, "/first", &[], "").await?.success()?;
         for (number, sse) in [(0, "AES256"), (1, "AES256"), (0, "aws:kms"), (1, "aws:kms")] {
-            let (target, body) = (format!("/first/{sse}-{number}"), format!("{sse} ").repeat(1000));
+            let target = format!("/first/{}-{number}", sse.replace(':', "-"));
+            let body = format!("{sse} ").repeat(1000);
             let headers = [("x-amz-server-side-encryption", sse.to_owned())];
             ask(&mut callers[number], Method::PUT, &target, &headers, body.clone()).await?.success()?;
             for caller in &mut callers {

@@ -64,6 +64,8 @@ pub(crate) async fn overwritten(stage: &Stage, verdict: &mut Verdict) -> anyhow:
         tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
     }
     verdict.expect(read == content.len, || format!("the long GET ended at {read} of {}", content.len));
+    // The former connection has been idle for too long.
+    let mut client = Client::of(&stage.gates);
     let now = client.ask(&gate, Method::GET, &target, &[], Bytes::new()).await?;
     verdict.expect(&now.body[..] == b"short", || "the overwrite is not there".to_owned());
     verdict.tell(format!("a GET of {} MiB against an overwrite took {:.0?}", read >> 20, began.elapsed()));

@@ -78,7 +78,7 @@ async fn by_hand(options: &Options, verdict: &mut Verdict) -> anyhow::Result<()>
     // Addresses that stay, whichever server is behind them.
     let doors = [Proxy::start(cluster.postgres.port()).await?, Proxy::start(standby.port()).await?];
     let metadata = Cluster::metadata_of(&[doors[0].port(), doors[1].port()]);
-    let (mut stage, _servers) = stage_over(cluster, &metadata, GATEWAYS).await?;
+    let (mut stage, servers) = stage_over(cluster, &metadata, GATEWAYS).await?;
     let (mut standby, ledger) = (standby, Ledger::default());
     let rounds = options.rounds.unwrap_or(ROUNDS);
     for round in 0..rounds {
@@ -112,6 +112,11 @@ async fn by_hand(options: &Options, verdict: &mut Verdict) -> anyhow::Result<()>
         doors[old].lead_to(next.port());
         stage.cluster.postgres = std::mem::replace(&mut standby, next);
     }
+    // What is left of commits of unknown outcome is judged once their sessions have ended.
+    drop(servers);
+    let places = Places { metadata, ..stage.cluster.places() };
+    let last = tokio::task::block_in_place(|| stage.cluster.gateway_at(&places, &USUAL))?;
+    stage.gates = Gates::of([last.endpoint.clone()]);
     verify::nothing_is_left(&stage, verdict).await
 }
 
@@ -178,7 +183,7 @@ async fn by_patroni(options: &Options, verdict: &mut Verdict) -> anyhow::Result<
     let mut patroni = tokio::task::block_in_place(|| Patroni::start(3))?;
     patroni.create("sealgate")?;
     let cluster = tokio::task::block_in_place(Cluster::start)?;
-    let (stage, _servers) = stage_over(cluster, &patroni.url("sealgate"), GATEWAYS).await?;
+    let (mut stage, servers) = stage_over(cluster, &patroni.url("sealgate"), GATEWAYS).await?;
     let ledger = Ledger::default();
     for round in 0..options.rounds.unwrap_or(ROUNDS) {
         let load = Load::start(&stage.gates, &ledger, &format!("r{round}w"), options.workers, seed ^ round);
@@ -209,5 +214,10 @@ async fn by_patroni(options: &Options, verdict: &mut Verdict) -> anyhow::Result<
         load.stop(verdict).await?;
         verify::all_is_there(&stage.gates, &ledger, verdict).await?;
     }
+    // What is left of commits of unknown outcome is judged once their sessions have ended.
+    drop(servers);
+    let places = Places { metadata: patroni.url("sealgate"), ..stage.cluster.places() };
+    let last = tokio::task::block_in_place(|| stage.cluster.gateway_at(&places, &USUAL))?;
+    stage.gates = Gates::of([last.endpoint.clone()]);
     verify::nothing_is_left(&stage, verdict).await
 }

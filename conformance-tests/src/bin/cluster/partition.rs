@@ -24,7 +24,7 @@ const CUTS: u64 = 20;
 
 pub(crate) async fn run(options: &Options, verdict: &mut Verdict) -> anyhow::Result<()> {
     let seed = options.seed.unwrap_or_default();
-    let stage = Stage::start(2).await?;
+    let mut stage = Stage::start(2).await?;
     let ledger = Ledger::default();
     let rounds = options.rounds.unwrap_or(ROUNDS);
     for round in 0..rounds {
@@ -56,6 +56,12 @@ pub(crate) async fn run(options: &Options, verdict: &mut Verdict) -> anyhow::Res
         load.stop(verdict).await?;
         behind_the_commit(&stage, round, verdict).await?;
         verify::all_is_there(&stage.gates, &ledger, verdict).await?;
+    }
+    // What is left of commits of unknown outcome is judged once their sessions have ended.
+    for number in 0..stage.gateways.len() {
+        stage.gates.down(number);
+        stage.gateways[number].server.kill()?;
+        stage.replace(number)?;
     }
     verify::nothing_is_left(&stage, verdict).await
 }

@@ -162,7 +162,9 @@ pub(crate) async fn blobs(stage: &Stage) -> anyhow::Result<Vec<String>> {
         }
     }
     // PREFIX/SHARD/SESSION/COUNTER; what else there is tells whose store it is.
-    all.retain(|name| name.split('/').filter(|part| !part.is_empty()).count() == 4);
+    all.retain(|name| {
+        name.starts_with("sealgate/") && name.split('/').filter(|part| !part.is_empty()).count() == 4
+    });
     Ok(all)
 }
 

@@ -161,20 +161,20 @@ fn check_root(source: &Source, id: &str) -> anyhow::Result<()> {
 
 async fn into_folder(config: &Config, source: &Source) -> anyhow::Result<Stores> {
     let of = &source.stores.folder.instance;
-    let folder = if config.data.join("instance.json").exists() {
+    let mut folder = if config.data.join("instance.json").exists() {
         DataFolder::open(config, IfAbsent::Move)?
     } else {
         let like =
             Config { account_id: Some(of.account_id.clone()), region: of.region.clone(), ..config.clone() };
-        let mut folder = DataFolder::create(&like, config.data.clone(), Some(of.id.clone()))?;
-        folder.set_moving(true)?;
-        folder
+        DataFolder::create(&like, config.data.clone(), Some(of.id.clone()))?
     };
+    // One that is unfinished was made by a move that was cut off at once.
     ensure!(
-        folder.instance.moving && folder.instance.id == of.id,
+        (folder.instance.moving || folder.instance.unfinished) && folder.instance.id == of.id,
         "{} holds another data folder, or one that was served since: give a new one with --data",
         config.data.display()
     );
+    folder.set_moving(true)?;
     let places = kms_places(config, &folder);
     if let Some(text) = derivation_of(source).await? {
         std::fs::write(folder.path.join(PASSPHRASE_FILE), text)?;

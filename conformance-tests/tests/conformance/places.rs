@@ -10,7 +10,8 @@ use conformance_tests::server::{ACCESS_KEY_ID, Places, SECRET_ACCESS_KEY, Server
 /// What curl prints of an answer, and its status; signed if it is asked so.
 fn curl(url: &str, arguments: &[&str], is_signed: bool) -> (u16, Vec<u8>) {
     let user = format!("{ACCESS_KEY_ID}:{SECRET_ACCESS_KEY}");
-    let signed = ["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user];
+    let unsigned_body = "x-amz-content-sha256: UNSIGNED-PAYLOAD";
+    let signed = ["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &user, "--header", unsigned_body];
     let mut command = Command::new("curl");
     command.args(["--silent", "--max-time", "20", "--write-out", "%{stderr}%{http_code}"]).args(arguments);
     let output = command.args(if is_signed { &signed[..] } else { &[] }).arg(url).output().unwrap();

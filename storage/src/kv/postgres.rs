@@ -71,7 +71,7 @@ impl PostgresConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenPostgresError {
     /// It is not reached, or refuses.
-    #[error("the metadata server: {0}")]
+    #[error("the metadata server: {}", chain(.0))]
     Server(tokio_postgres::Error),
     /// No connection comes about.
     #[error("the metadata server is not reached: {0}")]
@@ -87,6 +87,12 @@ pub enum OpenPostgresError {
         /// This build's.
         known: i32,
     },
+}
+
+/// An error with what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 // Their messages have their causes: told as a source, each would be said twice.

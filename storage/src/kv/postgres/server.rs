@@ -33,7 +33,7 @@ pub struct Connection {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// No host takes it.
-    #[error("{0}")]
+    #[error("{}", super::chain(.0))]
     Server(tokio_postgres::Error),
     /// No host answers.
     #[error("no host answers")]

@@ -338,6 +338,7 @@ impl Stores {
         }
         let id = folder.instance.id.clone();
         let objects = config.places.blobs.as_ref().map(blobs::open).transpose()?;
+        folder.keep_blob_place(objects.is_some())?;
         let blobs = match objects.clone() {
             Some(objects) => {
                 blobs::require(&objects).await?;

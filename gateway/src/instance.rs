@@ -120,6 +120,15 @@ pub enum InstanceError {
         .0.display()
     )]
     UsedBlobs(PathBuf),
+    /// Blobs are in an object store, and it was not named.
+    #[error("the blobs of {} are in an object store: name it with --blobs", .0.display())]
+    BlobsElsewhere(PathBuf),
+    /// Blobs are in the folder, and an object store was named.
+    #[error(
+        "{} holds blobs, so they can't be in an object store as --blobs says: leave it out, or move them with `sealgate migrate`",
+        .0.display()
+    )]
+    BlobsHere(PathBuf),
     /// Credentials of the root user are not given.
     #[error(
         "gateways that share records need the same credentials of the root user: give SEALGATE_ROOT_ACCESS_KEY_ID and \
@@ -161,6 +170,9 @@ pub struct Instance {
     /// It is being filled from elsewhere (`sealgate migrate`): no gateway opens it yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub moving: bool,
+    /// Its blobs are in an object store, not in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blobs_elsewhere: bool,
     /// CRC-32C of all of the above, as eight hexadecimal digits; folders of format 1 have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     check: Option<String>,
@@ -412,6 +424,25 @@ impl DataFolder {
         self.describe()
     }
 
+    /// Sees to it that blobs stay where they are: all in the folder, or all in an object store.
+    pub fn keep_blob_place(&mut self, is_elsewhere: bool) -> Result<(), InstanceError> {
+        if self.instance.blobs_elsewhere == is_elsewhere {
+            return Ok(());
+        }
+        if !is_elsewhere {
+            return Err(InstanceError::BlobsElsewhere(self.path.clone()));
+        }
+        let path = self.part(Part::Blobs);
+        let entries =
+            fs::read_dir(&path).map_err(|source| InstanceError::Io { path: path.clone(), source })?;
+        // The id alone is there where no blob ever was.
+        if entries.count() > 1 {
+            return Err(InstanceError::BlobsHere(path));
+        }
+        self.instance.blobs_elsewhere = true;
+        self.describe()
+    }
+
     /// Says whether it is being filled by a move.
     pub fn set_moving(&mut self, is_moving: bool) -> Result<(), InstanceError> {
         self.instance.moving = is_moving;
@@ -457,6 +488,7 @@ impl DataFolder {
             doubtful: false,
             rebuilding: false,
             moving: false,
+            blobs_elsewhere: false,
             check: None,
         };
         let folder =

@@ -255,8 +255,10 @@ async fn a_gateway_over_a_store_that_fails_says_so_in_time_and_goes_on_after_it(
     }
     let _proxy = cutting.await.unwrap();
     drop(caller);
-    server.kill_and_restart().unwrap();
-    let mut caller = Caller::open(&server.endpoint, Credentials::root()).await.unwrap();
+    server.kill().unwrap();
+    assert!(Server::start_on(&server.data, &[]).is_err(), "where the blobs are has to be said");
+    let mut server_again = Server::start_on(&server.data, &arguments).unwrap();
+    let mut caller = Caller::open(&server_again.endpoint, Credentials::root()).await.unwrap();
     for len in lens {
         let (status, body) = get(&mut caller, &format!("{len}")).await.unwrap();
         assert!(
@@ -264,7 +266,7 @@ async fn a_gateway_over_a_store_that_fails_says_so_in_time_and_goes_on_after_it(
             "{len} after a kill"
         );
     }
-    server.stop().unwrap();
+    server_again.stop().unwrap();
     let checked =
         server.command(&["check", "--blobs", &url, "--blobs-credentials", file.to_str().unwrap()]).unwrap();
     let told = String::from_utf8_lossy(&checked.stdout).into_owned();

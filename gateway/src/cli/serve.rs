@@ -319,7 +319,9 @@ async fn settle(app: Arc<App>) {
         match app.reclaimer.settle_own(Duration::ZERO).await {
             Ok(_) if is_last => return,
             Ok(_) => {}
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "blobs of a former session stay"),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "blobs of a former session stay")
+            }
         }
     }
 }

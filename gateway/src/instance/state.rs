@@ -26,6 +26,7 @@ impl DataFolder {
             doubtful: false,
             rebuilding: false,
             moving: false,
+            blobs_elsewhere: false,
             check: None,
         };
         Ok(Self { path, instance, is_new: false, opened_as: IfAbsent::Create, is_state: true, lock })

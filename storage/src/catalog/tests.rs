@@ -2,8 +2,8 @@
 
 mod damage;
 mod documents;
-mod inline;
 mod golden;
+mod inline;
 mod listing;
 mod multipart;
 mod rebuild;

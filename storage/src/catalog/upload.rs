@@ -106,7 +106,9 @@ impl Catalog {
             VersionKind::Object(object) if object.content.version == upload.id.0 => {
                 match &object.content.layout {
                     Layout::Parts(directory) => directory.runs.clone(),
-                    Layout::Single(_) | Layout::Inline(_) => return Err(CatalogError::Corrupt("a completed upload's layout")),
+                    Layout::Single(_) | Layout::Inline(_) => {
+                        return Err(CatalogError::Corrupt("a completed upload's layout"));
+                    }
                 }
             }
             _ => return Err(CatalogError::Corrupt("a completed upload's content")),

@@ -69,7 +69,7 @@ impl Default for ObjectOptions {
             buffer_len: 512 << 20,
             wait: Duration::from_secs(10),
             read: Duration::from_secs(20),
-            write: Duration::from_secs(60),
+            write: Duration::from_secs(30),
             packs_small: false,
         }
     }

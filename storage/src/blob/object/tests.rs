@@ -489,5 +489,5 @@ async fn an_import_keeps_its_id_and_may_be_repeated() {
         assert_eq!(list_all(&store, 10).await.len(), 1);
         store.delete(&blob.id).await.expect("it is deleted");
     }
-    assert!(MAX_READ_LEN > 1 << 20);
+    const { assert!(MAX_READ_LEN > 1 << 20) };
 }

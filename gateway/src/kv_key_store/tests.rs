@@ -19,7 +19,7 @@ fn root() -> SecretRoot {
 }
 
 fn caller() -> Caller {
-    Caller::of(Arc::new(kms_core::policy::Subject::named(&format!("arn:aws:iam::{ACCOUNT}:root"))))
+    Caller::root_user(ACCOUNT)
 }
 
 fn open(kv: &Arc<dyn KeyValue>, root: &SecretRoot) -> Result<Kms, OpenError> {
@@ -185,6 +185,7 @@ async fn nobody_who_only_asks_waits_for_a_commit_under_way() {
         move || kms.create_key(&caller(), CreateKey::default()).map(drop)
     });
     while unsteady.held.load(Ordering::Relaxed) == 0 {
+        assert!(!commits.is_finished(), "it is to be held");
         tokio::task::yield_now().await;
     }
     let asks = std::thread::spawn({

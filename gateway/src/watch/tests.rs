@@ -232,7 +232,7 @@ async fn a_map_that_was_put_back_is_read_anew() {
 async fn a_key_that_is_disabled_on_one_gateway_is_refused_by_the_next_request_on_another() {
     let cluster = Cluster::default();
     let (one, two) = (cluster.gateway().await, cluster.gateway().await);
-    let caller = Caller::of(Arc::new(kms_core::policy::Subject::named(&format!("arn:aws:iam::{MAIN}:root"))));
+    let caller = Caller::root_user(MAIN);
     let id = one.kms.create_key(&caller, CreateKey::default()).unwrap().key.id.to_string();
     let context = kms_core::context::EncryptionContext::new();
     let uses = || two.kms.generate_data_key(&caller, &id, &context);

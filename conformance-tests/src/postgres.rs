@@ -190,19 +190,28 @@ impl Postgres {
     /// When it does not run.
     pub fn kill(&self) -> anyhow::Result<()> {
         use rustix::process::{Pid, Signal, kill_process};
-        let file = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid"))?;
-        let main: i32 = file.lines().next().context("an empty pid file")?.trim().parse()?;
-        let pid = |number| Pid::from_raw(number).context("no process id");
-        kill_process(pid(main)?, Signal::KILL)?;
+        let file = self.folder.path().join("data/postmaster.pid");
+        let told = std::fs::read_to_string(&file)?;
+        let main: i32 = told.lines().next().context("an empty pid file")?.trim().parse()?;
+        let mut killed = vec![main];
+        kill_process(Pid::from_raw(main).context("no process id")?, Signal::KILL)?;
         // Its children are told by their parent's end, later.
         for process in std::fs::read_dir("/proc")?.flatten() {
-            let Ok(number) = process.file_name().to_string_lossy().parse::<i32>() else { continue };
+            let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
             let cwd = std::fs::read_link(process.path().join("cwd")).unwrap_or_default();
             if command.starts_with(b"postgres:") && cwd == self.folder.path().join("data") {
-                let _ = kill_process(pid(number)?, Signal::KILL);
+                let _ = kill_process(Pid::from_raw(pid).context("no process id")?, Signal::KILL);
+                killed.push(pid);
             }
         }
+        let began = Instant::now();
+        while killed.iter().any(|pid| is_running(*pid)) {
+            ensure!(began.elapsed() < PATIENCE, "processes outlive their end: {killed:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // As long as nobody has asked for how it ended, its number is in use, and another start would take it for alive.
+        std::fs::remove_file(file)?;
         Ok(())
     }
 
@@ -259,6 +268,13 @@ impl Drop for Postgres {
             let _ = self.stop();
         }
     }
+}
+
+/// Runs it, or has it ended, be it that its parent has not asked for that yet?
+fn is_running(pid: i32) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // `pid (name) state …`, where a name may hold anything.
+    state.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['Z', 'X']))
 }
 
 /// The URL of a database of a server, or of a proxy before one, on 127.0.0.1.

@@ -17,7 +17,7 @@ use storage::blob::object::{ObjectBlobStore, ObjectOptions};
 use storage::session::BlobIds;
 
 pub use self::claim::{ClaimError, claim};
-pub use self::probe::{Depth, Observation, Verdict, probe};
+pub use self::probe::{Depth, Observation, TRIAL_FOLDER, Verdict, probe};
 pub use self::url::{BlobsUrl, Scheme};
 use crate::config::BlobsConfig;
 

@@ -9,7 +9,7 @@ use storage::catalog::Catalog;
 use storage::kv::{Condition, Direction, Key, KeyRange, KeyValue, KvError, Transaction, Write};
 use storage::session::SessionState;
 
-use crate::blobs::Blobs;
+use crate::blobs::{Blobs, TRIAL_FOLDER};
 use crate::sealed_kv::MetadataKey;
 
 /// Where the record is.
@@ -290,10 +290,11 @@ pub async fn check_store(blobs: &Blobs, id: &str, is_made: bool) -> anyhow::Resu
             Err(error) => Err(error).context(WHAT),
         };
     }
+    let trials = blobs.prefix.clone().join(TRIAL_FOLDER);
     let mut objects = blobs.store.list(Some(&blobs.prefix));
     while let Some(object) = objects.next().await.transpose().context(WHAT)? {
-        // Whose it is, and what a look at the store may have left behind.
-        if object.location != marker && !object.location.as_ref().contains("probe") {
+        // Whose it is, and what a start that was cut off left behind of its trial of the store.
+        if object.location != marker && !object.location.prefix_matches(&trials) {
             return Err(ClusterError::UsedBlobs.into());
         }
     }
@@ -402,5 +403,20 @@ mod tests {
         stop.send(true).unwrap();
         late_keeper.run(stopped).await;
         assert_eq!(Cluster::form_for_all(&*kv, &new, 2).await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_a_cut_off_start_left_in_a_store_is_not_somebody_elses() {
+        let config = crate::config::BlobsConfig { url: "s3://bucket/prefix".to_owned(), credentials: None };
+        let opened = crate::blobs::open(&config).unwrap();
+        let store = Arc::new(object_store::memory::InMemory::new());
+        let blobs = Blobs { store: store.clone(), ..opened };
+        for left in ["prefix/id", "prefix/trial/object-0011"] {
+            store.put(&left.into(), "x".into()).await.unwrap();
+            check_store(&blobs, "id", false).await.unwrap();
+        }
+        store.put(&"prefix/ss/1/2".into(), "x".into()).await.unwrap();
+        let refused = check_store(&blobs, "id", false).await.unwrap_err();
+        assert!(is(&refused, |error| matches!(error, ClusterError::UsedBlobs)), "{refused}");
     }
 }

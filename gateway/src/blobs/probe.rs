@@ -10,6 +10,8 @@ use object_store::{Error, ObjectStoreExt, PutMode, PutOptions, PutResult};
 
 use super::{Blobs, Scheme};
 
+/// Where the objects of trials are, below the prefix.
+pub const TRIAL_FOLDER: &str = "trial";
 /// How long one request of a trial may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Bytes of a part of the multipart trial: the least that S3 takes.
@@ -108,7 +110,7 @@ impl Trial<'_> {
     fn name(&self, what: &str) -> Path {
         let mut salt = [0; 8];
         getrandom::fill(&mut salt).expect("the operating system gives random bytes");
-        self.blobs.prefix.clone().join("trial").join(format!("{what}-{}", hex::encode(salt)))
+        self.blobs.prefix.clone().join(TRIAL_FOLDER).join(format!("{what}-{}", hex::encode(salt)))
     }
 
     fn tell(&mut self, check: &'static str, verdict: Verdict, detail: impl Into<String>) {
@@ -181,7 +183,7 @@ impl Trial<'_> {
         }
 
         let check = "list after write";
-        let folder = self.blobs.prefix.clone().join("trial");
+        let folder = self.blobs.prefix.clone().join(TRIAL_FOLDER);
         let is_listed = self.is_listed(check, &folder, name).await?;
         match is_listed {
             true => self.tell(check, Verdict::Holds, "a listing has an object as soon as it is written"),
@@ -301,7 +303,7 @@ impl Trial<'_> {
                 Err(error) => return Err(Failure { check, detail: told(&error) }),
             }
         }
-        let folder = self.blobs.prefix.clone().join("trial");
+        let folder = self.blobs.prefix.clone().join(TRIAL_FOLDER);
         let mut is_left = false;
         for name in &names {
             is_left |= self.is_listed(check, &folder, name).await?;

@@ -660,7 +660,8 @@ mod tests {
     use crate::config::RawConfig;
 
     fn config(folder: &Path) -> Config {
-        let raw = RawConfig { data: Some(folder.join("data")), ..RawConfig::default() };
+        let mut raw = RawConfig::default();
+        raw.places.data = Some(folder.join("data"));
         Config::load(raw, None).unwrap()
     }
 

@@ -3,7 +3,47 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use super::{ConfigError, RawConfig};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::ConfigError;
+
+/// The directory that logins are checked against.
+#[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
+#[command(next_help_heading = "LDAP directory")]
+#[serde(default)]
+pub struct LdapSettings {
+    /// LDAP directory that logins are checked against: ldaps://HOST, ldap://HOST with --ldap-start-tls, or ldapi://SOCKET
+    #[arg(long, value_name = "URL", env = "SEALGATE_LDAP_URL", global = true)]
+    pub ldap_url: Option<String>,
+    /// Does ldap:// turn to TLS before anything else is said?
+    #[arg(long, value_name = "BOOL", env = "SEALGATE_LDAP_START_TLS", global = true)]
+    pub ldap_start_tls: Option<bool>,
+    /// Certificates (PEM) of who signs for the directory; default: those that the host trusts
+    #[arg(long, value_name = "FILE", env = "SEALGATE_LDAP_CA_FILE", global = true)]
+    pub ldap_ca_file: Option<PathBuf>,
+    /// Who looks people up in the directory
+    #[arg(long, value_name = "DN", env = "SEALGATE_LDAP_LOOKUP_DN", global = true)]
+    pub ldap_lookup_dn: Option<String>,
+    /// File of that one's password
+    #[arg(long, value_name = "FILE", env = "SEALGATE_LDAP_LOOKUP_PASSWORD_FILE", global = true)]
+    pub ldap_lookup_password_file: Option<PathBuf>,
+    /// Where people are looked for, and below it
+    #[arg(long, value_name = "DN", env = "SEALGATE_LDAP_USER_BASE", global = true)]
+    pub ldap_user_base: Option<String>,
+    /// Filter that finds one by {username}
+    #[arg(long, value_name = "FILTER", env = "SEALGATE_LDAP_USER_FILTER", global = true)]
+    pub ldap_user_filter: Option<String>,
+    /// Where groups are looked for, and below it; default: nobody has any
+    #[arg(long, value_name = "DN", env = "SEALGATE_LDAP_GROUP_BASE", global = true)]
+    pub ldap_group_base: Option<String>,
+    /// Filter that finds somebody's groups by {dn} or {username}
+    #[arg(long, value_name = "FILTER", env = "SEALGATE_LDAP_GROUP_FILTER", global = true)]
+    pub ldap_group_filter: Option<String>,
+    /// Role of a login that names none; default: it has to
+    #[arg(long, value_name = "ARN", env = "SEALGATE_LDAP_ROLE_ARN", global = true)]
+    pub ldap_role_arn: Option<String>,
+}
 
 /// A directory, and how people are found in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +79,7 @@ impl LdapConfig {
     }
 
     /// Reads the settings; `None` when there is no directory.
-    pub(super) fn read(raw: &RawConfig) -> Result<Option<Self>, ConfigError> {
+    pub(super) fn read(raw: &LdapSettings) -> Result<Option<Self>, ConfigError> {
         let Some(url) = raw.ldap_url.clone() else {
             return only_with_a_directory(raw).map_or(Ok(None), |name| Err(invalid(name, "needs ldap_url")));
         };
@@ -97,7 +137,7 @@ fn needed<T: Clone>(setting: &'static str, value: &Option<T>) -> Result<T, Confi
 }
 
 /// A setting that says nothing without `ldap_url`.
-fn only_with_a_directory(raw: &RawConfig) -> Option<&'static str> {
+fn only_with_a_directory(raw: &LdapSettings) -> Option<&'static str> {
     [
         ("ldap_start_tls", raw.ldap_start_tls == Some(true)),
         ("ldap_ca_file", raw.ldap_ca_file.is_some()),
@@ -170,17 +210,17 @@ fn is_role(arn: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn raw(url: &str) -> RawConfig {
-        RawConfig {
+    fn raw(url: &str) -> LdapSettings {
+        LdapSettings {
             ldap_url: Some(url.to_owned()),
             ldap_lookup_dn: Some("cn=reader,dc=example".to_owned()),
             ldap_lookup_password_file: Some("/etc/reader".into()),
             ldap_user_base: Some("ou=people,dc=example".to_owned()),
-            ..RawConfig::default()
+            ..LdapSettings::default()
         }
     }
 
-    fn read(raw: &RawConfig) -> Result<LdapConfig, String> {
+    fn read(raw: &LdapSettings) -> Result<LdapConfig, String> {
         LdapConfig::read(raw).map(Option::unwrap).map_err(|error| error.to_string())
     }
 
@@ -196,21 +236,22 @@ mod tests {
             ["ldap://dir", "ldap://10.0.0.1:389", "ldap://localhost.example", "ldap://[2001:db8::1]:389"]
         {
             assert!(read(&raw(url)).unwrap_err().contains("in the clear"), "{url}");
-            assert!(read(&RawConfig { ldap_start_tls: Some(true), ..raw(url) }).is_ok(), "{url}");
+            assert!(read(&LdapSettings { ldap_start_tls: Some(true), ..raw(url) }).is_ok(), "{url}");
         }
         for url in ["dir", "http://dir", "ldap://", "ldap:///dc=x", "ldap://dir/dc=x", "ldap://a@localhost"] {
             assert!(read(&raw(url)).unwrap_err().contains("must be ldap://HOST"), "{url}");
         }
-        let both = RawConfig { ldap_start_tls: Some(true), ..raw("ldaps://dir") };
+        let both = LdapSettings { ldap_start_tls: Some(true), ..raw("ldaps://dir") };
         assert!(read(&both).unwrap_err().contains("ldap_start_tls"));
-        let plain = RawConfig { ldap_ca_file: Some("x".into()), ..raw("ldap://localhost") };
+        let plain = LdapSettings { ldap_ca_file: Some("x".into()), ..raw("ldap://localhost") };
         assert!(read(&plain).unwrap_err().contains("ldap_ca_file"));
     }
 
     #[test]
     fn filters_are_read_at_the_start() {
-        let with =
-            |filter: &str| read(&RawConfig { ldap_user_filter: Some(filter.to_owned()), ..raw("ldaps://d") });
+        let with = |filter: &str| {
+            read(&LdapSettings { ldap_user_filter: Some(filter.to_owned()), ..raw("ldaps://d") })
+        };
         for (filter, attribute) in [
             ("(uid={username})", "uid"),
             ("(&(objectClass=user)(sAMAccountName={username}))", "sAMAccountName"),
@@ -225,7 +266,7 @@ mod tests {
         }
         let groups = |filter: &str| {
             let (base, filter) = (Some("ou=groups".to_owned()), Some(filter.to_owned()));
-            read(&RawConfig { ldap_group_base: base, ldap_group_filter: filter, ..raw("ldaps://d") })
+            read(&LdapSettings { ldap_group_base: base, ldap_group_filter: filter, ..raw("ldaps://d") })
         };
         assert!(groups("(|(member={dn})(memberUid={username}))").is_ok());
         assert!(groups("(objectClass=group)").unwrap_err().contains("ldap_group_filter"));
@@ -233,15 +274,15 @@ mod tests {
 
     #[test]
     fn what_goes_together() {
-        assert_eq!(LdapConfig::read(&RawConfig::default()).unwrap(), None);
-        let alone = RawConfig { ldap_url: None, ..raw("") };
+        assert_eq!(LdapConfig::read(&LdapSettings::default()).unwrap(), None);
+        let alone = LdapSettings { ldap_url: None, ..raw("") };
         assert!(LdapConfig::read(&alone).unwrap_err().to_string().contains("ldap_lookup_dn: needs ldap_url"));
-        let without = RawConfig { ldap_user_base: None, ..raw("ldaps://d") };
+        let without = LdapSettings { ldap_user_base: None, ..raw("ldaps://d") };
         assert!(read(&without).unwrap_err().contains("ldap_user_base: is needed"));
-        let nobody = RawConfig { ldap_lookup_dn: Some(String::new()), ..raw("ldaps://d") };
+        let nobody = LdapSettings { ldap_lookup_dn: Some(String::new()), ..raw("ldaps://d") };
         assert!(read(&nobody).unwrap_err().contains("ldap_lookup_dn"));
         for arn in ["people", "arn:aws:iam::1:role/x", "arn:aws:iam::111122223333:user/x"] {
-            let role = RawConfig { ldap_role_arn: Some(arn.to_owned()), ..raw("ldaps://d") };
+            let role = LdapSettings { ldap_role_arn: Some(arn.to_owned()), ..raw("ldaps://d") };
             assert!(read(&role).unwrap_err().contains("ldap_role_arn"), "{arn}");
         }
     }

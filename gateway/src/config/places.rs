@@ -4,9 +4,75 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{ConfigError, RawConfig};
+use super::ConfigError;
+
+/// Where records, keys and blobs are.
+#[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
+#[command(next_help_heading = "Where data and keys are")]
+#[serde(default)]
+pub struct PlacesSettings {
+    /// Data folder
+    #[arg(long, value_name = "DIR", env = "SEALGATE_DATA", global = true)]
+    pub data: Option<PathBuf>,
+    /// Root key: a file, or `credential:NAME`, `passphrase:`, `pkcs11:…`, `transit:…`; default: the data folder's name with
+    /// `.root-key` behind it
+    #[arg(long, value_name = "FILE|PLACE", env = "SEALGATE_ROOT_KEY", global = true)]
+    pub root_key: Option<String>,
+    /// File of the passphrase of `--root-key passphrase:`; without it the gateway starts sealed
+    #[arg(long, value_name = "FILE", env = "SEALGATE_PASSPHRASE_FILE", global = true)]
+    pub passphrase_file: Option<PathBuf>,
+    /// Folder of the key store's second copy; default: `kms-mirror` in the data folder
+    #[arg(long, value_name = "DIR", env = "SEALGATE_KMS_MIRROR", global = true)]
+    pub kms_mirror: Option<PathBuf>,
+    /// Server that keeps records and keys for any number of gateways, instead of the data folder:
+    /// postgres://USER@HOST[,HOST…]/DATABASE[?sslmode=verify-full]
+    #[arg(long, value_name = "URL", env = "SEALGATE_METADATA", hide_env_values = true, global = true)]
+    pub metadata: Option<String>,
+    /// Certificates (PEM) of who signs for that server, which then has to prove its name
+    #[arg(long, value_name = "FILE", env = "SEALGATE_METADATA_CA_FILE", global = true)]
+    pub metadata_ca_file: Option<PathBuf>,
+    /// Refuse such a server without a synchronous standby?
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "SEALGATE_REQUIRE_SYNC_STANDBY",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        global = true
+    )]
+    pub require_sync_standby: Option<bool>,
+    /// Server that keeps keys; default: that of `--metadata`, in a schema of its own
+    #[arg(long, value_name = "URL", env = "SEALGATE_KMS_URL", hide_env_values = true, global = true)]
+    pub kms_url: Option<String>,
+    /// Object store that keeps blobs, instead of the data folder: s3://BUCKET/PREFIX?endpoint=URL&region=REGION
+    #[arg(long, value_name = "URL", env = "SEALGATE_BLOBS", global = true)]
+    pub blobs: Option<String>,
+    /// File of that store's credentials, as of the AWS CLI; default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+    #[arg(long, value_name = "FILE", env = "SEALGATE_BLOBS_CREDENTIALS", global = true)]
+    pub blobs_credentials: Option<PathBuf>,
+    /// Sealed bytes up to which an object's content is kept in its record, 0 to 16384; default: 2048 with `--metadata`, else 0
+    #[arg(long, value_name = "BYTES", env = "SEALGATE_INLINE_LEN", global = true)]
+    pub inline_len: Option<u64>,
+    /// Seconds that blobs of what was deleted or overwritten are kept; default: 86400 with `--metadata`, else 0
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "SEALGATE_BLOB_RETENTION_S",
+        alias = "blob-retention",
+        global = true
+    )]
+    pub blob_retention_s: Option<u64>,
+    /// Seconds between two signs of life of a gateway that shares its records
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_SESSION_HEARTBEAT_S", global = true)]
+    pub session_heartbeat_s: Option<u64>,
+    /// Seconds without one, after which another gateway ends its session
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_SESSION_TIMEOUT_S", global = true)]
+    pub session_timeout_s: Option<u64>,
+}
 
 /// The longest value that is kept beside its record, in bytes.
 const MAX_INLINE_LEN: u64 = 16 << 10;
@@ -85,7 +151,7 @@ pub struct Places {
 }
 
 impl Places {
-    pub(super) fn read(raw: &RawConfig) -> Result<Self, ConfigError> {
+    pub(super) fn read(raw: &PlacesSettings) -> Result<Self, ConfigError> {
         let invalid =
             |setting, message: &str| Err(ConfigError::Invalid { setting, message: message.to_owned() });
         let is_server = |url: &str| url.starts_with("postgres://") || url.starts_with("postgresql://");
@@ -172,23 +238,23 @@ mod tests {
 
     #[test]
     fn places_that_do_not_fit_are_refused_by_name() {
-        let raw = || RawConfig {
+        let raw = || PlacesSettings {
             metadata: Some("postgres://u@h/d".to_owned()),
             root_key: Some("root".to_owned()),
-            ..RawConfig::default()
+            ..PlacesSettings::default()
         };
-        let named = |raw: RawConfig| match Places::read(&raw) {
+        let named = |raw: PlacesSettings| match Places::read(&raw) {
             Err(ConfigError::Invalid { setting, .. }) => setting,
             other => panic!("{other:?}"),
         };
         let places = Places::read(&raw()).unwrap();
         assert_eq!(places.blob_retention.as_secs(), 86_400);
-        assert_eq!(named(RawConfig { root_key: None, ..raw() }), "root_key");
-        assert_eq!(named(RawConfig { metadata: Some("mysql://h".to_owned()), ..raw() }), "metadata");
-        assert_eq!(named(RawConfig { kms_url: Some("h".to_owned()), ..raw() }), "kms_url");
-        let alone = RawConfig { require_sync_standby: Some(true), ..RawConfig::default() };
+        assert_eq!(named(PlacesSettings { root_key: None, ..raw() }), "root_key");
+        assert_eq!(named(PlacesSettings { metadata: Some("mysql://h".to_owned()), ..raw() }), "metadata");
+        assert_eq!(named(PlacesSettings { kms_url: Some("h".to_owned()), ..raw() }), "kms_url");
+        let alone = PlacesSettings { require_sync_standby: Some(true), ..PlacesSettings::default() };
         assert_eq!(named(alone), "require_sync_standby");
-        assert_eq!(named(RawConfig { session_timeout_s: Some(10), ..raw() }), "session_timeout_s");
-        assert_eq!(named(RawConfig { inline_len: Some(1 << 20), ..raw() }), "inline_len");
+        assert_eq!(named(PlacesSettings { session_timeout_s: Some(10), ..raw() }), "session_timeout_s");
+        assert_eq!(named(PlacesSettings { inline_len: Some(1 << 20), ..raw() }), "inline_len");
     }
 }

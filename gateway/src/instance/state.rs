@@ -102,12 +102,10 @@ mod tests {
     use crate::config::RawConfig;
 
     fn config(folder: &Path) -> Config {
-        let raw = RawConfig {
-            data: Some(folder.join("data")),
-            metadata: Some("postgres://u@h/d".to_owned()),
-            root_key: Some("root".to_owned()),
-            ..RawConfig::default()
-        };
+        let mut raw = RawConfig::default();
+        raw.places.data = Some(folder.join("data"));
+        raw.places.metadata = Some("postgres://u@h/d".to_owned());
+        raw.places.root_key = Some("root".to_owned());
         Config::load(raw, None).unwrap()
     }
 

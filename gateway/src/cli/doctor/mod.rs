@@ -55,13 +55,11 @@ pub(super) fn encryption(scratch: &Path) -> anyhow::Result<ExitCode> {
 }
 
 async fn prove(folder: &Path) -> anyhow::Result<Vec<Finding>> {
-    let raw = RawConfig {
-        data: Some(folder.join("data")),
-        // What is displaced must stay on disk while it is searched.
-        reclaim_interval_s: Some(u64::MAX),
-        min_free_mib: Some(0),
-        ..RawConfig::default()
-    };
+    let mut raw = RawConfig::default();
+    raw.places.data = Some(folder.join("data"));
+    // What is displaced must stay on disk while it is searched.
+    raw.jobs.reclaim_interval_s = Some(u64::from(u32::MAX));
+    raw.limits.min_free_mib = Some(0);
     let config = Config::load(raw, None)?;
     let mut findings = Vec::new();
 

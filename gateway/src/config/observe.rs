@@ -1,0 +1,33 @@
+//! What the gateway tells of itself.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What the gateway tells of itself.
+#[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
+#[command(next_help_heading = "Logs")]
+#[serde(default)]
+pub struct ObserveSettings {
+    /// File for a JSON line per decision about a key; `-` is standard output; default: none
+    #[arg(long, value_name = "FILE", env = "SEALGATE_AUDIT_LOG", global = true)]
+    pub audit_log: Option<PathBuf>,
+    /// Log filter: error, warn, info, debug, or per module as in `info,gateway=debug`
+    #[arg(long, value_name = "FILTER", env = "SEALGATE_LOG", global = true)]
+    pub log: Option<String>,
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT", env = "SEALGATE_LOG_FORMAT", global = true)]
+    pub log_format: Option<LogFormat>,
+}

@@ -44,6 +44,8 @@ use crate::work::ExpensiveCalls;
 
 /// The parts that operations are made of; one per process, shared by all requests.
 pub struct App {
+    /// The settings that it was opened with.
+    pub config: Arc<Config>,
     /// The region that requests are signed for.
     pub region: String,
     /// Domains of virtual-host style requests (`bucket.domain`).
@@ -209,6 +211,7 @@ impl App {
             None => Watch::alone(),
         });
         let app = Self {
+            config: Arc::new(config.clone()),
             region: config.region.clone(),
             domains: config.domains.clone(),
             sse_c_over_http: config.sse_c_over_http,

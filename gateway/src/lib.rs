@@ -27,6 +27,7 @@ pub mod root;
 pub mod seal;
 pub mod sealed_kv;
 pub mod sse;
+pub mod traces;
 pub mod transfer;
 pub mod watch;
 pub mod work;

@@ -1,6 +1,9 @@
 //! What operators see: the audit, a line of JSON for each decision about a key, in a file or on standard output.
 
 pub mod jobs;
+pub mod metrics;
+pub mod process;
+pub mod request;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};

@@ -8,6 +8,7 @@ pub mod catalog;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 pub mod digest;
+pub mod figures;
 pub mod head;
 pub mod kv;
 pub mod name;

@@ -23,6 +23,7 @@ mod iam;
 mod identities;
 mod kms;
 mod matrix;
+mod metrics;
 mod migrate;
 mod models;
 mod places;

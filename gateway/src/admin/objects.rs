@@ -9,6 +9,7 @@ use storage::name::ObjectKey;
 use super::{Out, root_user};
 use crate::api::s3::ops::object::rewrap::{Rewrapped, Under, rewrap_object};
 use crate::app::App;
+use crate::observe::metrics::REWRAP;
 use crate::sse::BucketEncryption;
 
 /// Rows of one page of a listing.
@@ -155,6 +156,7 @@ pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::
     let caller = root_user(&owner, "host rewrap");
     // A bucket-level key that is remembered may still be under the former backing key.
     app.sse.forget_bucket_keys();
+    let _running = REWRAP.begin();
     let (mut moved, mut already, mut failed) = (0u64, 0u64, 0u64);
     let mut pace = Pace::new(asked.rate);
     let mut buckets = Pages::default();
@@ -167,16 +169,19 @@ pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::
             while let Some(page) = versions.next(app, &bucket).await? {
                 for (object, which) in page {
                     pace.step(out, "versions looked at").await?;
+                    REWRAP.seen.add(1);
                     let way = (&from, to.as_deref());
                     match rewrap_object(app, &bucket, (&object, which), way, &caller, asked.dry_run).await {
                         Ok(Rewrapped::NotOfThisKey) => {}
                         Ok(Rewrapped::Already) => already += 1,
                         Ok(Rewrapped::Moved) => {
                             moved += 1;
+                            REWRAP.moved.add(u64::from(!asked.dry_run));
                             pace.throttle().await;
                         }
                         Err(error) => {
                             failed += 1;
+                            REWRAP.failed.add(1);
                             if failed <= MAX_TOLD_FAILURES {
                                 let name = &bucket.name;
                                 out.line(format!("FAILED   s3://{name}/{object}: {error}")).await?;

@@ -3,9 +3,11 @@
 pub mod iam;
 pub mod kms;
 pub mod local;
+pub mod metrics;
 pub mod minio;
 pub mod query;
 mod ready;
+mod record;
 pub mod s3;
 mod signed_body;
 pub mod sts;
@@ -20,6 +22,7 @@ use crate::app::App;
 use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::header;
 use crate::http::listener::Peer;
+use crate::observe::request::{self, Service};
 
 /// What a listener serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,7 @@ pub async fn handle(
     peer: Peer,
 ) -> Response<ResponseBody> {
     let (parts, body) = request.into_parts();
+    note_service(door, &parts, &app.domains);
     if parts.uri.path() == ready::PATH {
         return ready::answer(Some(&app));
     }
@@ -65,13 +69,16 @@ async fn dispatch(
     body: RequestBody,
     peer: Peer,
 ) -> Response<ResponseBody> {
+    if metrics::asks(parts.uri.path()) && door == Door::Every {
+        return metrics::serve(app, &parts, peer).await;
+    }
     if door == Door::Every
         && let Some(path) = minio::path(&parts, &app.domains)
     {
         return minio::serve(app, path, &parts, body, peer).await;
     }
     match parts.uri.path().strip_prefix(HEALTH) {
-        Some(rest) => health(rest, ready::is_ready(app)),
+        Some(rest) => health(rest, Some(app)),
         None if door == Door::Kms || asks_kms(&parts) => kms::serve(app, parts, body, peer).await,
         None if query::asks(&parts) => query::serve(app, parts, body, peer).await,
         None => s3::service::serve(app, parts, body, peer).await,
@@ -81,6 +88,7 @@ async fn dispatch(
 /// Answers a request that came while the gateway is sealed: nothing can be read yet.
 pub fn sealed<B>(door: Door, request: Request<B>) -> Response<ResponseBody> {
     let (parts, _) = request.into_parts();
+    note_service(door, &parts, &[]);
     if parts.uri.path() == ready::PATH {
         return ready::answer(None);
     }
@@ -89,6 +97,24 @@ pub fn sealed<B>(door: Door, request: Request<B>) -> Response<ResponseBody> {
         true if !parts.uri.path().starts_with(HEALTH) => kms::unavailable(message),
         _ => unavailable(door, &parts, message),
     }
+}
+
+/// Writes down which service is asked; which one of the query protocol its form may tell yet.
+fn note_service(door: Door, parts: &Parts, domains: &[String]) {
+    request::note(|record| {
+        let path = parts.uri.path();
+        record.service = if door == Door::Every && minio::path(parts, domains).is_some() {
+            Service::Minio
+        } else if path == ready::PATH || path.starts_with(HEALTH) || metrics::asks(path) {
+            Service::Admin
+        } else if door == Door::Kms || asks_kms(parts) {
+            Service::Kms
+        } else if query::asks(parts) {
+            Service::Iam
+        } else {
+            Service::S3
+        };
+    });
 }
 
 /// Answers a request that can't be served now, and may be sent again.
@@ -105,11 +131,12 @@ fn refusal(door: Door, parts: &Parts, message: &'static str) -> Response<Respons
         return minio::health(path, false);
     }
     match parts.uri.path().strip_prefix(HEALTH) {
-        Some(rest) => health(rest, false),
+        Some(rest) => health(rest, None),
         None if door == Door::Kms || asks_kms(parts) => kms::timed_out(),
         None if query::asks(parts) => query::unavailable(message),
         None => {
             let error = s3::error::S3Error::new(s3::error::Code::ServiceUnavailable).message(message);
+            request::note(|record| record.error_code = Some(error.code.name()));
             error.into_response("", "", parts.method == http::Method::HEAD)
         }
     }
@@ -121,12 +148,11 @@ fn asks_kms(parts: &Parts) -> bool {
     parts.method == http::Method::POST && target.is_some_and(|t| t.starts_with(kms::TARGET_PREFIX.as_bytes()))
 }
 
-/// For orchestrators: `/_sealgate/health/live`, and `/_sealgate/health/ready`, which a gateway is that can read and write.
-fn health(path: &str, is_ready: bool) -> Response<ResponseBody> {
+/// For orchestrators: `/_sealgate/health/live`, and `/_sealgate/health/ready`, which tells the same as [`ready::PATH`].
+fn health(path: &str, app: Option<&App>) -> Response<ResponseBody> {
     let (status, text) = match path {
         "health/live" => (StatusCode::OK, "live\n"),
-        "health/ready" if is_ready => (StatusCode::OK, "ready\n"),
-        "health/ready" => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+        "health/ready" => return ready::answer(app),
         _ => (StatusCode::NOT_FOUND, "not found\n"),
     };
     let mut response = Response::new(ResponseBody::full(text));

@@ -24,6 +24,8 @@ struct Ready {
     blobs: Check,
     /// This host's clock.
     clock: ClockCheck,
+    /// Free space, where records or blobs are on this host.
+    space: SpaceCheck,
     /// What is known of other gateways' changes.
     state: StateCheck,
 }
@@ -41,6 +43,23 @@ struct ClockCheck {
 }
 
 #[derive(Debug, Serialize)]
+struct SpaceCheck {
+    ok: bool,
+    /// Bytes that are free; `null`: nothing is kept here, or nobody can tell.
+    free_len: Option<u64>,
+}
+
+impl SpaceCheck {
+    fn of(app: &App) -> Self {
+        let storage = &app.stores.storage;
+        let is_local = storage.local_blobs().is_some() || !app.stores.folder.is_state();
+        let found = is_local.then(|| rustix::fs::statvfs(&app.config.data).ok()).flatten();
+        let free_len = found.map(|found| found.f_bavail.saturating_mul(found.f_frsize));
+        Self { ok: free_len.is_none_or(|free| free >= app.config.min_free_len), free_len }
+    }
+}
+
+#[derive(Debug, Serialize)]
 struct StateCheck {
     ok: bool,
     /// How old it is; `null`: nobody else changes anything.
@@ -52,12 +71,14 @@ impl Ready {
         let map = app.catalog.standing() != Standing::Failed && !*app.catalog.session_ended().borrow();
         let keys = app.kms.standing() == kms_core::kms::Standing::Writable;
         let (clock, state) = (app.clock.is_right(), app.watch.is_current());
+        let space = SpaceCheck::of(app);
         Self {
-            ready: map && keys && clock && state,
+            ready: map && keys && clock && state && space.ok,
             map: Check { ok: map && state },
             keys: Check { ok: keys },
             blobs: Check { ok: app.store_state.is_reached() },
             clock: ClockCheck { ok: clock, ahead_ms: app.clock.ahead_ms() },
+            space,
             state: StateCheck {
                 ok: state,
                 age_ms: app.watch.age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
@@ -69,6 +90,20 @@ impl Ready {
 /// Is it ready, in one word?
 pub fn is_ready(app: &App) -> bool {
     Ready::of(app).ready
+}
+
+/// Each thing that is looked at, and whether it is well; of a gateway that is sealed still, nothing is.
+pub fn checks(app: Option<&App>) -> [(&'static str, bool); 6] {
+    let ready = app.map(Ready::of);
+    let of = |check: fn(&Ready) -> bool| ready.as_ref().is_some_and(check);
+    [
+        ("map", of(|ready| ready.map.ok)),
+        ("keys", of(|ready| ready.keys.ok)),
+        ("blobs", of(|ready| ready.blobs.ok)),
+        ("clock", of(|ready| ready.clock.ok)),
+        ("space", of(|ready| ready.space.ok)),
+        ("state", of(|ready| ready.state.ok)),
+    ]
 }
 
 /// The whole answer; of a gateway that is sealed still (`None`) it is short.

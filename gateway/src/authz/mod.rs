@@ -19,6 +19,7 @@ use crate::bucket::{
     Abac, Acl, CorruptSetting, OwnershipControls, Permission, PublicAccessBlock, Setting, Tags,
 };
 use crate::iam::{ANONYMOUS, Iam, Identity};
+use crate::observe::request;
 use crate::work;
 use bucket_policy::{BucketPolicies, BucketPolicy};
 use message::explain;
@@ -197,7 +198,10 @@ impl Authorizer {
             outcome @ Outcome::Unmentioned { .. } if has_acls => {
                 let block = PublicAccessBlock::in_force(bucket)?;
                 match self.granted(question, bucket, block, judged.own_allow).await? {
-                    true => Ok(Verdict::Allowed),
+                    true => {
+                        request::detail(|detail| detail.is_by_acl = true);
+                        Ok(Verdict::Allowed)
+                    }
                     false => denied(outcome),
                 }
             }
@@ -226,6 +230,7 @@ impl Authorizer {
             Outcome::Allowed { .. } => Ok(Verdict::Allowed),
             Outcome::Unmentioned { .. } => {
                 let granted = self.granted(question, bucket, block, judged.own_allow).await?;
+                request::detail(|detail| detail.is_by_acl |= granted);
                 Ok(if granted { Verdict::Allowed } else { Verdict::Denied(None) })
             }
             _ => Ok(Verdict::Denied(None)),

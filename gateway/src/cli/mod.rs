@@ -9,6 +9,7 @@ mod health;
 mod iam;
 mod kms;
 mod migrate;
+mod notify;
 mod progress;
 mod rebuild;
 mod report;

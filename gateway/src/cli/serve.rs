@@ -17,14 +17,20 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::admin::{Host, socket};
 use crate::api::{self, Door};
 use crate::app::App;
-use crate::config::{Config, RootPlace};
-use crate::http::listener::{Limits, raise_descriptor_limit, serve};
+use crate::config::{Config, MetricsListen, RootPlace};
+use crate::http::body::RequestBody;
+use crate::http::listener::{Limits, Peer, raise_descriptor_limit, serve};
 use crate::http::tls;
 use crate::instance::{Credentials, DataFolder, IfAbsent, kms_places};
 use crate::jobs::{Jobs, lifecycle, scrub};
 use crate::memory;
+use crate::observe::metrics::REQUESTS;
+use crate::observe::request::Observers;
 use crate::root;
+use crate::traces::Traces;
 use crate::work;
+
+use super::notify::Notifier;
 
 /// How often what a former session leaves behind is looked at, and how many times at the most.
 const SETTLE_PAUSE: Duration = Duration::from_secs(5);
@@ -32,6 +38,8 @@ const SETTLE_ROUNDS: u32 = 120;
 /// Pauses between two attempts to begin a new session.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Connections of the listener for metrics, which has no signatures to tell its callers apart.
+const MAX_METRICS_CONNECTIONS: usize = 32;
 
 /// Runs the gateway until it is told to stop.
 pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
@@ -52,6 +60,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
 
 async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
     let stop = stop_signal()?;
+    let notifier = Notifier::from_environment();
     // What can be refused without touching anything comes first.
     let acceptor = match &config.tls {
         Some((certificates, private_key)) => Some(tls::acceptor(certificates, private_key)?),
@@ -64,7 +73,21 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
         None => None,
     };
 
-    let addresses = (address, kms_listener.as_ref().map(TcpListener::local_addr).transpose()?);
+    let (metrics_listener, no_metrics) = match config.metrics_listen {
+        MetricsListen::Off => (None, None),
+        MetricsListen::At(address) => (Some(bind(address, "--metrics-listen").await?), None),
+        // Two gateways of one host must not be in each other's way by what nobody asked for.
+        MetricsListen::Usual(address) => match bind(address, "--metrics-listen").await {
+            Ok(listener) => (Some(listener), None),
+            Err(error) => (None, Some(error)),
+        },
+    };
+
+    let addresses = Addresses {
+        main: address,
+        kms: kms_listener.as_ref().map(TcpListener::local_addr).transpose()?,
+        metrics: metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?,
+    };
     let is_shared = config.places.metadata.is_some();
     let folder = match is_shared {
         true => DataFolder::open_state(&config)?,
@@ -91,6 +114,13 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
         }
     };
 
+    if let Some(error) = no_metrics {
+        tracing::warn!("there is no listener for metrics: {error:#}");
+    }
+    notifier.ready(&match &sealed {
+        Some(_) => "Sealed: `sealgate kms unseal` opens it".to_owned(),
+        None => format!("Serving at {address}"),
+    });
     let max_connections = raise_descriptor_limit(config.max_connections)
         .context("the limit of open files can't be raised to what it may be")?;
     if max_connections < config.max_connections {
@@ -105,6 +135,15 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
         idle_timeout: config.idle_timeout,
         body_idle_timeout: config.body_idle_timeout,
         shutdown_timeout: config.shutdown_timeout,
+    };
+    let observers = Observers::default();
+    let _requests = observers.add(REQUESTS.clone());
+    let traces = match &config.otlp_endpoint {
+        Some(endpoint) => {
+            let (traces, observer) = Traces::start(endpoint).context("traces can't be sent")?;
+            Some((traces, observers.add(observer)))
+        }
+        None => None,
     };
     let handler = |door| {
         let app = app.clone();
@@ -125,11 +164,25 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
     let kms_door = async {
         match kms_listener {
             Some(listener) => {
-                serve(listener, acceptor.clone(), limits, handler(Door::Kms), until_stop(stopped.clone()))
-                    .await
+                let stop = until_stop(stopped.clone());
+                serve(listener, acceptor.clone(), limits, observers.clone(), handler(Door::Kms), stop).await
             }
             None => true,
         }
+    };
+    let metrics_door = async {
+        let Some(listener) = metrics_listener else { return true };
+        let limits = Limits {
+            max_connections: MAX_METRICS_CONNECTIONS.min(max_connections),
+            max_connections_per_address: 0,
+            ..limits
+        };
+        let (app, config) = (app.clone(), Arc::new(config.clone()));
+        let handler = move |request: http::Request<RequestBody>, _: Peer| {
+            let answer = api::metrics::handle(app.get().as_deref(), &config, &request);
+            async move { answer }
+        };
+        serve(listener, None, limits, Observers::default(), handler, until_stop(stopped.clone())).await
     };
     let jobs = Mutex::new(None);
     let inside = async {
@@ -137,14 +190,29 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
             ended = work(&config, admin, sealed, app.clone(), &jobs) => ended,
             () = stop => Ok(()),
         };
+        notifier.stopping();
         let _ = stopping.send(true);
         ended
     };
-    let (all_finished, kms_finished, ended) = tokio::join!(
-        serve(listener, acceptor.clone(), limits, handler(Door::Every), until_stop(stopped.clone())),
-        kms_door,
-        inside,
-    );
+    let serving = async {
+        tokio::join!(
+            serve(
+                listener,
+                acceptor.clone(),
+                limits,
+                observers.clone(),
+                handler(Door::Every),
+                until_stop(stopped.clone())
+            ),
+            kms_door,
+            metrics_door,
+            inside,
+        )
+    };
+    let (all_finished, kms_finished, _, ended) = tokio::select! {
+        ended = serving => ended,
+        never = notifier.watchdog() => match never {},
+    };
     let _ = std::fs::remove_file(socket::path(&config.data));
     ended?;
     if !(all_finished && kms_finished) {
@@ -155,6 +223,9 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
     }
     if let Some(jobs) = jobs.into_inner() {
         jobs.stop().await;
+    }
+    if let Some((traces, _)) = traces {
+        traces.stop().await;
     }
     match app.take().map(Arc::into_inner) {
         Some(Some(app)) => app.close().await?,
@@ -184,10 +255,18 @@ impl Current {
     }
 }
 
+/// Where it listens.
+#[derive(Clone, Copy)]
+struct Addresses {
+    main: SocketAddr,
+    kms: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
+}
+
 /// What a start needs besides its root key.
 struct Start<'c> {
     config: &'c Config,
-    addresses: (SocketAddr, Option<SocketAddr>),
+    addresses: Addresses,
     folder: DataFolder,
     app: Current,
 }
@@ -217,7 +296,7 @@ impl Start<'_> {
 
 fn serve_from_now(
     config: &Config,
-    addresses: (SocketAddr, Option<SocketAddr>),
+    addresses: Addresses,
     app: &Current,
     opened: App,
     credentials: &Credentials,
@@ -243,7 +322,7 @@ async fn work(
     if let (Some(start), Some(admin)) = (sealed, &admin) {
         let is_made = root::is_made(config, &start.folder)?;
         anyhow::ensure!(is_made, "the first start sets the passphrase: give it with --passphrase-file");
-        let (address, _) = start.addresses;
+        let address = start.addresses.main;
         println!("Sealgate {} is sealed, at {address}", env!("CARGO_PKG_VERSION"));
         println!(
             "  open it with: sealgate kms unseal --root-key passphrase: --data {}",
@@ -364,20 +443,23 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
 /// Tells a newcomer where everything is, and what to paste.
 fn announce(
     config: &Config,
-    (address, kms_address): (SocketAddr, Option<SocketAddr>),
+    addresses: Addresses,
     app: &App,
     credentials: &Credentials,
     first_start: bool,
 ) -> anyhow::Result<()> {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
-    let endpoint = format!("{scheme}://{address}");
+    let endpoint = format!("{scheme}://{}", addresses.main);
     let absolute =
         |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
     let mut out = std::io::stdout().lock();
     writeln!(out, "Sealgate {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  S3 endpoint  {endpoint}")?;
-    if let Some(address) = kms_address {
+    if let Some(address) = addresses.kms {
         writeln!(out, "  KMS          {scheme}://{address}")?;
+    }
+    if let Some(address) = addresses.metrics {
+        writeln!(out, "  metrics      http://{address}{}", api::metrics::PATH)?;
     }
     writeln!(out, "  account      {}", app.iam.main_account().id)?;
     match &config.places.metadata {

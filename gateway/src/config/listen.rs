@@ -6,6 +6,33 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::ConfigError;
+
+/// Where metrics are served in plain HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsListen {
+    /// Nowhere but beside S3, for signed callers.
+    Off,
+    /// Here, unless somebody else is there.
+    Usual(SocketAddr),
+    /// Here: whoever set it wants to know if that can't be.
+    At(SocketAddr),
+}
+
+impl MetricsListen {
+    /// From the setting.
+    pub(super) fn read(given: Option<&str>) -> Result<Self, ConfigError> {
+        match given {
+            None => Ok(Self::Usual(SocketAddr::from(([127, 0, 0, 1], 9002)))),
+            Some("off") => Ok(Self::Off),
+            Some(text) => text.parse().map(Self::At).map_err(|_| ConfigError::Invalid {
+                setting: "metrics_listen",
+                message: "must be an address and a port, such as 127.0.0.1:9002, or off".to_owned(),
+            }),
+        }
+    }
+}
+
 /// Where requests arrive, and under which names.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Listeners and names")]
@@ -17,6 +44,9 @@ pub struct ListenSettings {
     /// Address of a listener of its own for the KMS API, which is served beside S3 in any case
     #[arg(long, value_name = "ADDR", env = "SEALGATE_KMS_LISTEN", global = true)]
     pub kms_listen: Option<SocketAddr>,
+    /// Address of the listener for metrics and health checks alone, in plain HTTP; `off`: none
+    #[arg(long, value_name = "ADDR|off", env = "SEALGATE_METRICS_LISTEN", global = true)]
+    pub metrics_listen: Option<String>,
     /// Domain of virtual-host style requests (bucket.DOMAIN); may be repeated
     #[arg(
         long = "domain",

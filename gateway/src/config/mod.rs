@@ -22,7 +22,7 @@ pub use jobs::JobSettings;
 pub use keys::KeySettings;
 pub use ldap::{LdapConfig, LdapSettings};
 pub use limits::LimitSettings;
-pub use listen::ListenSettings;
+pub use listen::{ListenSettings, MetricsListen};
 pub use observe::{LogFormat, ObserveSettings};
 pub use places::{BlobsConfig, MetadataConfig, Places, PlacesSettings, SecretUrl, SessionConfig};
 pub use root::{RootPlace, TransitPlace};
@@ -89,6 +89,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Address of a listener for the KMS API alone.
     pub kms_listen: Option<SocketAddr>,
+    /// Where metrics are served.
+    pub metrics_listen: MetricsListen,
+    /// Where traces go.
+    pub otlp_endpoint: Option<String>,
     /// Region of signatures and ARNs.
     pub region: String,
     /// Domains of virtual-host style requests.
@@ -163,7 +167,7 @@ pub struct Config {
 
 /// Settings that have no default; the example shows what they may look like.
 #[cfg(test)]
-const WITHOUT_DEFAULT: [&str; 19] = [
+const WITHOUT_DEFAULT: [&str; 21] = [
     "account_id",
     "tls_cert",
     "tls_key",
@@ -176,6 +180,8 @@ const WITHOUT_DEFAULT: [&str; 19] = [
     "blobs_credentials",
     "audit_log",
     "kms_listen",
+    "metrics_listen",
+    "otlp_endpoint",
     "ldap_url",
     "ldap_ca_file",
     "ldap_lookup_dn",
@@ -282,6 +288,16 @@ impl Config {
         if raw.places.passphrase_file.is_some() && root_key != RootPlace::Passphrase {
             return invalid("passphrase_file", "is for root_key = \"passphrase:\" alone");
         }
+        let is_http = |url: &String| {
+            let rest = url.strip_prefix("http://").or(url.strip_prefix("https://"));
+            rest.is_some_and(|rest| !rest.is_empty())
+        };
+        if raw.observe.otlp_endpoint.as_ref().is_some_and(|url| !is_http(url)) {
+            return invalid(
+                "otlp_endpoint",
+                "must be a URL with http or https, such as http://127.0.0.1:4318",
+            );
+        }
         let mib = |value: Option<u64>, default| value.unwrap_or(default).saturating_mul(1 << 20);
         Ok(Self {
             root_key,
@@ -292,6 +308,8 @@ impl Config {
             data,
             listen: raw.listen.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9000))),
             kms_listen: raw.listen.kms_listen,
+            metrics_listen: MetricsListen::read(raw.listen.metrics_listen.as_deref())?,
+            otlp_endpoint: raw.observe.otlp_endpoint.map(|url| url.trim_end_matches('/').to_owned()),
             region,
             domains: raw.listen.domain.unwrap_or_default().iter().map(|d| d.to_ascii_lowercase()).collect(),
             account_id: raw.access.account_id,
@@ -369,6 +387,8 @@ mod tests {
             ("region = \"Not A Region\"", "region"),
             ("tls_cert = \"a.pem\"", "tls_key"),
             ("max_connections = 0", "max_connections"),
+            ("metrics_listen = \"9002\"", "metrics_listen"),
+            ("otlp_endpoint = \"localhost:4318\"", "otlp_endpoint"),
             ("root_key = \"pkcs11:token=x\"", "root_key"),
             ("passphrase_file = \"x\"", "passphrase_file"),
             ("metadata = \"mysql://h/d\"", "metadata"),

@@ -18,12 +18,15 @@ pub enum LogFormat {
 
 /// What the gateway tells of itself.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
-#[command(next_help_heading = "Logs")]
+#[command(next_help_heading = "Logs, metrics and traces")]
 #[serde(default)]
 pub struct ObserveSettings {
     /// File for a JSON line per decision about a key; `-` is standard output; default: none
     #[arg(long, value_name = "FILE", env = "SEALGATE_AUDIT_LOG", global = true)]
     pub audit_log: Option<PathBuf>,
+    /// Where traces go by OTLP over HTTP, such as http://127.0.0.1:4318; default: nowhere
+    #[arg(long, value_name = "URL", env = "SEALGATE_OTLP_ENDPOINT", global = true)]
+    pub otlp_endpoint: Option<String>,
     /// Log filter: error, warn, info, debug, or per module as in `info,gateway=debug`
     #[arg(long, value_name = "FILTER", env = "SEALGATE_LOG", global = true)]
     pub log: Option<String>,

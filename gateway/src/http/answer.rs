@@ -14,11 +14,22 @@ use super::connection::Exchange;
 pub(super) struct Answer {
     body: ResponseBody,
     exchange: Arc<Exchange>,
+    has_ended: bool,
 }
 
 impl Answer {
     pub(super) fn new(body: ResponseBody, exchange: Arc<Exchange>) -> Self {
-        Self { body, exchange }
+        Self { body, exchange, has_ended: false }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(record) = &self.exchange.record
+            && (self.has_ended || self.body.is_end_stream())
+        {
+            record.is_whole();
+        }
     }
 }
 
@@ -35,8 +46,13 @@ impl Body for Answer {
         this.exchange.give(None);
         let polled = Pin::new(&mut this.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled {
-            this.exchange.give(Some(frame.data_ref().map_or(0, Bytes::len)));
+            let len = frame.data_ref().map_or(0, Bytes::len);
+            this.exchange.give(Some(len));
+            if let Some(record) = &this.exchange.record {
+                record.has_sent(len);
+            }
         }
+        this.has_ended |= matches!(polled, Poll::Ready(None));
         polled
     }
 

@@ -98,6 +98,9 @@ impl RequestBody {
                 Ok(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
                         self.pace.has_come(data.len(), began.elapsed());
+                        if let Some(record) = self.exchange.as_ref().and_then(|e| e.record.as_ref()) {
+                            record.has_received(data.len());
+                        }
                         return Some(Ok(data));
                     }
                 }

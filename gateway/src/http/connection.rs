@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::incoming::Leftover;
+use crate::observe::request::Recording;
 
 /// The slowest that a peer may send or read, in bytes per second, once it has lagged for as long as it may pause.
 pub(super) const MIN_RATE: u64 = 1024;
@@ -79,14 +80,14 @@ impl Connection {
     }
 
     /// A request has come. `is_h2`: its answer may wait where no wire is seen to block.
-    pub(super) fn begin(self: &Arc<Self>, is_h2: bool) -> Arc<Exchange> {
+    pub(super) fn begin(self: &Arc<Self>, is_h2: bool, record: Option<Arc<Recording>>) -> Arc<Exchange> {
         let mut state = self.state.lock();
         state.last += 1;
         state.head_len = 0;
         let number = state.last;
         state.requests.insert(number, Asked::default());
         let leftover = Mutex::new(Leftover::InUse);
-        Arc::new(Exchange { connection: self.clone(), number, is_h2, leftover })
+        Arc::new(Exchange { connection: self.clone(), number, is_h2, leftover, record })
     }
 
     /// How many bytes may be taken from the wire now; `None`: any number, `Some(0)`: the head is too long.
@@ -185,6 +186,8 @@ pub struct Exchange {
     number: u64,
     is_h2: bool,
     pub(super) leftover: Mutex<Leftover>,
+    /// What is told of it once both have ended, if anybody wants to know.
+    pub(super) record: Option<Arc<Recording>>,
 }
 
 impl Exchange {
@@ -246,7 +249,7 @@ mod tests {
     fn silence_heads_and_readers_have_their_time() {
         let connection = Arc::new(Connection::new(PATIENCE));
         assert!(!after(&connection, 29) && after(&connection, 31));
-        let asked = connection.begin(false);
+        let asked = connection.begin(false, None);
         // Who works has his own limits.
         assert!(!after(&connection, 10_000));
         connection.blocks(true);
@@ -270,7 +273,7 @@ mod tests {
         }
         assert_eq!(len, MAX_HEAD_LEN);
         assert_eq!(connection.may_read(true), Some(GUARDED_READ_LEN));
-        let asked = connection.begin(false);
+        let asked = connection.begin(false, None);
         assert_eq!(connection.may_read(false), Some(GUARDED_READ_LEN));
         asked.authenticated();
         assert_eq!(connection.may_read(false), None);

@@ -22,6 +22,8 @@ use super::body::{RequestBody, ResponseBody};
 use super::connection::{Connection, Exchange, MAX_HEAD_LEN, Patience};
 use super::slots::{Slot, Slots};
 use super::wire::Wire;
+use crate::observe::metrics::CONNECTIONS;
+use crate::observe::request::{Observers, TlsSession};
 
 /// The most headers of a request: hyper's own limit for HTTP/1.1.
 const MAX_HEADERS: usize = 100;
@@ -59,11 +61,12 @@ pub struct Limits {
     pub shutdown_timeout: Duration,
 }
 
-/// Serves until `stop` ends, then lets the requests in flight finish. Answers whether all of them did.
+/// Serves until `stop` ends, then lets the requests in flight finish. Answers whether all of them did. `observers` are told of each.
 pub async fn serve<H, F>(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     limits: Limits,
+    observers: Observers,
     handler: H,
     stop: impl Future<Output = ()>,
 ) -> bool
@@ -80,20 +83,31 @@ where
             accepted = accept(&listener, &slots, limits) => accepted,
         };
         let Some((stream, address, connection, slot)) = accepted else { continue };
-        let served = Served { handler: handler.clone(), connection: connection.clone(), limits };
+        let served = Served {
+            handler: handler.clone(),
+            connection: connection.clone(),
+            limits,
+            observers: observers.clone(),
+        };
         let (tls, watcher) = (tls.clone(), graceful.watcher());
         tokio::spawn(async move {
+            let _open = CONNECTIONS.open();
             let serve = async {
                 match tls {
                     None => {
-                        served.run(stream, Peer { address, secure: false, tls_version: None }, watcher).await
+                        let peer = Peer { address, secure: false, tls_version: None };
+                        served.run(stream, peer, None, watcher).await
                     }
                     Some(tls) => match tls.accept(stream).await {
                         Ok(stream) => {
-                            let tls_version = super::tls::version(&stream);
-                            served.run(stream, Peer { address, secure: true, tls_version }, watcher).await;
+                            let session = super::tls::session(&stream);
+                            let peer = Peer { address, secure: true, tls_version: session.version };
+                            served.run(stream, peer, Some(Arc::new(session)), watcher).await;
                         }
-                        Err(error) => tracing::debug!(%address, %error, "TLS handshake failed"),
+                        Err(error) => {
+                            CONNECTIONS.tls_failures.add(1);
+                            tracing::debug!(%address, %error, "TLS handshake failed");
+                        }
                     },
                 }
             };
@@ -122,6 +136,7 @@ async fn accept(
             let patience = Patience { idle: limits.idle_timeout, stall: limits.body_idle_timeout };
             let connection = Arc::new(Connection::new(patience));
             let Some(slot) = slots.take(address.ip(), &connection).await else {
+                CONNECTIONS.refused.add(1);
                 tracing::debug!(%address, "connection refused: its address has too many");
                 return None;
             };
@@ -154,6 +169,7 @@ struct Served<H> {
     handler: H,
     connection: Arc<Connection>,
     limits: Limits,
+    observers: Observers,
 }
 
 impl<H, F> Served<H>
@@ -161,7 +177,7 @@ where
     H: Fn(Request<RequestBody>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<ResponseBody>> + Send + 'static,
 {
-    async fn run<S>(self, stream: S, peer: Peer, watcher: Watcher)
+    async fn run<S>(self, stream: S, peer: Peer, tls: Option<Arc<TlsSession>>, watcher: Watcher)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -181,7 +197,8 @@ where
             .adaptive_window(true);
         let wire = Wire::new(stream, self.connection.clone());
         let service = service_fn(move |request: Request<Incoming>| {
-            let exchange = self.connection.begin(request.version() == Version::HTTP_2);
+            let record = self.observers.begin(&request, peer.address, tls.as_ref());
+            let exchange = self.connection.begin(request.version() == Version::HTTP_2, record);
             let idle_timeout = self.limits.body_idle_timeout;
             let answer = answer(request, peer, exchange, self.handler.clone(), idle_timeout);
             async move { Ok::<_, Infallible>(answer.await) }
@@ -217,11 +234,17 @@ where
             drop(request);
             response
         }
-        false => handler(request, peer).await,
+        false => match &exchange.record {
+            Some(record) => record.clone().scope(handler(request, peer)).await,
+            None => handler(request, peer).await,
+        },
     };
     // What is left of a body must not be taken for the next request, RFC 9112 section 9.3.
     if !is_h2 && !exchange.settle().await {
         response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(record) = &exchange.record {
+        record.answered(response.status());
     }
     response.map(|body| Answer::new(body, exchange))
 }

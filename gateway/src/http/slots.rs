@@ -159,12 +159,12 @@ mod tests {
             held.push(slots.take(address(1), connection).await.unwrap());
         }
         // The first has worked and the second works: the third goes first.
-        let done = connections[0].begin(false);
+        let done = connections[0].begin(false, None);
         done.authenticated();
         drop(done);
-        let working = connections[1].begin(false);
+        let working = connections[1].begin(false, None);
         working.authenticated();
-        let guessing = connections[2].begin(false);
+        let guessing = connections[2].begin(false, None);
         let fourth = has_place(&slots, 2).await.unwrap().unwrap();
         let evicted = || connections.each_ref().map(|connection| connection.is_evicted());
         assert_eq!(evicted(), [false, false, true]);
@@ -172,8 +172,8 @@ mod tests {
         let fifth = slots.take(address(3), &working_too).await.unwrap();
         // The fourth was never asked anything.
         assert_eq!(evicted(), [false, false, true]);
-        working_too.begin(false);
-        let asked = working_too.begin(false);
+        working_too.begin(false, None);
+        let asked = working_too.begin(false, None);
         asked.authenticated();
         let _sixth = has_place(&slots, 4).await.unwrap().unwrap();
         assert_eq!(evicted(), [true, false, true]);
@@ -185,7 +185,7 @@ mod tests {
         let slots = Slots::new(1, 0);
         let busy = connection();
         let slot = slots.take(address(1), &busy).await.unwrap();
-        let asked = busy.begin(false);
+        let asked = busy.begin(false, None);
         asked.authenticated();
         assert!(has_place(&slots, 2).await.is_none());
         let waiting = tokio::spawn({
@@ -203,7 +203,7 @@ mod tests {
         let (first, second) = (connection(), connection());
         let _held =
             (slots.take(address(1), &first).await.unwrap(), slots.take(address(1), &second).await.unwrap());
-        let asked = [first.begin(false), second.begin(false)];
+        let asked = [first.begin(false, None), second.begin(false, None)];
         asked.iter().for_each(|asked| asked.authenticated());
         assert!(has_place(&slots, 1).await.unwrap().is_none());
         assert!(has_place(&slots, 2).await.unwrap().is_some());

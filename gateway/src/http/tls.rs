@@ -9,6 +9,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::observe::request::TlsSession;
+
 /// Why TLS can't be offered.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -25,13 +27,70 @@ pub enum TlsError {
     Unusable(#[from] rustls::Error),
 }
 
-/// The version of TLS that a connection speaks, as `s3:TlsVersion` names it.
-pub fn version<S>(stream: &TlsStream<S>) -> Option<&'static str> {
-    match stream.get_ref().1.protocol_version()? {
-        ProtocolVersion::TLSv1_2 => Some("1.2"),
-        ProtocolVersion::TLSv1_3 => Some("1.3"),
+/// What a connection's handshake agreed on; the version as `s3:TlsVersion` names it.
+pub fn session<S>(stream: &TlsStream<S>) -> TlsSession {
+    let connection = stream.get_ref().1;
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => Some("1.2"),
+        Some(ProtocolVersion::TLSv1_3) => Some("1.3"),
         _ => None,
+    };
+    let suite = connection.negotiated_cipher_suite();
+    // rustls marks those of version 1.3 where IANA does not.
+    let cipher = suite.and_then(|suite| suite.suite().as_str()).map(|name| match name {
+        "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
+        "TLS13_AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
+        "TLS13_CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
+        name => name,
+    });
+    TlsSession { version, cipher, server_name: connection.server_name().map(str::to_owned) }
+}
+
+/// When the first certificate of a file in PEM expires, in seconds since the Unix epoch; `None`: it can't be read.
+pub fn expiry_unix_s(certificates: &Path) -> Option<i64> {
+    let certificate = CertificateDer::pem_file_iter(certificates).ok()?.next()?.ok()?;
+    not_after(&certificate)
+}
+
+/// `Validity.notAfter` of an X.509 certificate, RFC 5280 section 4.1.
+fn not_after(der: &[u8]) -> Option<i64> {
+    let (_, certificate, _) = element(der)?;
+    let (_, mut fields, _) = element(certificate)?;
+    // An explicit version, then number, algorithm and issuer stand before the validity.
+    let (tag, _, rest) = element(fields)?;
+    if tag == 0xa0 {
+        fields = rest;
     }
+    for _ in 0..3 {
+        fields = element(fields)?.2;
+    }
+    let (_, validity, _) = element(fields)?;
+    let (tag, time, _) = element(element(validity)?.2)?;
+    let digits = std::str::from_utf8(time).ok()?.strip_suffix('Z')?;
+    let century = match tag {
+        // UTCTime, two digits of a year from 1950 on.
+        0x17 if digits.get(..2)? >= "50" => "19",
+        0x17 => "20",
+        0x18 => "",
+        _ => return None,
+    };
+    let format = time::macros::format_description!("[year][month][day][hour][minute][second]");
+    let read = time::PrimitiveDateTime::parse(&format!("{century}{digits}"), format).ok()?;
+    Some(read.assume_utc().unix_timestamp())
+}
+
+/// The first element of DER: its tag, its content and what follows.
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = der.split_first()?;
+    let (&first, mut rest) = rest.split_first()?;
+    let mut len = usize::from(first);
+    if first & 0x80 != 0 {
+        let count = usize::from(first & 0x7f);
+        let octets = rest.get(..count).filter(|_| (1..=4).contains(&count))?;
+        len = octets.iter().fold(0, |len, octet| len << 8 | usize::from(*octet));
+        rest = &rest[count..];
+    }
+    Some((tag, rest.get(..len)?, rest.get(len..)?))
 }
 
 /// An acceptor with this certificate chain and private key.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use storage::name::BucketId;
 
 use super::{SSE_S3_PURPOSE, SseError};
+use crate::observe::metrics::SSE_KMS;
 use crate::seal::xaes::Xaes;
 
 /// How many objects one epoch wraps at most, and for how long.
@@ -132,7 +133,9 @@ impl BucketKeys {
 
     /// The bucket-level key that new objects of this caller are wrapped under, if KMS allows it now.
     pub(super) fn for_writing(&self, uses: BucketKeyUse<'_>, key_id: &str) -> Result<Arc<Epoch>, SseError> {
-        let data_key = uses.kms.generate_data_key(uses.caller, key_id, uses.bound)?;
+        let data_key = uses.kms.generate_data_key(uses.caller, key_id, uses.bound);
+        SSE_KMS.generated(&data_key);
+        let data_key = data_key?;
         let stored = StoredEpoch { id: random_id(), ciphertext: data_key.ciphertext_blob };
         let epoch = Epoch::new(stored, data_key.key_arn, wrapping_key(&data_key.plaintext)?);
         if uses.is_shareable() && !self.window.is_zero() {
@@ -162,7 +165,9 @@ impl BucketKeys {
         key_arn: &str,
         stored: &StoredEpoch,
     ) -> Result<Arc<Epoch>, SseError> {
-        let opened = uses.kms.decrypt(uses.caller, Some(key_arn), &stored.ciphertext, uses.bound)?;
+        let opened = uses.kms.decrypt(uses.caller, Some(key_arn), &stored.ciphertext, uses.bound);
+        SSE_KMS.decrypted(&opened);
+        let opened = opened?;
         let epoch = Epoch::new(stored.clone(), opened.key_arn, wrapping_key(&opened.plaintext)?);
         if !self.window.is_zero() {
             self.reading.insert(uses.reading_place(stored), (Instant::now(), epoch.clone()));

@@ -18,6 +18,7 @@ use storage::name::{BucketId, BucketName, ObjectKey, VersionId};
 pub use default::{BucketEncryption, DefaultAlgorithm};
 pub use plan::{CustomerHeaders, INVALID_KEY, PlanError, customer_key, plan, response_headers};
 
+use crate::observe::metrics::SSE_KMS;
 use crate::seal::{ContentKey, ContentKeys};
 use crate::watch::Watch;
 use envelope::{Envelope, KmsTier};
@@ -208,7 +209,9 @@ impl Sse {
                 if *bucket_key && !dsse {
                     let uses =
                         BucketKeyUse { kms: &self.kms, caller: &caller, bucket: place.bucket, bound: &bound };
-                    let epoch = match self.bucket_keys.remembered_for_writing(uses, &key_id) {
+                    let remembered = self.bucket_keys.remembered_for_writing(uses, &key_id);
+                    SSE_KMS.looked_for(&remembered);
+                    let epoch = match remembered {
                         Some(epoch) => epoch,
                         None => {
                             self.see_keys().await?;
@@ -221,7 +224,11 @@ impl Sse {
                     let data_keys = keys
                         .layers
                         .iter()
-                        .map(|_| self.kms.generate_data_key(&caller, &key_id, &bound))
+                        .map(|_| {
+                            let generated = self.kms.generate_data_key(&caller, &key_id, &bound);
+                            SSE_KMS.generated(&generated);
+                            generated
+                        })
                         .collect::<Result<Vec<_>, _>>()?;
                     Envelope::kms(&keys.layers, place, &data_keys, context, bound)?
                 }
@@ -256,7 +263,9 @@ impl Sse {
                 let context = bound.iter().cloned().collect();
                 let uses =
                     BucketKeyUse { kms: &self.kms, caller: &caller, bucket: place.bucket, bound: &context };
-                let epoch = match self.bucket_keys.remembered_for_reading(uses, epoch) {
+                let remembered = self.bucket_keys.remembered_for_reading(uses, epoch);
+                SSE_KMS.looked_for(&remembered);
+                let epoch = match remembered {
                     Some(epoch) => epoch,
                     None => {
                         self.see_keys().await?;
@@ -271,7 +280,9 @@ impl Sse {
                 self.see_keys().await?;
                 let mut layers = Vec::with_capacity(data_keys.len());
                 for (layer, ciphertext) in data_keys.iter().enumerate() {
-                    let opened = self.kms.decrypt(&caller, Some(key_arn), ciphertext, &context)?;
+                    let opened = self.kms.decrypt(&caller, Some(key_arn), ciphertext, &context);
+                    SSE_KMS.decrypted(&opened);
+                    let opened = opened?;
                     let wrapping = epoch::wrapping_key(&opened.plaintext)?;
                     layers.push(envelope.open_layer(place, layer, &wrapping)?);
                 }

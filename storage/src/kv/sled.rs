@@ -29,6 +29,7 @@ use self::engine::Engine;
 use self::walk::Shared;
 use super::{Direction, Entry, Key, KeyRange, KeyValue, KvError, Snapshot, Standing, Transaction};
 use crate::digest::{Digester, Unkeyed};
+use crate::figures::COMMITS;
 use crate::name::Timestamp;
 
 /// Transactions that wait to be committed; more wait for a place in the queue.
@@ -214,7 +215,10 @@ impl KeyValue for SledKv {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
-        self.request(|reply| Request::Commit { transaction, reply }).await
+        let began = std::time::Instant::now();
+        let answer = self.request(|reply| Request::Commit { transaction, reply }).await;
+        COMMITS.answered(began.elapsed(), &answer);
+        answer
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, KvError> {

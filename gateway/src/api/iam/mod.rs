@@ -72,6 +72,11 @@ pub async fn run(call: &Call<'_>) -> Result<Answer, Refusal> {
     }
 }
 
+/// An operation's name, if the service's model has it.
+pub(super) fn known(action: &str) -> Option<&'static str> {
+    operation::known(action)
+}
+
 /// Gives the user that the call (of CreateAccessKey) names an access key of this id and secret.
 pub(super) async fn put_access_key(call: &Call<'_>, id: &str, secret: &str) -> Result<(), Refusal> {
     let request = Request::of(call)?;

@@ -215,6 +215,12 @@ pub(super) fn find(name: &str) -> Option<Handler> {
     Some(OPERATIONS[at].1)
 }
 
+/// An operation's name, if the model has it.
+pub(super) fn known(name: &str) -> Option<&'static str> {
+    let at = OPERATIONS.binary_search_by_key(&name, |(name, _)| name).ok()?;
+    Some(OPERATIONS[at].0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

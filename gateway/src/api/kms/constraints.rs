@@ -76,6 +76,11 @@ pub(super) fn check(operation: &str, request: &Value) -> Result<(), Refusal> {
     }
 }
 
+/// The operation's name, if the model has it.
+pub(super) fn known(operation: &str) -> Option<&'static str> {
+    CONSTRAINTS.get_key_value(operation).map(|(name, _)| *name)
+}
+
 /// What is not of the type that its member has.
 fn unreadable(message: &str) -> Refusal {
     Refusal::Door("SerializationException", message.to_owned())

@@ -17,6 +17,7 @@ use kms_core::kms::{Caller, rerun};
 use serde_json::{Value, json};
 use storage::name::Timestamp;
 
+use super::record;
 use super::signed_body::{self, SignedBodyError};
 use crate::app::App;
 use crate::auth::{self, AuthError, Expected};
@@ -24,6 +25,7 @@ use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::header;
 use crate::http::host;
 use crate::http::listener::Peer;
+use crate::observe::request;
 use crate::work::TooMany;
 
 /// The longest request: a policy of 32 KiB, escaped, is far below.
@@ -50,9 +52,13 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> Re
     let mut id = [0; 16];
     getrandom::fill(&mut id).expect("the operating system gives random bytes");
     let request_id = hex::encode(id);
+    record::ids(&request_id, "");
     let (status, answer) = match answer(app, &parts, body, peer, &request_id).await {
         Ok(answer) => (StatusCode::OK, answer),
-        Err(refusal) => refusal.answer(&request_id),
+        Err(refusal) => {
+            record::refused(refusal.name(), &refusal);
+            refusal.answer(&request_id)
+        }
     };
     let mut response = Response::new(match &answer {
         Value::Null => ResponseBody::empty(),
@@ -100,11 +106,13 @@ async fn answer(
         now_unix_ms: Timestamp::now().unix_ms(),
         source: peer.address.ip(),
     };
+    let target = parts.headers.get(header::TARGET).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let operation = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();
+    request::note(|record| record.operation = constraints::known(operation));
     let body = read(app, parts, body, expected).await?;
     app.watch.keys().await.map_err(KmsError::from)?;
     let identity = auth::authenticate_body(parts, &body, app.keys(), expected).map_err(refused)?;
-    let target = parts.headers.get(header::TARGET).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let operation = target.strip_prefix(TARGET_PREFIX).unwrap_or_default();
+    record::authenticated_body(&identity, parts);
     if identity.is_anonymous() {
         return Err(Refusal::Door(
             "MissingAuthenticationTokenException",
@@ -214,7 +222,24 @@ fn refused(error: AuthError) -> Refusal {
     Refusal::Door(name, message)
 }
 
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Kms(error) => error.fmt(f),
+            Self::Door(_, message) => f.write_str(message),
+        }
+    }
+}
+
 impl Refusal {
+    /// The exception's name.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Kms(error) => error.name(),
+            Self::Door(name, _) => name,
+        }
+    }
+
     fn answer(self, request_id: &str) -> (StatusCode, Value) {
         match self {
             Self::Door(name, message) => {

@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use super::iam;
 use super::query::{self, Call, Parameters, Refusal, now_unix_ms};
 use super::s3::request::Query;
 use super::s3::target::bucket_of_host;
+use super::{iam, record};
 use crate::app::App;
 use crate::auth::{self, Expected};
 use crate::authz::GlobalKeys;
@@ -30,12 +30,32 @@ use crate::http::header;
 use crate::http::host;
 use crate::http::listener::Peer;
 use crate::iam::{AccountState, Identity};
+use crate::observe::request;
 use crypt::{BodyKey, Header};
 use error::AdminError;
 
 /// The bucket that can't be made, since these paths would be its objects'. MinIO does not have it either.
 pub const RESERVED_BUCKET: &str = "minio";
 const ADMIN: &str = "admin/v3/";
+/// Calls, as those know them who are told of requests.
+const CALLS: [&str; 16] = [
+    "add-canned-policy",
+    "add-user",
+    "get-bucket-quota",
+    "idp/builtin/policy-entities",
+    "idp/builtin/policy/attach",
+    "idp/builtin/policy/detach",
+    "info",
+    "info-canned-policy",
+    "list-canned-policies",
+    "list-users",
+    "remove-canned-policy",
+    "remove-user",
+    "set-bucket-quota",
+    "set-user-or-group-policy",
+    "set-user-status",
+    "user-info",
+];
 /// Keys of bodies are derived one after the other: each takes 64 MiB.
 static DERIVING: Semaphore = Semaphore::const_new(1);
 /// What that costs, in units of [`crate::work::ExpensiveCalls`].
@@ -78,7 +98,9 @@ pub async fn serve(
 ) -> Response<ResponseBody> {
     let Some(call) = path.strip_prefix("admin/") else { return health(path, app.is_ready()) };
     let request_id = query::request_id();
+    record::ids(&request_id, "");
     let call = path.strip_prefix(ADMIN).unwrap_or(call);
+    request::note(|record| record.operation = CALLS.iter().copied().find(|known| *known == call));
     let result = answer(app, call, parts, body, peer, &request_id).await;
     let mut response = match result {
         Ok(document) => respond(StatusCode::OK, document),
@@ -90,6 +112,7 @@ pub async fn serve(
                 tracing::error!(request_id, source, "a request of MinIO's admin API failed");
             }
             let (code, status) = refused.code();
+            record::refused(code, &refused);
             let told = json!({ "Code": code, "Message": refused.to_string(), "RequestId": request_id });
             respond(status, told.to_string().into_bytes())
         }
@@ -124,6 +147,7 @@ async fn answer(
     let expected = Expected { region, service: "s3", now_unix_ms, source: peer.address.ip() };
     let body = query::read(app, parts, body, expected).await?;
     let identity = auth::authenticate_body(parts, &body, app.keys(), expected).map_err(Refusal::from)?;
+    record::authenticated_body(&identity, parts);
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let query = query.map_err(|_| AdminError::Invalid("The query can't be read.".to_owned()))?;
     let user_agent = parts.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());

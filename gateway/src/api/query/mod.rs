@@ -14,7 +14,7 @@ pub use error::{Code, Refusal};
 pub use form::Parameters;
 
 use super::signed_body::{self, SignedBodyError};
-use super::{iam, sts};
+use super::{iam, record, sts};
 use crate::app::App;
 use crate::auth::{self, Expected};
 use crate::authz::{Context, GlobalKeys};
@@ -23,6 +23,7 @@ use crate::http::header;
 use crate::http::host;
 use crate::http::listener::Peer;
 use crate::iam::{IamError, Identity};
+use crate::observe::request;
 
 /// The longest form.
 const MAX_BODY_LEN: usize = 1 << 20;
@@ -51,6 +52,14 @@ impl Service {
         match self {
             Self::Iam => "2010-05-08",
             Self::Sts => "2011-06-15",
+        }
+    }
+
+    /// As those know it who are told of requests.
+    fn observed(self) -> request::Service {
+        match self {
+            Self::Iam => request::Service::Iam,
+            Self::Sts => request::Service::Sts,
         }
     }
 
@@ -123,6 +132,7 @@ pub fn asks(parts: &Parts) -> bool {
 /// Answers one request.
 pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> Response<ResponseBody> {
     let request_id = request_id();
+    record::ids(&request_id, "");
     let signed = Scope::of(&parts);
     // A signature tells the service; without one, the form does.
     let named = service(signed.as_ref(), &Parameters::default());
@@ -138,10 +148,12 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> Re
             (service, result)
         }
     };
+    request::note(|record| record.service = service.observed());
     let mut encoded = None;
     let (status, document) = match result {
         Ok(document) => (StatusCode::OK, document),
         Err(refusal) => {
+            record::refused(refusal.code.name(), &refusal.message);
             if refusal.is_failure() {
                 let source = refusal.source.as_deref().map(|source| source as &dyn std::error::Error);
                 tracing::error!(request_id, source, "a request of {} failed", service.name());
@@ -184,7 +196,15 @@ async fn answer(
     request_id: &str,
 ) -> Result<Vec<u8>, Refusal> {
     let region = expected.region;
+    let action = parameters.get("Action").unwrap_or_default();
+    request::note(|record| {
+        record.operation = match service {
+            Service::Iam => iam::known(action),
+            Service::Sts => sts::known(action),
+        }
+    });
     let identity = auth::authenticate_body(parts, body, app.keys(), expected)?;
+    record::authenticated_body(&identity, parts);
     let Some(action) = parameters.get("Action").filter(|action| !action.is_empty()) else {
         return Err(Refusal::new(Code::MissingAction, "The request is missing an action."));
     };

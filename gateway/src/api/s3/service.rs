@@ -14,6 +14,7 @@ use super::request::{Query, S3Request, S3Response};
 use super::target::{Target, bucket_of_host};
 use super::wire::version;
 use super::{cors, permissions, request_context, route};
+use crate::api::record;
 use crate::app::App;
 use crate::auth::{self, Expected, Keys};
 use crate::authz::{self, Permit, Question};
@@ -26,6 +27,7 @@ use crate::http::listener::Peer;
 /// Answers one request of S3.
 pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> S3Response {
     let request_id = RequestId::new();
+    record::ids(&request_id.text, &request_id.host_id);
     let is_head = parts.method == Method::HEAD;
     let resource = parts.uri.path().to_owned();
     let method = parts.method.clone();
@@ -36,6 +38,7 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> S3
     let mut response = match answered {
         Ok(response) => response,
         Err(mut error) => {
+            record::refused_s3(&error);
             if error.code == Code::MethodNotAllowed {
                 error.fields.insert(0, ("Method", method.to_string()));
             }
@@ -48,6 +51,7 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> S3
             error.into_response(&request_id.text, &request_id.host_id, is_head)
         }
     };
+    record::of_answer(&response);
     let headers = response.headers_mut();
     headers.insert(header::REQUEST_ID, header_value(&request_id.text));
     headers.insert(header::ID_2, header_value(&request_id.host_id));
@@ -68,6 +72,7 @@ async fn answer(
     let hoisted = route::hoisted(&parts.headers, &query)?;
     let headers = hoisted.as_ref().unwrap_or(&parts.headers);
     let operation = route::route(&parts.method, &target, &query, headers)?;
+    record::of_operation(operation, &target, headers);
     if operation == Operation::Preflight {
         return bucket::preflight(app, &target, headers).await;
     }
@@ -100,6 +105,7 @@ async fn answer(
     if !authenticated.identity.is_anonymous() {
         body.authenticated();
     }
+    record::authenticated(&authenticated.identity, authenticated.signed);
     route::refuse_unsupported(operation, headers, &query)?;
 
     let (bucket, has_changed) = match &target.bucket {
@@ -122,12 +128,15 @@ async fn answer(
                 error => error.into(),
             })?;
             let owner_header = &header::EXPECTED_BUCKET_OWNER;
+            record::bucket_owner(&found.owner);
             route::check_expected_owner(headers, owner_header, &found.owner)?;
             Some(found)
         }
         None => None,
     };
-    let version = version::parse(target.object.as_ref().and_then(|_| query.get("versionId")))?;
+    let version = target.object.as_ref().and_then(|_| query.get("versionId"));
+    record::version(version);
+    let version = version::parse(version)?;
     let mut request = S3Request {
         request_id: request_id.to_owned(),
         operation,

@@ -21,6 +21,23 @@ const VERSION: &str = "2011-06-15";
 const UNSUPPORTED: [&str; 4] =
     ["AssumeRoleWithSAML", "AssumeRoot", "GetDelegatedAccessToken", "GetWebIdentityToken"];
 
+/// What runs here.
+const SUPPORTED: [&str; 8] = [
+    "AssumeRole",
+    "AssumeRoleWithLDAPIdentity",
+    "AssumeRoleWithWebIdentity",
+    "DecodeAuthorizationMessage",
+    "GetAccessKeyInfo",
+    "GetCallerIdentity",
+    "GetFederationToken",
+    "GetSessionToken",
+];
+
+/// An operation's name, if the service has it.
+pub(super) fn known(action: &str) -> Option<&'static str> {
+    SUPPORTED.iter().chain(&UNSUPPORTED).copied().find(|name| *name == action)
+}
+
 /// Runs an operation of the service.
 pub async fn run(call: &Call<'_>) -> Result<Answer, Refusal> {
     match call.action {

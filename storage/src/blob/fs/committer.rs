@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::address::FrameAddress;
 use super::io::{same_error, write_all_at};
 use super::segment::{SEGMENT_HEADER_LEN, Segment, Segments};
+use crate::figures::BLOBS;
 use crate::name::BlobId;
 
 /// Bytes of frames that may wait for the thread.
@@ -180,7 +181,7 @@ impl Committer {
         };
         let mut pieces = batch.iter().map(|pending| pending.frame.clone()).collect();
         write_all_at(&active.file, &mut pieces, active.end)?;
-        active.file.sync_data()?;
+        BLOBS.sync(&active.file)?;
         let mut offset = active.end;
         let ids = batch.iter().map(|pending| {
             let address =

@@ -146,7 +146,7 @@ impl Files {
         if sink.reserved > end {
             sink.file.set_len(end)?;
         }
-        sink.file.sync_data()?;
+        crate::figures::BLOBS.sync(&sink.file)?;
         let folder = self.folder_of(finished_ms)?;
         sink.temp.rename(&self.path(address))?;
         folder.sync()?;

@@ -40,6 +40,7 @@ use super::{
     BlobError, BlobInfo, BlobOwner, BlobReader, BlobRef, BlobStore, BlobTraits, BlobWriter, SizeHint,
     StoredLen, StoredRange, Why,
 };
+use crate::figures::BLOBS;
 use crate::name::{BlobId, Timestamp};
 use crate::session::SessionId;
 
@@ -460,19 +461,21 @@ impl BlobWriter for FsWriter {
         if matches!(&self.state, State::Small(builder) if !fits(builder)) {
             self.outgrow().await?;
         }
-        match self.state {
+        let finished = match self.state {
             State::Small(builder) => {
                 let stored_len = StoredLen(builder.len() as u64);
                 let mut nonce = [0; 6];
                 getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
                 let finished = Timestamp::now().unix_ms();
                 let frame = builder.finish(&self.owner_bytes, &trailer, finished, nonce);
-                let id = self.queue.append(frame, nonce).await.map_err(BlobError::Unavailable)?;
-                Ok(BlobRef { id, stored_len })
+                let appended = self.queue.append(frame, nonce).await;
+                appended.map(|id| BlobRef { id, stored_len }).map_err(BlobError::Unavailable)
             }
             State::Large(file) => file.finish(trailer).await,
             State::Failed => Err(BlobError::Unavailable(std_io::Error::other("an earlier write failed"))),
-        }
+        };
+        BLOBS.finished(&finished);
+        finished
     }
 }
 
@@ -489,6 +492,8 @@ impl BlobReader for FsReader {
     async fn read(&self, range: StoredRange) -> Result<BytesMut, BlobError> {
         super::check_range(self.id, range, self.len)?;
         let read = read_exact_at(&self.file, self.base + range.offset, range.len).await;
-        read.map_err(|error| truncated_or(self.id, error))
+        let read = read.map_err(|error| truncated_or(self.id, error));
+        BLOBS.read(&read);
+        read
     }
 }

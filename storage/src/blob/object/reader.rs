@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::Shared;
 use super::request::{ATTEMPTS, failed, late, pause};
 use crate::blob::{BlobError, BlobReader, BlobRef, StoredRange, check_range};
+use crate::figures::BLOBS;
 use crate::name::BlobId;
 
 /// Spans that are read ahead: one that waits, and one that is being received.
@@ -49,11 +50,8 @@ impl ObjectReader {
         };
         end.filter(|&end| end > range.end)
     }
-}
 
-#[async_trait]
-impl BlobReader for ObjectReader {
-    async fn read(&self, range: StoredRange) -> Result<BytesMut, BlobError> {
+    async fn read_range(&self, range: StoredRange) -> Result<BytesMut, BlobError> {
         let id = self.blob.id;
         check_range(id, range, self.blob.stored_len.0)?;
         if range.len == 0 {
@@ -81,6 +79,15 @@ impl BlobReader for ObjectReader {
         if read.is_err() || ahead.at == ahead.end {
             state.ahead = None;
         }
+        read
+    }
+}
+
+#[async_trait]
+impl BlobReader for ObjectReader {
+    async fn read(&self, range: StoredRange) -> Result<BytesMut, BlobError> {
+        let read = self.read_range(range).await;
+        BLOBS.read(&read);
         read
     }
 

@@ -16,6 +16,7 @@ use super::budget::Held;
 use super::format::Footer;
 use super::request::{ATTEMPTS, failed, late, pause, within};
 use crate::blob::{BlobError, BlobOwner, BlobRef, BlobWriter, StoredLen, check_trailer};
+use crate::figures::BLOBS;
 use crate::name::BlobId;
 use crate::session::BlobTicket;
 
@@ -253,16 +254,19 @@ impl BlobWriter for ObjectWriter {
         match self.parts.take() {
             None => {
                 let (payload, _held) = self.buffer.take(usize::MAX);
-                self.shared.put_new(id, payload, &tail, stored_len).await?;
+                let put = self.shared.put_new(id, payload, &tail, stored_len).await;
+                put.inspect_err(|_| BLOBS.write_errors.add(1))?;
             }
             Some(mut parts) => {
                 while self.buffer.len > 0 {
                     parts.send(self.buffer.take(self.shared.options.part_len)).await?;
                 }
-                parts.complete(&tail, stored_len).await?;
+                let completed = parts.complete(&tail, stored_len).await;
+                completed.inspect_err(|_| BLOBS.write_errors.add(1))?;
             }
         }
         let blob = BlobRef { id, stored_len: StoredLen(stored_len) };
+        BLOBS.finished(&Ok(blob));
         if let Some(ticket) = self.ticket.take() {
             ticket.finished(blob);
         }

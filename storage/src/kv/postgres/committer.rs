@@ -15,6 +15,7 @@ use super::batch::{Arguments, take};
 use super::reader::Readers;
 use super::server::{Connection, connect};
 use super::{DEADLINE, PostgresConfig, unavailable};
+use crate::figures::COMMITS;
 use crate::kv::{Key, KvError, Transaction};
 
 /// Transactions that wait at most; more wait to wait.
@@ -55,7 +56,10 @@ impl Committer {
             answer.await.map_err(|_| ended())?
         };
         // Who waits behind others that are not answered has waited long enough by then; what was not sent yet is not sent any more.
-        timeout(PATIENCE, answered).await.map_err(unavailable)?
+        let began = std::time::Instant::now();
+        let answer = timeout(PATIENCE, answered).await.map_err(unavailable).flatten();
+        COMMITS.answered(began.elapsed(), &answer);
+        answer
     }
 }
 
@@ -128,7 +132,10 @@ impl Worker {
             deleted,
             deleted_of,
         ];
+        let began = std::time::Instant::now();
         let answer = timeout(DEADLINE, connection.client.query_one(statement, &parameters)).await;
+        COMMITS.batch.observe(batch.len() as u64);
+        COMMITS.sync.observe_duration(began.elapsed());
         let may_be_lost = connection.may_be_lost.load(Ordering::SeqCst);
         let error = match answer {
             Ok(Ok(_)) if may_be_lost => "the server's standby may not have the commit".into(),

@@ -19,6 +19,7 @@ use super::entry::{Stored, chunk_key, chunks, split, tagged};
 use super::walk::{self, Change, Shared};
 use super::{OpenKvError, SledConfig, corrupt, reader, sled_error, unavailable, verify_in_background};
 use crate::digest::Element;
+use crate::figures::COMMITS;
 use crate::head::{Head, Reached};
 use crate::name::Timestamp;
 
@@ -294,6 +295,9 @@ impl Committer {
     /// Applies the batch, makes it durable, and tells everybody.
     fn finish(&mut self, mut group: Group) {
         let accepted = std::mem::take(&mut group.accepted);
+        if !accepted.is_empty() {
+            COMMITS.batch.observe(accepted.len() as u64);
+        }
         let refused = std::mem::take(&mut group.refused);
         let closing = group.closing.take();
         let answer = match self.apply(group) {
@@ -328,6 +332,7 @@ impl Committer {
             return Ok(());
         }
         let Some(engine) = &self.engine else { return Ok(()) };
+        let began = Instant::now();
         if self.is_full() {
             // What this batch reserved is not reserved.
             (self.revision, self.reserved) = group.before;
@@ -359,6 +364,7 @@ impl Committer {
             // Not so safe as within sled, but what was acknowledged is durable.
             Syncs { any: false, .. } => engine.log.sync_data()?,
         }
+        COMMITS.sync.observe_duration(began.elapsed());
         self.acknowledged = reached.number;
         if let Some(head) = &self.head {
             head.write(&reached);

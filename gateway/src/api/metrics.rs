@@ -1,0 +1,294 @@
+//! `/_sealgate/metrics`: what is counted, for Prometheus. On a listener of its own it needs no signature; beside S3 its callers sign, and
+//! need the action `sealgate:GetMetrics`.
+
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use storage::figures::{BLOBS, COMMITS};
+use storage::kv::Standing;
+
+use super::query::{self, Code, Refusal, now_unix_ms};
+use super::{minio, ready};
+use crate::app::App;
+use crate::auth::{self, Expected};
+use crate::authz::GlobalKeys;
+use crate::config::Config;
+use crate::http::body::ResponseBody;
+use crate::http::host;
+use crate::http::listener::Peer;
+use crate::http::tls;
+use crate::iam::IamError;
+use crate::observe::metrics::{self, REQUESTS, Text};
+use crate::observe::{process, request};
+
+/// The path.
+pub const PATH: &str = "/_sealgate/metrics";
+/// The same, as those configure it who come from MinIO.
+const MINIO_PATH: &str = "/minio/v2/metrics/cluster";
+/// What a caller needs who signs.
+const ACTION: &str = "sealgate:GetMetrics";
+
+/// Is it what a request asks for?
+pub(super) fn asks(path: &str) -> bool {
+    path == PATH || path == MINIO_PATH
+}
+
+/// Answers on the listener that serves nothing but this and health checks.
+pub fn handle<B>(app: Option<&App>, config: &Config, request: &Request<B>) -> Response<ResponseBody> {
+    let path = request.uri().path();
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "GET alone\n");
+    }
+    if asks(path) {
+        return answer(app, config, request.headers());
+    }
+    if path == ready::PATH {
+        return ready::answer(app);
+    }
+    if let Some(rest) = path.strip_prefix("/minio/").filter(|rest| rest.starts_with("health/")) {
+        return minio::health(rest, app.is_some_and(App::is_ready));
+    }
+    match path.strip_prefix(super::HEALTH) {
+        Some(rest) => super::health(rest, app),
+        None => plain(StatusCode::NOT_FOUND, "here are /_sealgate/metrics and /_sealgate/health/ready\n"),
+    }
+}
+
+/// Answers a signed caller.
+pub(super) async fn serve(app: &App, parts: &Parts, peer: Peer) -> Response<ResponseBody> {
+    request::note(|record| record.operation = Some("GetMetrics"));
+    let request_id = query::request_id();
+    super::record::ids(&request_id, "");
+    match authorize(app, parts, peer).await {
+        Ok(()) => answer(Some(app), &app.config, &parts.headers),
+        Err(refusal) => {
+            super::record::refused(refusal.code.name(), &refusal.message);
+            plain(refusal.code.status(), format!("{}: {}\n", refusal.code.name(), refusal.message))
+        }
+    }
+}
+
+async fn authorize(app: &App, parts: &Parts, peer: Peer) -> Result<(), Refusal> {
+    let now_unix_ms = now_unix_ms();
+    let expected = Expected { region: &app.region, service: "s3", now_unix_ms, source: peer.address.ip() };
+    host::of(parts).map_err(|error| Refusal::new(Code::ValidationError, error.to_string()))?;
+    app.watch.identities().await.map_err(IamError::from)?;
+    let authenticated = auth::authenticate(parts, app.keys(), expected)?;
+    let identity = authenticated.identity;
+    super::record::authenticated(&identity, authenticated.signed);
+    let user_agent = parts.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let global_keys = GlobalKeys {
+        source_ip: peer.address.ip(),
+        secure_transport: peer.secure,
+        user_agent,
+        requested_region: &app.region,
+        now_unix_ms,
+    };
+    Ok(app.authorizer.authorize_action(&identity, ACTION, "*", || global_keys.context())?)
+}
+
+fn plain(status: StatusCode, text: impl Into<bytes::Bytes>) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::full(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn answer(app: Option<&App>, config: &Config, headers: &HeaderMap) -> Response<ResponseBody> {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text = gather(app, config);
+    let (text, kind) = match accept.contains("application/openmetrics-text") {
+        true => (text.open_metrics(), "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        false => (text.prometheus(), "text/plain; version=0.0.4; charset=utf-8"),
+    };
+    let mut response = Response::new(ResponseBody::full(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+fn truth(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
+fn one(value: impl Into<f64>) -> [(metrics::Labels<'static>, f64); 1] {
+    [(vec![], value.into())]
+}
+
+fn count(value: u64) -> [(metrics::Labels<'static>, f64); 1] {
+    [(vec![], value as f64)]
+}
+
+/// Everything that is known now. A gateway that is sealed tells that, and what the process is.
+fn gather(app: Option<&App>, config: &Config) -> Text {
+    let mut text = Text::default();
+    let build = vec![("version", env!("CARGO_PKG_VERSION"))];
+    text.gauge("sealgate_build_info", "The version that runs, always 1", [(build, 1.0)]);
+    text.gauge(
+        "sealgate_sealed",
+        "Does the gateway wait for its passphrase, or for its stores (1), or serve requests (0)",
+        one(truth(app.is_none())),
+    );
+    of_readiness(app, &mut text);
+    process::write(&mut text);
+    metrics::write_connections(&mut text);
+    REQUESTS.write(&mut text);
+    of_engines(&mut text);
+    of_disk(config, &mut text);
+    of_certificate(config, &mut text);
+    metrics::write_jobs(&mut text);
+    if let Some(app) = app {
+        text.gauge(
+            "sealgate_uptime_seconds",
+            "Since the stores were opened",
+            one(app.started.elapsed().as_secs_f64()),
+        );
+        of_jobs(app, &mut text);
+    }
+    text
+}
+
+fn of_readiness(app: Option<&App>, text: &mut Text) {
+    let checks = ready::checks(app);
+    let is_ready = app.is_some_and(ready::is_ready);
+    text.gauge("sealgate_ready", "May requests be sent here (1), or not (0)", one(truth(is_ready)));
+    text.gauge(
+        "sealgate_ready_check",
+        "What readiness is judged by: 1 is well",
+        checks.into_iter().map(|(name, ok)| (vec![("check", name)], truth(ok))),
+    );
+}
+
+fn of_engines(text: &mut Text) {
+    text.counter(
+        "sealgate_catalog_commits",
+        "Transactions on records and shared keys, by outcome",
+        [("ok", &COMMITS.committed), ("conflict", &COMMITS.conflicts), ("failed", &COMMITS.failed)]
+            .map(|(outcome, counter)| (vec![("outcome", outcome)], counter.get() as f64)),
+    );
+    text.histogram_s(
+        "sealgate_catalog_commit_wait_seconds",
+        "From a transaction's request to its answer",
+        [(vec![], &COMMITS.wait)],
+    );
+    text.histogram_of_counts(
+        "sealgate_catalog_commit_batch_transactions",
+        "Transactions of one commit",
+        [(vec![], &COMMITS.batch)],
+    );
+    text.histogram_s(
+        "sealgate_catalog_commit_sync_seconds",
+        "How long a commit took to become durable, or the metadata server to answer it",
+        [(vec![], &COMMITS.sync)],
+    );
+    text.counter("sealgate_blob_writes", "Blobs that were written", count(BLOBS.written.get()));
+    text.counter("sealgate_blob_written_bytes", "Their stored bytes", count(BLOBS.written_len.get()));
+    text.counter("sealgate_blob_reads", "Reads of ranges of blobs", count(BLOBS.reads.get()));
+    text.counter("sealgate_blob_read_bytes", "Bytes of blobs that were read", count(BLOBS.read_len.get()));
+    text.histogram_s(
+        "sealgate_blob_sync_seconds",
+        "How long files of blobs took to become durable; an object store has none",
+        [(vec![], &BLOBS.sync)],
+    );
+    text.counter(
+        "sealgate_blob_errors",
+        "Reads and writes of blobs that failed",
+        [("read", &BLOBS.read_errors), ("write", &BLOBS.write_errors)]
+            .map(|(what, counter)| (vec![("operation", what)], counter.get() as f64)),
+    );
+}
+
+fn of_disk(config: &Config, text: &mut Text) {
+    // Before the first start there is no folder yet.
+    let Ok(found) = rustix::fs::statvfs(&config.data) else { return };
+    let bytes = |blocks: u64| one(blocks.saturating_mul(found.f_frsize) as f64);
+    text.gauge("sealgate_disk_free_bytes", "Free on the data folder's file system", bytes(found.f_bavail));
+    text.gauge("sealgate_disk_size_bytes", "Size of that file system", bytes(found.f_blocks));
+    text.gauge(
+        "sealgate_disk_reserve_bytes",
+        "Free space below which writes are refused",
+        one(config.min_free_len as f64),
+    );
+}
+
+fn of_certificate(config: &Config, text: &mut Text) {
+    let Some((certificates, _)) = &config.tls else { return };
+    let Some(expires_unix_s) = tls::expiry_unix_s(certificates) else { return };
+    text.gauge(
+        "sealgate_certificate_expiry_timestamp_seconds",
+        "When the TLS certificate on the disk expires, in seconds since the Unix epoch",
+        one(expires_unix_s as f64),
+    );
+}
+
+fn of_jobs(app: &App, text: &mut Text) {
+    let standing = app.catalog.standing();
+    text.gauge(
+        "sealgate_catalog_standing",
+        "How the records stand, as the state that is 1: verifying while they are compared with what was committed",
+        [
+            ("verifying", Standing::Verifying),
+            ("verified", Standing::Verified),
+            ("damaged", Standing::Damaged),
+            ("failed", Standing::Failed),
+        ]
+        .map(|(name, state)| (vec![("state", name)], truth(standing == state))),
+    );
+    text.gauge(
+        "sealgate_catalog_damaged_records",
+        "Records that were met since the start and can't be read",
+        count(app.catalog.damaged_records_met() as u64),
+    );
+    let reclaim = app.job_states.reclaim.lock().clone();
+    text.counter(
+        "sealgate_reclaim_blobs",
+        "Blobs whose space was freed or that were moved, by reason",
+        [("displaced", reclaim.displaced), ("orphan", reclaim.orphans), ("moved", reclaim.moved)]
+            .map(|(reason, count)| (vec![("reason", reason)], count as f64)),
+    );
+    text.counter(
+        "sealgate_reclaim_sweeps",
+        "Looks at all blobs for those without a record",
+        count(reclaim.sweeps),
+    );
+    text.counter(
+        "sealgate_quarantined_blobs",
+        "Blobs put into quarantine, since nobody could account for them",
+        count(reclaim.quarantined),
+    );
+    let scrub = app.job_states.scrub.lock().clone();
+    let running = scrub.current.as_ref();
+    text.gauge("sealgate_scrub_running", "Is a round of the scrub under way", one(truth(running.is_some())));
+    let rounds = [("current", running), ("last", scrub.last.as_ref())];
+    let of_rounds = |of: fn(&crate::observe::jobs::ScrubRound) -> u64| {
+        rounds
+            .iter()
+            .filter_map(move |(name, round)| round.map(|round| (vec![("round", *name)], of(round) as f64)))
+    };
+    text.gauge("sealgate_scrub_blobs", "Blobs that a round of the scrub has read", of_rounds(|r| r.blobs));
+    text.gauge("sealgate_scrub_read_bytes", "Their stored bytes", of_rounds(|r| r.bytes));
+    text.gauge(
+        "sealgate_scrub_faults",
+        "Damage that a round of the scrub has found",
+        of_rounds(|r| r.faults),
+    );
+    let ended = scrub.last.and_then(|round| round.ended_unix_ms);
+    text.gauge(
+        "sealgate_scrub_last_end_timestamp_seconds",
+        "When the last round of the scrub ended, in seconds since the Unix epoch",
+        ended.into_iter().map(|ms| (vec![], ms as f64 / 1000.0)),
+    );
+    if let Some(run) = app.job_states.lifecycle.lock().clone() {
+        text.gauge(
+            "sealgate_lifecycle_last_end_timestamp_seconds",
+            "When the last walk of lifecycle rules ended, in seconds since the Unix epoch",
+            one(run.ended_unix_ms as f64 / 1000.0),
+        );
+        text.gauge("sealgate_lifecycle_last_whole", "Did it come to its end", one(truth(run.is_whole)));
+        text.gauge("sealgate_lifecycle_last_versions", "Versions that it looked at", count(run.seen));
+        text.gauge(
+            "sealgate_lifecycle_last_changes",
+            "Versions that it expired or changed",
+            count(run.changes),
+        );
+    }
+}

@@ -1,0 +1,414 @@
+//! What is known of a request once it has ended: its answer's last byte has gone, or its connection broke. It is written down along
+//! the request's way ([`note`], [`detail`]) and handed to every [`Observer`] once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
+use kms_core::policy::Subject;
+use parking_lot::{Mutex, RwLock};
+
+tokio::task_local! {
+    /// The request that this task answers.
+    static CURRENT: Arc<Recording>;
+}
+
+/// A request that has ended.
+#[derive(Debug)]
+pub struct RequestRecord {
+    /// When its head had come.
+    pub arrived: SystemTime,
+    /// From there to its end.
+    pub duration: Duration,
+    /// From its arrival until the head of its answer was ready to go; `None`: there was no answer.
+    pub time_to_first_byte: Option<Duration>,
+    /// From the last byte of its body until the head of its answer was ready; `None`: there was no answer.
+    pub turnaround: Option<Duration>,
+    /// Who sent it.
+    pub remote: SocketAddr,
+    /// The service that was asked.
+    pub service: Service,
+    /// The operation, of the service's closed set; `None`: it asks for none that the service has.
+    pub operation: Option<&'static str>,
+    /// Its method.
+    pub method: Method,
+    /// What it was answered; `None`: its connection broke before.
+    pub status: Option<StatusCode>,
+    /// The error's code, of the service's closed set.
+    pub error_code: Option<&'static str>,
+    /// Bytes of its body that came, as they were sent.
+    pub received_len: u64,
+    /// Bytes of the answer's body that were given to the connection.
+    pub sent_len: u64,
+    /// Did all of the answer go?
+    pub is_whole: bool,
+    /// What only logs and traces tell; `None`: nobody had asked for it when the request began.
+    pub detail: Option<Box<RequestDetail>>,
+}
+
+/// A service that this gateway answers for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Service {
+    /// S3.
+    #[default]
+    S3,
+    /// KMS.
+    Kms,
+    /// IAM.
+    Iam,
+    /// STS.
+    Sts,
+    /// MinIO's admin API and its health checks.
+    Minio,
+    /// The gateway's own paths: health, metrics.
+    Admin,
+}
+
+impl Service {
+    /// All of them, in order.
+    pub const ALL: [Self; 6] = [Self::S3, Self::Kms, Self::Iam, Self::Sts, Self::Minio, Self::Admin];
+
+    /// Its name in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Kms => "kms",
+            Self::Iam => "iam",
+            Self::Sts => "sts",
+            Self::Minio => "minio",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// What only logs and traces tell of a request.
+#[derive(Debug, Default)]
+pub struct RequestDetail {
+    /// The target as it was sent: path and query, in HTTP/2 with scheme and host.
+    pub uri: Uri,
+    /// The version of HTTP.
+    pub version: Version,
+    /// `Host`, or the authority of HTTP/2, as it was sent.
+    pub host: Option<HeaderValue>,
+    /// `Referer`.
+    pub referer: Option<HeaderValue>,
+    /// `User-Agent`.
+    pub user_agent: Option<HeaderValue>,
+    /// `traceparent`: the trace that it belongs to.
+    pub trace_parent: Option<HeaderValue>,
+    /// `x-amz-request-id` of the answer.
+    pub request_id: String,
+    /// `x-amz-id-2` of the answer; empty where the service has none.
+    pub host_id: String,
+    /// The bucket that it names.
+    pub bucket: Option<String>,
+    /// The account of that bucket, if there is one.
+    pub bucket_owner: Option<String>,
+    /// The object that it names.
+    pub object: Option<String>,
+    /// The version that it names, or that it wrote.
+    pub version_id: Option<String>,
+    /// Plain bytes of the object that it reads or writes, as far as they are known.
+    pub object_len: Option<u64>,
+    /// How the object is encrypted: `x-amz-server-side-encryption` of the answer, or `SSE-C`.
+    pub sse: Option<&'static str>,
+    /// Who asks; `None`: nobody who is known.
+    pub requester: Option<Requester>,
+    /// How it is signed; `None`: not at all.
+    pub signature: Option<Signature>,
+    /// Was an ACL what allowed it?
+    pub is_by_acl: bool,
+    /// The connection's TLS; `None`: it has none.
+    pub tls: Option<Arc<TlsSession>>,
+    /// The error's message, as the client was told.
+    pub error_message: Option<String>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub struct Requester {
+    /// As policies see it: ARN, account and, among the values of condition keys, `aws:principaltype` and `aws:userid`.
+    pub subject: Arc<Subject>,
+    /// The account's id, 12 digits.
+    pub account: String,
+    /// The access key that signed.
+    pub access_key_id: Arc<str>,
+}
+
+/// How a request is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signature {
+    /// Where the signature was.
+    pub place: SignaturePlace,
+    /// 2 or 4.
+    pub version: u8,
+}
+
+/// Where a signature was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignaturePlace {
+    /// In the header `Authorization`.
+    Header,
+    /// In the query.
+    Query,
+    /// In a form.
+    Form,
+}
+
+/// The TLS of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSession {
+    /// `1.2`, `1.3`.
+    pub version: Option<&'static str>,
+    /// The cipher suite by its name in the registry of IANA.
+    pub cipher: Option<&'static str>,
+    /// The host that the client asked for (SNI).
+    pub server_name: Option<String>,
+}
+
+/// Who is told of requests. It is asked on the threads that serve them: nothing here may wait.
+pub trait Observer: Send + Sync {
+    /// Does it need [`RequestRecord::detail`] of the request that begins now?
+    fn wants_detail(&self) -> bool;
+
+    /// A request begins.
+    fn begins(&self) {}
+
+    /// A request has ended.
+    fn ended(&self, record: &RequestRecord);
+}
+
+type List = Arc<[Arc<dyn Observer>]>;
+
+/// Who is told of requests now. Clones are one list.
+#[derive(Clone, Default)]
+pub struct Observers(Arc<RwLock<List>>);
+
+impl Observers {
+    /// Tells this one, too, of requests that begin from now on, until what is answered is dropped.
+    pub fn add(&self, observer: Arc<dyn Observer>) -> Subscription {
+        let mut list = self.0.write();
+        *list = list.iter().cloned().chain([observer.clone()]).collect();
+        Subscription { observers: self.clone(), observer }
+    }
+
+    /// Begins the record of a request; `None`: nobody wants one.
+    pub fn begin<B>(
+        &self,
+        request: &Request<B>,
+        remote: SocketAddr,
+        tls: Option<&Arc<TlsSession>>,
+    ) -> Option<Arc<Recording>> {
+        let observers = self.0.read().clone();
+        if observers.is_empty() {
+            return None;
+        }
+        for observer in &*observers {
+            observer.begins();
+        }
+        let wants_detail = observers.iter().any(|observer| observer.wants_detail());
+        let detail = wants_detail.then(|| {
+            let header = |name| request.headers().get(name).cloned();
+            let authority = || HeaderValue::from_str(request.uri().authority()?.as_str()).ok();
+            Box::new(RequestDetail {
+                uri: request.uri().clone(),
+                version: request.version(),
+                host: header(http::header::HOST).or_else(authority),
+                referer: header(http::header::REFERER),
+                user_agent: header(http::header::USER_AGENT),
+                trace_parent: request.headers().get("traceparent").cloned(),
+                tls: tls.cloned(),
+                ..RequestDetail::default()
+            })
+        });
+        let record = RequestRecord {
+            arrived: SystemTime::now(),
+            duration: Duration::ZERO,
+            time_to_first_byte: None,
+            turnaround: None,
+            remote,
+            service: Service::S3,
+            operation: None,
+            method: request.method().clone(),
+            status: None,
+            error_code: None,
+            received_len: 0,
+            sent_len: 0,
+            is_whole: false,
+            detail,
+        };
+        Some(Arc::new(Recording {
+            observers,
+            began: Instant::now(),
+            wants_detail,
+            record: Mutex::new(record),
+            received_len: AtomicU64::new(0),
+            received_ns: AtomicU64::new(0),
+            sent_len: AtomicU64::new(0),
+            is_whole: AtomicBool::new(false),
+        }))
+    }
+}
+
+/// Until this is dropped, an observer is told of requests.
+#[must_use = "dropped, it ends"]
+pub struct Subscription {
+    observers: Observers,
+    observer: Arc<dyn Observer>,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut list = self.observers.0.write();
+        *list = list.iter().filter(|other| !Arc::ptr_eq(other, &self.observer)).cloned().collect();
+    }
+}
+
+/// The record of a request that goes on. Its observers are told when the last who holds it lets go.
+pub struct Recording {
+    observers: List,
+    began: Instant,
+    wants_detail: bool,
+    record: Mutex<RequestRecord>,
+    received_len: AtomicU64,
+    /// When the last bytes of the body came, in nanoseconds since the beginning.
+    received_ns: AtomicU64,
+    sent_len: AtomicU64,
+    is_whole: AtomicBool,
+}
+
+impl std::fmt::Debug for Recording {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recording").field("record", &self.record).finish_non_exhaustive()
+    }
+}
+
+impl Recording {
+    /// Runs what answers the request; [`note`] and [`detail`] are of this record inside.
+    pub async fn scope<F: Future>(self: Arc<Self>, answering: F) -> F::Output {
+        CURRENT.scope(self, answering).await
+    }
+
+    /// So many bytes of the body came.
+    pub fn has_received(&self, len: usize) {
+        self.received_len.fetch_add(len as u64, Ordering::Relaxed);
+        let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.received_ns.store(now, Ordering::Relaxed);
+    }
+
+    /// So many bytes of the answer's body were given to the connection.
+    pub fn has_sent(&self, len: usize) {
+        self.sent_len.fetch_add(len as u64, Ordering::Relaxed);
+    }
+
+    /// The answer is ready to go.
+    pub fn answered(&self, status: StatusCode) {
+        let after = self.began.elapsed();
+        let received = Duration::from_nanos(self.received_ns.load(Ordering::Relaxed));
+        let mut record = self.record.lock();
+        record.status = Some(status);
+        record.time_to_first_byte = Some(after);
+        record.turnaround = Some(after.saturating_sub(received));
+    }
+
+    /// All of the answer has gone.
+    pub fn is_whole(&self) {
+        self.is_whole.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let record = self.record.get_mut();
+        record.duration = self.began.elapsed();
+        record.received_len = *self.received_len.get_mut();
+        record.sent_len = *self.sent_len.get_mut();
+        record.is_whole = *self.is_whole.get_mut();
+        for observer in &*self.observers {
+            observer.ended(record);
+        }
+    }
+}
+
+/// Writes down something of the request that this task answers. Nothing happens where none is answered, or nobody wants to know.
+pub fn note(write: impl FnOnce(&mut RequestRecord)) {
+    let _ = CURRENT.try_with(|recording| write(&mut recording.record.lock()));
+}
+
+/// As [`note`], of what only logs and traces tell: `write` is not run where none of them is on.
+pub fn detail(write: impl FnOnce(&mut RequestDetail)) {
+    let _ = CURRENT.try_with(|recording| {
+        if recording.wants_detail
+            && let Some(detail) = &mut recording.record.lock().detail
+        {
+            write(detail);
+        }
+    });
+}
+
+/// The record of the request that this task answers, for a task that works for it.
+pub fn current() -> Option<Arc<Recording>> {
+    CURRENT.try_with(Arc::clone).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Seen {
+        wants_detail: bool,
+        ended: Mutex<Vec<(Option<&'static str>, u64, Option<String>, bool)>>,
+    }
+
+    impl Observer for Seen {
+        fn wants_detail(&self) -> bool {
+            self.wants_detail
+        }
+
+        fn ended(&self, record: &RequestRecord) {
+            let bucket = record.detail.as_ref().and_then(|detail| detail.bucket.clone());
+            self.ended.lock().push((record.operation, record.received_len, bucket, record.is_whole));
+        }
+    }
+
+    fn seen(wants_detail: bool) -> Arc<Seen> {
+        Arc::new(Seen { wants_detail, ended: Mutex::default() })
+    }
+
+    fn begin(observers: &Observers) -> Option<Arc<Recording>> {
+        observers.begin(&Request::new(()), SocketAddr::from(([127, 0, 0, 1], 1)), None)
+    }
+
+    #[tokio::test]
+    async fn an_ended_request_is_told_once_with_what_was_noted() {
+        let observers = Observers::default();
+        assert!(begin(&observers).is_none());
+        let observer = seen(false);
+        let subscription = observers.add(observer.clone());
+        let recording = begin(&observers).unwrap();
+        let noted = recording.clone();
+        recording
+            .scope(async {
+                note(|record| record.operation = Some("GetObject"));
+                detail(|_| panic!("nobody wants details"));
+            })
+            .await;
+        noted.has_received(7);
+        noted.is_whole();
+        assert!(observer.ended.lock().is_empty());
+        drop(noted);
+        assert_eq!(*observer.ended.lock(), [(Some("GetObject"), 7, None, true)]);
+
+        let detailed = seen(true);
+        let second = observers.add(detailed.clone());
+        drop(subscription);
+        let recording = begin(&observers).unwrap();
+        recording.scope(async { detail(|detail| detail.bucket = Some("b".to_owned())) }).await;
+        assert_eq!(*detailed.ended.lock(), [(None, 0, Some("b".to_owned()), false)]);
+        assert_eq!(observer.ended.lock().len(), 1);
+        drop(second);
+        assert!(begin(&observers).is_none());
+    }
+}

@@ -196,14 +196,9 @@ impl Postgres {
         let mut killed = vec![main];
         kill_process(Pid::from_raw(main).context("no process id")?, Signal::KILL)?;
         // Its children are told by their parent's end, later.
-        for process in std::fs::read_dir("/proc")?.flatten() {
-            let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
-            let cwd = std::fs::read_link(process.path().join("cwd")).unwrap_or_default();
-            if command.starts_with(b"postgres:") && cwd == self.folder.path().join("data") {
-                let _ = kill_process(Pid::from_raw(pid).context("no process id")?, Signal::KILL);
-                killed.push(pid);
-            }
+        for child in self.children()? {
+            let _ = kill_process(Pid::from_raw(child).context("no process id")?, Signal::KILL);
+            killed.push(child);
         }
         let began = Instant::now();
         while killed.iter().any(|pid| is_running(*pid)) {
@@ -213,6 +208,37 @@ impl Postgres {
         // As long as nobody has asked for how it ended, its number is in use, and another start would take it for alive.
         std::fs::remove_file(file)?;
         Ok(())
+    }
+
+    /// Its processes but for the first one.
+    fn children(&self) -> anyhow::Result<Vec<i32>> {
+        let data = self.folder.path().join("data");
+        let mut found = Vec::new();
+        for process in std::fs::read_dir("/proc")?.flatten() {
+            let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let cwd = std::fs::read_link(process.path().join("cwd")).unwrap_or_default();
+            if command.starts_with(b"postgres:") && cwd == data {
+                found.push(pid);
+            }
+        }
+        Ok(found)
+    }
+
+    /// CPU seconds that the processes have used which it has now.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn cpu_s(&self) -> anyhow::Result<f64> {
+        let mut all = 0.0;
+        for child in self.children()? {
+            // One that has ended meanwhile has no more.
+            let stat = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            // The name in parentheses may hold blanks; fields are counted from behind it.
+            let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+            all += fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0;
+        }
+        Ok(all)
     }
 
     /// Where it listens, on 127.0.0.1.

@@ -177,9 +177,18 @@ impl Server {
         Self::launch_at(command, data, arguments, Some(places.clone()))
     }
 
-    /// Are records and blobs of started gateways elsewhere than in their data folders? Then tests of these have nothing to look at.
+    /// Are records and blobs of started gateways elsewhere than in their data folders?
     pub fn is_shared() -> bool {
         std::env::var_os(POSTGRES_VARIABLE).is_some()
+    }
+
+    /// Is a test to be passed by, since it is of what lies in a data folder, and gateways keep that in servers here? Then it says so.
+    pub fn skips(what: &str) -> bool {
+        let is_shared = Self::is_shared();
+        if is_shared {
+            eprintln!("skipped where records and blobs are in servers: {what}");
+        }
+        is_shared
     }
 
     fn launch(command: Command, data: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
@@ -298,10 +307,26 @@ impl Server {
 
     /// Runs another command of the binary on the folder of this gateway.
     pub fn command(&self, arguments: &[&str]) -> anyhow::Result<std::process::Output> {
+        Ok(self.prepared(arguments)?.output()?)
+    }
+
+    /// The same where others work meanwhile, in bounded time: what it tells. It has to succeed.
+    ///
+    /// # Errors
+    /// When it does not, or does not end.
+    pub async fn told(&self, arguments: &[&str], patience: Duration) -> anyhow::Result<String> {
+        let mut command = tokio::process::Command::from(self.prepared(arguments)?);
+        let output = tokio::time::timeout(patience, command.kill_on_drop(true).output()).await;
+        let output = output.with_context(|| format!("{arguments:?} does not end"))??;
+        ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn prepared(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let mut command = Command::new(binary()?);
         command.args(arguments).arg("--data").arg(&self.data).args(["--log", "error"]);
         command.envs(self.places.iter().flat_map(Places::variables));
-        Ok(command.output()?)
+        Ok(command)
     }
 }
 

@@ -278,7 +278,12 @@ impl App {
 
     /// Where records and their journals are written.
     pub fn records(&self) -> Records<'_> {
-        Records { catalog: &self.catalog, blobs: &self.blobs, metadata_key: &self.metadata_key }
+        self.records_in(&self.catalog)
+    }
+
+    /// The same for a job, by the catalog of its lease.
+    pub fn records_in<'a>(&'a self, catalog: &'a Catalog) -> Records<'a> {
+        Records { catalog, blobs: &self.blobs, metadata_key: &self.metadata_key }
     }
 
     /// Closes the stores, once no request runs any more.

@@ -196,11 +196,15 @@ mod tests {
             .expect("a file");
         let key = folder.path().join("key");
         std::fs::write(&key, "a2V5\n").expect("a file");
+        let account = folder.path().join("account.json");
+        let text = r#"{"private_key": "", "private_key_id": "", "client_email": "", "disable_oauth": true}"#;
+        std::fs::write(&account, text).expect("a file");
         for (url, credentials) in [
             ("s3://bucket", Some(&file)),
             ("s3://bucket/a/b?region=eu-west-1", Some(&file)),
             ("s3://bucket/p?endpoint=http://127.0.0.1:9/&region=us-east-1", Some(&file)),
             ("az://container/p?account=some", Some(&key)),
+            ("gs://bucket/p", Some(&account)),
         ] {
             let config = BlobsConfig { url: url.to_owned(), credentials: credentials.cloned() };
             if let Err(error) = open(&config) {
@@ -215,6 +219,8 @@ mod tests {
         }
         let config = BlobsConfig { url: "s3://b".to_owned(), credentials: Some(folder.path().join("none")) };
         assert!(matches!(open(&config), Err(BlobsError::Credentials { .. })));
+        let config = BlobsConfig { url: "gs://b".to_owned(), credentials: Some(key.clone()) };
+        assert!(matches!(open(&config), Err(BlobsError::Client(_))), "a key is no service account");
         let config =
             BlobsConfig { url: format!("s3://b?ca_file={}", key.display()), credentials: Some(file.clone()) };
         assert!(matches!(open(&config), Err(BlobsError::Certificate { .. })));

@@ -6,6 +6,7 @@
 
 mod apart;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,10 +25,21 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 const ENTRY: u8 = b'k';
 /// Salt and costs of the root key's passphrase, in the clear.
 const DERIVATION: &[u8] = b"p";
+/// Which gateway does what is due of keys: the number of its lease.
+const FENCE: &[u8] = b"j";
 /// Entries of one scan.
 const SCAN_LEN: usize = 1000;
 /// How often a store is read that changes while it is read.
 const MAX_READS: usize = 16;
+
+thread_local! {
+    /// What commits of this thread are conditional on beside the digest entry.
+    static UNDER: RefCell<Option<Condition>> = const { RefCell::new(None) };
+}
+
+/// The right to do what is due of keys: see [`KvKeyStore::under`].
+#[derive(Debug, Clone)]
+pub struct Fence(Condition);
 
 /// See the module.
 pub struct KvKeyStore {
@@ -66,6 +78,43 @@ impl KvKeyStore {
     /// Where the map can't be read.
     pub async fn now(&self) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.digest().await?.map(|entry| entry.value.to_vec()))
+    }
+
+    /// Writes down that the holder of this lease does what is due of keys: leases are records, and keys may be in another server. Whoever
+    /// did it before can commit nothing more of it. The caller sees behind this that the lease is still his.
+    ///
+    /// # Errors
+    /// Where the map can't be read or written.
+    pub async fn fence(&self, lease: u64) -> Result<Fence, StoreError> {
+        let key = Key::from_static(FENCE);
+        for _ in 0..MAX_READS {
+            let found = self.kv.get(std::slice::from_ref(&key)).await.map_err(|error| failed(&error))?;
+            let condition = match found.into_iter().next().flatten() {
+                Some(entry) if entry.value[..] == lease.to_be_bytes() => {
+                    return Ok(Fence(Condition::At(key, entry.revision)));
+                }
+                Some(entry) => Condition::At(key.clone(), entry.revision),
+                None => Condition::Absent(key.clone()),
+            };
+            let writes = vec![Write::Put(key.clone(), lease.to_be_bytes().to_vec().into())];
+            match self.kv.commit(Transaction { conditions: vec![condition], writes }).await {
+                Ok(()) | Err(KvError::Conflict { .. }) => {}
+                Err(error) => return Err(failed(&error)),
+            }
+        }
+        Err(StoreError::Failed("other gateways take over the schedule of keys again and again".to_owned()))
+    }
+
+    /// Does this work, on this thread, with every commit conditional on the fence: once another gateway has put up its own, they fail.
+    pub fn under<T>(&self, fence: &Fence, work: impl FnOnce() -> T) -> T {
+        struct Former(Option<Condition>);
+        impl Drop for Former {
+            fn drop(&mut self) {
+                UNDER.set(self.0.take());
+            }
+        }
+        let _former = Former(UNDER.replace(Some(fence.0.clone())));
+        work()
     }
 
     async fn digest(&self) -> Result<Option<Entry>, StoreError> {
@@ -114,11 +163,17 @@ impl KvKeyStore {
         Ok(Condition::At(key, revision))
     }
 
-    async fn write(&self, expected: Expected<'_>, changes: Vec<Change>) -> Result<(), StoreError> {
-        let conditions = match expected {
+    async fn write(
+        &self,
+        expected: Expected<'_>,
+        changes: Vec<Change>,
+        fence: Option<Condition>,
+    ) -> Result<(), StoreError> {
+        let mut conditions = match expected {
             Expected::Anything => Vec::new(),
             Expected::Revision(revision) => vec![self.condition(revision).await?],
         };
+        conditions.extend(fence);
         // Of several changes of one name the last counts.
         let changes: BTreeMap<Vec<u8>, Option<Vec<u8>>> = changes.into_iter().collect();
         let writes = changes.into_iter().map(|(name, value)| match value {
@@ -127,6 +182,9 @@ impl KvKeyStore {
         });
         let writes = writes.collect();
         match self.kv.commit(Transaction { conditions, writes }).await {
+            Err(KvError::Conflict { key }) if key[..] == *FENCE => {
+                Err(StoreError::Failed("another gateway does what is due of keys now".to_owned()))
+            }
             Err(KvError::Conflict { .. }) => Err(StoreError::Contended),
             // What became of it is found out when the store is read again.
             done => done.map_err(|error| failed(&error)),
@@ -201,7 +259,8 @@ impl KeyStore for KvKeyStore {
     }
 
     fn commit(&self, expected: Expected<'_>, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.wait(self.write(expected, changes))
+        let fence = UNDER.with_borrow(Clone::clone);
+        self.wait(self.write(expected, changes, fence))
     }
 
     fn is_shared(&self) -> bool {

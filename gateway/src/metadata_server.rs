@@ -33,7 +33,7 @@ const KMS_SCHEMA: &str = "sealgate_kms";
 /// # Errors
 /// When the URL says what is not understood, or a file of it can't be read.
 pub fn records(config: &MetadataConfig) -> anyhow::Result<PostgresConfig> {
-    let mut server = reach(&config.url, config).context("metadata")?;
+    let mut server = reach(&config.url, config, true).context("metadata")?;
     server.require_sync_standby = config.require_sync_standby;
     Ok(server)
 }
@@ -44,11 +44,13 @@ pub fn records(config: &MetadataConfig) -> anyhow::Result<PostgresConfig> {
 /// As [`records`].
 pub fn keys(config: &MetadataConfig) -> anyhow::Result<PostgresConfig> {
     let mut server = match &config.kms_url {
-        Some(url) => reach(url, config).context("kms_url")?,
-        None => reach(&config.url, config).context("metadata")?,
+        Some(url) => reach(url, config, true).context("kms_url")?,
+        None => reach(&config.url, config, false).context("metadata")?,
     };
     server.require_sync_standby = config.require_sync_standby;
     server.schema = Some(KMS_SCHEMA.to_owned());
+    // What is to be said of the server was said when its records were opened.
+    server.is_quiet = config.kms_url.is_none();
     // Keys are held in memory: what is asked is asked seldom, and one change after the other.
     (server.readers, server.committers) = (2, 1);
     Ok(server)
@@ -82,7 +84,8 @@ fn split(url: &str) -> anyhow::Result<(String, Tls)> {
     Ok((rest, tls))
 }
 
-fn reach(url: &SecretUrl, config: &MetadataConfig) -> anyhow::Result<PostgresConfig> {
+/// `tells`: what is to be said of the way there was not said yet.
+fn reach(url: &SecretUrl, config: &MetadataConfig, tells: bool) -> anyhow::Result<PostgresConfig> {
     let (rest, tls) = split(url.expose())?;
     let mut server = PostgresConfig::of(&rest)?;
     let ca_file = config.ca_file.clone().or(tls.ca_file);
@@ -91,7 +94,9 @@ fn reach(url: &SecretUrl, config: &MetadataConfig) -> anyhow::Result<PostgresCon
             bail!("sslmode=disable and certificates of an authority do not go together")
         }
         Some("disable") => {
-            warn_of_plain(&server.server, "is not encrypted (sslmode=disable)");
+            if tells {
+                warn_of_plain(&server.server, "is not encrypted (sslmode=disable)");
+            }
             server.server.ssl_mode(SslMode::Disable);
             return Ok(server);
         }
@@ -101,7 +106,7 @@ fn reach(url: &SecretUrl, config: &MetadataConfig) -> anyhow::Result<PostgresCon
     };
     let must = verifies || tls.mode.as_deref() == Some("require");
     server.server.ssl_mode(if must { SslMode::Require } else { SslMode::Prefer });
-    if !verifies {
+    if !verifies && tells {
         warn_of_plain(
             &server.server,
             "is not verified, so that who stands in between can see and change it: sslmode=verify-full",

@@ -102,6 +102,11 @@ async fn another_gateway_keeps_the_contract_and_no_versions() {
     caller.s3(Method::PUT, "/blobs?versioning=", enabled).await.unwrap().success().unwrap();
     assert_eq!(refusals(&blobs).await, ["versioning"]);
     assert!(matches!(blobs::require(&blobs).await, Err(blobs::BlobsError::Refused(..))));
+    let (code, told) = doctor(&url, &folder);
+    assert!(code == Some(1) && told.contains("FAIL  versioning"), "{code:?} {told}");
+    let credentials = credentials(&folder);
+    let arguments = ["--blobs", &url, "--blobs-credentials", credentials.to_str().unwrap()];
+    assert!(Server::start_with(&arguments).is_err(), "a gateway starts over a bucket that keeps versions");
 }
 
 /// What a store does that is none for blobs.

@@ -2,12 +2,10 @@
 // A test that cannot go on says so by its panic.
 #![allow(clippy::unwrap_used)]
 
-mod server;
-
 use std::sync::Arc;
 
 use bytes::Bytes;
-use server::Server;
+use conformance_tests::postgres::{Postgres as Server, url_at};
 use storage::kv::postgres::{OpenPostgresError, PostgresConfig, PostgresKv};
 use storage::kv::{Condition, Direction, Key, KeyRange, KeyValue, KvError, Transaction, Write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,10 +17,10 @@ async fn open(server: &Server, database: &str) -> Arc<dyn KeyValue> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_keeps_the_contract() {
-    let server = Server::start(&[]);
-    server.create("contract");
+    let server = Server::start(&[]).unwrap();
+    server.create("contract").unwrap();
     storage::contract::kv::run(open(&server, "contract").await).await;
-    server.create("again");
+    server.create("again").unwrap();
     storage::contract::kv::reopens(async || open(&server, "again").await).await;
     a_former_schema_is_brought_forward(&server).await;
     gateways_race(&server).await;
@@ -30,17 +28,22 @@ async fn it_keeps_the_contract() {
     long_transactions_and_what_the_server_refuses(&server).await;
     a_server_that_goes_away_comes_back(&server).await;
     hosts_that_do_not_answer_are_passed_over(&server).await;
-    assert_eq!(server.ask("contract", "select deadlocks from pg_stat_database where datname = 'race'"), "0");
+    let deadlocks = "select deadlocks from pg_stat_database where datname = 'race'";
+    assert_eq!(server.ask("contract", deadlocks).unwrap(), "0");
 }
 
 /// A map as the first version of the schema had it: the queue lay among all else.
 async fn a_former_schema_is_brought_forward(server: &Server) {
-    server.create("former");
-    server.ask("former", include_str!("../src/kv/postgres/schema.sql"));
-    server.ask("former", "create table kv_schema (version int not null); insert into kv_schema values (1)");
+    server.create("former").unwrap();
+    server.ask("former", include_str!("../src/kv/postgres/schema.sql")).unwrap();
+    server
+        .ask("former", "create table kv_schema (version int not null); insert into kv_schema values (1)")
+        .unwrap();
     let names = ["B", "C\u{7f}", "D", "D1", "D2", "E", "F"];
     for name in names {
-        server.ask("former", &format!("insert into kv values (convert_to('{name}', 'UTF8'), 'old', 7)"));
+        server
+            .ask("former", &format!("insert into kv values (convert_to('{name}', 'UTF8'), 'old', 7)"))
+            .unwrap();
     }
     // Two first starts of a newer build at once.
     let (kv, _) = tokio::join!(open(server, "former"), open(server, "former"));
@@ -74,12 +77,12 @@ async fn a_former_schema_is_brought_forward(server: &Server) {
     assert!(matches!(kv.commit(change).await, Err(KvError::Conflict { key }) if key == queued));
     let counts =
         "select (select count(*) from kv), (select count(*) from kv_queue), (select version from kv_schema)";
-    assert_eq!(server.ask("former", counts), "4|3|2");
+    assert_eq!(server.ask("former", counts).unwrap(), "4|3|2");
 }
 
 /// Eight engines, as of eight gateways, count with two keys.
 async fn gateways_race(server: &Server) {
-    server.create("race");
+    server.create("race").unwrap();
     let first = open(server, "race").await;
     let keys = [Key::from_static(b"n"), Key::from_static(b"m")];
     let set = |to: u32| keys.iter().map(|key| Write::Put(key.clone(), to.to_string().into())).collect();
@@ -146,9 +149,9 @@ async fn cutting_proxy(to: u16) -> (u16, Arc<std::sync::atomic::AtomicBool>) {
 }
 
 async fn commits_are_not_sent_twice(server: &Server) {
-    server.create("cut");
+    server.create("cut").unwrap();
     let (port, cuts) = cutting_proxy(server.port()).await;
-    let mut config = PostgresConfig::of(&server.url_at("cut", port)).unwrap();
+    let mut config = PostgresConfig::of(&url_at(port, "cut")).unwrap();
     // One each, so that the cut meets the commit.
     (config.readers, config.committers) = (1, 1);
     let kv = PostgresKv::open(config).await.unwrap();
@@ -179,7 +182,7 @@ async fn commits_are_not_sent_twice(server: &Server) {
 }
 
 async fn long_transactions_and_what_the_server_refuses(server: &Server) {
-    server.create("long");
+    server.create("long").unwrap();
     let kv = open(server, "long").await;
     let names = (0..5000_u32).map(|number| Key::from(format!("long/{number}").into_bytes()));
     let writes = names.map(|name| Write::Put(name, "v".into())).collect();
@@ -201,15 +204,15 @@ async fn long_transactions_and_what_the_server_refuses(server: &Server) {
 }
 
 async fn a_server_that_goes_away_comes_back(server: &Server) {
-    server.create("away");
+    server.create("away").unwrap();
     let kv = open(server, "away").await;
     let put =
         || Transaction { conditions: vec![], writes: vec![Write::Put(Key::from_static(b"k"), "v".into())] };
     kv.commit(put()).await.unwrap();
-    server.stop();
+    server.stop().unwrap();
     assert!(matches!(kv.commit(put()).await, Err(KvError::Unavailable(_))));
     assert!(matches!(kv.get(&[Key::from_static(b"k")]).await, Err(KvError::Unavailable(_))));
-    server.run();
+    server.run().unwrap();
     kv.commit(put()).await.unwrap();
     assert!(kv.get(&[Key::from_static(b"k")]).await.unwrap()[0].is_some());
 }
@@ -241,7 +244,7 @@ async fn silencing_proxy(to: u16) -> (u16, Arc<tokio::sync::watch::Sender<bool>>
 
 /// The first host hangs, then the second is the one that takes writes: both as after a failover to another host.
 async fn hosts_that_do_not_answer_are_passed_over(server: &Server) {
-    server.create("hosts");
+    server.create("hosts").unwrap();
     let (first, silent) = silencing_proxy(server.port()).await;
     let url = format!("postgres://postgres@127.0.0.1:{first},127.0.0.1:{}/hosts", server.port());
     let mut config = PostgresConfig::of(&url).unwrap();
@@ -284,22 +287,75 @@ async fn servers_that_lose_what_they_acknowledge_are_refused() {
         assert!(matches!(&error, OpenPostgresError::Unsafe(_)), "{error}");
         assert!(error.to_string().contains(why), "{error}");
     };
-    let server = Server::start(&["fsync=off"]);
-    server.create("a");
+    let server = Server::start(&["fsync=off"]).unwrap();
+    server.create("a").unwrap();
     refused(&server, "a", |_| {}, "fsync is off").await;
     drop(server);
-    let server = Server::start(&["full_page_writes=off"]);
-    server.create("a");
+    let server = Server::start(&["full_page_writes=off"]).unwrap();
+    server.create("a").unwrap();
     refused(&server, "a", |_| {}, "full_page_writes is off").await;
     drop(server);
-    let server = Server::start(&[]);
+    let server = Server::start(&[]).unwrap();
     server
-        .ask("postgres", "create database other template template0 lc_collate 'C.UTF-8' lc_ctype 'C.UTF-8'");
+        .ask("postgres", "create database other template template0 lc_collate 'C.UTF-8' lc_ctype 'C.UTF-8'")
+        .unwrap();
     refused(&server, "other", |_| {}, "collation C").await;
-    server.create("a");
+    server.create("a").unwrap();
     refused(&server, "a", |config| config.require_sync_standby = true, "synchronous standby").await;
     open(&server, "a").await;
-    server.ask("a", "update kv_schema set version = 99");
+    server.ask("a", "update kv_schema set version = 99").unwrap();
     let newer = PostgresKv::open(PostgresConfig::of(&server.url("a")).unwrap()).await.err().unwrap();
     assert!(newer.to_string().contains("run a newer build"), "{newer}");
+}
+
+/// Not a test: commits of 64 writers on one bucket, many to a trip and one by one; `SEALGATE_TEST_POSTGRES_DIR` names a disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn measure_group_commit() {
+    const WRITERS: usize = 64;
+    const ROUNDS: usize = 3;
+    let time = std::time::Duration::from_secs(4);
+    let server = Server::start(&[]).unwrap();
+    server.create("map").unwrap();
+    let bucket = Key::from_static(b"Bbucket");
+    // So many connections that commit, and so many transactions to a trip.
+    let ways = [(3, 64), (3, 1), (64, 1)];
+    let mut rates = vec![Vec::new(); ways.len()];
+    for round in 0..ROUNDS {
+        for (way, (committers, transactions_per_trip)) in ways.into_iter().enumerate() {
+            let mut config = PostgresConfig::of(&server.url("map")).unwrap();
+            (config.committers, config.transactions_per_trip) = (committers, transactions_per_trip);
+            let kv = Arc::new(PostgresKv::open(config).await.unwrap());
+            let put = vec![Write::Put(bucket.clone(), "bucket".into())];
+            kv.commit(Transaction { conditions: vec![], writes: put }).await.unwrap();
+            let at = kv.get(std::slice::from_ref(&bucket)).await.unwrap().pop().flatten().unwrap().revision;
+            let until = std::time::Instant::now() + time;
+            let mut writers = Vec::new();
+            for writer in 0..WRITERS {
+                let (kv, bucket) = (kv.clone(), bucket.clone());
+                writers.push(tokio::spawn(async move {
+                    let mut done = 0_u32;
+                    while std::time::Instant::now() < until {
+                        let key = Key::from(format!("Hbucket/{round}/{way}/{writer}/{done}"));
+                        let conditions =
+                            vec![Condition::At(bucket.clone(), at), Condition::Absent(key.clone())];
+                        let writes = vec![Write::Put(key, vec![7; 400].into())];
+                        kv.commit(Transaction { conditions, writes }).await.unwrap();
+                        done += 1;
+                    }
+                    done
+                }));
+            }
+            let mut all = 0;
+            for writer in writers {
+                all += writer.await.unwrap();
+            }
+            rates[way].push(f64::from(all) / time.as_secs_f64());
+        }
+    }
+    for ((committers, per_trip), mut rates) in ways.into_iter().zip(rates) {
+        rates.sort_by(f64::total_cmp);
+        println!("{committers} connections, {per_trip} transactions to a trip: {:.0}/s", rates[ROUNDS / 2]);
+    }
+    println!("deadlocks: {}", server.ask("map", "select sum(deadlocks) from pg_stat_database").unwrap());
 }

@@ -160,6 +160,9 @@ fn disk_len(folder: &std::path::Path) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_survives_fifty_kills() {
+    if Server::skips("it looks at the files of blobs, and makes the catalog again") {
+        return;
+    }
     let mut server = Server::start().unwrap();
     client(&server).create_bucket().bucket(BUCKET).send().await.unwrap();
     let ledger = Ledger::default();
@@ -330,6 +333,9 @@ async fn acknowledged_versions_survive_kills_in_order() {
                 "round {round}: {key} {id}"
             );
         }
+    }
+    if Server::skips("its check is of a data folder") {
+        return;
     }
     swept(&server).await;
     assert_eq!(server.stop().unwrap(), Some(0));

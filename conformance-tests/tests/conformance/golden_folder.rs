@@ -223,6 +223,9 @@ async fn verify(server: &Server, known: &Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_of_the_format_before_is_read_and_written() {
+    if Server::skips("it reads a data folder of an earlier build") {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     tar(&["-xzf", archive().to_str().unwrap()], folder.path());
     let known = std::fs::read(folder.path().join(KNOWN)).unwrap();

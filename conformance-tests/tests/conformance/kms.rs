@@ -204,6 +204,9 @@ print(key)
     assert_eq!(refused["allowed"], false);
     assert!(refused["refusal"].as_str().unwrap().starts_with("AccessDeniedException: User: arn:aws:iam::"));
 
+    if Server::skips("commands of a stopped gateway are for a data folder") {
+        return;
+    }
     let run = |arguments: &[&str]| {
         let output = server.command(arguments).unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
@@ -275,6 +278,9 @@ print(old, new)
     let (may, refused) = run(&server, &["kms", "schedule-deletion", "alias/old"]);
     assert!(!may && refused.contains("62 objects and uploads become unreadable"), "{refused}");
 
+    if Server::skips("commands of a stopped gateway are for a data folder") {
+        return;
+    }
     assert_eq!(server.stop().unwrap(), Some(0));
     assert!(!server.data.join("admin.sock").exists());
     let (_, moved) = run(&server, &["kms", "rewrap", old, "--to", new]);
@@ -328,6 +334,9 @@ assert len(rows) == 4
 /// A rewrap that is cut off with its gateway, again and again: every object is whole at each moment, and the job ends at last.
 #[test]
 fn a_rewrap_goes_on_after_kills() {
+    if Server::skips("its gateways are gone while it asks: without one, commands are for a data folder") {
+        return;
+    }
     let mut server = Server::start().unwrap();
     let key = run_python(
         &server,

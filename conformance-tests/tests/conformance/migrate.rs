@@ -47,7 +47,7 @@ fn moved(from: &Path, to: &Path, kills_ms: &[u64]) -> serde_json::Value {
 
 #[test]
 fn everything_moves_to_servers_and_back_however_often_it_is_cut_off() {
-    if Server::is_shared() {
+    if Server::skips("it has servers of its own, and a data folder") {
         return;
     }
     let cluster = Cluster::start().unwrap();
@@ -112,6 +112,45 @@ fn stored(blobs: &Seaweedfs) -> usize {
     run_python(&blobs.endpoint(), &listed).unwrap().parse().unwrap()
 }
 
+#[test]
+fn a_move_of_an_encrypting_gateway_leaves_its_blobs_where_they_are() {
+    if Server::skips("it has servers of its own, and a data folder") {
+        return;
+    }
+    let cluster = Cluster::start().unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let at = |name: &str| scratch.path().join(name);
+    let (places, state) = (cluster.places(), at("state.json"));
+    let blobs = places.blobs.clone().unwrap();
+    std::fs::write(at("credentials"), "aws_access_key_id = any\naws_secret_access_key = any\n").unwrap();
+    let mut server = Server::start_on(
+        &at("data"),
+        &[
+            "--root-key",
+            places.root_key.to_str().unwrap(),
+            "--blobs",
+            &blobs,
+            "--blobs-credentials",
+            at("credentials").to_str().unwrap(),
+        ],
+    )
+    .unwrap();
+    client(&server, "fill", &state);
+    assert_eq!(server.stop().unwrap(), Some(0));
+    let before = stored(&cluster.blobs);
+    assert!(before > 50, "{before} objects in the store");
+    let common = format!("root_key = {:?}\nblobs = {blobs:?}\n", places.root_key);
+    std::fs::write(at("one.toml"), format!("data = {:?}\n{common}", at("data"))).unwrap();
+    let many = format!("data = {:?}\nmetadata = {:?}\n{common}", at("for the move"), places.metadata);
+    std::fs::write(at("many.toml"), many).unwrap();
+    let told = moved(&at("one.toml"), &at("many.toml"), &[200]);
+    assert_eq!(told["counts"]["blobs_copied"], 0, "{told}");
+    assert_eq!(stored(&cluster.blobs), before, "{told}");
+    let mut server = cluster.gateway(&[]).unwrap();
+    client(&server, "check", &state);
+    assert_eq!(server.stop().unwrap(), Some(0));
+}
+
 fn s3(server: &Server, script: &str) -> String {
     let script = format!("import boto3\ns3 = boto3.client('s3')\n{script}");
     run_python(&server.endpoint, &script).unwrap()
@@ -119,7 +158,7 @@ fn s3(server: &Server, script: &str) -> String {
 
 #[test]
 fn a_database_put_back_to_a_moment_has_every_object_of_that_moment() {
-    if Server::is_shared() {
+    if Server::skips("it has servers of its own, and a data folder") {
         return;
     }
     let postgres = Postgres::start(&["archive_mode=on"]).unwrap();

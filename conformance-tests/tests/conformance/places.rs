@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use conformance_tests::cluster::SESSIONS;
 use conformance_tests::postgres::Postgres;
 use conformance_tests::server::{ACCESS_KEY_ID, Places, SECRET_ACCESS_KEY, Server, binary};
 
@@ -116,27 +117,33 @@ fn openssl(arguments: &[&str], folder: &Path) {
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
-#[test]
-fn connections_to_the_metadata_server_are_secured_as_its_url_says() {
-    let scratch = tempfile::tempdir().unwrap();
-    let folder = scratch.path();
+/// An authority (`ca`), another one (`other`), and what the first one signs for a server on localhost and for the user `postgres`.
+fn certificates(folder: &Path) {
     std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let new = |name: &str, subject: &str| {
+    for (name, subject) in [("ca", "/CN=authority"), ("other", "/CN=another authority")] {
         let (certificate, private_key) = (format!("{name}.crt"), format!("{name}.key"));
         let words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", subject];
         openssl(&[&words[..], &["-out", &certificate, "-keyout", &private_key]].concat(), folder);
-    };
-    new("ca", "/CN=authority");
-    new("other", "/CN=another authority");
-    let request = ["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-out", "server.csr"];
-    openssl(&[&request[..], &["-keyout", "server.key"]].concat(), folder);
+    }
     std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost").unwrap();
-    let sign = ["x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"];
-    openssl(&[&sign[..], &["-days", "2", "-extfile", "names", "-out", "server.crt"]].concat(), folder);
+    for (name, subject) in [("server", "/CN=localhost"), ("client", "/CN=postgres")] {
+        let [request, certificate, key] = ["csr", "crt", "key"].map(|kind| format!("{name}.{kind}"));
+        let words = ["req", "-newkey", "rsa:2048", "-nodes", "-subj", subject, "-out", &request];
+        openssl(&[&words[..], &["-keyout", &key]].concat(), folder);
+        let words = ["x509", "-req", "-in", &request, "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"];
+        openssl(&[&words[..], &["-days", "2", "-extfile", "names", "-out", &certificate]].concat(), folder);
+    }
     if rustix::process::geteuid().is_root() {
         let made = Command::new("chown").arg("postgres").arg(folder.join("server.key")).status().unwrap();
         assert!(made.success());
     }
+}
+
+#[test]
+fn connections_to_the_metadata_server_are_secured_as_its_url_says() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    certificates(folder);
     let file = |name: &str| folder.join(name).display().to_string();
     let postgres = Postgres::start(&[
         "ssl=on",
@@ -216,4 +223,173 @@ fn readiness_tells_why() {
         assert!(since.elapsed() < Duration::from_secs(20), "it does not come back");
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+#[test]
+fn a_client_certificate_opens_the_metadata_server() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path();
+    certificates(folder);
+    let file = |name: &str| folder.join(name).display().to_string();
+    let rules = "hostssl all all 127.0.0.1/32 cert\nhostnossl all all 127.0.0.1/32 trust\n";
+    std::fs::write(folder.join("hba"), rules).unwrap();
+    let settings = [
+        "ssl=on".to_owned(),
+        format!("ssl_cert_file={}", file("server.crt")),
+        format!("ssl_key_file={}", file("server.key")),
+        format!("ssl_ca_file={}", file("ca.crt")),
+        format!("hba_file={}", file("hba")),
+    ];
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let postgres = Postgres::start(&settings).unwrap();
+    // What is not encrypted it takes: of this test itself, which tries that too.
+    postgres.create("map").unwrap();
+    let url = format!("postgres://postgres@127.0.0.1:{}/map?sslmode=require", postgres.port());
+    let (root, data) = (folder.join("root"), folder.join("data"));
+    root_key(&root, 1);
+    let of = |name: &str| format!("{url}&sslcert={}&sslkey={}", file("client.crt"), file(name));
+    let places = Places { metadata: of("client.key"), blobs: None, root_key: root.clone() };
+    let mut server = Server::start_shared_on(&places, &data, &[]).unwrap();
+    let put = ["--request", "PUT"];
+    assert_eq!(curl(&format!("{}/a-bucket", server.endpoint), &put, true).0, 200);
+    server.stop().unwrap();
+    assert!(refused(&url, &root, &data, &[]).contains("certificate"), "none is given");
+    let alone = format!("{url}&sslcert={}", file("client.crt"));
+    assert!(refused(&alone, &root, &data, &[]).contains("sslcert and sslkey go together"));
+    let other = refused(&of("server.key"), &root, &data, &[]);
+    assert!(other.contains("key"), "a key of another certificate: {other}");
+}
+
+#[test]
+fn keys_may_be_in_a_server_of_their_own() {
+    let [records, keys] = [(); 2].map(|()| Postgres::start(&[]).unwrap());
+    records.create("map").unwrap();
+    keys.create("keys").unwrap();
+    keys.create("empty").unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let (root, data) = (scratch.path().join("root"), scratch.path().join("data"));
+    root_key(&root, 1);
+    let places = Places { metadata: records.url("map"), blobs: None, root_key: root.clone() };
+    let arguments = ["--kms-url", &keys.url("keys")];
+    let mut server = Server::start_shared_on(&places, &data, &arguments).unwrap();
+    let put = ["--request", "PUT", "--data-binary", "bytes"];
+    assert_eq!(curl(&format!("{}/a-bucket", server.endpoint), &put[..2], true).0, 200);
+    assert_eq!(curl(&format!("{}/a-bucket/object", server.endpoint), &put, true).0, 200);
+    server.stop().unwrap();
+    let schemas = "select count(*) from pg_namespace where nspname = 'sealgate_kms'";
+    assert_eq!(records.ask("map", schemas).unwrap(), "0", "keys beside what they protect");
+    assert_ne!(keys.ask("keys", "select count(*) from sealgate_kms.kv").unwrap(), "0");
+    let mut server = Server::start_shared_on(&places, &data, &arguments).unwrap();
+    let read = curl(&format!("{}/a-bucket/object", server.endpoint), &[], true);
+    assert_eq!(read, (200, b"bytes".to_vec()));
+    server.stop().unwrap();
+    for other in [&[][..], &["--kms-url", &keys.url("empty")]] {
+        let said = refused(&places.metadata, &root, &data, other);
+        assert!(said.contains("the keys do not open the records") && said.contains("--kms-url"), "{said}");
+    }
+}
+
+#[test]
+fn a_passphrase_is_a_root_key_of_gateways_that_share_records() {
+    let postgres = Postgres::start(&[]).unwrap();
+    postgres.create("map").unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let at = |name: &str| scratch.path().join(name);
+    for (name, text) in [("right", "correct horse battery staple"), ("wrong", "incorrect horse battery")] {
+        std::fs::write(at(name), text).unwrap();
+        std::fs::set_permissions(at(name), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    let (passphrase, data) = (Path::new("passphrase:"), at("data"));
+    let places = Places { metadata: postgres.url("map"), blobs: None, root_key: passphrase.to_owned() };
+    let (right, wrong) = (at("right"), at("wrong"));
+    let of = |file: &Path| ["--passphrase-file".to_owned(), file.display().to_string()];
+    let start = || {
+        let arguments = of(&right);
+        Server::start_shared_on(&places, &data, &arguments.each_ref().map(String::as_str)).unwrap()
+    };
+    let mut server = start();
+    let put = ["--request", "PUT", "--data-binary", "bytes"];
+    assert_eq!(curl(&format!("{}/a-bucket", server.endpoint), &put[..2], true).0, 200);
+    assert_eq!(curl(&format!("{}/a-bucket/object", server.endpoint), &put, true).0, 200);
+    server.stop().unwrap();
+    // Its salt is in the map: nothing else of the first start is needed.
+    assert!(!data.join("kms").exists() && !data.join("passphrase.json").exists());
+    let said = refused(&places.metadata, passphrase, &data, &of(&wrong).each_ref().map(String::as_str));
+    assert!(said.contains("root key") || said.contains("passphrase"), "{said}");
+    let server = start();
+    let read = curl(&format!("{}/a-bucket/object", server.endpoint), &[], true);
+    assert_eq!(read, (200, b"bytes".to_vec()));
+}
+
+#[test]
+fn a_gateway_with_blobs_of_its_own_that_loses_its_session_opens_itself_anew() {
+    let postgres = Postgres::start(&[]).unwrap();
+    postgres.create("map").unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let root = scratch.path().join("root");
+    root_key(&root, 1);
+    let places = Places { metadata: postgres.url("map"), blobs: None, root_key: root };
+    let arguments = [&SESSIONS[..], &["--inline-len", "0"]].concat();
+    let mut server = Server::start_shared_on(&places, &scratch.path().join("data"), &arguments).unwrap();
+    let body = "bytes ".repeat(30_000);
+    let put = |path: &str, body: &str| {
+        let sent = ["--request", "PUT", "--data-binary", body];
+        curl(&format!("{}{path}", server.endpoint), &sent, true).0
+    };
+    assert_eq!(put("/a-bucket", ""), 200);
+    for round in 0..2 {
+        assert_eq!(put(&format!("/a-bucket/before-{round}"), &body), 200);
+        // As if another had ended it.
+        postgres
+            .ask("map", "update kv set revision = revision + 1 where substring(key from 1 for 1) = 'G'")
+            .unwrap();
+        let since = Instant::now();
+        // What comes too early is refused, and nothing of it is there.
+        while put(&format!("/a-bucket/after-{round}"), &body) != 200 {
+            assert!(since.elapsed() < Duration::from_secs(60), "it does not come back");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    for name in ["before-0", "after-0", "before-1", "after-1"] {
+        let read = curl(&format!("{}/a-bucket/{name}", server.endpoint), &[], true);
+        assert!(read == (200, body.clone().into_bytes()), "{name}: {}", read.0);
+    }
+    assert!(server.ended().unwrap().is_none(), "it is the same process");
+    assert_eq!(server.stop().unwrap(), Some(0));
+}
+
+#[test]
+fn what_is_to_be_said_of_the_metadata_server_is_said_once() {
+    let postgres = Postgres::start(&["log_min_messages=notice", "max_locks_per_transaction=10"]).unwrap();
+    postgres.create("map").unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let (root, data) = (scratch.path().join("root"), scratch.path().join("data"));
+    root_key(&root, 1);
+    for start in 0..2 {
+        // The first one makes all, and the second one is refused behind what it has to say of the server.
+        let mut command = gateway(&postgres.url("map"), &root, &data, &[]);
+        let said = if start == 0 {
+            let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+            let since = Instant::now();
+            let keys = || postgres.ask("map", "select count(*) from sealgate_kms.kv");
+            while !keys().is_ok_and(|count| count != "0") {
+                assert!(since.elapsed() < Duration::from_secs(20), "it does not start");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            // `timeout` passes it on.
+            rustix::process::kill_process(
+                rustix::process::Pid::from_child(&child),
+                rustix::process::Signal::TERM,
+            )
+            .unwrap();
+            String::from_utf8_lossy(&child.wait_with_output().unwrap().stderr).into_owned()
+        } else {
+            let output = command.args(["--account-id", "000000000001"]).output().unwrap();
+            String::from_utf8_lossy(&output.stderr).into_owned()
+        };
+        for what in ["no synchronous standby", "table of locks is too small"] {
+            assert_eq!(said.matches(what).count(), 1, "{what}: {said}");
+        }
+    }
+    assert!(!postgres.log().contains("already exists"), "{}", postgres.log());
 }

@@ -70,6 +70,9 @@ async fn versions(s3: &Client) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rebuilt_catalog_is_the_one_that_was_lost() {
+    if Server::skips("a catalog is made again from blobs of a data folder") {
+        return;
+    }
     let mut server = Server::start().unwrap();
     let s3 = client(&server);
     for bucket in ["one", "two", "gone"].map(|name| format!("rebuild-{name}")) {

@@ -160,6 +160,9 @@ async fn send_twice(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_earlier_sending_is_not_served_in_the_place_of_the_last() {
+    if Server::skips("it puts files of blobs in the place of others") {
+        return;
+    }
     let mut server = Server::start().unwrap();
     let mut caller = Caller::open(&server.endpoint, Credentials::root()).await.unwrap();
     done(&mut caller, Method::PUT, &format!("/{BUCKET}"), &Vec::new(), b"").await;

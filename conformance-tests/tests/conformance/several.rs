@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use conformance_tests::caller::{Answer, Caller, Credentials};
 use conformance_tests::cluster::Cluster;
+use conformance_tests::installed::run_python;
 use conformance_tests::proxy::{Proxy, Way};
+use conformance_tests::server::Server;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -157,4 +159,103 @@ async fn a_gateway_that_is_cut_off_serves_nothing_until_it_is_not() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// Waits until this is so.
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !condition() {
+        assert!(since.elapsed() < Duration::from_secs(90), "it takes too long until {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn status(server: &Server) -> Value {
+    let told = server.command(&["status", "--json"]).unwrap();
+    serde_json::from_slice(&told.stdout).unwrap_or_default()
+}
+
+/// What a job has read and judged is not committed once another has its lease, though its session goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_lost_its_lease_changes_nothing() {
+    let cluster = Cluster::start().unwrap();
+    let days = ["--lifecycle-day-s", "1", "--lifecycle-interval-s", "3600"];
+    let mut first = cluster.gateway(&days).unwrap();
+    let mut caller = open(&first.endpoint, &Credentials::root()).await;
+    caller.s3(Method::PUT, "/shared", "").await.unwrap().success().unwrap();
+    let script = "import boto3\ns3 = boto3.client('s3')\n\
+                  rule = {'ID': 'r', 'Status': 'Enabled', 'Filter': {}, 'Expiration': {'Days': 1}}\n\
+                  s3.put_bucket_lifecycle_configuration(Bucket='shared', LifecycleConfiguration={'Rules': [rule]})\n\
+                  s3.put_object(Bucket='shared', Key='is-due', Body='x')";
+    run_python(&first.endpoint, script).unwrap();
+    until("the first walk has ended", || !status(&first)["lifecycle"].is_null());
+    assert_eq!(first.stop().unwrap(), Some(0));
+    // Its day passes.
+    std::thread::sleep(Duration::from_secs(3));
+
+    let proxy = Proxy::start(cluster.postgres.port()).await.unwrap();
+    proxy.set(Way::HoldCommit(b"is-due".to_vec()));
+    let places = cluster.places_at(proxy.port(), cluster.blobs.port());
+    let second = cluster.gateway_at(&places, &days).unwrap();
+    until("it is about to delete", || proxy.held() > 0);
+    cluster.ask("update kv set revision = revision + 1 where key = 'Llifecycle'").unwrap();
+    proxy.set(Way::Open);
+    until("its walk has ended", || !status(&second)["lifecycle"].is_null());
+    let mut caller = open(&second.endpoint, &Credentials::root()).await;
+    assert_eq!(caller.s3(Method::GET, "/shared/is-due", "").await.unwrap().status, 200);
+    // One that has its lease does what is due.
+    drop(second);
+    let third = cluster.gateway(&days).unwrap();
+    let mut caller = open(&third.endpoint, &Credentials::root()).await;
+    let since = Instant::now();
+    while caller.s3(Method::GET, "/shared/is-due", "").await.unwrap().status != 404 {
+        assert!(since.elapsed() < Duration::from_secs(90), "it is not deleted");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Copies a blob of the store under a number that its session never reached, as a store that lost a deletion would have it; tells how many
+/// blobs there are, and how many in quarantine.
+const PLANT: &str = "import boto3\ns3 = boto3.client('s3')\n\
+                     names = [o['Key'] for o in s3.list_objects_v2(Bucket='blobs', Prefix='sealgate/').get('Contents', [])]\n\
+                     blobs = [n for n in names if n.count('/') == 3]\n\
+                     assert blobs, names\n\
+                     parts = blobs[0].split('/')\n\
+                     parts[-1] = parts[-1][:-4] + format(int(parts[-1][-4:], 16) + NUMBER * 16, '04x')\n\
+                     s3.copy_object(Bucket='blobs', Key='/'.join(parts), CopySource={'Bucket': 'blobs', 'Key': blobs[0]})";
+const COUNT: &str = "import boto3\n\
+                     found = boto3.client('s3').list_objects_v2(Bucket='blobs', Prefix='sealgate/').get('Contents', [])\n\
+                     print(sum(1 for o in found if '/quarantine/' in o['Key']))";
+
+/// A blob that nothing accounts for, of a session that was dealt with long ago, is found by a look at all: when it is asked for, at
+/// whichever gateway, and when it is due.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_blob_is_looked_at_when_it_is_asked_for_and_when_it_is_due() {
+    let cluster = Cluster::start().unwrap();
+    let usual = ["--inline-len", "0"];
+    let mut former = cluster.gateway(&usual).unwrap();
+    let mut caller = open(&former.endpoint, &Credentials::root()).await;
+    caller.s3(Method::PUT, "/shared", "").await.unwrap().success().unwrap();
+    caller.s3(Method::PUT, OBJECT, &"x".repeat(5000)).await.unwrap().success().unwrap();
+    assert_eq!(former.stop().unwrap(), Some(0));
+    let store = cluster.blobs.endpoint();
+    let plant = |number: u32| run_python(&store, &PLANT.replace("NUMBER", &number.to_string())).unwrap();
+    let quarantined = || run_python(&store, COUNT).unwrap();
+    let mut gateways = [cluster.gateway(&usual).unwrap(), cluster.gateway(&usual).unwrap()];
+    plant(1);
+    for (gateway, expected) in gateways.iter().zip(["1 put into quarantine", "0 put into quarantine"]) {
+        let told = gateway.told(&["sweep"], Duration::from_secs(120)).await.unwrap();
+        assert!(told.contains(expected) && told.contains("0 of no record deleted"), "{told}");
+        assert_eq!(quarantined(), "1");
+    }
+    let known = status(&gateways[0])["full_sweep"].clone();
+    assert_eq!((&known["asked"], &known["answered"], &known["failed"]), (&2.into(), &2.into(), &Value::Null));
+    for gateway in &mut gateways {
+        assert_eq!(gateway.stop().unwrap(), Some(0));
+    }
+    plant(2);
+    let due = cluster.gateway(&["--inline-len", "0", "--full-sweep-interval-s", "1"]).unwrap();
+    until("it is due", || quarantined() == "2");
+    let mut caller = open(&due.endpoint, &Credentials::root()).await;
+    assert_eq!(caller.s3(Method::GET, OBJECT, "").await.unwrap().text(), "x".repeat(5000));
 }

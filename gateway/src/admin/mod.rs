@@ -93,6 +93,9 @@ pub enum AdminCommand {
         /// As one JSON object.
         json: bool,
     },
+    /// Looks at every blob for those without a record.
+    #[command(skip)]
+    Sweep,
     /// Does something with accounts.
     #[command(skip)]
     Account(AccountCommand),
@@ -160,7 +163,9 @@ impl fmt::Debug for Passphrase {
 impl AdminCommand {
     /// Does it look at what the catalog has (objects, users), or at keys alone?
     pub fn needs_objects(&self) -> bool {
-        use AdminCommand::{Account, Backup, Dependents, Jobs, Rewrap, ScheduleDeletion, WhoCan, Witness};
+        use AdminCommand::{
+            Account, Backup, Dependents, Jobs, Rewrap, ScheduleDeletion, Sweep, WhoCan, Witness,
+        };
         matches!(
             self,
             Account(_)
@@ -169,6 +174,7 @@ impl AdminCommand {
                 | Dependents { .. }
                 | Rewrap { .. }
                 | ScheduleDeletion { .. }
+                | Sweep
                 | WhoCan { .. }
                 | Witness { .. }
         )
@@ -288,6 +294,7 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
             keys::recovery_kit(host, file, passphrase.secret(), out).await
         }
         C::Witness { note } => witness::witness(objects()?, note.as_deref(), out).await,
+        C::Sweep => jobs::sweep(objects()?, out).await,
         C::Jobs { json } => jobs::tell(objects()?, json, out).await,
         C::Account(command) => accounts::run(objects()?, command, out).await,
         C::Dependents { key } => objects::dependents(objects()?, &key, out).await.map(|_| true),

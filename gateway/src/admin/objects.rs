@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use storage::catalog::{Bucket, ListPage, ListRequest, ListRow, VersionKind, VersionRef};
 use storage::name::ObjectKey;
+use storage::session::Lease;
 
 use super::{Out, root_user};
 use crate::api::s3::ops::object::rewrap::{Rewrapped, Under, rewrap_object};
@@ -157,6 +158,8 @@ pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::
     // A bucket-level key that is remembered may still be under the former backing key.
     app.sse.forget_bucket_keys();
     let _running = REWRAP.begin();
+    // Who only counts needs no lease.
+    let held = Held(if asked.dry_run { None } else { Some(lease(app, out).await?) });
     let (mut moved, mut already, mut failed) = (0u64, 0u64, 0u64);
     let mut pace = Pace::new(asked.rate);
     let mut buckets = Pages::default();
@@ -167,11 +170,15 @@ pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::
             }
             let mut versions = Versions { prefix: asked.prefix.clone(), ..Versions::default() };
             while let Some(page) = versions.next(app, &bucket).await? {
+                // Whether it is held still is seen before each page; a commit that comes too late fails.
+                let lease = if asked.dry_run { None } else { Some(lease(app, out).await?) };
+                let catalog = lease.as_ref().map_or(&app.catalog, Lease::catalog);
                 for (object, which) in page {
                     pace.step(out, "versions looked at").await?;
                     REWRAP.seen.add(1);
                     let way = (&from, to.as_deref());
-                    match rewrap_object(app, &bucket, (&object, which), way, &caller, asked.dry_run).await {
+                    let over = (&**app, catalog);
+                    match rewrap_object(over, &bucket, (&object, which), way, &caller, asked.dry_run).await {
                         Ok(Rewrapped::NotOfThisKey) => {}
                         Ok(Rewrapped::Already) => already += 1,
                         Ok(Rewrapped::Moved) => {
@@ -192,9 +199,37 @@ pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::
             }
         }
     }
+    drop(held);
     let done = if asked.dry_run { "to be rewrapped" } else { "rewrapped" };
     out.line(format!("objects  {moved} {done}, {already} were there already, {failed} failed")).await?;
     Ok(failed == 0)
+}
+
+/// The lease of the job, of gateways that share their records; waits for another one that does it.
+async fn lease(app: &App, out: &Out) -> anyhow::Result<Lease> {
+    loop {
+        if let Some(lease) = app.catalog.lease("rewrap").await? {
+            return Ok(lease);
+        }
+        out.progress("another gateway rewraps objects, or its session is not ended yet: waiting".to_owned())
+            .await?;
+        tokio::time::sleep(TOLD_EVERY).await;
+    }
+}
+
+/// Gives the lease back when this is dropped, also where the command is cut off.
+struct Held(Option<Lease>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // One who is alone holds nothing.
+        let Some(lease) = self.0.take().filter(|lease| lease.number().is_some()) else { return };
+        tokio::spawn(async move {
+            if let Err(error) = lease.release().await {
+                tracing::debug!(%error, "the lease of the rewrap was not given back");
+            }
+        });
+    }
 }
 
 /// Walks the pages of a listing.

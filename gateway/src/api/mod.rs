@@ -85,14 +85,14 @@ async fn dispatch(
     }
 }
 
-/// Answers a request that came while the gateway is sealed: nothing can be read yet.
+/// Answers a request that came while the stores are not open: the gateway is sealed, or begins a new session.
 pub fn sealed<B>(door: Door, request: Request<B>) -> Response<ResponseBody> {
     let (parts, _) = request.into_parts();
     note_service(door, &parts, &[]);
     if parts.uri.path() == ready::PATH {
         return ready::answer(None);
     }
-    let message = "The gateway is sealed: its administrator has to give the passphrase of its root key.";
+    let message = "The gateway's stores are not open: it waits for the passphrase of its root key, or begins a new session.";
     match door == Door::Kms || asks_kms(&parts) {
         true if !parts.uri.path().starts_with(HEALTH) => kms::unavailable(message),
         _ => unavailable(door, &parts, message),

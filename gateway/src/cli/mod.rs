@@ -71,6 +71,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Look at every blob for those that no record refers to, and wait for what comes of it
+    ///
+    /// Of gateways that share their records the one does it that sweeps; ask any of them. What is of a write that was never committed is
+    /// deleted, what nothing accounts for goes into quarantine, if it is little. Exit codes: 0, done; 1, not done to the end.
+    Sweep,
     /// Tell how the background jobs of a gateway are getting on: scrub, lifecycle rules, space reclaim
     Status {
         /// One JSON object
@@ -199,6 +204,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             rebuild::run(config, mode, json)
         }
         Command::Scrub { json } => scrub::run(config, json),
+        Command::Sweep => kms::admin(&config, crate::admin::AdminCommand::Sweep),
         Command::Status { json } => status::run(&config, json),
         Command::Export { file } => dump::export(config, &file),
         Command::Import { file } => dump::import(config, &file),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use kms_core::kms::Kms;
@@ -22,7 +22,7 @@ use crate::http::body::RequestBody;
 use crate::http::listener::{Limits, Peer, raise_descriptor_limit, serve};
 use crate::http::tls;
 use crate::instance::{Credentials, DataFolder, IfAbsent, kms_places};
-use crate::jobs::{Jobs, lifecycle, scrub};
+use crate::jobs::{Jobs, Paces, lifecycle, scrub};
 use crate::memory;
 use crate::observe::metrics::REQUESTS;
 use crate::observe::request::Observers;
@@ -35,6 +35,8 @@ use super::notify::Notifier;
 /// How often what a former session leaves behind is looked at, and how many times at the most.
 const SETTLE_PAUSE: Duration = Duration::from_secs(5);
 const SETTLE_ROUNDS: u32 = 120;
+/// Between two looks whether the last request of a former session has ended.
+const LET_GO_PAUSE: Duration = Duration::from_millis(20);
 /// Pauses between two attempts to begin a new session.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -346,11 +348,15 @@ async fn work(
 /// Runs the jobs. A gateway whose session others have ended (it was suspended for long, or cut off) opens everything anew, in a session
 /// of its own: of the former one nothing can be committed any more. Until that is done its requests are answered 503.
 async fn keep(config: &Config, current: &Current, jobs: &Mutex<Option<Jobs>>) -> anyhow::Result<()> {
-    let pace = lifecycle::Pace { interval: config.lifecycle_interval, rate: config.lifecycle_rate };
-    let scrub = scrub::Pace { len_per_s: config.scrub_rate_len_per_s, interval: config.scrub_interval };
+    let paces = Paces {
+        reclaim_interval: config.reclaim_interval,
+        full_sweep_interval: config.full_sweep_interval,
+        lifecycle: lifecycle::Pace { interval: config.lifecycle_interval, rate: config.lifecycle_rate },
+        scrub: scrub::Pace { len_per_s: config.scrub_rate_len_per_s, interval: config.scrub_interval },
+    };
     loop {
         let Some(app) = current.get() else { return Ok(()) };
-        *jobs.lock() = Some(Jobs::start(app.clone(), config.reclaim_interval, pace, scrub));
+        *jobs.lock() = Some(Jobs::start(app.clone(), paces));
         if !app.stores.folder.is_state() {
             return std::future::pending().await;
         }
@@ -360,18 +366,19 @@ async fn keep(config: &Config, current: &Current, jobs: &Mutex<Option<Jobs>>) ->
         }
         drop(ended);
         tracing::error!("the session of this gateway was ended by another: it begins a new one");
-        // Two of one process must not write the same files.
-        anyhow::ensure!(
-            app.stores.storage.local_blobs().is_none(),
-            "another gateway has ended the session of this one, whose blobs are on its own disk: start it again"
-        );
         let former = jobs.lock().take();
         if let Some(former) = former {
             // What it was doing fails, since nothing can be committed.
             let _ = tokio::time::timeout(config.shutdown_timeout, former.stop()).await;
         }
         let folder = app.stores.folder.again();
-        tokio::spawn(settle(app));
+        if app.stores.storage.local_blobs().is_some() {
+            // Two of one process must not write the same files: no request is taken until the former one is gone.
+            current.take();
+            let_go(app, config.shutdown_timeout).await?;
+        } else {
+            tokio::spawn(settle(app));
+        }
         let mut pause = FIRST_PAUSE;
         loop {
             match App::open_shared(config, folder.again()).await {
@@ -387,6 +394,27 @@ async fn keep(config: &Config, current: &Current, jobs: &Mutex<Option<Jobs>>) ->
                 }
             }
         }
+    }
+}
+
+/// Waits until no request works with a gateway any more whose session has ended, and closes its files.
+async fn let_go(mut app: Arc<App>, patience: Duration) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        app = match Arc::try_unwrap(app) {
+            Ok(alone) => {
+                // Nothing of it can be committed, so nothing is to be written but what is on its way to the disk.
+                tokio::task::spawn_blocking(move || drop(alone)).await?;
+                return Ok(());
+            }
+            Err(shared) => shared,
+        };
+        anyhow::ensure!(
+            began.elapsed() < patience,
+            "another gateway has ended the session of this one, whose blobs are on its own disk, and requests that began before did not \
+             end in time: start it again"
+        );
+        tokio::time::sleep(LET_GO_PAUSE).await;
     }
 }
 

@@ -23,6 +23,9 @@ pub struct JobSettings {
     /// Days that blobs which nobody can account for stay in quarantine; 0: for ever
     #[arg(long, value_name = "DAYS", env = "SEALGATE_QUARANTINE_DAYS", global = true)]
     pub quarantine_days: Option<u64>,
+    /// Seconds between two looks at every blob of an object store for those that no record refers to; 0: only by `sealgate sweep`
+    #[arg(long, value_name = "SECONDS", env = "SEALGATE_FULL_SWEEP_INTERVAL_S", global = true)]
+    pub full_sweep_interval_s: Option<u64>,
     /// MiB per second at which stored bytes are compared with their checksums; 0: never
     #[arg(long, value_name = "MIB", env = "SEALGATE_SCRUB_RATE_MIB_S", global = true)]
     pub scrub_rate_mib_s: Option<u64>,

@@ -155,6 +155,8 @@ pub struct Config {
     pub reclaim_interval: std::time::Duration,
     /// How long blobs that nobody can account for are kept; `None`: for ever.
     pub quarantine: Option<std::time::Duration>,
+    /// Time between two looks at every blob of an object store for those without a record; `None`: only when it is asked for.
+    pub full_sweep_interval: Option<std::time::Duration>,
     /// Bytes per second at which stored bytes are compared with their checksums; 0: never.
     pub scrub_rate_len_per_s: u64,
     /// Time between the beginnings of two such rounds.
@@ -343,6 +345,10 @@ impl Config {
             quarantine: match raw.jobs.quarantine_days.unwrap_or(7) {
                 0 => None,
                 days => Some(std::time::Duration::from_secs(days.saturating_mul(24 * 3600))),
+            },
+            full_sweep_interval: match raw.jobs.full_sweep_interval_s.unwrap_or(30 * 86_400) {
+                0 => None,
+                seconds => Some(std::time::Duration::from_secs(seconds)),
             },
             scrub_rate_len_per_s: mib(raw.jobs.scrub_rate_mib_s, 8),
             scrub_interval: seconds(raw.jobs.scrub_interval_s, 7 * 86_400),

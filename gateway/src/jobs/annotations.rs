@@ -3,23 +3,24 @@
 
 use std::collections::HashMap;
 
-use storage::catalog::{Authority, Bucket, CatalogError, ListRequest, ListRow, Precondition, VersionRef};
+use storage::catalog::{
+    Authority, Bucket, Catalog, CatalogError, ListRequest, ListRow, Precondition, VersionRef,
+};
 use storage::name::{BucketName, ObjectKey, VersionId};
 
-use crate::app::App;
 use crate::bucket::ANNOTATED_OBJECT;
 
 /// Rows per page.
 const PAGE_LEN: usize = 500;
 
-/// Deletes what belongs to no object; answers how many there were.
-pub async fn sweep(app: &App) -> Result<u64, CatalogError> {
+/// Deletes what belongs to no object; answers how many there were. `catalog`: the one of the job's lease.
+pub async fn sweep(catalog: &Catalog) -> Result<u64, CatalogError> {
     let mut buckets: HashMap<BucketName, Bucket> = HashMap::new();
     let mut after = None;
     loop {
         let request =
             ListRequest { prefix: String::new(), delimiter: None, after: after.take(), limit: PAGE_LEN };
-        let page = app.catalog.list_buckets(None, &request).await?;
+        let page = catalog.list_buckets(None, &request).await?;
         for row in page.rows {
             let ListRow::Item(bucket) = row else { continue };
             after = Some(bucket.name.to_string());
@@ -32,31 +33,31 @@ pub async fn sweep(app: &App) -> Result<u64, CatalogError> {
     let mut swept = 0;
     for bucket in buckets.values() {
         if let Some(hidden) = buckets.get(&BucketName::internal(bucket.id)) {
-            swept += sweep_bucket(app, bucket, hidden).await?;
+            swept += sweep_bucket(catalog, bucket, hidden).await?;
         }
     }
     Ok(swept)
 }
 
-async fn sweep_bucket(app: &App, bucket: &Bucket, hidden: &Bucket) -> Result<u64, CatalogError> {
+async fn sweep_bucket(catalog: &Catalog, bucket: &Bucket, hidden: &Bucket) -> Result<u64, CatalogError> {
     let (mut swept, mut after) = (0, None);
     // The last content that was looked at, and whether an object holds it.
     let mut last: Option<(VersionId, bool)> = None;
     loop {
         let request =
             ListRequest { prefix: String::new(), delimiter: None, after: after.take(), limit: PAGE_LEN };
-        let page = app.catalog.list_objects(hidden, &request).await?;
+        let page = catalog.list_objects(hidden, &request).await?;
         for row in &page.rows {
             let ListRow::Item(row) = row else { continue };
             after = Some(row.object.to_string());
             let content = row.object.as_str().split('/').next().and_then(|id| VersionId::parse(id).ok());
             let Some(content) = content else { continue };
             if last.is_none_or(|(seen, _)| seen != content) {
-                last = Some((content, is_held(app, bucket, hidden, &row.object, content).await?));
+                last = Some((content, is_held(catalog, bucket, hidden, &row.object, content).await?));
             }
             if last.is_some_and(|(_, is_held)| !is_held) {
                 let (current, none) = (VersionRef::Current, Precondition::None);
-                app.catalog.delete_version(hidden, &row.object, current, &none, Authority::usual()).await?;
+                catalog.delete_version(hidden, &row.object, current, &none, Authority::usual()).await?;
                 swept += 1;
             }
         }
@@ -67,16 +68,16 @@ async fn sweep_bucket(app: &App, bucket: &Bucket, hidden: &Bucket) -> Result<u64
 }
 
 async fn is_held(
-    app: &App,
+    catalog: &Catalog,
     bucket: &Bucket,
     hidden: &Bucket,
     annotation: &ObjectKey,
     content: VersionId,
 ) -> Result<bool, CatalogError> {
-    let Some(version) = app.catalog.current(hidden, annotation).await? else { return Ok(true) };
+    let Some(version) = catalog.current(hidden, annotation).await? else { return Ok(true) };
     let record = version.object().ok_or(CatalogError::Corrupt("an annotation"))?;
     let name = record.user_metadata.iter().find(|(name, _)| name == ANNOTATED_OBJECT);
     let object = name.and_then(|(_, object)| ObjectKey::parse(object).ok());
     let object = object.ok_or(CatalogError::Corrupt("an annotation's object"))?;
-    app.catalog.holds_content(bucket, &object, content).await
+    catalog.holds_content(bucket, &object, content).await
 }

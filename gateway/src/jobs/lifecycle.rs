@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use storage::catalog::{
-    Authority, Bucket, CatalogError, ListRequest, ListRow, ObjectVersion, Precondition, VersionRef,
+    Authority, Bucket, Catalog, CatalogError, ListRequest, ListRow, ObjectVersion, Precondition, VersionRef,
     VersionSummary, Versioning,
 };
 use storage::name::{ObjectKey, Timestamp};
@@ -19,6 +19,8 @@ use crate::observe::jobs::LifecycleRun;
 use crate::transfer::journal::ChangeError;
 use crate::work;
 
+/// Of gateways that share their records one walks.
+const JOB: &str = "lifecycle";
 /// Rows per page.
 const PAGE_LEN: usize = 500;
 /// Where the walk stands, in the data folder.
@@ -67,10 +69,11 @@ pub async fn run(app: Arc<App>, pace: Pace, mut stopped: watch::Receiver<bool>) 
             _ = interval.tick() => {}
         }
         // By a clock that is wrong versions would go too early; and of gateways that share them one is enough.
-        if !app.clock.is_right() || !super::is_ours(&app, "lifecycle").await {
+        if !app.clock.is_right() {
             continue;
         }
-        let mut walk = Walk::new(&app, pace.rate);
+        let Some(lease) = super::lease(&app, JOB).await else { continue };
+        let mut walk = Walk::new(&app, lease.catalog().clone(), pace.rate);
         let result = tokio::select! {
             _ = stopped.changed() => return,
             result = work::timed(walk.all()) => result,
@@ -115,24 +118,26 @@ impl Cursor {
     }
 
     /// The one of whichever gateway walked before.
-    async fn load_shared(app: &App) -> Option<Self> {
-        let (_, documents) = app.catalog.documents(CURSOR_SHELF).await.ok()?;
+    async fn load_shared(catalog: &Catalog) -> Option<Self> {
+        let (_, documents) = catalog.documents(CURSOR_SHELF).await.ok()?;
         serde_json::from_slice(&documents.into_iter().find(|(name, _)| name == CURSOR_NAME)?.1).ok()
     }
 
-    async fn store_shared(cursor: Option<&Self>, app: &App) -> anyhow::Result<()> {
-        let (state, documents) = app.catalog.documents(CURSOR_SHELF).await?;
+    async fn store_shared(cursor: Option<&Self>, catalog: &Catalog) -> anyhow::Result<()> {
+        let (state, documents) = catalog.documents(CURSOR_SHELF).await?;
         if cursor.is_none() && documents.is_empty() {
             return Ok(());
         }
         let text = cursor.map(serde_json::to_vec).transpose()?.map(Into::into);
-        app.catalog.change_documents(CURSOR_SHELF, state, vec![(CURSOR_NAME.to_owned(), text)]).await?;
+        catalog.change_documents(CURSOR_SHELF, state, vec![(CURSOR_NAME.to_owned(), text)]).await?;
         Ok(())
     }
 }
 
 struct Walk<'a> {
     app: &'a App,
+    /// Its commits are conditional on the lease.
+    catalog: Catalog,
     path: PathBuf,
     day_ms: u64,
     rate: u32,
@@ -149,14 +154,14 @@ struct Row<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(app: &'a App, rate: u32) -> Self {
+    fn new(app: &'a App, catalog: Catalog, rate: u32) -> Self {
         let path = app.stores.folder.path.join(CURSOR_FILE);
-        Self { app, path, day_ms: app.lifecycle_day_ms, rate, done: Done::default() }
+        Self { app, catalog, path, day_ms: app.lifecycle_day_ms, rate, done: Done::default() }
     }
 
     async fn cursor(&self) -> Option<Cursor> {
         match self.app.watch.is_shared() {
-            true => Cursor::load_shared(self.app).await,
+            true => Cursor::load_shared(&self.catalog).await,
             false => Cursor::load(&self.path),
         }
     }
@@ -164,7 +169,7 @@ impl<'a> Walk<'a> {
     /// Writes down where it stands; `None`: it came to the end. A cursor that is lost costs a walk from the beginning, and nothing else.
     async fn keep_cursor(&self, cursor: Option<&Cursor>) {
         let kept = match (self.app.watch.is_shared(), cursor) {
-            (true, cursor) => Cursor::store_shared(cursor, self.app).await,
+            (true, cursor) => Cursor::store_shared(cursor, &self.catalog).await,
             (false, Some(cursor)) => serde_json::to_vec(cursor)
                 .map_err(Into::into)
                 .and_then(|text| Ok(std::fs::write(&self.path, text)?)),
@@ -185,8 +190,8 @@ impl<'a> Walk<'a> {
         if let Some(from) = &from
             && let Ok(name) = storage::name::BucketName::parse(&from.bucket)
         {
-            match self.app.catalog.bucket(&name).await {
-                Ok(bucket) => self.bucket_or_tell(&bucket, from.object.clone()).await,
+            match self.catalog.bucket(&name).await {
+                Ok(bucket) => self.bucket_or_tell(&bucket, from.object.clone()).await?,
                 Err(CatalogError::NoSuchBucket) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -195,11 +200,11 @@ impl<'a> Walk<'a> {
         loop {
             let request =
                 ListRequest { prefix: String::new(), delimiter: None, after: after.take(), limit: PAGE_LEN };
-            let page = self.app.catalog.list_buckets(None, &request).await?;
+            let page = self.catalog.list_buckets(None, &request).await?;
             for row in &page.rows {
                 let ListRow::Item(bucket) = row else { continue };
                 after = Some(bucket.name.as_str().to_owned());
-                self.bucket_or_tell(bucket, None).await;
+                self.bucket_or_tell(bucket, None).await?;
             }
             if !page.truncated {
                 break;
@@ -209,16 +214,19 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// What can't be done in one bucket does not keep the others waiting; the next walk tries it again.
-    async fn bucket_or_tell(&mut self, bucket: &Bucket, after: Option<String>) {
-        if let Err(error) = self.bucket(bucket, after).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(
-                bucket = bucket.name.as_str(),
-                error,
-                "lifecycle rules of a bucket were not applied to the end"
-            );
+    /// What can't be done in one bucket does not keep the others waiting; the next walk tries it again. A walk that is another gateway's
+    /// by now ends.
+    async fn bucket_or_tell(&mut self, bucket: &Bucket, after: Option<String>) -> Result<(), ChangeError> {
+        let Err(error) = self.bucket(bucket, after).await else { return Ok(()) };
+        if super::lease(self.app, JOB).await.is_none() {
+            return Err(error);
         }
+        tracing::error!(
+            bucket = bucket.name.as_str(),
+            error = &error as &dyn std::error::Error,
+            "lifecycle rules of a bucket were not applied to the end"
+        );
+        Ok(())
     }
 
     async fn bucket(&mut self, bucket: &Bucket, after: Option<String>) -> Result<(), ChangeError> {
@@ -253,7 +261,7 @@ impl<'a> Walk<'a> {
         loop {
             let request =
                 ListRequest { prefix: String::new(), delimiter: None, after: after.take(), limit: PAGE_LEN };
-            let page = self.app.catalog.list_versions(bucket, &request, after_version).await?;
+            let page = self.catalog.list_versions(bucket, &request, after_version).await?;
             for row in &page.rows {
                 let ListRow::Item(summary) = row else { continue };
                 self.done.seen += 1;
@@ -304,7 +312,7 @@ impl<'a> Walk<'a> {
         let summary = &row.summary.summary;
         let needs_tags = rules.rules.iter().any(|rule| !rule.filter.tags.is_empty());
         let record = if needs_tags && !row.summary.delete_marker {
-            self.app.catalog.version(bucket, &summary.object, which(row.summary)).await?
+            self.catalog.version(bucket, &summary.object, which(row.summary)).await?
         } else {
             None
         };
@@ -371,9 +379,9 @@ impl<'a> Walk<'a> {
     ) -> Result<(), ChangeError> {
         if bucket.versioning == Versioning::Unversioned {
             let current = VersionRef::Current;
-            self.app.catalog.delete_version(bucket, object, current, same, Authority::usual()).await?;
+            self.catalog.delete_version(bucket, object, current, same, Authority::usual()).await?;
         } else {
-            self.app.records().mark_deleted(bucket, object, same).await?;
+            self.app.records_in(&self.catalog).mark_deleted(bucket, object, same).await?;
         }
         Ok(())
     }
@@ -398,15 +406,18 @@ impl<'a> Walk<'a> {
         });
         let coldest = due.max_by_key(|(transition, _)| colder(&transition.storage_class));
         let (Some((transition, _)), false) = (coldest, row.summary.delete_marker) else { return Ok(()) };
-        let found = self.app.catalog.version(bucket, &summary.object, which(row.summary)).await?;
+        let found = self.catalog.version(bucket, &summary.object, which(row.summary)).await?;
         let Some(former) = found.filter(|found| found.version == row.summary.version) else { return Ok(()) };
         let mut next = former.clone();
         if let Some(record) = next.object_mut() {
             record.storage_class.clone_from(&transition.storage_class);
         }
         let former = ObjectVersion { journal: None, ..former };
-        let replaced =
-            self.app.records().replace(bucket, &summary.object, &former, next, Authority::usual()).await;
+        let replaced = self
+            .app
+            .records_in(&self.catalog)
+            .replace(bucket, &summary.object, &former, next, Authority::usual())
+            .await;
         self.count(replaced, |done| &mut done.transitions).await
     }
 
@@ -430,7 +441,7 @@ impl<'a> Walk<'a> {
         if !rules.rules.iter().any(expires) {
             return Ok(());
         }
-        let catalog = &self.app.catalog;
+        let catalog = &self.catalog;
         let deleted = catalog
             .delete_version(bucket, object, which(marker), &Precondition::None, Authority::usual())
             .await;
@@ -445,13 +456,13 @@ impl<'a> Walk<'a> {
         loop {
             let request =
                 ListRequest { prefix: String::new(), delimiter: None, after: after.take(), limit: PAGE_LEN };
-            let page = self.app.catalog.list_uploads(bucket, &request, after_upload).await?;
+            let page = self.catalog.list_uploads(bucket, &request, after_upload).await?;
             for row in &page.rows {
                 let ListRow::Item(upload) = row else { continue };
                 let now = Timestamp::now();
                 let end = rules.upload_end(upload.object.as_str(), upload.initiated, self.day_ms);
                 if end.is_some_and(|end| end.at <= now) {
-                    let ended = self.app.catalog.abort_upload(bucket, &upload.object, upload.id).await;
+                    let ended = self.catalog.abort_upload(bucket, &upload.object, upload.id).await;
                     self.count(ended.map_err(ChangeError::from), |done| &mut done.uploads).await?;
                 }
                 (after, after_upload) = (Some(upload.object.to_string()), Some(upload.id));

@@ -4,6 +4,7 @@ pub mod annotations;
 pub mod lifecycle;
 pub mod names;
 pub mod scrub;
+pub mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use kms_core::ops::ScheduledWork;
 use storage::kv::Standing;
 use storage::reclaim::{ReclaimError, Reclaimed};
-use storage::session::SessionState;
+use storage::session::{Lease, SessionState};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -39,19 +40,34 @@ pub struct Jobs {
     keys: JoinHandle<()>,
     lifecycle: JoinHandle<()>,
     scrub: JoinHandle<()>,
+    sweep: JoinHandle<()>,
     watch: JoinHandle<()>,
 }
 
+/// How they go about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Paces {
+    /// Between two looks for mostly dead segments.
+    pub reclaim_interval: Duration,
+    /// Between two looks at every blob of an object store; `None`: only when it is asked for.
+    pub full_sweep_interval: Option<Duration>,
+    /// Lifecycle rules.
+    pub lifecycle: lifecycle::Pace,
+    /// The scrub.
+    pub scrub: scrub::Pace,
+}
+
 impl Jobs {
-    /// Starts them: displaced blobs are freed as they come, orphans at the start and now and then, segments compacted every
-    /// `interval`.
-    pub fn start(app: Arc<App>, interval: Duration, lifecycle: lifecycle::Pace, scrub: scrub::Pace) -> Self {
+    /// Starts them: displaced blobs are freed as they come, orphans at the start and now and then.
+    pub fn start(app: Arc<App>, paces: Paces) -> Self {
         let (stop, stopped) = watch::channel(false);
         let keys = tokio::spawn(keys(app.clone(), stopped.clone()));
-        let lifecycle = tokio::spawn(lifecycle::run(app.clone(), lifecycle, stopped.clone()));
-        let scrub = tokio::spawn(scrub::run(app.clone(), scrub, stopped.clone()));
+        let lifecycle = tokio::spawn(lifecycle::run(app.clone(), paces.lifecycle, stopped.clone()));
+        let scrub = tokio::spawn(scrub::run(app.clone(), paces.scrub, stopped.clone()));
+        let sweep = tokio::spawn(sweep::run(app.clone(), paces.full_sweep_interval, stopped.clone()));
         let watch = tokio::spawn(watch(app.clone(), stopped.clone()));
-        Self { stop, lifecycle, scrub, watch, reclaim: tokio::spawn(reclaim(app, interval, stopped)), keys }
+        let reclaim = tokio::spawn(reclaim(app, paces.reclaim_interval, stopped));
+        Self { stop, reclaim, keys, lifecycle, scrub, sweep, watch }
     }
 
     /// Stops them at their next step and waits for it.
@@ -62,6 +78,7 @@ impl Jobs {
             ("the schedule of keys", self.keys),
             ("lifecycle", self.lifecycle),
             ("the scrub", self.scrub),
+            ("the sweep of all blobs", self.sweep),
             ("the watch over other gateways' changes", self.watch),
         ] {
             if let Err(error) = job.await {
@@ -114,11 +131,28 @@ async fn keys(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
             );
         }
         // By a clock that is wrong keys would go too early; and of gateways that share them one is enough.
-        if !app.clock.is_right() || !is_ours(&app, "keys").await {
+        if !app.clock.is_right() {
             continue;
         }
-        let kms = app.kms.clone();
-        match tokio::task::spawn_blocking(move || kms.run_scheduled_work()).await {
+        let Some(lease) = lease(&app, "keys").await else { continue };
+        let (kms, shared) = (app.kms.clone(), app.stores.shared_keys.clone());
+        let fence = match (&shared, lease.number()) {
+            (Some(keys), Some(number)) => match keys.fence(number).await {
+                // Who was held up until here may have been replaced meanwhile, and its successor's fence is no longer there then.
+                Ok(fence) if still_holds(&app, "keys", number).await => Some(fence),
+                Ok(_) => continue,
+                Err(error) => {
+                    tracing::warn!(%error, "the schedule of keys waits for the key store");
+                    continue;
+                }
+            },
+            _ => None,
+        };
+        let work = move || match (shared, fence) {
+            (Some(keys), Some(fence)) => keys.under(&fence, || kms.run_scheduled_work()),
+            _ => kms.run_scheduled_work(),
+        };
+        match tokio::task::spawn_blocking(work).await {
             Ok(Ok(done)) if done == ScheduledWork::default() => {}
             Ok(Ok(done)) => tracing::info!(?done, "keys were rotated, expired or deleted as scheduled"),
             Ok(Err(error)) => tracing::error!(
@@ -130,15 +164,21 @@ async fn keys(app: Arc<App>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
-/// Is this the gateway that does a job, of those that share its records? Which one does is decided as long as its session goes on.
-async fn is_ours(app: &App, job: &str) -> bool {
+/// The lease of a job, if this is the gateway that does it, of those that share its records. Which one does is decided as long as its
+/// session goes on.
+async fn lease(app: &App, job: &str) -> Option<Lease> {
     match app.catalog.lease(job).await {
-        Ok(lease) => lease.is_some(),
+        Ok(lease) => lease,
         Err(error) => {
             tracing::debug!(%error, job, "who does a job is not known");
-            false
+            None
         }
     }
+}
+
+/// Is it the same holding of the lease as it was?
+async fn still_holds(app: &App, job: &str, number: u64) -> bool {
+    lease(app, job).await.is_some_and(|lease| lease.number() == Some(number))
 }
 
 async fn reclaim(app: Arc<App>, interval: Duration, mut stopped: watch::Receiver<bool>) {
@@ -174,9 +214,11 @@ async fn reclaim(app: Arc<App>, interval: Duration, mut stopped: watch::Receiver
                 let swept = app.reclaimer.sweep().await?;
                 (done.orphans, done.quarantined, done.expired) =
                     (swept.orphans, swept.quarantined, swept.expired);
-                if now >= next_annotations && is_ours(&app, "annotations").await {
+                if now >= next_annotations
+                    && let Some(lease) = lease(&app, "annotations").await
+                {
                     next_annotations = now + SWEEP_INTERVAL;
-                    done.displaced += annotations::sweep(&app).await?;
+                    done.displaced += annotations::sweep(lease.catalog()).await?;
                 }
                 app.job_states.reclaim.lock().sweeps += 1;
             }

@@ -242,3 +242,25 @@ async fn a_store_that_changes_while_it_is_read_is_read_whole() {
     stop.store(true, Ordering::Relaxed);
     writes.await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_due_is_done_by_the_holder_of_the_last_lease_alone() {
+    let kv: Arc<dyn KeyValue> = Arc::new(Unsteady::default());
+    let root = root();
+    let stores = [(); 2].map(|()| Arc::new(KvKeyStore::new(kv.clone(), Handle::current())));
+    let [one, two] = stores.each_ref().map(|store| {
+        let config = KmsConfig::new("us-east-1", ACCOUNT);
+        Kms::over_shared(store.clone(), &root, config).unwrap()
+    });
+    let make = |kms: &Kms| rerun(|| kms.create_key(&caller(), CreateKey::default())).map(drop);
+    let first = stores[0].fence(1).await.unwrap();
+    stores[0].under(&first, || make(&one)).unwrap();
+    let second = stores[1].fence(2).await.unwrap();
+    // It was suspended meanwhile, and goes on.
+    let refused = stores[0].under(&first, || make(&one));
+    assert!(matches!(refused, Err(KmsError::Unavailable(_) | KmsError::Internal(_))), "{refused:?}");
+    stores[1].under(&second, || make(&two)).unwrap();
+    // What a client asks for is nobody's alone.
+    make(&one).unwrap();
+    assert_eq!(stores[1].fence(2).await.unwrap().0, second.0, "it is there already");
+}

@@ -119,14 +119,19 @@ impl Gateway {
 
     /// Makes a user with an access key.
     async fn make_user(&self, number: u32) -> AccessKeyRecord {
-        let (id, key) = (format!("AIDA{number}"), format!("AKIA{number}"));
-        let record = self.iam.seal_access_key(&key, "a secret", (MAIN, Some(&id)), 1);
+        let (user, record) = self.sealed_user(number);
         self.change(|draft| {
-            draft.put(user(&id, &format!("user{number}")));
+            draft.put(user.clone());
             draft.put_access_key(record.clone());
         })
         .await;
         record
+    }
+
+    fn sealed_user(&self, number: u32) -> (User, AccessKeyRecord) {
+        let (id, key) = (format!("AIDA{number}"), format!("AKIA{number}"));
+        let record = self.iam.seal_access_key(&key, "a secret", (MAIN, Some(&id)), 1);
+        (user(&id, &format!("user{number}")), record)
     }
 
     /// As a request does that is signed with this access key.
@@ -349,21 +354,29 @@ impl Shared {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
 async fn measure_reload() {
+    const COUNT: u32 = 10_000;
     let cluster = Cluster::default();
     let one = cluster.gateway().await;
-    for number in 0..10_000 {
-        one.make_user(number).await;
-    }
+    // One after the other each would copy all that are there.
+    let made: Vec<(User, AccessKeyRecord)> = (0..COUNT).map(|number| one.sealed_user(number)).collect();
+    one.change(|draft| {
+        for (user, record) in &made {
+            draft.put(user.clone());
+            draft.put_access_key(record.clone());
+        }
+    })
+    .await;
     let began = Instant::now();
     let two = cluster.gateway().await;
-    println!("all: {:?}", began.elapsed());
-    one.make_user(10_001).await;
+    println!("all of {COUNT} users: {:?}", began.elapsed());
+    one.make_user(COUNT + 1).await;
     let began = Instant::now();
     assert!(two.watch.identities().await.unwrap());
-    println!("one user: {:?}", began.elapsed());
+    println!("one user among them: {:?}", began.elapsed());
+    two.judge(&format!("AKIA{}", COUNT + 1)).unwrap();
     let began = Instant::now();
-    for _ in 0..10_000 {
+    for _ in 0..COUNT {
         two.watch.identities().await.unwrap();
     }
-    println!("a look: {:?}", began.elapsed() / 10_000);
+    println!("a look: {:?}", began.elapsed() / COUNT);
 }

@@ -38,12 +38,16 @@ pub struct PostgresConfig {
     pub dial: Arc<dyn Dial>,
     /// Refuses a server without a synchronous standby.
     pub require_sync_standby: bool,
+    /// What the server should be warned of was told already: another map of the same server is open.
+    pub is_quiet: bool,
     /// The schema that the tables are in, made where it does not exist; `None`: the one that the server gives its user.
     pub schema: Option<String>,
     /// Connections that read.
     pub readers: usize,
     /// Connections that commit.
     pub committers: usize,
+    /// Transactions that one trip to the server takes at the most.
+    pub transactions_per_trip: usize,
     /// The host that took the last connection, by its place.
     last: Arc<AtomicUsize>,
 }
@@ -59,9 +63,11 @@ impl PostgresConfig {
             server,
             dial: Arc::new(Dialer(NoTls)),
             require_sync_standby: false,
+            is_quiet: false,
             schema: None,
             readers: 6,
             committers: 3,
+            transactions_per_trip: batch::MAX_TRANSACTIONS,
             last: Arc::default(),
         })
     }

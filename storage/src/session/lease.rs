@@ -24,6 +24,14 @@ impl Lease {
         &self.catalog
     }
 
+    /// A number that tells this holding of the lease from every other one; `None` where nobody else can have it.
+    pub fn number(&self) -> Option<u64> {
+        match self.condition {
+            Some(Condition::At(_, revision)) => Some(revision.0),
+            _ => None,
+        }
+    }
+
     /// Gives it back, so that others need not wait for the session's end.
     pub async fn release(self) -> Result<(), CatalogError> {
         let Some(Condition::At(key, _)) = self.condition else { return Ok(()) };

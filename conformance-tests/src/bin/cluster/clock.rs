@@ -1,17 +1,16 @@
 //! A gateway whose clock runs ahead: it must not serve, and must not delete what is still protected.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
-use bytes::Bytes;
-use conformance_tests::caller::{Answer, Caller, Credentials};
+use conformance_tests::caller::{Caller, Credentials};
 use conformance_tests::cluster::Cluster;
 use conformance_tests::server::Server;
 use conformance_tests::signer::in_minutes;
 use http::Method;
-use http_body_util::BodyExt;
 
+use super::asking::{PATIENCE, ask, until};
 use super::stage::USUAL;
 use super::{Options, Verdict};
 
@@ -22,7 +21,6 @@ const LIBRARIES: [&str; 2] = [
 ];
 /// A clock is looked at every 30 s.
 const NOTICED: Duration = Duration::from_secs(45);
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the jobs of the gateway with the wrong clock are let run.
 const JOBS: Duration = Duration::from_secs(15);
 
@@ -34,9 +32,11 @@ pub(crate) async fn run(_: &Options, verdict: &mut Verdict) -> anyhow::Result<()
     let mut caller = Caller::open(&right.endpoint, Credentials::root()).await?;
     let lock = [("x-amz-bucket-object-lock-enabled", "true".to_owned())];
     ask(&mut caller, Method::PUT, "/locked", &lock, "").await?.success()?;
-    let until = in_minutes(30).format(&time::format_description::well_known::Rfc3339)?;
-    let headers =
-        [("x-amz-object-lock-mode", "COMPLIANCE".to_owned()), ("x-amz-object-lock-retain-until-date", until)];
+    let retain_until = in_minutes(30).format(&time::format_description::well_known::Rfc3339)?;
+    let headers = [
+        ("x-amz-object-lock-mode", "COMPLIANCE".to_owned()),
+        ("x-amz-object-lock-retain-until-date", retain_until),
+    ];
     let body = "protected ".repeat(1000);
     let md5 = base64::Engine::encode(
         &base64::engine::general_purpose::STANDARD,
@@ -73,14 +73,8 @@ pub(crate) async fn run(_: &Options, verdict: &mut Verdict) -> anyhow::Result<()
             verdict.expect(ready, || "it is not ready before its clock jumps".to_owned());
             std::fs::write(file.path(), "+1h")?;
         }
-        let began = Instant::now();
-        while is_ready(&wrong).await? && began.elapsed() < NOTICED {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        let noticed = began.elapsed();
-        verdict.expect(!is_ready(&wrong).await?, || {
-            format!("it is ready with a clock an hour ahead (jumps: {jumps})")
-        });
+        let (is_noticed, noticed) = until(NOTICED, async || Ok(!is_ready(&wrong).await?)).await?;
+        verdict.expect(is_noticed, || format!("it is ready with a clock an hour ahead (jumps: {jumps})"));
         verdict.tell(format!(
             "not ready {noticed:.1?} after its clock {}",
             if jumps { "jumped by an hour" } else { "started an hour ahead" }
@@ -103,13 +97,9 @@ pub(crate) async fn run(_: &Options, verdict: &mut Verdict) -> anyhow::Result<()
         verdict.expect(found.text() == body, || format!("the locked version is {}", found.status));
         // A clock that is right again is one to serve by.
         std::fs::write(file.path(), "+0")?;
-        let began = Instant::now();
-        while !is_ready(&wrong).await? && began.elapsed() < NOTICED {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        verdict
-            .expect(is_ready(&wrong).await?, || "it is not ready though its clock is right again".to_owned());
-        verdict.tell(format!("ready {:.1?} after its clock was right again", began.elapsed()));
+        let (is_back, took) = until(NOTICED, async || is_ready(&wrong).await).await?;
+        verdict.expect(is_back, || "it is not ready though its clock is right again".to_owned());
+        verdict.tell(format!("ready {took:.1?} after its clock was right again"));
     }
     Ok(())
 }
@@ -118,18 +108,4 @@ async fn is_ready(server: &Server) -> anyhow::Result<bool> {
     let mut caller = Caller::open(&server.endpoint, Credentials::root()).await?;
     let asked = caller.s3(Method::GET, "/_sealgate/health/ready", "");
     Ok(tokio::time::timeout(PATIENCE, asked).await.context("readiness is not told")??.status.is_success())
-}
-
-async fn ask(
-    caller: &mut Caller,
-    method: Method,
-    target: &str,
-    headers: &[(&'static str, String)],
-    body: impl Into<Bytes>,
-) -> anyhow::Result<Answer> {
-    let answer = caller.send(method, target, headers, body.into());
-    let answer =
-        tokio::time::timeout(PATIENCE, answer).await.with_context(|| format!("{target}: no answer"))?;
-    let (parts, body) = answer?.into_parts();
-    Ok(Answer { status: parts.status, headers: parts.headers, body: body.collect().await?.to_bytes() })
 }

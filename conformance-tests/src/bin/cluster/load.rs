@@ -13,13 +13,12 @@ use http_body_util::BodyExt;
 use tokio::task::JoinHandle;
 
 use super::Verdict;
+use super::asking::PATIENCE;
 use super::gates::{Chosen, Gates};
 use super::ledger::{Content, Ledger};
 
 /// The bucket that is worked in.
 pub(crate) const BUCKET: &str = "load";
-/// The longest that a request may take: behind it, it hangs.
-const PATIENCE: Duration = Duration::from_secs(45);
 const OBJECTS_PER_WORKER: u64 = 6;
 const PART: usize = 5 << 20;
 

@@ -1,6 +1,7 @@
 //! Several built gateways over one PostgreSQL and one SeaweedFS while gateways, servers, networks and clocks fail: what was acknowledged is
 //! there with its bytes through every gateway, what is listed can be read, and no blob is left without a record.
 
+mod asking;
 mod clock;
 mod database;
 mod figures;
@@ -20,11 +21,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs several gateways over one database and one store of blobs, lets what can fail fail, and judges what comes of it
 ///
 /// PostgreSQL (and, for `database --patroni`, patroni and etcd) and faketime come from Debian's packages, SeaweedFS from PyPI. Exit codes: 0 all
-/// held, 1 something did not, 2 nothing could be tried.
+/// held, 1 something did not, 2 nothing could be tried, 130 it was asked to stop.
 #[derive(Parser)]
 #[command(name = "cluster", version)]
 struct Cli {
@@ -87,6 +89,8 @@ enum Test {
     Rolling,
 }
 
+/// The exit code of one that was asked to stop, as a shell tells it.
+const STOPPED: u8 = 130;
 /// The most failures that are told of a test.
 const MAX_FAILURES: usize = 20;
 
@@ -125,15 +129,33 @@ impl Verdict {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = match cli.command {
-        Some(Command::With { command }) => with::run(&command).await,
-        Some(Command::Figures(shape)) => figures::run(&shape).await,
-        None => run(&cli.options).await,
+    let work = async {
+        match cli.command {
+            Some(Command::With { command }) => with::run(&command).await,
+            Some(Command::Figures(shape)) => figures::run(&shape).await,
+            None => run(&cli.options).await,
+        }
+    };
+    // What it has started ends with it, since it is dropped.
+    let done = tokio::select! {
+        done = work => done,
+        stopped = stopped() => stopped.map(|()| ExitCode::from(STOPPED)),
     };
     done.unwrap_or_else(|error| {
         eprintln!("cluster: {error:#}");
         ExitCode::from(2)
     })
+}
+
+/// Until somebody asks it to stop.
+async fn stopped() -> anyhow::Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    eprintln!("cluster: it was asked to stop");
+    Ok(())
 }
 
 async fn run(options: &Options) -> anyhow::Result<ExitCode> {

@@ -2,15 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use bytes::Bytes;
 use conformance_tests::caller::{Answer, Caller, Credentials};
 use conformance_tests::cluster::Cluster;
 use conformance_tests::server::{Places, Server};
 use http::Method;
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
+use super::asking::ask;
 use super::load::BUCKET;
 use super::stage::{Stage, USUAL};
 use super::{Options, Verdict, verify};
@@ -19,8 +17,6 @@ use super::{Options, Verdict, verify};
 const ROUNDS: u64 = 200;
 /// Who race for one object.
 const RACERS: usize = 64;
-/// The longest that an answer may take.
-const PATIENCE: Duration = Duration::from_secs(45);
 /// Rounds of the acceptance of each other race.
 const PAIRS: u64 = 100;
 
@@ -59,20 +55,6 @@ async fn open(server: &Server) -> anyhow::Result<Caller> {
 /// One caller of each gateway.
 async fn both(stage: &Stage) -> anyhow::Result<[Caller; 2]> {
     Ok([open(&stage.gateways[0].server).await?, open(&stage.gateways[1].server).await?])
-}
-
-async fn ask(
-    caller: &mut Caller,
-    method: Method,
-    target: &str,
-    headers: &[(&'static str, String)],
-    body: impl Into<Bytes>,
-) -> anyhow::Result<Answer> {
-    let answer = caller.send(method, target, headers, body.into());
-    let answer =
-        tokio::time::timeout(PATIENCE, answer).await.with_context(|| format!("{target}: no answer"))?;
-    let (parts, body) = answer?.into_parts();
-    Ok(Answer { status: parts.status, headers: parts.headers, body: body.collect().await?.to_bytes() })
 }
 
 fn etag(answer: &Answer) -> String {

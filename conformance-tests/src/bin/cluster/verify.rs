@@ -20,7 +20,7 @@ use super::stage::Stage;
 /// Readers at a time.
 const READERS: usize = 6;
 /// How long the last blobs may take to go: sessions end, then sweeps and drains run.
-const CLEAN_TIMEOUT: Duration = Duration::from_secs(90);
+const CLEAN_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// Every object of the ledger is what it may be, and every listed one is there, through each gateway.
 pub(crate) async fn all_is_there(

@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use crate::kv::{Condition, Key, Transaction, Write};
 
 /// Transactions of one round trip at most.
-const MAX_TRANSACTIONS: usize = 64;
+pub(super) const MAX_TRANSACTIONS: usize = 64;
 /// Keys of one round trip at most, unless one transaction alone has more.
 const MAX_KEYS: usize = 512;
 /// Bytes of values of one round trip at most, likewise.
 const MAX_LEN: usize = 8 << 20;
 /// A transaction that locks more than this locks out all others instead: the server's table of locks is small.
-const MAX_LOCKS: usize = 2048;
+pub(super) const MAX_LOCKS: usize = 2048;
 /// Into how many stripes keys fall. Two keys of one stripe wait for each other; nothing else comes of it.
 const STRIPES: u32 = 1 << 16;
 
@@ -29,9 +29,13 @@ fn len(transaction: &Transaction) -> usize {
     transaction.writes.iter().map(of).sum()
 }
 
-/// Takes from the front of a queue what can be judged together: no transaction touches what another one changes. What is left behind
+/// Takes from the front of a queue what can be judged together, `most` at the most: no transaction touches what another one changes. What is left behind
 /// stays in order, and nothing overtakes it on its keys.
-pub(super) fn take<T>(queue: &mut VecDeque<T>, transaction: impl Fn(&T) -> &Transaction) -> Vec<T> {
+pub(super) fn take<T>(
+    queue: &mut VecDeque<T>,
+    most: usize,
+    transaction: impl Fn(&T) -> &Transaction,
+) -> Vec<T> {
     let (mut asked, mut changed) = (HashSet::new(), HashSet::new());
     let (mut taken, mut left) = (Vec::new(), VecDeque::new());
     let (mut count, mut total) = (0, 0);
@@ -39,7 +43,7 @@ pub(super) fn take<T>(queue: &mut VecDeque<T>, transaction: impl Fn(&T) -> &Tran
         let of = transaction(&next);
         let touches = keys(of).any(|(key, changes)| changed.contains(key) || changes && asked.contains(key));
         let (more, longer) = (keys(of).count(), len(of));
-        let is_full = taken.len() == MAX_TRANSACTIONS || count + more > MAX_KEYS || total + longer > MAX_LEN;
+        let is_full = taken.len() >= most || count + more > MAX_KEYS || total + longer > MAX_LEN;
         let waits = touches || is_full && !taken.is_empty();
         for (key, changes) in keys(of) {
             asked.insert(key.clone());
@@ -167,7 +171,7 @@ mod tests {
             let mut queue: VecDeque<(usize, &Transaction)> = all.iter().enumerate().collect();
             let mut sent_in = vec![usize::MAX; all.len()];
             for round in 0..=all.len() {
-                for (number, _) in take(&mut queue, |one| one.1) {
+                for (number, _) in take(&mut queue, MAX_TRANSACTIONS, |one| one.1) {
                     sent_in[number] = round;
                 }
             }
@@ -189,9 +193,9 @@ mod tests {
             writes: vec![Write::Put(key(number), vec![0; MAX_LEN - 1].into())],
         };
         let mut queue: VecDeque<_> = (0..3).map(long).collect();
-        assert_eq!(take(&mut queue, |one| one).len(), 1);
+        assert_eq!(take(&mut queue, MAX_TRANSACTIONS, |one| one).len(), 1);
         let mut queue: VecDeque<_> = (0..200).map(|number| transaction((vec![], vec![number]))).collect();
-        assert_eq!(take(&mut queue, |one| one).len(), MAX_TRANSACTIONS);
+        assert_eq!(take(&mut queue, MAX_TRANSACTIONS, |one| one).len(), MAX_TRANSACTIONS);
     }
 
     #[test]

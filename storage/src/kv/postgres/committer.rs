@@ -85,7 +85,7 @@ impl Worker {
                     window.push_back(next);
                 }
                 window.retain(|one| !one.reply.is_closed());
-                take(window, |one| &one.transaction)
+                take(window, self.config.transactions_per_trip, |one| &one.transaction)
             };
             self.commit(batch).await;
         }

@@ -9,10 +9,12 @@ use async_trait::async_trait;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{AsyncMessage, Client, Config, Socket};
 
-use super::{OpenPostgresError, PostgresConfig, hosts};
+use super::{OpenPostgresError, PostgresConfig, batch, hosts};
 
 /// How long a connection may take to come about, whichever host it is to.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+/// So many gateways' largest commits at one time the server's table of locks should have room for.
+const GATEWAYS: usize = 4;
 /// The version of the schema that this build writes.
 const SCHEMA_VERSION: i32 = 2;
 /// The tables of the first version, what came with the second, and the function as it is now.
@@ -134,7 +136,8 @@ pub(super) async fn check(client: &Client, config: &PostgresConfig) -> Result<()
         .query_one(
             "select version(), current_setting('fsync'), current_setting('full_page_writes'), pg_is_in_recovery(), \
              datcollate, datlocprovider::text, current_setting('synchronous_standby_names'), \
-             current_setting('data_checksums') \
+             current_setting('data_checksums'), current_setting('max_locks_per_transaction')::bigint, \
+             current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint \
              from pg_database where datname = current_database()",
             &[],
         )
@@ -158,6 +161,14 @@ pub(super) async fn check(client: &Client, config: &PostgresConfig) -> Result<()
              lc_ctype 'C' encoding 'UTF8'",
         );
     }
+    if text(6).is_empty() && config.require_sync_standby {
+        return refuse(
+            "it has no synchronous standby (synchronous_standby_names), and require_sync_standby is set",
+        );
+    }
+    if config.is_quiet {
+        return Ok(());
+    }
     if text(7) != "on" {
         tracing::warn!(
             "the metadata server has no checksums of its pages (data_checksums): what its disk damages is not always noticed; stop it \
@@ -165,13 +176,19 @@ pub(super) async fn check(client: &Client, config: &PostgresConfig) -> Result<()
         );
     }
     if text(6).is_empty() {
-        if config.require_sync_standby {
-            return refuse(
-                "it has no synchronous standby (synchronous_standby_names), and require_sync_standby is set",
-            );
-        }
         tracing::warn!(
             "the metadata server has no synchronous standby: what it acknowledged is lost with its disk"
+        );
+    }
+    // The table of locks is one for all connections.
+    let (per_transaction, transactions): (i64, i64) = (row.get(8), row.get(9));
+    let wanted = (batch::MAX_LOCKS * config.committers * GATEWAYS) as i64;
+    if per_transaction * transactions < wanted {
+        let enough = (wanted as u64).div_ceil(transactions.max(1) as u64);
+        tracing::warn!(
+            max_locks_per_transaction = per_transaction,
+            "the metadata server's table of locks is too small for the largest commits of {GATEWAYS} gateways, which fail when it is \
+             full: set max_locks_per_transaction = {enough} and restart it"
         );
     }
     Ok(())
@@ -188,7 +205,11 @@ pub(super) async fn migrate(client: &mut Client, schema: Option<&str>) -> Result
             change.batch_execute(&format!("create schema {}", quoted(schema))).await?;
         }
     }
-    change.batch_execute("create table if not exists kv_schema (version int not null)").await?;
+    // Looked for first: `if not exists` would have the server say at each start that it exists.
+    let is_there = "select 1 from pg_tables where schemaname = current_schema() and tablename = 'kv_schema'";
+    if change.query(is_there, &[]).await?.is_empty() {
+        change.batch_execute("create table kv_schema (version int not null)").await?;
+    }
     match change.query_opt("select max(version) from kv_schema having count(*) > 0", &[]).await? {
         None => {
             for part in [TABLES, QUEUE, FUNCTION] {

@@ -26,6 +26,7 @@ use crate::http::header;
 use crate::sse::{self, BucketEncryption, CustomerHeaders, EnvelopePlace, Sse, SseInfo, SsePlan};
 use crate::transfer::digest::ChecksumAlgorithm;
 use crate::transfer::ingest::{Announced, Expected, Source};
+use crate::transfer::journal::Records;
 
 /// `CopyObject`: <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html>.
 pub async fn copy_object(app: &App, permit: Permit, request: S3Request) -> Result<S3Response, S3Error> {
@@ -137,7 +138,7 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
         if !keeps_etag_kind {
             record.etag = write::opaque_etag();
         }
-        let replaced = replace(app, bucket, object, &found, record, Timestamp::now()).await?;
+        let replaced = replace(app.records(), bucket, object, &found, record, Timestamp::now()).await?;
         return respond((&source_bucket, &found), bucket, &plan, &replaced).map(Some);
     }
 
@@ -191,7 +192,7 @@ pub(super) struct Copied {
 
 /// Another record over the same content: no byte moves.
 pub(super) async fn replace(
-    app: &App,
+    records: Records<'_>,
     bucket: &Bucket,
     object: &ObjectKey,
     found: &Found,
@@ -208,7 +209,7 @@ pub(super) async fn replace(
     };
     let former = found.as_version();
     let next = ObjectVersion { last_modified, kind: VersionKind::Object(Box::new(record)), ..former.clone() };
-    app.records().replace(bucket, object, &former, next, Authority::usual()).await?;
+    records.replace(bucket, object, &former, next, Authority::usual()).await?;
     Ok(copied)
 }
 

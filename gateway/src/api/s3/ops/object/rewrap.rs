@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use kms_core::kms::Caller;
-use storage::catalog::{Bucket, VersionRef};
+use storage::catalog::{Bucket, Catalog, VersionRef};
 use storage::name::ObjectKey;
 
 use super::copy::replace;
@@ -13,6 +13,7 @@ use super::lookup::{self, Found};
 use crate::api::s3::error::{Code, S3Error};
 use crate::app::App;
 use crate::sse::{BucketEncryption, SseInfo, SsePlan};
+use crate::transfer::journal::Records;
 
 /// How often a job tries again when somebody else writes the object meanwhile.
 const ATTEMPTS: usize = 5;
@@ -37,9 +38,10 @@ pub enum Rewrapped {
     Moved,
 }
 
-/// Wraps an object's key anew if it is under `from`: under that key's newest backing key, or under `to`.
+/// Wraps an object's key anew if it is under `from`: under that key's newest backing key, or under `to`. `catalog`: the one of the job's
+/// lease.
 pub async fn rewrap_object(
-    app: &App,
+    (app, catalog): (&App, &Catalog),
     bucket: &Bucket,
     (object, which): (&ObjectKey, VersionRef),
     (from, to): (&Under, Option<&str>),
@@ -78,7 +80,7 @@ pub async fn rewrap_object(
             bucket_key,
             dsse,
         };
-        match put(app, bucket, object, &found, &plan, caller).await {
+        match put((app, app.records_in(catalog)), bucket, object, &found, &plan, caller).await {
             Err(error) if error.code == Code::OperationAborted && !attempts.is_empty() => {}
             done => return done.map(|()| Rewrapped::Moved),
         }
@@ -87,7 +89,7 @@ pub async fn rewrap_object(
 
 /// Puts an object's ContentKeys under this plan. ETag, metadata and Last-Modified stay.
 pub(super) async fn put(
-    app: &App,
+    (app, records): (&App, Records<'_>),
     bucket: &Bucket,
     object: &ObjectKey,
     found: &Found,
@@ -98,7 +100,7 @@ pub(super) async fn put(
     let keys = app.sse.open(&found.record.envelope, place, None, caller).await?;
     let mut record = found.record.clone();
     record.envelope = app.sse.rewrap(&keys, plan, place, caller).await?;
-    replace(app, bucket, object, found, record, found.last_modified).await.map(drop)
+    replace(records, bucket, object, found, record, found.last_modified).await.map(drop)
 }
 
 /// The caller's encryption context as it was given when the object was written; it stays.

@@ -35,6 +35,6 @@ pub async fn update_object_encryption(
         bucket_key: wanted.bucket_key_enabled,
         dsse: false,
     };
-    rewrap::put(app, bucket, object, &found, &plan, &request.kms_caller()).await?;
+    rewrap::put((app, app.records()), bucket, object, &found, &plan, &request.kms_caller()).await?;
     Ok(response::empty())
 }

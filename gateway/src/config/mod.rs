@@ -421,7 +421,8 @@ mod tests {
         let mut named: toml::Table = toml::from_str(&settings.join("\n")).unwrap();
         let mut in_file: Vec<String> = named.keys().cloned().collect();
         let mut known = file::names();
-        (in_file.sort(), known.sort());
+        in_file.sort();
+        known.sort();
         assert_eq!(in_file, known, "a setting is missing from the example, or is there twice");
 
         let defaults = Config::load(RawConfig::default(), None).unwrap();

@@ -224,10 +224,15 @@ impl SseKmsFigures {
     }
 }
 
+/// An operation of a service; `None`: one that the service does not have.
+type OperationKey = (Service, Option<&'static str>);
+/// A counter of each operation: its name, what it counts, and where it is.
+type CounterRow = (&'static str, &'static str, fn(&OperationMetrics) -> &Counter);
+
 /// What is counted of requests.
 #[derive(Debug, Default)]
 pub struct RequestMetrics {
-    operations: RwLock<HashMap<(Service, Option<&'static str>), Arc<OperationMetrics>>>,
+    operations: RwLock<HashMap<OperationKey, Arc<OperationMetrics>>>,
     errors: RwLock<HashMap<(Service, &'static str), Arc<Counter>>>,
     in_flight: AtomicI64,
 }
@@ -318,7 +323,7 @@ impl RequestMetrics {
         let mut operations: Vec<_> =
             self.operations.read().iter().map(|(of, metrics)| (*of, metrics.clone())).collect();
         operations.sort_by_key(|((service, operation), _)| (service.name(), *operation));
-        let labels = |(service, operation): &(Service, Option<&'static str>)| {
+        let labels = |(service, operation): &OperationKey| {
             [("service", service.name()), ("operation", operation.unwrap_or("unknown"))]
         };
         let by_class = operations.iter().flat_map(|(of, metrics)| {
@@ -352,7 +357,7 @@ impl RequestMetrics {
                 (vec![("service", service.name()), ("code", *code)], *count as f64)
             }),
         );
-        let counters: [(_, _, fn(&OperationMetrics) -> &Counter); 3] = [
+        let counters: [CounterRow; 3] = [
             ("sealgate_request_received_bytes", "Bytes of requests' bodies", |metrics| &metrics.received_len),
             ("sealgate_request_sent_bytes", "Bytes of answers' bodies", |metrics| &metrics.sent_len),
             (

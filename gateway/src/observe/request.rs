@@ -357,9 +357,12 @@ pub fn current() -> Option<Arc<Recording>> {
 mod tests {
     use super::*;
 
+    /// Operation, bytes received, bucket, and whether all of the answer has gone.
+    type Told = (Option<&'static str>, u64, Option<String>, bool);
+
     struct Seen {
         wants_detail: bool,
-        ended: Mutex<Vec<(Option<&'static str>, u64, Option<String>, bool)>>,
+        ended: Mutex<Vec<Told>>,
     }
 
     impl Observer for Seen {

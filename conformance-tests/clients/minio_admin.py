@@ -32,6 +32,26 @@ def fails(code, call, *arguments, **named):
     raise AssertionError(f"not refused with {code}")
 
 
+def quotas_hold():
+    name = unique("minio-quota")
+    root.s3.create_bucket(Bucket=name)
+    assert json.loads(admin.bucket_quota_get(name))["size"] == 0
+    admin.bucket_quota_set(name, 1000)
+    quota = json.loads(admin.bucket_quota_get(name))
+    assert (quota["size"], quota["quota"], quota["quotatype"]) == (1000, 1000, "hard"), quota
+    root.s3.put_object(Bucket=name, Key="a", Body=b"x" * 600)
+    refused("QuotaExceeded", root.s3.put_object, Bucket=name, Key="b", Body=b"x" * 600)
+    before = json.loads(admin.info())
+    admin.bucket_quota_clear(name)
+    assert json.loads(admin.bucket_quota_get(name))["size"] == 0
+    root.s3.put_object(Bucket=name, Key="b", Body=b"x" * 600)
+    after = json.loads(admin.info())
+    grown = [after[what]["count"] - before[what]["count"] for what in ("objects", "versions")]
+    assert grown == [1, 1] and after["usage"]["size"] - before["usage"]["size"] == 600, (before, after)
+    fails("NoSuchBucket", admin.bucket_quota_get, unique("nobodys"))
+    fails("NoSuchBucket", admin_of(other_root).bucket_quota_set, name, 1)
+
+
 def users_live():
     name, bucket = unique("minio-user"), unique("bucket")
     root.s3.create_bucket(Bucket=bucket)
@@ -211,6 +231,7 @@ run(
         ids_of_others_are_not_taken_over,
         policies_live,
         iam_decides,
+        quotas_hold,
         what_else_there_is,
     ]
 )

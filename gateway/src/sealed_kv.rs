@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use kms_core::secret::Secret32;
 use storage::digest::{Digest, Digester, Element};
+use storage::kv::counter::is_counter;
 use storage::kv::{
     Direction, Entry, Key, KeyRange, KeyValue, KvError, Snapshot, Standing, Transaction, Write,
 };
@@ -43,7 +44,8 @@ fn additional_data(purpose: &str, name: &[u8]) -> Vec<u8> {
 }
 
 /// An engine whose values are sealed, each bound to its key: a value that was changed, moved or made elsewhere is handed on as damaged
-/// ([`Entry::is_damaged`]), so that it hides no other. Keys lie in the clear, since their order is the engine's.
+/// ([`Entry::is_damaged`]), so that it hides no other. Keys lie in the clear, since their order is the engine's; and counters, since the engine adds to them and
+/// holds no key.
 pub struct SealedKv {
     inner: Arc<dyn KeyValue>,
     metadata_key: Arc<MetadataKey>,
@@ -56,6 +58,9 @@ impl SealedKv {
     }
 
     fn open(&self, name: &Key, entry: Entry) -> Entry {
+        if is_counter(name) {
+            return entry;
+        }
         match self.metadata_key.open(CATALOG, name, &entry.value) {
             Ok(plain) => Entry { value: plain.into(), revision: entry.revision },
             Err(_) => Entry::damaged(entry.revision),
@@ -86,7 +91,9 @@ impl KeyValue for SealedKv {
 
     async fn commit(&self, mut transaction: Transaction) -> Result<(), KvError> {
         for write in &mut transaction.writes {
-            if let Write::Put(name, value) = write {
+            if let Write::Put(name, value) = write
+                && !is_counter(name)
+            {
                 *value = self.metadata_key.seal(CATALOG, name, value).into();
             }
         }

@@ -36,5 +36,6 @@ mod s3;
 mod secrets;
 mod sending;
 mod several;
+mod usage;
 mod wire;
 mod work;

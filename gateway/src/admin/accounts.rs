@@ -46,6 +46,13 @@ pub enum AccountCommand {
         /// 12 digits
         id: String,
     },
+    /// Tell how many bytes an account may hold in all its buckets, or set it
+    Quota {
+        /// 12 digits
+        id: String,
+        /// Such as 500GiB, 1.5TB or 1048576; `none` takes the quota away
+        size: Option<String>,
+    },
     /// Make a further access key of an account's root user, whose secret is shown this once
     CreateKey {
         /// 12 digits
@@ -66,6 +73,7 @@ pub(super) async fn run(app: &Arc<App>, command: AccountCommand, out: &Out) -> a
         AccountCommand::List => list(app, out).await?,
         AccountCommand::Disable { id } => set_disabled(app, &id, true, out).await?,
         AccountCommand::Enable { id } => set_disabled(app, &id, false, out).await?,
+        AccountCommand::Quota { id, size } => super::usage::account(app, &id, size.as_deref(), out).await?,
         AccountCommand::CreateKey { id } => create_access_key(app, &id, out).await?,
         AccountCommand::DeleteKey { id, access_key_id } => {
             delete_access_key(app, &id, &access_key_id).await?;

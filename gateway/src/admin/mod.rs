@@ -6,6 +6,7 @@ pub mod jobs;
 mod keys;
 mod objects;
 pub mod socket;
+mod usage;
 mod witness;
 
 use std::fmt;
@@ -99,6 +100,20 @@ pub enum AdminCommand {
     /// Does something with accounts.
     #[command(skip)]
     Account(AccountCommand),
+    /// Tells what buckets and accounts hold.
+    #[command(skip)]
+    Usage {
+        /// As one JSON object.
+        json: bool,
+    },
+    /// Tells how much a bucket may hold, and sets it.
+    #[command(skip)]
+    BucketQuota {
+        /// The bucket.
+        bucket: String,
+        /// How much, or `none`.
+        size: Option<String>,
+    },
     /// Count what would become unreadable without a key: objects, uploads under way, buckets with it as their default
     Dependents {
         /// Id, ARN, alias or alias ARN
@@ -164,11 +179,14 @@ impl AdminCommand {
     /// Does it look at what the catalog has (objects, users), or at keys alone?
     pub fn needs_objects(&self) -> bool {
         use AdminCommand::{
-            Account, Backup, Dependents, Jobs, Rewrap, ScheduleDeletion, Sweep, WhoCan, Witness,
+            Account, Backup, BucketQuota, Dependents, Jobs, Rewrap, ScheduleDeletion, Sweep, Usage, WhoCan,
+            Witness,
         };
         matches!(
             self,
             Account(_)
+                | BucketQuota { .. }
+                | Usage { .. }
                 | Backup { .. }
                 | Jobs { .. }
                 | Dependents { .. }
@@ -296,6 +314,8 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
         C::Witness { note } => witness::witness(objects()?, note.as_deref(), out).await,
         C::Sweep => jobs::sweep(objects()?, out).await,
         C::Jobs { json } => jobs::tell(objects()?, json, out).await,
+        C::Usage { json } => usage::tell(objects()?, json, out).await,
+        C::BucketQuota { bucket, size } => usage::bucket(objects()?, &bucket, size.as_deref(), out).await,
         C::Account(command) => accounts::run(objects()?, command, out).await,
         C::Dependents { key } => objects::dependents(objects()?, &key, out).await.map(|_| true),
         C::ScheduleDeletion { key, days, yes } => {

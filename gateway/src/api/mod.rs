@@ -6,7 +6,7 @@ pub mod local;
 pub mod metrics;
 pub mod minio;
 pub mod query;
-mod ready;
+pub mod ready;
 mod record;
 pub mod s3;
 mod signed_body;

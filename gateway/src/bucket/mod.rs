@@ -5,6 +5,7 @@ mod cors;
 mod lifecycle;
 mod lock;
 mod switches;
+pub mod usage;
 
 use bytes::Bytes;
 use serde::Serialize;

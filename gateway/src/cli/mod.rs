@@ -1,5 +1,14 @@
 //! The command line.
 
+/// As std's, but that who does not read any more (`sealgate status | head`) ends the program in silence.
+macro_rules! println {
+    () => { crate::cli::output::print(format_args!("\n")) };
+    ($($text:tt)*) => { crate::cli::output::print(format_args!("{}\n", format_args!($($text)*))) };
+}
+macro_rules! print {
+    ($($text:tt)*) => { crate::cli::output::print(format_args!($($text)*)) };
+}
+
 mod adopt;
 mod all_blobs;
 mod check;
@@ -10,6 +19,7 @@ mod iam;
 mod kms;
 mod migrate;
 mod notify;
+mod output;
 mod progress;
 mod rebuild;
 mod report;
@@ -47,6 +57,9 @@ enum Command {
     /// Names what is missing, damaged or not in its place: the first hundred faults by name, the others by number. Exit codes: 0, no faults;
     /// 1, faults; 2, it could not run.
     Check {
+        /// Set right what counters of buckets and accounts tell, where it is not what there is
+        #[arg(long)]
+        recount: bool,
         /// One JSON object: counts, faults (kind, name, detail), clean
         #[arg(long)]
         json: bool,
@@ -76,7 +89,7 @@ enum Command {
     /// Of gateways that share their records the one does it that sweeps; ask any of them. What is of a write that was never committed is
     /// deleted, what nothing accounts for goes into quarantine, if it is little. Exit codes: 0, done; 1, not done to the end.
     Sweep,
-    /// Tell how the background jobs of a gateway are getting on: scrub, lifecycle rules, space reclaim
+    /// Tell how a gateway is, on one screen: ready or not, what it holds, disk, background jobs, and warnings with what to do
     Status {
         /// One JSON object
         #[arg(long)]
@@ -145,6 +158,17 @@ enum Command {
         #[command(subcommand)]
         command: crate::admin::AccountCommand,
     },
+    /// Tell what buckets and accounts hold, of a running gateway or a stopped one
+    Usage {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Buckets of a running gateway or a stopped one
+    Bucket {
+        #[command(subcommand)]
+        command: BucketCommand,
+    },
     #[command(flatten)]
     Iam(iam::IamCommand),
     /// Ask the gateway of this configuration whether it is up
@@ -153,6 +177,17 @@ enum Command {
     Operations,
     /// List S3's condition keys and where each gets its value from, as a Markdown table
     ConditionKeys,
+}
+
+#[derive(Subcommand)]
+enum BucketCommand {
+    /// Tell how many bytes a bucket may hold, or set it
+    Quota {
+        /// Its name
+        bucket: String,
+        /// Such as 500GiB, 1.5TB or 1048576; `none` takes the quota away
+        size: Option<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -198,7 +233,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     start_log(&config)?;
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(config),
-        Command::Check { json } => check::run(config, json),
+        Command::Check { recount, json } => check::run(config, recount, json),
         Command::Rebuild { add, json } => {
             let mode = if add { rebuild::Mode::Add } else { rebuild::Mode::Anew };
             rebuild::run(config, mode, json)
@@ -223,6 +258,10 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor { proof: Proof::Blobs } => doctor::blobs::run(&config),
         Command::Kms { command } => kms::run(&config, command),
         Command::Account { command } => kms::admin(&config, crate::admin::AdminCommand::Account(command)),
+        Command::Usage { json } => kms::admin(&config, crate::admin::AdminCommand::Usage { json }),
+        Command::Bucket { command: BucketCommand::Quota { bucket, size } } => {
+            kms::admin(&config, crate::admin::AdminCommand::BucketQuota { bucket, size })
+        }
         Command::Iam(command) => iam::run(&config, command),
         Command::Health => health::run(&config),
         Command::ConditionKeys => {

@@ -5,6 +5,7 @@ pub mod lifecycle;
 pub mod names;
 pub mod scrub;
 pub mod sweep;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,7 @@ pub struct Jobs {
     scrub: JoinHandle<()>,
     sweep: JoinHandle<()>,
     watch: JoinHandle<()>,
+    usage: JoinHandle<()>,
 }
 
 /// How they go about it.
@@ -66,8 +68,9 @@ impl Jobs {
         let scrub = tokio::spawn(scrub::run(app.clone(), paces.scrub, stopped.clone()));
         let sweep = tokio::spawn(sweep::run(app.clone(), paces.full_sweep_interval, stopped.clone()));
         let watch = tokio::spawn(watch(app.clone(), stopped.clone()));
+        let usage = tokio::spawn(usage::run(app.clone(), stopped.clone()));
         let reclaim = tokio::spawn(reclaim(app, paces.reclaim_interval, stopped));
-        Self { stop, reclaim, keys, lifecycle, scrub, sweep, watch }
+        Self { stop, reclaim, keys, lifecycle, scrub, sweep, watch, usage }
     }
 
     /// Stops them at their next step and waits for it.
@@ -80,6 +83,7 @@ impl Jobs {
             ("the scrub", self.scrub),
             ("the sweep of all blobs", self.sweep),
             ("the watch over other gateways' changes", self.watch),
+            ("the count of what buckets hold", self.usage),
         ] {
             if let Err(error) = job.await {
                 tracing::error!(%error, "{name} ended badly");

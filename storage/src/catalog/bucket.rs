@@ -8,6 +8,7 @@ use super::displaced::displaced_blob;
 use super::record::{
     BucketFront, BucketRecord, DisplacedRecord, DisplacedWhat, Record, stamp_us, stamp_us_after,
 };
+use super::usage::Change;
 use super::{
     Bucket, Catalog, CatalogError, ListPage, ListRequest, ListRow, SCAN_LEN, Versioning, layout, unchanged,
 };
@@ -135,9 +136,11 @@ impl Catalog {
                 continue;
             }
             self.expect_empty(bucket).await?;
+            let counters = self.counters_gone(bucket).await?;
             let uploads = DisplacedRecord { content: None, what: DisplacedWhat::Uploads(bucket.id) };
             let mut writes = vec![Write::Delete(key.clone()), uploads.queue()];
             writes.extend(record.journal.map(|blob| displaced_blob(None, blob)));
+            writes.extend(counters);
             if attempts.commit(Transaction { conditions, writes }).await? {
                 return Ok(());
             }
@@ -160,7 +163,7 @@ pub(super) fn in_bucket(
     bucket: &Bucket,
     key: &Key,
     found: &Option<Entry>,
-) -> Result<(Transaction, BucketFront), CatalogError> {
+) -> Result<(Change, BucketFront), CatalogError> {
     let entry = found.as_ref().ok_or(CatalogError::NoSuchBucket)?;
     let front = BucketFront::decode(&entry.value)?;
     if front.id != bucket.id {
@@ -173,5 +176,5 @@ pub(super) fn in_bucket(
         record.deleting = false;
         transaction.writes.push(Write::Put(key.clone(), record.encode()));
     }
-    Ok((transaction, front))
+    Ok((Change::new(bucket, transaction), front))
 }

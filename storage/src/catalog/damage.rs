@@ -112,6 +112,12 @@ fn told(key: &Key) -> Option<String> {
             let version = VersionId::from_bytes(key.get(1..17)?.try_into().ok()?);
             format!("part {} of version {version}", layout::part_number(key).ok()?)
         }
+        layout::COUNTER => match layout::counter_in(key) {
+            Some(layout::Counter::Bucket(bucket)) => format!("a counter of bucket {bucket}"),
+            Some(layout::Counter::Account(owner)) => format!("a counter of account {owner}"),
+            Some(layout::Counter::Upload(upload)) => format!("the counter of upload {upload}"),
+            None => "whether counters are right".to_owned(),
+        },
         layout::DISPLACED => "an entry of the queue of displaced blobs".to_owned(),
         layout::CONTENT => format!("the place of a content in bucket {bucket}"),
         layout::DOCUMENT => {

@@ -164,6 +164,8 @@ impl Catalog {
             transaction.writes.push(Write::Delete(key.clone()));
             let content = layout::upload_id_in(key)?.0;
             transaction.writes.push(displaced_parts(content, Vec::new()));
+            // The bucket's counters went with it.
+            transaction.writes.push(Write::Delete(layout::upload_counter(content)));
             match UploadRecord::decode(&entry.value) {
                 Ok(upload) => {
                     transaction.writes.extend(upload.journal.map(|blob| displaced_blob(None, blob)));

@@ -81,14 +81,15 @@ impl Catalog {
                 serde_json::from_str(line).map_err(|_| CatalogError::Corrupt("a line of a dump"))?;
             writes.extend(line.write()?);
         }
+        writes.push(Write::Delete(layout::COUNTED));
         Ok(self.kv.commit(Transaction { conditions: Vec::new(), writes }).await?)
     }
 
-    /// Does it hold nothing but sessions and what they do?
+    /// Does it hold nothing but sessions and what they do, and counters?
     pub async fn is_empty(&self) -> Result<bool, CatalogError> {
         let mut start = Key::new();
         // In their order.
-        for kind in [layout::SESSION, layout::LEASE, layout::BEAT] {
+        for kind in [layout::SESSION, layout::LEASE, layout::COUNTER, layout::BEAT] {
             let KeyRange { start: kind, end } = KeyRange::prefix(vec![kind]);
             let between = KeyRange { start, end: Some(kind) };
             if !self.kv.scan(between, Direction::Forward, 1).await?.is_empty() {
@@ -146,7 +147,7 @@ impl Line {
             }
             layout::DOCUMENT => Self::Document { key: hex::encode(key), value: hex::encode(value) },
             layout::DISPLACED | layout::COMPLETED | layout::CONTENT => return Ok(None),
-            layout::SESSION | layout::BEAT | layout::LEASE => return Ok(None),
+            layout::SESSION | layout::BEAT | layout::LEASE | layout::COUNTER => return Ok(None),
             _ => return Err(CatalogError::Corrupt("a key of unknown kind")),
         }))
     }

@@ -11,6 +11,7 @@ use super::record::{
 };
 use super::{Bucket, Catalog, CatalogError, ObjectVersion, Part, SCAN_LEN, Upload, layout};
 use crate::blob::{BlobOwner, BlobRef};
+use crate::kv::counter::Amounts;
 use crate::kv::{Direction, Entry, Key, KeyRange};
 use crate::name::{BlobId, BucketId, BucketName, ObjectKey, VersionId};
 
@@ -198,6 +199,11 @@ fn inspect(key: &Key, entry: &Entry) -> Result<Inspected, CatalogError> {
         }
         layout::DISPLACED => DisplacedRecord::decode(value).map(|_| Inspected::Own)?,
         layout::CONTENT => ContentPlace::decode(value).map(|_| Inspected::Own)?,
+        layout::COUNTER
+            if [layout::COUNTED, layout::COUNTS].contains(key) || Amounts::from_bytes(value).is_some() =>
+        {
+            Inspected::Own
+        }
         layout::COMPLETED | layout::SESSION | layout::BEAT | layout::LEASE => Inspected::Own,
         _ => return Err(CatalogError::Corrupt("a key of unknown kind")),
     })

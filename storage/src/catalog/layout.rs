@@ -34,7 +34,60 @@ pub(crate) const BEAT: u8 = b'g';
 /// Which session does a job, by the job's name.
 pub(crate) const LEASE: u8 = b'L';
 
+/// Counters of buckets, accounts and uploads, and whether they are right.
+pub(super) const COUNTER: u8 = crate::kv::counter::COUNTER;
+/// Whether counters tell all that there is.
+pub(crate) const COUNTED: Key = Key::from_static(b"Ns");
+/// The last session that had the records for itself and counted.
+pub(crate) const COUNTS: Key = Key::from_static(b"Nk");
+
 const TERMINATOR: [u8; 2] = [0, 0];
+
+/// Whose counter it is.
+pub(super) enum Counter {
+    Bucket(BucketId),
+    Account(String),
+    Upload(VersionId),
+}
+
+/// The beginning of the counters of all buckets.
+pub(super) fn bucket_counters() -> Key {
+    Key::from_static(b"Nb")
+}
+
+/// The counter of a bucket; it is spread.
+pub(super) fn bucket_counter(bucket: BucketId) -> Key {
+    [&[COUNTER, b'b'], &bucket.as_bytes()[..]].concat().into()
+}
+
+/// The counter of the buckets of an account; it is spread.
+pub(super) fn account_counter(owner: &str) -> Key {
+    [&[COUNTER, b'a'], owner.as_bytes(), &[0]].concat().into()
+}
+
+/// The counter of the parts of an upload; it is one entry.
+pub(super) fn upload_counter(upload: VersionId) -> Key {
+    [&[COUNTER, b'u'], &upload.as_bytes()[..]].concat().into()
+}
+
+/// Whose counter the entry under this key is of.
+pub(super) fn counter_in(key: &[u8]) -> Option<Counter> {
+    match key {
+        [COUNTER, b'b', id @ .., _] => Some(Counter::Bucket(BucketId::from_bytes(id.try_into().ok()?))),
+        [COUNTER, b'a', owner @ .., 0, _] => Some(Counter::Account(String::from_utf8(owner.to_vec()).ok()?)),
+        [COUNTER, b'u', id @ ..] => Some(Counter::Upload(VersionId::from_bytes(id.try_into().ok()?))),
+        _ => None,
+    }
+}
+
+/// Whose quota a condition on this counter is of.
+pub(super) fn quota_of(counter: &[u8]) -> Option<super::QuotaOf> {
+    match counter {
+        [COUNTER, b'b', ..] => Some(super::QuotaOf::Bucket),
+        [COUNTER, b'a', ..] => Some(super::QuotaOf::Account),
+        _ => None,
+    }
+}
 
 /// The key of a bucket's record.
 pub(super) fn bucket(name: &BucketName) -> Key {

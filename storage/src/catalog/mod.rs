@@ -20,6 +20,7 @@ mod shelf;
 mod trailer;
 mod transfer;
 mod upload;
+mod usage;
 mod version;
 
 use std::sync::{Arc, OnceLock};
@@ -40,6 +41,9 @@ pub use self::restore::{ContentState, Lost, Restored, Salvaged, Touched};
 pub use self::shelf::{DocumentChange, ShelfState};
 pub use self::trailer::{Stamped, Trailer};
 pub use self::transfer::{Compared, Copied};
+pub use self::usage::{
+    Difference, QUOTA_SETTING, QuotaOf, Recounted, STORED_LEN_ATTRIBUTE, Usage, bucket_quota, quota_value,
+};
 use crate::kv::{Condition, Entry, Key, KeyValue, KvError, Standing, Transaction};
 use crate::name::{BlobId, PartNumber, VersionId};
 pub use crate::session::ReadPin;
@@ -91,6 +95,9 @@ pub enum CatalogError {
     /// Other writers kept winning: AWS answers 409 ConditionalRequestConflict or OperationAborted.
     #[error("concurrent writers kept changing the same record")]
     Contended,
+    /// The bucket or its account would hold more bytes than it may: AWS has no such error, the gateway answers QuotaExceeded.
+    #[error("a quota would be exceeded")]
+    QuotaExceeded(QuotaOf),
     /// Documents were taken away from a shelf, or put on it, and not by a change of it.
     #[error("the shelf `{shelf}` has {found} documents, not the {expected} that were put on it")]
     DocumentCount {
@@ -122,6 +129,7 @@ pub struct Catalog {
 struct Shared {
     in_flight: InFlight,
     met: damage::Met,
+    account_quotas: usage::KnownQuotas,
     /// Taken by a writer that met a conflict, by the hash of the key it fights for: those who fight here queue up in
     /// order, and the engine sees few conflicts. Correctness never depends on it.
     queues: Vec<tokio::sync::Mutex<()>>,
@@ -147,6 +155,7 @@ impl Catalog {
             shared: Arc::new(Shared {
                 in_flight: InFlight::default(),
                 met: damage::Met::default(),
+                account_quotas: usage::KnownQuotas::default(),
                 queues,
                 session: OnceLock::new(),
                 ended: watch::Sender::new(false),
@@ -279,9 +288,14 @@ struct Attempts<'a> {
 
 impl Attempts<'_> {
     /// True: it's committed. False: a condition did not hold; read again and try again.
-    async fn commit(&mut self, transaction: Transaction) -> Result<bool, CatalogError> {
-        match self.catalog.commit(transaction).await {
+    async fn commit(&mut self, transaction: impl Into<Transaction>) -> Result<bool, CatalogError> {
+        match self.catalog.commit(transaction.into()).await {
             Ok(()) => return Ok(true),
+            Err(KvError::Conflict { key }) if layout::quota_of(&key).is_some() => {
+                return Err(
+                    layout::quota_of(&key).map_or(CatalogError::Contended, CatalogError::QuotaExceeded)
+                );
+            }
             Err(KvError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
         }

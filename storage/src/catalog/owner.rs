@@ -175,6 +175,10 @@ impl Catalog {
                 conditions: vec![Condition::At(key.clone(), found.revision)],
                 writes: vec![Write::Put(key.clone(), repointed)],
             };
+            if from.stored_len != to.stored_len {
+                // Of which bucket that is, a part does not tell.
+                transaction.writes.push(Write::Delete(layout::COUNTED));
+            }
             if self.is_shared() {
                 // Others may be reading it.
                 let content = match owner {

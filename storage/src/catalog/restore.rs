@@ -43,6 +43,7 @@ impl Catalog {
         blob: BlobRef,
         content: ContentState,
     ) -> Result<(), CatalogError> {
+        self.forget_count().await?;
         let stamp_us = stamped.stamp_us;
         match &stamped.trailer {
             Trailer::Bucket(bucket) => self.restore_bucket(bucket, stamp_us, blob).await,

@@ -7,6 +7,7 @@ mod inline;
 mod listing;
 mod multipart;
 mod rebuild;
+mod usage;
 mod versions;
 
 use std::sync::Arc;

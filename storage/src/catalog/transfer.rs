@@ -42,8 +42,9 @@ pub struct Copied {
     pub unreadable: Vec<String>,
 }
 
-/// Kinds of records that are of one catalog and its sessions alone: sessions, their heartbeats, leases, what the cluster is.
-const OF_ITSELF: [u8; 5] = [layout::COMPLETED, layout::SESSION, b'g', b'L', b'M'];
+/// Kinds of records that are of one catalog and its sessions alone: sessions, their heartbeats, leases, what the cluster is, and what was
+/// counted: the other one counts for itself.
+const OF_ITSELF: [u8; 6] = [layout::COMPLETED, layout::SESSION, b'g', b'L', b'M', layout::COUNTER];
 
 /// Does this record go to another catalog?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -228,6 +229,7 @@ impl Catalog {
             }
         }
         if !writes.is_empty() {
+            writes.push(Write::Delete(layout::COUNTED));
             to.commit(Transaction { conditions: Vec::new(), writes }).await?;
         }
         Ok((copied, next))

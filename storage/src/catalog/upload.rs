@@ -5,6 +5,7 @@ use super::bucket::in_bucket;
 use super::damage::Found;
 use super::displaced::{displaced_blob, displaced_parts};
 use super::record::{PartRecord, Record, UploadRecord, VersionRecord, stamp_us};
+use super::usage::account_quota_key;
 use super::{
     Bucket, Catalog, CatalogError, Layout, ListPage, ListRequest, ObjectVersion, Part, Precondition, Upload,
     VersionKind, layout, unchanged,
@@ -31,6 +32,7 @@ impl Catalog {
             .encode();
             transaction.conditions.push(Condition::Absent(keys[1].clone()));
             transaction.writes.push(Write::Put(keys[1].clone(), record.clone()));
+            transaction.upload_came();
             if attempts.commit(transaction).await? {
                 self.account_for(upload.journal.map(|blob| blob.id));
                 return Ok(());
@@ -56,20 +58,26 @@ impl Catalog {
             layout::bucket(&bucket.name),
             layout::upload(bucket.id, &upload.object, upload.id),
             layout::part(upload.id.0, part.number.get()),
+            account_quota_key(&bucket.owner),
         ];
-        let record = PartRecord::of(part, stamp_us()).encode();
+        let record = PartRecord::of(part, stamp_us());
         let mut attempts = self.attempts(&keys[1]);
         loop {
-            let [found_bucket, found_upload, former] = self.get(keys.clone()).await?;
+            let [found_bucket, found_upload, former, quota] = self.get(keys.clone()).await?;
             let (mut transaction, _) = in_bucket(bucket, &keys[0], &found_bucket)?;
+            transaction.limit(bucket, quota.as_ref())?;
             let found = found_upload.as_ref().ok_or(CatalogError::NoSuchUpload)?;
             transaction.conditions.push(Condition::At(keys[1].clone(), found.revision));
             transaction.conditions.push(unchanged(&keys[2], &former));
-            transaction.writes.push(Write::Put(keys[2].clone(), record.clone()));
+            transaction.writes.push(Write::Put(keys[2].clone(), record.encode()));
+            let replaced = self.look::<PartRecord>(&keys[2], former.as_ref());
+            if matches!(replaced, Found::Damaged) {
+                transaction.doubt();
+            }
+            let replaced = replaced.sound();
+            transaction.part_came(upload.id.0, &record, replaced.as_ref());
             if former.is_some() {
-                if let Found::Sound(former) = self.look::<PartRecord>(&keys[2], former.as_ref())
-                    && former.blob != part.blob
-                {
+                if let Some(former) = replaced.filter(|former| former.blob != part.blob) {
                     transaction.writes.push(displaced_blob(Some(upload.id.0), former.blob));
                 }
                 // A Complete that has read the former part must fail.
@@ -100,6 +108,7 @@ impl Catalog {
             layout::bucket(&bucket.name),
             layout::head(bucket.id, &upload.object),
             layout::upload(bucket.id, &upload.object, upload.id),
+            layout::upload_counter(upload.id.0),
         ];
         let numbers: Vec<u16> = parts.iter().map(|part| part.number.get()).collect();
         let runs = match &version.kind {
@@ -116,7 +125,7 @@ impl Catalog {
         let record = VersionRecord::of(version, stamp_us());
         let mut attempts = self.attempts(&keys[1]);
         loop {
-            let [found_bucket, found_head, found_upload] = self.get(keys.clone()).await?;
+            let [found_bucket, found_head, found_upload, counted] = self.get(keys.clone()).await?;
             let (mut transaction, front) = in_bucket(bucket, &keys[0], &found_bucket)?;
             let found = found_upload.as_ref().ok_or(CatalogError::NoSuchUpload)?;
             let former = self.former(&keys[1], &found_head, &found_bucket, precondition)?;
@@ -139,6 +148,7 @@ impl Catalog {
             transaction.conditions.push(unchanged(&keys[1], &found_head));
             transaction.conditions.push(Condition::At(keys[2].clone(), found.revision));
             transaction.writes.push(Write::Delete(keys[2].clone()));
+            transaction.upload_went(upload.id.0, &counted)?;
             // Also where all parts are named: another may commit until this does.
             transaction.writes.push(displaced_parts(upload.id.0, runs.clone()));
             transaction.writes.extend(begun.journal.map(|blob| displaced_blob(None, blob)));
@@ -160,14 +170,15 @@ impl Catalog {
         id: UploadId,
     ) -> Result<(), CatalogError> {
         let key = layout::upload(bucket.id, object, id);
+        let keys = [layout::bucket(&bucket.name), key.clone(), layout::upload_counter(id.0)];
         let mut attempts = self.attempts(&key);
         loop {
-            let [found] = self.get([key.clone()]).await?;
+            let [found_bucket, found, counted] = self.get(keys.clone()).await?;
             let found = found.ok_or(CatalogError::NoSuchUpload)?;
-            let mut transaction = crate::kv::Transaction {
-                conditions: vec![Condition::At(key.clone(), found.revision)],
-                writes: vec![Write::Delete(key.clone()), displaced_parts(id.0, Vec::new())],
-            };
+            let (mut transaction, _) = in_bucket(bucket, &keys[0], &found_bucket)?;
+            transaction.conditions.push(Condition::At(key.clone(), found.revision));
+            transaction.writes.extend([Write::Delete(key.clone()), displaced_parts(id.0, Vec::new())]);
+            transaction.upload_went(id.0, &counted)?;
             if let Found::Sound(upload) = self.look::<UploadRecord>(&key, Some(&found)) {
                 transaction.writes.extend(upload.journal.map(|blob| displaced_blob(None, blob)));
             }

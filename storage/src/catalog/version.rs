@@ -6,11 +6,12 @@ use super::bucket::in_bucket;
 use super::damage::Found;
 use super::displaced::{displaced_blob, displaced_content};
 use super::record::{BucketFront, ContentPlace, Record, VersionRecord, stamp_us, stamp_us_after};
+use super::usage::{Change, account_quota_key};
 use super::{
     Authority, Bucket, Catalog, CatalogError, ListPage, ListRequest, ObjectSummary, ObjectVersion,
     Precondition, SCAN_LEN, VersionRef, VersionSummary, Versioning, layout, record, unchanged,
 };
-use crate::kv::{Condition, Direction, Entry, Key, KeyRange, Transaction, Write};
+use crate::kv::{Condition, Direction, Entry, Key, KeyRange, Write};
 use crate::name::{BucketId, ObjectKey, VersionId};
 
 /// A record where it was found.
@@ -82,11 +83,13 @@ impl Catalog {
         precondition: &Precondition,
     ) -> Result<(), CatalogError> {
         let record = VersionRecord::of(version, stamp_us());
-        let keys = [layout::bucket(&bucket.name), layout::head(bucket.id, object)];
+        let keys =
+            [layout::bucket(&bucket.name), layout::head(bucket.id, object), account_quota_key(&bucket.owner)];
         let mut attempts = self.attempts(&keys[1]);
         loop {
-            let [found_bucket, found] = self.get(keys.clone()).await?;
+            let [found_bucket, found, quota] = self.get(keys.clone()).await?;
             let (mut transaction, front) = in_bucket(bucket, &keys[0], &found_bucket)?;
+            transaction.limit(bucket, quota.as_ref())?;
             let former = self.former(&keys[1], &found, &found_bucket, precondition)?;
             transaction.conditions.push(unchanged(&keys[1], &found));
             let ordered = *precondition == Precondition::None;
@@ -119,7 +122,7 @@ impl Catalog {
     /// conditional already. `may_follow`: it may also be written as the one before it.
     pub(super) async fn push_version(
         &self,
-        transaction: &mut Transaction,
+        transaction: &mut Change,
         front: &BucketFront,
         object: &ObjectKey,
         former: Found<VersionRecord>,
@@ -133,6 +136,7 @@ impl Catalog {
         let mut former = match former {
             Found::Sound(former) => former,
             Found::Absent => {
+                transaction.came(&record, true);
                 transaction.writes.push(Write::Put(head, record.encode()));
                 return Ok(());
             }
@@ -142,6 +146,8 @@ impl Catalog {
                     Some(null) if record.is_null => self.push_null_deleted(transaction, front.id, null)?,
                     null => record.null_elsewhere = null.map(|null| null.record.version),
                 }
+                transaction.doubt();
+                transaction.came(&record, true);
                 transaction.writes.push(Write::Put(head, record.encode()));
                 return Ok(());
             }
@@ -150,6 +156,8 @@ impl Catalog {
             former.expect_deletable(Authority::usual())?;
             record.stamp_us = record.stamp_us.max(former.stamp_us.saturating_add(1));
             record.null_elsewhere = None;
+            transaction.went(&former, true);
+            transaction.came(&record, true);
             transaction.writes.push(Write::Put(head, record.encode()));
             transaction.writes.extend(former.place_forgotten(front.id));
             transaction.writes.extend(former.left_behind(Some(&record)));
@@ -164,6 +172,7 @@ impl Catalog {
             let null = Located::decode(key, found.ok_or(CatalogError::Corrupt("a null version"))?)?;
             self.push_null_deleted(transaction, front.id, null)?;
         }
+        transaction.went(&former, true);
         let (mut newer, older) = if record.version < former.version {
             (record, former)
         } else if may_follow {
@@ -177,6 +186,8 @@ impl Catalog {
             (false, true) => Some(older.version),
             (false, false) => null_elsewhere,
         };
+        transaction.came(&newer, true);
+        transaction.came(&older, false);
         transaction.writes.push(Write::Put(head, newer.encode()));
         transaction.writes.extend(older.as_noncurrent(front.id, object));
         Ok(())
@@ -185,12 +196,13 @@ impl Catalog {
     /// Adds to a transaction what deletes the version `null` that is not current.
     fn push_null_deleted(
         &self,
-        transaction: &mut Transaction,
+        transaction: &mut Change,
         bucket: BucketId,
         null: Located,
     ) -> Result<(), CatalogError> {
         null.record.expect_deletable(Authority::usual())?;
         transaction.conditions.push(null.condition());
+        transaction.went(&null.record, false);
         transaction.writes.push(Write::Delete(null.key));
         transaction.writes.extend(null.record.place_forgotten(bucket));
         transaction.writes.extend(null.record.left_behind(None));
@@ -231,6 +243,9 @@ impl Catalog {
             record.content.clone_from(&former.content);
             record.null_elsewhere = former.null_elsewhere;
             transaction.conditions.push(found.condition());
+            let is_current = found.key.first() == Some(&layout::HEAD);
+            transaction.went(former, is_current);
+            transaction.came(&record, is_current);
             transaction.writes.push(Write::Put(found.key.clone(), record.encode()));
             transaction.writes.extend(former.left_behind(Some(&record)));
             if attempts.commit(transaction).await? {
@@ -286,7 +301,8 @@ impl Catalog {
                     continue;
                 }
             };
-            let deleted = if head.record.is_current(which) {
+            let is_current = head.record.is_current(which);
+            let deleted = if is_current {
                 self.push_promoted(&mut transaction, bucket.id, object, head.record.null_elsewhere).await?;
                 head
             } else {
@@ -341,6 +357,7 @@ impl Catalog {
             };
             precondition.check(Some(&deleted.record))?;
             deleted.record.expect_deletable(authority)?;
+            transaction.went(&deleted.record, is_current);
             transaction.writes.extend(deleted.record.place_forgotten(bucket.id));
             transaction.writes.extend(deleted.record.left_behind(None));
             if attempts.commit(transaction).await? {
@@ -352,7 +369,7 @@ impl Catalog {
     /// Adds to a transaction that deletes the current version what makes the newest of the others the current one.
     async fn push_promoted(
         &self,
-        transaction: &mut Transaction,
+        transaction: &mut Change,
         bucket: BucketId,
         object: &ObjectKey,
         null: Option<VersionId>,
@@ -369,6 +386,8 @@ impl Catalog {
         // What was renamed needs its place wherever its record is.
         let place = next.record.place_forgotten(bucket);
         transaction.writes.extend(place.filter(|_| !next.record.renamed));
+        transaction.went(&next.record, false);
+        transaction.came(&next.record, true);
         next.record.null_elsewhere = null.filter(|_| !next.record.is_null);
         transaction.writes.push(Write::Put(head, next.record.encode()));
         Ok(())
@@ -398,7 +417,7 @@ impl Catalog {
     /// Adds to a transaction what deletes a version, whether its record can be read or not.
     fn push_deleted_unread(
         &self,
-        transaction: &mut Transaction,
+        transaction: &mut Change,
         bucket: &Option<Entry>,
         found: Option<(Key, Entry)>,
         precondition: &Precondition,
@@ -410,10 +429,14 @@ impl Catalog {
                 precondition.check(Some(&record))?;
                 record.expect_deletable(authority)?;
                 let (bucket, ..) = layout::version_in(&key)?;
+                transaction.went(&record, key.first() == Some(&layout::HEAD));
                 transaction.writes.extend(record.place_forgotten(bucket));
                 transaction.writes.extend(record.left_behind(None));
             }
-            _ => Self::expect_replaceable(bucket, precondition)?,
+            _ => {
+                Self::expect_replaceable(bucket, precondition)?;
+                transaction.doubt();
+            }
         }
         let condition = Condition::At(key.clone(), entry.revision);
         if !transaction.conditions.contains(&condition) {
@@ -454,11 +477,17 @@ impl Catalog {
             let place = ContentPlace { object: to.clone(), version: record.version };
             transaction.conditions.push(Condition::At(keys[1].clone(), source.revision));
             transaction.conditions.push(unchanged(&keys[2], &target));
+            transaction.went(&former, true);
+            transaction.came(&record, true);
             transaction.writes.push(Write::Delete(keys[1].clone()));
             transaction.writes.push(Write::Put(keys[2].clone(), record.encode()));
             transaction.writes.push(Write::Put(layout::content(bucket.id, content.version), place.encode()));
             transaction.writes.extend(former.journal.map(|blob| displaced_blob(None, blob)));
+            if matches!(replaced, Found::Damaged) {
+                transaction.doubt();
+            }
             if let Found::Sound(replaced) = &replaced {
+                transaction.went(replaced, true);
                 replaced.expect_deletable(Authority::usual())?;
                 transaction.writes.extend(replaced.place_forgotten(bucket.id));
                 transaction.writes.extend(replaced.left_behind(None));

@@ -21,6 +21,7 @@ pub async fn run(kv: Arc<dyn KeyValue>) {
     readers_see_commits_whole_per_key(&kv).await;
     a_snapshot_is_of_one_moment_and_nobody_waits_for_it(&kv).await;
     verifying_goes_on_beside_commits(&kv).await;
+    super::counter::run(kv).await;
 }
 
 /// What an engine keeps when it is dropped and opened again by `open`.

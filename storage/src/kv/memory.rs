@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
+use super::counter::{Amounts, ONLY_STRIPE};
 use super::{
     Condition, Direction, Entry, Key, KeyRange, KeyValue, KvError, Revision, Snapshot, Standing, Transaction,
     Write,
@@ -30,6 +31,23 @@ impl MemoryKv {
     pub fn new() -> Self {
         Self::default()
     }
+}
+
+impl State {
+    /// The numbers of a spread counter.
+    fn sum(&self, counter: &Key) -> Result<Amounts, KvError> {
+        let mut sum = Amounts::default();
+        for (_, entry) in
+            self.entries.range(counter.clone()..).take_while(|(key, _)| key.starts_with(counter))
+        {
+            sum.add(&amounts(entry)?);
+        }
+        Ok(sum)
+    }
+}
+
+fn amounts(entry: &Entry) -> Result<Amounts, KvError> {
+    Amounts::from_bytes(&entry.value).ok_or_else(|| KvError::Corrupt("a counter".into()))
 }
 
 #[async_trait]
@@ -66,6 +84,9 @@ impl KeyValue for MemoryKv {
                 Condition::At(key, revision) => {
                     (key, state.entries.get(key).is_some_and(|entry| entry.revision == *revision))
                 }
+                Condition::AtMost { counter, column, most } => {
+                    (counter, state.sum(counter)?.0.get(*column).is_some_and(|sum| sum <= most))
+                }
             };
             if !holds {
                 return Err(KvError::Conflict { key: key.clone() });
@@ -82,6 +103,12 @@ impl KeyValue for MemoryKv {
                 }
                 Write::Delete(key) => {
                     state.entries.remove(&key);
+                }
+                Write::Add(addition) => {
+                    let key = addition.entry_key(ONLY_STRIPE);
+                    let mut sum = state.entries.get(&key).map_or(Ok(Amounts::default()), amounts)?;
+                    sum.add(&addition.amounts);
+                    state.entries.insert(key, Entry { value: sum.to_bytes(), revision });
                 }
             }
         }

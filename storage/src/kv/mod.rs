@@ -1,5 +1,6 @@
 //! An ordered map of bytes with conditional, atomic, durable commits.
 
+pub mod counter;
 pub mod memory;
 pub mod postgres;
 pub mod sled;
@@ -7,6 +8,7 @@ pub mod sled;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use self::counter::Addition;
 use crate::name::Timestamp;
 
 /// A key of the ordered map: compared byte by byte.
@@ -83,6 +85,24 @@ pub enum Condition {
     Absent(Key),
     /// The key's value is the one read at this revision.
     At(Key, Revision),
+    /// A number of a spread counter is at most this, of what is committed. An engine with one committing thread judges exactly; where
+    /// several commit at the same time, each sees what was committed before.
+    AtMost {
+        /// The counter.
+        counter: Key,
+        /// Which of its numbers; below [`counter::COLUMNS`].
+        column: usize,
+        /// The most that it may be before the transaction.
+        most: i64,
+    },
+}
+
+impl Condition {
+    /// The key that it asks for.
+    pub fn key(&self) -> &Key {
+        let (Self::Absent(key) | Self::At(key, _) | Self::AtMost { counter: key, .. }) = self;
+        key
+    }
 }
 
 /// One change.
@@ -92,12 +112,14 @@ pub enum Write {
     Put(Key, Bytes),
     /// Removes the key; absent is fine.
     Delete(Key),
+    /// Adds to a counter; absent is zero. Applied exactly as often as its transaction, which is never sent twice.
+    Add(Addition),
 }
 
 impl Write {
-    /// The key that it changes.
+    /// The key that it changes; of an addition the counter.
     pub fn key(&self) -> &Key {
-        let (Self::Put(key, _) | Self::Delete(key)) = self;
+        let (Self::Put(key, _) | Self::Delete(key) | Self::Add(Addition { counter: key, .. })) = self;
         key
     }
 }

@@ -25,7 +25,7 @@ pub(crate) use self::in_flight::InFlight;
 pub use self::in_flight::ReadPin;
 pub use self::keeper::{SessionEnd, SessionKeeper, SessionOptions};
 pub use self::lease::Lease;
-use crate::catalog::layout::{BEAT, SESSION};
+use crate::catalog::layout::{self, BEAT, SESSION};
 use crate::catalog::{Catalog, CatalogError};
 use crate::kv::{Condition, Direction, Entry, Key, KeyRange, KvError, Transaction, Write};
 use crate::name::{Timestamp, VersionId};
@@ -193,11 +193,19 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         let ended = former_end.map_or_else(|| encode(UNSURE, Timestamp(0)), |end| encode(ENDED, end));
         let mut writes = Vec::new();
+        let counts = self.kv.get(&[layout::COUNTS]).await?.pop().flatten();
+        let mut is_counted = true;
         for (key, entry) in self.session_records(SESSION).await? {
             if decode(&entry.value).0 == SessionState::Live {
+                is_counted &= counts.as_ref().is_some_and(|counts| key.ends_with(&counts.value));
                 writes.push(Write::Put(key, ended.clone()));
             }
         }
+        if !is_counted {
+            // It was an earlier build, which counts nothing.
+            writes.push(Write::Delete(layout::COUNTED));
+        }
+        writes.push(Write::Put(layout::COUNTS, session.0.to_be_bytes().to_vec().into()));
         let key = key_of(session);
         writes.push(Write::Put(key.clone(), encode(LIVE, Timestamp(0))));
         let conditions = vec![Condition::Absent(key)];

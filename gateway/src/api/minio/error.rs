@@ -15,6 +15,9 @@ pub(super) enum AdminError {
     /// There is no such group.
     #[error("The specified group does not exist.")]
     NoSuchGroup,
+    /// There is no such bucket.
+    #[error("The specified bucket does not exist")]
+    NoSuchBucket,
     /// There is no such policy.
     #[error("The canned policy does not exist: {0}")]
     NoSuchPolicy(String),
@@ -53,6 +56,7 @@ impl AdminError {
         match self {
             Self::NoSuchUser => ("XMinioAdminNoSuchUser", StatusCode::NOT_FOUND),
             Self::NoSuchGroup => ("XMinioAdminNoSuchGroup", StatusCode::NOT_FOUND),
+            Self::NoSuchBucket => ("NoSuchBucket", StatusCode::NOT_FOUND),
             Self::NoSuchPolicy(_) => ("XMinioAdminNoSuchPolicy", StatusCode::NOT_FOUND),
             Self::NoChange => ("XMinioAdminPolicyChangeAlreadyApplied", StatusCode::BAD_REQUEST),
             Self::Invalid(_) | Self::Crypt(_) => ("XMinioAdminInvalidArgument", StatusCode::BAD_REQUEST),

@@ -1,4 +1,4 @@
-//! The part of MinIO's admin API that `mc admin info`, `mc admin user` and `mc admin policy` need. Nothing is kept of its own: a user is
+//! The part of MinIO's admin API that `mc admin info`, `mc quota`, `mc admin user` and `mc admin policy` need. Nothing is kept of its own: a user is
 //! IAM's, whose access key has the user's name for its id; a policy is a managed policy of the caller's account, or one of AWS's. Who
 //! may do what IAM decides, by its own actions; whoever reads everything at once needs `iam:GetAccountAuthorizationDetails`.
 //! <https://github.com/minio/madmin-go>
@@ -8,6 +8,7 @@ mod crypt;
 mod error;
 mod info;
 mod policy;
+mod quota;
 mod user;
 
 use std::sync::Arc;
@@ -36,11 +37,13 @@ use error::AdminError;
 
 /// The bucket that can't be made, since these paths would be its objects'. MinIO does not have it either.
 pub const RESERVED_BUCKET: &str = "minio";
-const ADMIN: &str = "admin/v3/";
+/// Versions of the API; what is answered here is the same in both.
+const ADMIN: [&str; 2] = ["admin/v3/", "admin/v4/"];
 /// Calls, as those know them who are told of requests.
-const CALLS: [&str; 16] = [
+const CALLS: [&str; 17] = [
     "add-canned-policy",
     "add-user",
+    "datausageinfo",
     "get-bucket-quota",
     "idp/builtin/policy-entities",
     "idp/builtin/policy/attach",
@@ -99,7 +102,7 @@ pub async fn serve(
     let Some(call) = path.strip_prefix("admin/") else { return health(path, app.is_ready()) };
     let request_id = query::request_id();
     record::ids(&request_id, "");
-    let call = path.strip_prefix(ADMIN).unwrap_or(call);
+    let call = ADMIN.iter().find_map(|version| path.strip_prefix(version)).unwrap_or(call);
     request::note(|record| record.operation = CALLS.iter().copied().find(|known| *known == call));
     let result = answer(app, call, parts, body, peer, &request_id).await;
     let mut response = match result {
@@ -172,6 +175,9 @@ async fn answer(
 async fn run(admin: &Admin<'_>, method: &Method, call: &str) -> Result<Told, AdminError> {
     match (method.as_str(), call) {
         ("GET", "info") => info::get(admin).await,
+        ("GET", "datausageinfo") => info::data_usage(admin).await,
+        ("GET", "get-bucket-quota") => quota::get(admin).await,
+        ("PUT", "set-bucket-quota") => quota::set(admin).await,
         ("PUT", "add-user") => user::add(admin).await,
         ("GET", "list-users") => user::list(admin),
         ("GET", "user-info") => user::info(admin),

@@ -10,6 +10,7 @@ use kms_core::kms::Kms;
 use kms_core::root::RootKey;
 
 use storage::blob::Why;
+use storage::catalog::{Difference, Usage};
 
 use super::all_blobs::AllBlobs;
 use super::report::Report;
@@ -36,7 +37,7 @@ const COUNTS: [&str; 13] = [
 ];
 
 /// Checks records against blobs, blobs against records, every checksum, and every seal that the keys here open.
-pub(super) fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
+pub(super) fn run(config: Config, recount: bool, as_json: bool) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let folder = DataFolder::open(&config, IfAbsent::Refuse)?;
@@ -78,6 +79,7 @@ pub(super) fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
                 ),
             }
         }
+        usage(&app, recount, &mut report).await?;
         drop(blobs);
         app.close().await?;
         Ok(report.show(
@@ -86,6 +88,31 @@ pub(super) fn run(config: Config, as_json: bool) -> anyhow::Result<ExitCode> {
             "what is named above can't be read or is not in its place; everything else can",
         ))
     })
+}
+
+/// Compares what counters of buckets and accounts tell with what there is.
+async fn usage(app: &App, recount: bool, report: &mut Report) -> anyhow::Result<()> {
+    let counted = if recount { app.catalog.recount().await? } else { app.catalog.count().await? };
+    if !counted.was_counted && !recount {
+        report.note("what buckets hold was not counted yet: the gateway does so at its next start, or `--recount` here");
+        return Ok(());
+    }
+    for Difference { of, told, found } in counted.differences {
+        let text = format!("its counter tells {}, there are {}", numbers(&told), numbers(&found));
+        match recount {
+            true => report.note(format!("{of}: {text}; it is set right")),
+            false => report.fault("usage", of, format!("{text}; `sealgate check --recount` sets it right")),
+        }
+    }
+    Ok(())
+}
+
+fn numbers(usage: &Usage) -> String {
+    let Usage { objects, versions, delete_markers, bytes, stored_bytes, uploads, upload_bytes, .. } = usage;
+    format!(
+        "{objects} objects, {versions} versions, {delete_markers} delete markers, {bytes} bytes ({stored_bytes} stored), {uploads} \
+         uploads of {upload_bytes} bytes"
+    )
 }
 
 /// Looks at both copies of the key store before it is opened: that makes a damaged one anew.

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::kv::{Condition, Key, Transaction, Write};
+use crate::kv::counter::Addition;
+use crate::kv::{Condition, Key, Transaction, Write, prefix_end};
 
 /// Transactions of one round trip at most.
 pub(super) const MAX_TRANSACTIONS: usize = 64;
@@ -15,13 +16,13 @@ pub(super) const MAX_LOCKS: usize = 2048;
 /// Into how many stripes keys fall. Two keys of one stripe wait for each other; nothing else comes of it.
 const STRIPES: u32 = 1 << 16;
 
-/// The keys that a transaction asks for, and those that it changes.
+/// The keys that a transaction asks for, and those that it changes. Spread counters are not among them: nobody waits for these.
 fn keys(transaction: &Transaction) -> impl Iterator<Item = (&Key, bool)> {
-    let asked = transaction.conditions.iter().map(|condition| {
-        let (Condition::Absent(key) | Condition::At(key, _)) = condition;
-        (key, false)
-    });
-    asked.chain(transaction.writes.iter().map(|write| (write.key(), true)))
+    let asked =
+        transaction.conditions.iter().filter(|condition| !matches!(condition, Condition::AtMost { .. }));
+    let is_spread = |write: &&Write| matches!(write, Write::Add(Addition { is_spread: true, .. }));
+    let changed = transaction.writes.iter().filter(move |write| !is_spread(write));
+    asked.map(|condition| (condition.key(), false)).chain(changed.map(|write| (write.key(), true)))
 }
 
 fn len(transaction: &Transaction) -> usize {
@@ -76,12 +77,22 @@ pub(super) struct Arguments<'a> {
     pub(super) put_of: Vec<i32>,
     pub(super) deleted: Vec<&'a [u8]>,
     pub(super) deleted_of: Vec<i32>,
+    pub(super) added: Vec<Vec<u8>>,
+    pub(super) added_value: Vec<Vec<u8>>,
+    pub(super) added_revision: Vec<i64>,
+    pub(super) added_of: Vec<i32>,
+    pub(super) bounded: Vec<&'a [u8]>,
+    pub(super) bounded_end: Vec<Vec<u8>>,
+    pub(super) bounded_column: Vec<i32>,
+    pub(super) bounded_most: Vec<i64>,
+    pub(super) bounded_of: Vec<i32>,
 }
 
 impl<'a> Arguments<'a> {
-    /// Those of these transactions, whose puts get these revisions.
+    /// Those of these transactions, whose puts get these revisions, and whose additions go to this stripe of what is spread.
     pub(super) fn of(
         batch: impl Iterator<Item = &'a Transaction>,
+        stripe_of_counters: u8,
         mut revision: impl FnMut() -> i64,
     ) -> Self {
         let mut arguments = Self::default();
@@ -94,6 +105,14 @@ impl<'a> Arguments<'a> {
                 let (key, at) = match condition {
                     Condition::Absent(key) => (key, None),
                     Condition::At(key, at) => (key, Some(at.0.cast_signed())),
+                    Condition::AtMost { counter, column, most } => {
+                        arguments.bounded.push(counter);
+                        arguments.bounded_end.push(prefix_end(counter).unwrap_or_default().to_vec());
+                        arguments.bounded_column.push(i32::try_from(*column).unwrap_or(i32::MAX));
+                        arguments.bounded_most.push(*most);
+                        arguments.bounded_of.push(of);
+                        continue;
+                    }
                 };
                 arguments.asked.push(key);
                 arguments.asked_revision.push(at);
@@ -110,6 +129,12 @@ impl<'a> Arguments<'a> {
                     Write::Delete(key) => {
                         arguments.deleted.push(key);
                         arguments.deleted_of.push(of);
+                    }
+                    Write::Add(addition) => {
+                        arguments.added.push(addition.entry_key(stripe_of_counters).to_vec());
+                        arguments.added_value.push(addition.amounts.to_bytes().to_vec());
+                        arguments.added_revision.push(revision());
+                        arguments.added_of.push(of);
                     }
                 }
             }
@@ -205,10 +230,10 @@ mod tests {
             Transaction { conditions: vec![], writes }
         };
         let few = many(500);
-        let arguments = Arguments::of(std::iter::once(&few), || 0);
+        let arguments = Arguments::of(std::iter::once(&few), 0, || 0);
         assert!(arguments.locks.is_sorted() && arguments.locks.iter().all(|lock| lock & 1 == 1));
         let most = many(4000);
-        let arguments = Arguments::of(std::iter::once(&most), || 0);
+        let arguments = Arguments::of(std::iter::once(&most), 0, || 0);
         assert!(arguments.locks_all && arguments.locks.is_empty());
     }
 }

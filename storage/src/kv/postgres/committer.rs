@@ -26,6 +26,9 @@ const WINDOW: usize = 256;
 /// How long a transaction waits at most, for its turn and for its answer.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// In how many entries a counter is kept: as many transactions can add to it at the same time.
+const STRIPES_OF_COUNTERS: usize = 16;
+
 /// A transaction that waits for its answer.
 struct Waiting {
     transaction: Transaction,
@@ -41,8 +44,11 @@ impl Committer {
     pub(super) fn start(config: &Arc<PostgresConfig>, readers: &Arc<Readers>) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let waiting = Arc::new(Mutex::new((receiver, VecDeque::new())));
-        for _ in 0..config.committers.max(1) {
-            let worker = Worker { config: config.clone(), readers: readers.clone(), open: None };
+        // Workers of one gateway never wait for each other's counters, and those of several seldom.
+        let first = random().cast_unsigned() as usize;
+        for number in 0..config.committers.max(1) {
+            let stripe = (first.wrapping_add(number) % STRIPES_OF_COUNTERS) as u8;
+            let worker = Worker { config: config.clone(), readers: readers.clone(), open: None, stripe };
             tokio::spawn(worker.run(waiting.clone()));
         }
         Self(sender)
@@ -67,6 +73,8 @@ struct Worker {
     config: Arc<PostgresConfig>,
     readers: Arc<Readers>,
     open: Option<(Connection, Statement)>,
+    /// Where it adds to counters.
+    stripe: u8,
 }
 
 impl Worker {
@@ -111,15 +119,18 @@ impl Worker {
 
     /// Gives the server a batch. What is not answered is never sent again: its outcome is looked for.
     async fn apply(&mut self, batch: &[Waiting]) -> Outcome {
+        let stripe = self.stripe;
         let (connection, statement) = match self.connection().await {
             Ok(open) => open,
             Err(error) => return Outcome::RolledBack(error),
         };
         connection.may_be_lost.store(false, Ordering::SeqCst);
-        let arguments = Arguments::of(batch.iter().map(|one| &one.transaction), random);
+        let arguments = Arguments::of(batch.iter().map(|one| &one.transaction), stripe, random);
         let Arguments { locks_all, locks, asked, asked_revision, asked_of, .. } = &arguments;
         let Arguments { put, put_value, put_revision, put_of, deleted, deleted_of, .. } = &arguments;
-        let parameters: [&(dyn ToSql + Sync); 11] = [
+        let Arguments { added, added_value, added_revision, added_of, .. } = &arguments;
+        let Arguments { bounded, bounded_end, bounded_column, bounded_most, bounded_of, .. } = &arguments;
+        let parameters: [&(dyn ToSql + Sync); 20] = [
             locks_all,
             locks,
             asked,
@@ -131,6 +142,15 @@ impl Worker {
             put_of,
             deleted,
             deleted_of,
+            added,
+            added_value,
+            added_revision,
+            added_of,
+            bounded,
+            bounded_end,
+            bounded_column,
+            bounded_most,
+            bounded_of,
         ];
         let began = std::time::Instant::now();
         let answer = timeout(DEADLINE, connection.client.query_one(statement, &parameters)).await;
@@ -179,7 +199,8 @@ impl Worker {
             self.open = None;
             let open = async {
                 let connection = connect(&self.config).await.map_err(|error| error.to_string())?;
-                let call = "select * from kv_commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+                let call = "select * from kv_commit($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, \
+                            $13, $14, $15, $16, $17, $18, $19, $20)";
                 let statement = connection.client.prepare(call).await.map_err(|error| error.to_string())?;
                 Ok::<_, String>((connection, statement))
             };

@@ -16,8 +16,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// So many gateways' largest commits at one time the server's table of locks should have room for.
 const GATEWAYS: usize = 4;
 /// The version of the schema that this build writes.
-const SCHEMA_VERSION: i32 = 2;
-/// The tables of the first version, what came with the second, and the function as it is now.
+const SCHEMA_VERSION: i32 = 3;
+/// The tables of the first version, what came with the second, and the functions as they are now (with the third they count).
 const TABLES: &str = include_str!("schema.sql");
 const QUEUE: &str = include_str!("displaced.sql");
 const FUNCTION: &str = include_str!("commit.sql");
@@ -223,9 +223,10 @@ pub(super) async fn migrate(client: &mut Client, schema: Option<&str>) -> Result
         Some(row) if row.get::<_, i32>(0) < SCHEMA_VERSION => {
             // Commits that run end first, and those that come wait.
             change.batch_execute("select pg_advisory_xact_lock(8, 0)").await?;
-            for part in [QUEUE, FUNCTION] {
-                change.batch_execute(part).await?;
+            if row.get::<_, i32>(0) < 2 {
+                change.batch_execute(QUEUE).await?;
             }
+            change.batch_execute(FUNCTION).await?;
             change.execute("update kv_schema set version = $1", &[&SCHEMA_VERSION]).await?;
         }
         Some(_) => {}

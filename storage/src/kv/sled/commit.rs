@@ -12,6 +12,7 @@ use sled::{Batch, IVec, Tree};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
+use super::super::counter::{Amounts, ONLY_STRIPE, is_counter};
 use super::super::{Condition, Key, KvError, Revision, Standing, Transaction, Write};
 use super::durable::{Syncs, syncs};
 use super::engine::{self, COMMIT_KEY, Engine, REVISION_KEY};
@@ -92,6 +93,8 @@ struct Group {
     before: (u64, u64),
     /// What the batch makes of the keys that it touches: the state of the entry, `None` if it's absent.
     state: HashMap<Key, Option<EntryState>>,
+    /// What the batch makes of the counters that it adds to.
+    amounts: HashMap<Key, Amounts>,
     /// What it changes, in order.
     changes: Vec<Change>,
     accepted: Vec<Reply>,
@@ -218,6 +221,9 @@ impl Committer {
                 Condition::At(key, revision) => {
                     (key, state(&tree, key, group)?.is_some_and(|state| state.revision == *revision))
                 }
+                Condition::AtMost { counter, column, most } => {
+                    (counter, sum(&tree, counter, group)?.0.get(*column).is_some_and(|sum| sum <= most))
+                }
             };
             if !holds {
                 return Err(KvError::Conflict { key: key.clone() });
@@ -226,30 +232,52 @@ impl Committer {
         // What can fail comes before the first change of the batch.
         let mut former = Vec::with_capacity(transaction.writes.len());
         for write in &transaction.writes {
-            let (Write::Put(key, _) | Write::Delete(key)) = write;
-            if let Write::Put(key, value) = write
-                && split(key.len() + 1, value).is_none()
-            {
-                return Err(unavailable("a key or a value is too long"));
-            }
-            former.push(state(&tree, key, group)?);
+            let key = match write {
+                Write::Put(key, value) if split(key.len() + 1, value).is_none() => {
+                    return Err(unavailable("a key or a value is too long"));
+                }
+                Write::Put(key, _) | Write::Delete(key) => key.clone(),
+                Write::Add(addition) => addition.entry_key(ONLY_STRIPE),
+            };
+            let amounts = match write {
+                Write::Add(addition) => {
+                    let mut amounts = amounts(&tree, &key, group)?;
+                    amounts.add(&addition.amounts);
+                    amounts
+                }
+                _ => Amounts::default(),
+            };
+            former.push((state(&tree, &key, group)?, key, amounts));
         }
-        for (write, former) in transaction.writes.iter().zip(former) {
+        for (write, (former, key, amounts)) in transaction.writes.iter().zip(former) {
             if let Some(former) = &former {
                 for index in 0..former.chunk_count {
                     group.batch.remove(&chunk_key(former.revision, index));
                 }
             }
-            let before = former.map(|former| self.element(&tree, write.key(), &former));
+            let before = former.map(|former| self.element(&tree, &key, &former));
             let after = match write {
-                Write::Put(key, value) => Some(self.put(key, value, group)),
+                Write::Put(key, value) => {
+                    if is_counter(key) {
+                        group.amounts.remove(key);
+                        group
+                            .amounts
+                            .extend(Amounts::from_bytes(value).map(|amounts| (key.clone(), amounts)));
+                    }
+                    Some(self.put(key, value, group))
+                }
                 Write::Delete(key) => {
                     group.batch.remove(tagged(key));
                     group.state.insert(key.clone(), None);
+                    group.amounts.remove(key);
                     None
                 }
+                Write::Add(_) => {
+                    group.amounts.insert(key.clone(), amounts);
+                    Some(self.put(&key, &amounts.to_bytes(), group))
+                }
             };
-            group.changes.push(Change { key: write.key().clone(), before, after });
+            group.changes.push(Change { key, before, after });
         }
         Ok(())
     }
@@ -473,6 +501,39 @@ fn state(tree: &Tree, key: &Key, group: &mut Group) -> Result<Option<EntryState>
     };
     group.state.insert(key.clone(), state.clone());
     Ok(state)
+}
+
+/// The numbers of a counter's entry as the transactions so far leave them.
+fn amounts(tree: &Tree, key: &Key, group: &mut Group) -> Result<Amounts, KvError> {
+    if let Some(amounts) = group.amounts.get(key) {
+        return Ok(*amounts);
+    }
+    match state(tree, key, group)? {
+        None => Ok(Amounts::default()),
+        Some(EntryState { content: Content::Stored(stored), .. }) => {
+            let stored = Stored::parse(&stored).map_err(corrupt)?;
+            Amounts::from_bytes(stored.front).ok_or_else(|| corrupt("a counter"))
+        }
+        Some(EntryState { content: Content::Element(_), .. }) => Err(corrupt("a counter")),
+    }
+}
+
+/// The numbers of a spread counter, likewise.
+fn sum(tree: &Tree, counter: &Key, group: &mut Group) -> Result<Amounts, KvError> {
+    let mut sum = Amounts::default();
+    let mut keys = vec![[&counter[..], &[ONLY_STRIPE]].concat().into()];
+    // What came from an engine that keeps it in several entries.
+    for found in tree.scan_prefix(tagged(counter)).keys() {
+        let found = found.map_err(sled_error)?;
+        let key = Key::copy_from_slice(found.get(1..).unwrap_or_default());
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    for key in &keys {
+        sum.add(&amounts(tree, key, group)?);
+    }
+    Ok(sum)
 }
 
 /// Writes the head with each batch, and makes it durable now and then on a thread of its own.

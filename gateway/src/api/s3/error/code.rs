@@ -134,6 +134,7 @@ codes! {
     OperationAborted = "OperationAborted", 409, "A conflicting conditional operation is currently in progress against this resource. Please try again.";
     OwnershipControlsNotFoundError = "OwnershipControlsNotFoundError", 404, "The bucket ownership controls were not found";
     PermanentRedirect = "PermanentRedirect", 301, "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.";
+    QuotaExceeded = "QuotaExceeded", 403, "The quota of the bucket or of its account would be exceeded.";
     PreconditionFailed = "PreconditionFailed", 412, "At least one of the pre-conditions you specified did not hold";
     ReplicationConfigurationNotFoundError = "ReplicationConfigurationNotFoundError", 404, "The replication configuration was not found";
     RequestExpired = "RequestExpired", 400, "Request has expired";

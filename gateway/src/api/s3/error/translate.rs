@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use kms_core::error::KmsError;
 use storage::blob::BlobError;
-use storage::catalog::CatalogError;
+use storage::catalog::{CatalogError, QuotaOf};
 use storage::kv::KvError;
 use storage::name::{NameError, ObjectKey};
 
@@ -44,6 +44,16 @@ impl From<CatalogError> for S3Error {
                 .field("ETag", etag),
             CatalogError::PreconditionFailed => Code::PreconditionFailed.into(),
             CatalogError::Contended => Code::OperationAborted.into(),
+            CatalogError::QuotaExceeded(of) => Self::new(Code::QuotaExceeded).message(match of {
+                QuotaOf::Bucket => {
+                    "The bucket would hold more bytes than its quota. Delete objects, versions or unfinished uploads, or \
+                     have its quota raised."
+                }
+                QuotaOf::Account => {
+                    "The buckets of this account would hold more bytes than its quota. Delete objects, versions or \
+                     unfinished uploads, or have the account's quota raised."
+                }
+            }),
             CatalogError::DocumentCount { .. } | CatalogError::Corrupt(_) => {
                 Self::new(Code::InternalError).source(error)
             }

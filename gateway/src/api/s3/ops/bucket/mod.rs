@@ -7,6 +7,7 @@ mod head;
 mod list_buckets;
 mod list_objects;
 mod location;
+mod quota;
 mod unserved_setting;
 
 use http::{HeaderMap, HeaderValue};
@@ -21,6 +22,7 @@ pub use head::head_bucket;
 pub use list_buckets::list_buckets;
 pub use list_objects::{list_object_versions, list_objects, list_objects_v2};
 pub use location::get_bucket_location;
+pub use quota::set_quota;
 pub use unserved_setting::read_as_unset;
 
 use crate::api::s3::error::S3Error;

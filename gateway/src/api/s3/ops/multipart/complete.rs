@@ -3,7 +3,8 @@
 use http::HeaderMap;
 use storage::catalog::{
     Bucket, CatalogError, CompletedPart, Content, Layout, ObjectRecord, ObjectVersion, Part, PartDirectory,
-    Precondition, StoredChecksum, Trailer, Upload, VersionKind, Versioning,
+    Precondition, STORED_LEN_ATTRIBUTE, StoredChecksum, Trailer, Upload, VersionKind, Versioning,
+    quota_value,
 };
 use storage::name::{ObjectKey, PartNumber, UploadId};
 
@@ -167,6 +168,9 @@ async fn complete(
     work::pause().await;
     let sum = work::compute(|| total::checksum(declared, &parts)).await;
     demands.check(plain_len, declared, sum.as_ref())?;
+    let stored_len = parts.iter().map(|part| part.blob.stored_len.0).sum();
+    let mut attributes = upload.attributes.clone();
+    attributes.insert(STORED_LEN_ATTRIBUTE.to_owned(), quota_value(stored_len));
     let record = ObjectRecord {
         plain_len,
         etag: total::etag(&parts),
@@ -176,7 +180,7 @@ async fn complete(
         storage_class: upload.storage_class.clone(),
         tags: upload.tags.clone(),
         lock: upload.lock,
-        attributes: upload.attributes.clone(),
+        attributes,
         envelope: upload.envelope.clone(),
         content: Content {
             version: upload.id.0,

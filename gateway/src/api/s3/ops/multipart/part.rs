@@ -147,6 +147,12 @@ pub(super) async fn store(
     incoming: Incoming,
 ) -> Result<Stored, S3Error> {
     let etag_is_md5 = opened.info.etag_is_md5();
+    let replaced_len = async {
+        let (found, _) = app.catalog.list_parts(upload.id, number.get() - 1, 1).await?;
+        let replaced = found.iter().find(|part| part.number == number);
+        Ok(replaced.map_or(0, |part| part.plain_len))
+    };
+    app.catalog.expect_room(bucket, incoming.plain_len, replaced_len).await?;
     let owner = BlobOwner::Content {
         bucket: bucket.id,
         object: upload.object.clone(),

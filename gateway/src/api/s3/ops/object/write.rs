@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use storage::catalog::{
     Bucket, CatalogError, Content, Layout, OWN_BLOB, ObjectRecord, ObjectVersion, Precondition,
-    StoredChecksum, SystemHeaders, Trailer, VersionKind, Versioning,
+    StoredChecksum, SystemHeaders, Trailer, VersionKind, VersionRef, Versioning,
 };
 use storage::kv::KvError;
 use storage::name::{ObjectKey, Timestamp, VersionId};
@@ -49,9 +49,21 @@ pub(super) struct Written {
     pub(super) record: Box<ObjectRecord>,
 }
 
+/// How many bytes go when an object is written: of the one that it replaces.
+async fn replaced_len(app: &App, bucket: &Bucket, object: &ObjectKey) -> Result<u64, CatalogError> {
+    if bucket.versioning == Versioning::Enabled {
+        return Ok(0);
+    }
+    let replaced = app.catalog.version(bucket, object, VersionRef::Null).await?;
+    Ok(replaced.and_then(|version| version.object().map(|record| record.plain_len)).unwrap_or_default())
+}
+
 /// Receives, seals, stores and commits.
 pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Result<Written, S3Error> {
     let NewVersion { bucket, object, version, .. } = new;
+    if let Announced::Exactly(len) = new.announced {
+        app.catalog.expect_room(bucket, len, replaced_len(app, bucket, object)).await?;
+    }
     // While it is pinned, the sweep of orphans lets the blob alone though no record refers to it yet.
     let _pin = app.catalog.pin(version);
     let mut record = ObjectVersion {

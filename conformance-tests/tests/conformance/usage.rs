@@ -1,0 +1,369 @@
+//! What buckets and accounts hold and may hold: told exactly, after kills too; and quotas, under racing writers.
+
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, CompletedMultipartUpload, CompletedPart, VersioningConfiguration,
+};
+use conformance_tests::caller::{Caller, Credentials};
+use conformance_tests::server::Server;
+use http::Method;
+use serde_json::{Value, json};
+
+use super::client::{client, content};
+
+const PART_LEN: usize = 5 << 20;
+
+fn told(server: &Server, arguments: &[&str]) -> Value {
+    let output = server.command(arguments).unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&text)
+        .unwrap_or_else(|error| panic!("{error}: {text}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// What `sealgate usage` tells of a bucket.
+fn of_bucket(server: &Server, bucket: &str) -> Value {
+    let all = told(server, &["usage", "--json"]);
+    let found = all["buckets"].as_array().unwrap().iter().find(|row| row["name"] == bucket);
+    found.unwrap_or_else(|| panic!("{bucket} is not in {all}")).clone()
+}
+
+async fn put(client: &Client, bucket: &str, key: &str, len: usize) -> Result<String, String> {
+    let put = client.put_object().bucket(bucket).key(key).body(ByteStream::from(content(len, 7)));
+    let answer = put.send().await.map_err(|error| refusal(&error))?;
+    Ok(answer.version_id.unwrap_or_default())
+}
+
+fn refusal<E: std::fmt::Debug + aws_sdk_s3::error::ProvideErrorMetadata>(
+    error: &aws_sdk_s3::error::SdkError<E>,
+) -> String {
+    let code = error.as_service_error().and_then(|error| error.code());
+    code.map_or_else(|| format!("{error:?}"), str::to_owned)
+}
+
+async fn versioned(client: &Client, bucket: &str) {
+    let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+    let put = client.put_bucket_versioning().bucket(bucket).versioning_configuration(enabled);
+    put.send().await.unwrap();
+}
+
+async fn upload(client: &Client, bucket: &str, key: &str, lens: &[usize]) -> (String, Vec<CompletedPart>) {
+    let created = client.create_multipart_upload().bucket(bucket).key(key).send().await.unwrap();
+    let id = created.upload_id.unwrap();
+    let mut parts = Vec::new();
+    for (number, &len) in (1..).zip(lens) {
+        let sent = client.upload_part().bucket(bucket).key(key).upload_id(&id).part_number(number);
+        let sent = sent.body(ByteStream::from(content(len, 3))).send().await.unwrap();
+        parts.push(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build());
+    }
+    (id, parts)
+}
+
+/// Of a stopped folder: counters tell what there is.
+fn check(server: &Server) {
+    let checked = told(server, &["check", "--json"]);
+    assert_eq!(checked["faults"], json!([]), "{checked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_is_told_to_the_byte_wherever_it_is_asked_for() {
+    let mut server = Server::start().unwrap();
+    let s3 = client(&server);
+    for bucket in ["usage", "usage-versions"] {
+        s3.create_bucket().bucket(bucket).send().await.unwrap();
+    }
+    versioned(&s3, "usage-versions").await;
+    put(&s3, "usage", "small", 1000).await.unwrap();
+    put(&s3, "usage", "large", 200_000).await.unwrap();
+    put(&s3, "usage", "large", 100_000).await.unwrap();
+    put(&s3, "usage", "gone", 5000).await.unwrap();
+    s3.delete_object().bucket("usage").key("gone").send().await.unwrap();
+    let first = put(&s3, "usage-versions", "o", 10).await.unwrap();
+    put(&s3, "usage-versions", "o", 20).await.unwrap();
+    put(&s3, "usage-versions", "p", 40).await.unwrap();
+    s3.delete_object().bucket("usage-versions").key("o").send().await.unwrap();
+
+    // One upload goes on, one is completed with one of its parts left out, one ended.
+    let (_, _) = upload(&s3, "usage", "going-on", &[PART_LEN, 100]).await;
+    let (id, mut parts) = upload(&s3, "usage", "completed", &[PART_LEN, PART_LEN, 7]).await;
+    parts.remove(0);
+    let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+    let complete = s3.complete_multipart_upload().bucket("usage").key("completed").upload_id(id);
+    complete.multipart_upload(parts).send().await.unwrap();
+    let (id, _) = upload(&s3, "usage", "ended", &[PART_LEN]).await;
+    s3.abort_multipart_upload().bucket("usage").key("ended").upload_id(id).send().await.unwrap();
+
+    let plain = of_bucket(&server, "usage");
+    let bytes = 1000 + 100_000 + PART_LEN + 7 + PART_LEN + 100;
+    let expected = json!([3, 3, 0, bytes, 1, PART_LEN + 100]);
+    let shown = |row: &Value| {
+        json!([
+            row["objects"],
+            row["versions"],
+            row["delete_markers"],
+            row["bytes"],
+            row["uploads"],
+            row["upload_bytes"]
+        ])
+    };
+    assert_eq!(shown(&plain), expected, "{plain}");
+    // Each message has a head of 56 bytes and 16 for each of its chunks.
+    let sealed = |len: usize| 56 + len + 16 * (len / 16384 + 1);
+    let stored: usize = [1000, 100_000, PART_LEN, 7, PART_LEN, 100].map(sealed).iter().sum();
+    assert_eq!(plain["stored_bytes"], stored);
+    assert_eq!(shown(&of_bucket(&server, "usage-versions")), json!([1, 3, 1, 70, 0, 0]));
+    let table = server.command(&["usage"]).unwrap();
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(table.contains("usage-versions") && table.contains("70 B"), "{table}");
+
+    let mut caller = Caller::open(&server.endpoint, Credentials::root()).await.unwrap();
+    let mut ask = async |call: &str| -> Value {
+        let answer = caller.s3(Method::GET, &format!("/minio/admin/v3/{call}"), "").await.unwrap();
+        serde_json::from_slice(&answer.success().unwrap().body).unwrap()
+    };
+    let info = ask("info").await;
+    let counts =
+        json!([info["buckets"], info["objects"], info["versions"], info["deletemarkers"], info["usage"]]);
+    let of = |count: usize| json!({ "count": count });
+    assert_eq!(counts, json!([of(2), of(4), of(6), of(1), { "size": bytes + 70 }]));
+    let data = ask("datausageinfo").await;
+    assert_eq!(data["bucketsUsageInfo"]["usage"]["size"], bytes);
+    assert_eq!(data["bucketsUsageInfo"]["usage-versions"]["deleteMarkersCount"], 1);
+    assert_eq!(data["objectsTotalSize"], bytes + 70);
+    assert_eq!(data["isCounted"], true);
+
+    // A deletion of a version lets the one before be current; a rename moves nothing.
+    s3.delete_object().bucket("usage-versions").key("o").version_id(first).send().await.unwrap();
+    assert_eq!(shown(&of_bucket(&server, "usage-versions")), json!([1, 2, 1, 60, 0, 0]));
+    for key in ["small", "large", "completed"] {
+        s3.delete_object().bucket("usage").key(key).send().await.unwrap();
+    }
+    s3.delete_bucket().bucket("usage").send().await.unwrap();
+    let all = told(&server, &["usage", "--json"]);
+    assert_eq!(all["total"]["bytes"], 60, "{all}");
+    assert_eq!(all["accounts"][0]["bytes"], 60, "{all}");
+    assert_eq!(server.stop().unwrap(), Some(0));
+    check(&server);
+    // A rebuild counts anew.
+    std::fs::rename(server.data.join("catalog"), server.data.with_file_name("catalog.gone")).unwrap();
+    assert!(server.command(&["rebuild"]).unwrap().status.success());
+    server.restart().unwrap();
+    for _ in 0..600 {
+        if told(&server, &["usage", "--json"])["counted"] == true {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // A delete marker is brought back with what it hides.
+    let rebuilt = of_bucket(&server, "usage-versions");
+    assert_eq!(rebuilt["bytes"], 60, "{rebuilt}");
+    assert_eq!(server.stop().unwrap(), Some(0));
+    check(&server);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_that_are_wrong_are_named_and_set_right() {
+    let mut server = Server::start().unwrap();
+    let s3 = client(&server);
+    s3.create_bucket().bucket("recount").send().await.unwrap();
+    put(&s3, "recount", "o", 1000).await.unwrap();
+    assert_eq!(server.stop().unwrap(), Some(0));
+    let dump = server.data.with_file_name("dump.jsonl");
+    assert!(server.command(&["export", dump.to_str().unwrap()]).unwrap().status.success());
+    check(&server);
+    let again = told(&server, &["check", "--recount", "--json"]);
+    assert_eq!((&again["clean"], &again["notes"]), (&json!(true), &json!([])), "{again}");
+    server.restart().unwrap();
+    assert_eq!(of_bucket(&server, "recount")["bytes"], 1000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quotas_hold_under_racing_writers() {
+    const WRITERS: usize = 64;
+    const LEN: usize = 10_000;
+    let server = Server::start().unwrap();
+    let s3 = client(&server);
+    let said = |arguments: &[&str]| {
+        let output = server.command(arguments).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    };
+    s3.create_bucket().bucket("limited").send().await.unwrap();
+    s3.create_bucket().bucket("free").send().await.unwrap();
+    let (done, line, why) = said(&["bucket", "quota", "limited", "100kB"]);
+    assert!(done && line.contains("100000 bytes"), "{line}{why}");
+    let (done, _, why) = said(&["bucket", "quota", "limited", "100 apples"]);
+    assert!(!done && why.contains("is no size"), "{why}");
+    assert!(!said(&["bucket", "quota", "nobodys", "1k"]).0);
+
+    let race = async |bucket: &'static str| {
+        let writers = (0..WRITERS).map(|writer| {
+            let s3 = s3.clone();
+            tokio::spawn(async move { put(&s3, bucket, &format!("o{writer}"), LEN).await })
+        });
+        let (mut passed, mut refused) = (0, 0);
+        for writer in writers.collect::<Vec<_>>() {
+            match writer.await.unwrap() {
+                Ok(_) => passed += 1,
+                Err(code) => {
+                    assert_eq!(code, "QuotaExceeded");
+                    refused += 1;
+                }
+            }
+        }
+        (passed, refused)
+    };
+    // One gateway lets not one byte too many pass; of several each may let pass what commits at the same moment.
+    let (passed, refused) = race("limited").await;
+    let held = of_bucket(&server, "limited")["bytes"].as_u64().unwrap();
+    eprintln!("{WRITERS} writers: {passed} passed, {refused} were refused, {held} of 100000 bytes are held");
+    assert_eq!(held, passed as u64 * LEN as u64);
+    if Server::is_shared() {
+        assert!((10..WRITERS).contains(&passed));
+    } else {
+        assert_eq!((passed, held), (10, 100_000));
+        // What shrinks or stays is let; what is uploaded in parts is judged part by part.
+        put(&s3, "limited", "free-o", 1).await.unwrap_err();
+    }
+    let created = s3.create_multipart_upload().bucket("limited").key("m").send().await.unwrap();
+    let part =
+        s3.upload_part().bucket("limited").key("m").upload_id(created.upload_id.unwrap()).part_number(1);
+    let refused = part.body(ByteStream::from(content(LEN, 1))).send().await.unwrap_err();
+    assert_eq!(refusal(&refused), "QuotaExceeded");
+    let listed = s3.list_objects_v2().bucket("limited").send().await.unwrap();
+    let key = listed.contents()[0].key().unwrap().to_owned();
+    put(&s3, "limited", &key, LEN).await.unwrap();
+    put(&s3, "limited", &key, LEN - 1).await.unwrap();
+    put(&s3, "free", "o", LEN).await.unwrap();
+    let copy = s3.copy_object().bucket("limited").key("copy").copy_source("free/o").send().await.unwrap_err();
+    assert_eq!(refusal(&copy), "QuotaExceeded");
+
+    // The account's, which is all buckets'.
+    let account = told(&server, &["usage", "--json"])["accounts"][0]["id"].as_str().unwrap().to_owned();
+    assert!(said(&["bucket", "quota", "limited", "none"]).0);
+    assert!(said(&["account", "quota", &account, "200000"]).0);
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let mut number = 0;
+    let code = loop {
+        number += 1;
+        if let Err(code) = put(&s3, "free", &format!("more{number}"), LEN).await {
+            break code;
+        }
+        assert!(std::time::Instant::now() < deadline, "the account's quota does not hold");
+    };
+    assert_eq!(code, "QuotaExceeded");
+    let all = told(&server, &["usage", "--json"]);
+    assert!(all["accounts"][0]["bytes"].as_u64().unwrap() <= 200_000, "{all}");
+    assert!(said(&["account", "quota", &account, "none"]).0);
+    put(&s3, "free", "more", LEN).await.unwrap();
+}
+
+/// Writes, overwrites, deletes and uploads until the gateway is gone.
+async fn writer(s3: Client, mut seed: u64) {
+    let mut below = move |end: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % end
+    };
+    loop {
+        let bucket = ["killed", "killed-versions"][below(2) as usize];
+        let key = format!("o{}", below(6));
+        let done = match below(10) {
+            0..=5 => {
+                let len = [100, 4096, 20_000, 300_000][below(4) as usize];
+                put(&s3, bucket, &key, len).await.map(drop).is_ok()
+            }
+            6 | 7 => s3.delete_object().bucket(bucket).key(key).send().await.is_ok(),
+            8 => {
+                let listed = s3.list_object_versions().bucket(bucket).max_keys(20).send().await;
+                let Ok(listed) = listed else { return };
+                let Some(version) = listed.versions().last() else { continue };
+                let deleted = s3.delete_object().bucket(bucket).key(version.key().unwrap_or_default());
+                deleted.version_id(version.version_id().unwrap_or_default()).send().await.is_ok()
+            }
+            _ => {
+                let Ok(created) = s3.create_multipart_upload().bucket(bucket).key(&key).send().await else {
+                    return;
+                };
+                let id = created.upload_id.unwrap_or_default();
+                let mut parts = Vec::new();
+                for number in 1..=2 {
+                    let part = s3.upload_part().bucket(bucket).key(&key).upload_id(&id).part_number(number);
+                    let len = if number == 1 { PART_LEN } else { 10 };
+                    let Ok(sent) = part.body(ByteStream::from(content(len, 3))).send().await else { return };
+                    parts.push(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build());
+                }
+                match below(3) {
+                    0 => true,
+                    1 => {
+                        let end = s3.abort_multipart_upload().bucket(bucket).key(&key).upload_id(&id);
+                        end.send().await.is_ok()
+                    }
+                    _ => {
+                        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+                        let complete = s3.complete_multipart_upload().bucket(bucket).key(&key).upload_id(&id);
+                        complete.multipart_upload(parts).send().await.is_ok()
+                    }
+                }
+            }
+        };
+        if !done {
+            return;
+        }
+    }
+}
+
+/// `SEALGATE_USAGE_KILLS` says how many kills; three by default.
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_equal_a_full_count_after_kills() {
+    let kills: u64 = std::env::var("SEALGATE_USAGE_KILLS").map_or(3, |text| text.parse().unwrap());
+    let mut server = Server::start().unwrap();
+    let s3 = client(&server);
+    s3.create_bucket().bucket("killed").send().await.unwrap();
+    s3.create_bucket().bucket("killed-versions").send().await.unwrap();
+    versioned(&s3, "killed-versions").await;
+    for kill in 0..kills {
+        use aws_sdk_s3::config::retry::RetryConfig;
+        use aws_sdk_s3::config::timeout::TimeoutConfig;
+        let timeout = TimeoutConfig::builder().operation_timeout(Duration::from_secs(30)).build();
+        let config = client(&server).config().to_builder();
+        let config = config.retry_config(RetryConfig::disabled()).timeout_config(timeout).build();
+        let s3 = Client::from_conf(config);
+        let writers: Vec<_> =
+            (1..=8).map(|number| tokio::spawn(writer(s3.clone(), kill * 1000 + number * 77))).collect();
+        tokio::time::sleep(Duration::from_millis(300 + kill * 211 % 900)).await;
+        server.kill().unwrap();
+        for writer in writers {
+            tokio::time::timeout(Duration::from_secs(60), writer).await.expect("writers end").unwrap();
+        }
+        let checked = told(&server, &["check", "--json"]);
+        let faults = checked["faults"].as_array().unwrap();
+        // What a kill cut off is put away at the next start; what counters tell is right at once.
+        assert!(!faults.iter().any(|fault| fault["kind"] == "usage"), "kill {kill}: {checked}");
+        assert!(checked["counts"]["objects"].as_u64().unwrap() > 0, "{checked}");
+        server.restart().unwrap();
+    }
+    let all = told(&server, &["usage", "--json"]);
+    eprintln!("{kills} kills, equal each time: {}", all["total"]);
+}
+
+/// Who reads no more ends a command in silence.
+#[test]
+fn a_reader_that_goes_away_is_no_panic() {
+    let server = Server::start().unwrap();
+    let program = conformance_tests::server::binary().unwrap();
+    let data = server.data.display();
+    for command in ["operations", "condition-keys", "kms list", "status", "usage --json"] {
+        let line = format!(
+            "set -o pipefail; {program} {command} --data {data} 2>&1 >/dev/full | cat; {program} {command} --data {data} 2>&1 | true",
+            program = program.display()
+        );
+        let output = std::process::Command::new("bash").args(["-c", &line]).output().unwrap();
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(!text.contains("panicked"), "{command}: {text}");
+    }
+}

@@ -5,12 +5,12 @@ use super::bucket::in_bucket;
 use super::damage::Found;
 use super::displaced::{displaced_blob, displaced_parts};
 use super::record::{PartRecord, Record, UploadRecord, VersionRecord, stamp_us};
-use super::usage::account_quota_key;
+use super::usage::{Change, account_quota_key};
 use super::{
     Bucket, Catalog, CatalogError, Layout, ListPage, ListRequest, ObjectVersion, Part, Precondition, Upload,
     VersionKind, layout, unchanged,
 };
-use crate::kv::{Condition, Write};
+use crate::kv::{Condition, Transaction, Write};
 use crate::name::{ObjectKey, UploadId};
 
 impl Catalog {
@@ -148,7 +148,7 @@ impl Catalog {
             transaction.conditions.push(unchanged(&keys[1], &found_head));
             transaction.conditions.push(Condition::At(keys[2].clone(), found.revision));
             transaction.writes.push(Write::Delete(keys[2].clone()));
-            transaction.upload_went(upload.id.0, &counted)?;
+            transaction.upload_went(upload.id.0, &counted);
             // Also where all parts are named: another may commit until this does.
             transaction.writes.push(displaced_parts(upload.id.0, runs.clone()));
             transaction.writes.extend(begun.journal.map(|blob| displaced_blob(None, blob)));
@@ -175,10 +175,20 @@ impl Catalog {
         loop {
             let [found_bucket, found, counted] = self.get(keys.clone()).await?;
             let found = found.ok_or(CatalogError::NoSuchUpload)?;
-            let (mut transaction, _) = in_bucket(bucket, &keys[0], &found_bucket)?;
+            let mut transaction = match in_bucket(bucket, &keys[0], &found_bucket) {
+                Ok((transaction, _)) => transaction,
+                // An upload ends whatever has become of its bucket's record.
+                Err(CatalogError::Corrupt(_)) => {
+                    let mut transaction = Change::new(bucket, Transaction::default());
+                    transaction.conditions.push(unchanged(&keys[0], &found_bucket));
+                    transaction.doubt();
+                    transaction
+                }
+                Err(error) => return Err(error),
+            };
             transaction.conditions.push(Condition::At(key.clone(), found.revision));
             transaction.writes.extend([Write::Delete(key.clone()), displaced_parts(id.0, Vec::new())]);
-            transaction.upload_went(id.0, &counted)?;
+            transaction.upload_went(id.0, &counted);
             if let Found::Sound(upload) = self.look::<UploadRecord>(&key, Some(&found)) {
                 transaction.writes.extend(upload.journal.map(|blob| displaced_blob(None, blob)));
             }

@@ -91,20 +91,17 @@ impl Change {
     }
 
     /// An upload ended; `parts` is the entry of its counter, on which the change is conditional from here on, and which it deletes.
-    pub(in super::super) fn upload_went(
-        &mut self,
-        upload: VersionId,
-        parts: &Option<Entry>,
-    ) -> Result<(), CatalogError> {
+    pub(in super::super) fn upload_went(&mut self, upload: VersionId, parts: &Option<Entry>) {
         let key = layout::upload_counter(upload);
         self.amounts.0[column::UPLOADS] -= 1;
         if let Some(entry) = parts {
-            let parts = Amounts::from_bytes(&entry.value).ok_or(CatalogError::Corrupt("a counter"))?;
-            self.amounts.add(&parts.negated());
+            match Amounts::from_bytes(&entry.value) {
+                Some(parts) => self.amounts.add(&parts.negated()),
+                None => self.doubt(),
+            }
             self.transaction.writes.push(Write::Delete(key.clone()));
         }
         self.transaction.conditions.push(super::super::unchanged(&key, parts));
-        Ok(())
     }
 
     /// A part of an upload is there now, in the place of a former one.

@@ -64,6 +64,8 @@ struct Moment {
     of_uploads: HashMap<VersionId, Amounts>,
     /// Every entry of a counter.
     entries: Vec<Key>,
+    /// Entries that are none, though they lie among counters: they are deleted.
+    unreadable: Vec<Key>,
 }
 
 struct Known {
@@ -246,8 +248,13 @@ impl Moment {
             (layout::COUNTER, _) if key == layout::COUNTED => self.state = Some(entry),
             (layout::COUNTER, _) if key == layout::COUNTS => {}
             (layout::COUNTER, _) => {
-                let amounts = Amounts::from_bytes(&entry.value).ok_or(CatalogError::Corrupt("a counter"))?;
-                match layout::counter_in(&key).ok_or(CatalogError::Corrupt("a counter's key"))? {
+                let (Some(amounts), Some(whose)) =
+                    (Amounts::from_bytes(&entry.value), layout::counter_in(&key))
+                else {
+                    self.unreadable.push(key);
+                    return Ok(());
+                };
+                match whose {
                     layout::Counter::Bucket(bucket) => {
                         self.of_buckets.entry(bucket).or_default().add(&amounts)
                     }
@@ -320,6 +327,7 @@ impl Moment {
             _ => false,
         };
         to_add.writes.extend(self.entries.iter().filter(is_left).cloned().map(Write::Delete));
+        to_add.writes.extend(self.unreadable.iter().cloned().map(Write::Delete));
         (recounted, to_add)
     }
 }

@@ -167,7 +167,9 @@ impl Catalog {
 
     /// Sets how many bytes an account may hold; `None`: as many as there are.
     pub async fn set_account_quota(&self, owner: &str, quota: Option<u64>) -> Result<(), CatalogError> {
-        self.put_notes(ACCOUNT_QUOTAS, vec![(owner.to_owned(), quota.map(quota_value))], |_, _| true).await
+        self.put_notes(ACCOUNT_QUOTAS, vec![(owner.to_owned(), quota.map(quota_value))], |_, _| true).await?;
+        self.shared.account_quotas.0.lock().remove(owner);
+        Ok(())
     }
 
     /// Every quota of an account.

@@ -95,6 +95,14 @@ fn kms_core_has_no_http_and_knows_no_sibling() {
 }
 
 #[test]
+fn the_encryption_client_stands_alone() {
+    let tree = dependency_tree("s3-encryption-client");
+    for package in ["storage", "kms-core", "gateway"] {
+        assert!(!tree.contains(package), "s3-encryption-client depends on {package}");
+    }
+}
+
+#[test]
 fn header_names_of_amazon_stand_in_one_file() {
     for (path, text) in sources("gateway/src") {
         if path.ends_with("http/header.rs") || path.ends_with("tests.rs") {
@@ -172,7 +180,7 @@ fn modules_of_the_gateway_point_downward() {
 
 #[test]
 fn every_source_file_is_part_of_a_crate() {
-    for package in ["storage/src", "kms-core/src", "gateway/src"] {
+    for package in ["storage/src", "kms-core/src", "gateway/src", "gateway/encryption-client/src"] {
         let root = workspace().join(package);
         for (path, _) in sources(package) {
             let relative = path.strip_prefix(&root).unwrap();

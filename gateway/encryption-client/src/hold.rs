@@ -77,7 +77,7 @@ fn spooled(file: File) -> Body {
     try_unfold(file, |file| async {
         let read = move || {
             let (mut file, mut piece) = (file, Vec::with_capacity(STEP_LEN));
-            file.by_ref().take(STEP_LEN as u64).read_to_end(&mut piece)?;
+            (&mut file).take(STEP_LEN as u64).read_to_end(&mut piece)?;
             Ok((Bytes::from(piece), file))
         };
         let (piece, file) = blocking(read).await?;

@@ -13,6 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 
 pub use self::instruction::{INSTRUCTION_FILE_SUFFIX, MAX_INSTRUCTION_FILE_LEN, Partial};
 pub use self::write::{INSTRUCTION_FILE_METADATA, Parts, Placement};
+#[cfg(feature = "object-store")]
+pub(crate) use self::write::{is_reserved, without_reserved};
 use crate::description::Description;
 use crate::error::EnvelopeError;
 use crate::suite::{COMMITMENT_LEN, ContentSuite, WrapAlgorithm};

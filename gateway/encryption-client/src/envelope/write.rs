@@ -107,14 +107,16 @@ impl Envelope {
 }
 
 /// Refuses metadata of a caller that would be taken for an envelope.
+#[cfg(feature = "object-store")]
 pub(crate) fn without_reserved<'a>(mut metadata: impl Iterator<Item = &'a str>) -> Result<(), EnvelopeError> {
-    match metadata.find(|name| names::ALL.iter().any(|known| name.eq_ignore_ascii_case(known))) {
+    match metadata.find(|name| is_reserved(name)) {
         Some(name) => Err(EnvelopeError::Reserved(name.to_owned())),
         None => Ok(()),
     }
 }
 
 /// Is it the name of an envelope's entry?
+#[cfg(feature = "object-store")]
 pub(crate) fn is_reserved(name: &str) -> bool {
     names::ALL.iter().any(|known| name.eq_ignore_ascii_case(known))
 }

@@ -6,7 +6,7 @@ mod shared;
 mod store_state;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use kms_core::kms::{Kms, KmsConfig};
@@ -30,10 +30,11 @@ use crate::cluster::{Cluster, FORMAT};
 use crate::config::{Config, LdapConfig, SignatureV2, SseCNewBuckets, SseCOverHttp};
 use crate::federation::ldap::Ldap;
 use crate::federation::oidc::Verifier;
+use crate::http::client;
 use crate::iam::{self, ANONYMOUS, Account, Iam, IamError, IamOptions};
 use crate::instance::{Credentials, DataFolder, IfAbsent, Part, kms_places};
 use crate::kv_key_store::KvKeyStore;
-use crate::observe;
+use crate::observe::audit::AuditLog;
 use crate::observe::jobs::JobStates;
 use crate::root;
 use crate::sealed_kv::{MetadataKey, RecordDigester, SealedKv};
@@ -104,6 +105,8 @@ pub struct App {
     session: Option<RunningSession>,
     /// How the background jobs are getting on.
     pub job_states: JobStates,
+    /// The audit, if there is one.
+    pub audit: Option<Arc<AuditLog>>,
     /// When it was opened.
     pub started: Instant,
 }
@@ -114,6 +117,8 @@ const MIN_PART_LEN: u64 = 5 << 20;
 const METADATA_PURPOSE: &str = "catalog";
 /// What the secret of digests over all records is kept as in the key store.
 const DIGEST_PURPOSE: &str = "catalog digest";
+/// How long the audit's webhook may take for a batch of lines.
+const AUDIT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(30);
 /// What the key of access keys and sessions is kept as in the key store.
 const IDENTITIES_PURPOSE: &str = "identities";
 
@@ -246,6 +251,7 @@ impl App {
             stores,
             session,
             job_states: JobStates::default(),
+            audit: open_audit(config)?,
             started: Instant::now(),
         };
         Ok((app, credentials, damaged))
@@ -431,12 +437,19 @@ pub fn open_kms(config: &Config, folder: &DataFolder, root: Arc<dyn RootKey>) ->
     Ok(Kms::open(kms_places(config, folder), root, kms_config(config, folder)?)?)
 }
 
+/// The audit of this process, if there is one.
+pub fn open_audit(config: &Config) -> anyhow::Result<Option<Arc<AuditLog>>> {
+    let Some(audit) = &config.logs.audit else { return Ok(None) };
+    let agent = || client::agent(AUDIT_WEBHOOK_TIMEOUT);
+    let log = AuditLog::open(audit, &config.data, &config.region, agent);
+    Ok(Some(log.with_context(|| format!("can't open the audit log {}", audit.path.display()))?))
+}
+
 fn kms_config(config: &Config, folder: &DataFolder) -> anyhow::Result<KmsConfig> {
     let mut kms_config = KmsConfig::new(folder.instance.region.clone(), folder.instance.account_id.clone());
     kms_config.managed_key_rotation_days = config.managed_key_rotation_days;
-    if let Some(path) = &config.audit_log {
-        kms_config.audit = observe::open_audit(path)
-            .with_context(|| format!("can't open the audit log {}", path.display()))?;
+    if let Some(audit) = open_audit(config)? {
+        kms_config.audit = audit.of_keys();
     }
     Ok(kms_config)
 }

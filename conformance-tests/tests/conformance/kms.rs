@@ -188,21 +188,24 @@ print(key)
     assert!(!text.contains("top secret"), "a value of an encryption context was told");
     let events: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let find = |action: &str| {
-        let mut found = events.iter().filter(|e| e["action"] == action && e["key"] == key.as_str());
-        found.next().unwrap_or_else(|| panic!("{action} is not in the audit: {text}")).clone()
+    let find = |name: &str| {
+        let is_of_key = |event: &&serde_json::Value| event["requestParameters"]["keyId"] == key.as_str();
+        let mut found = events.iter().filter(|event| event["eventName"] == name).filter(is_of_key);
+        found.next().unwrap_or_else(|| panic!("{name} is not in the audit: {text}")).clone()
     };
-    let used = find("kms:GenerateDataKey");
-    assert!(used["via_service"] == "s3.us-east-1.amazonaws.com" && used["allowed"] == true, "{used}");
-    assert_eq!(used["encryption_context_names"][0], "aws:s3:arn");
-    assert_eq!(used["key_material_id"].as_str().unwrap().len(), 64);
-    assert!(!used["request_id"].as_str().unwrap().is_empty());
-    assert_eq!(find("kms:Decrypt")["key_material_id"], used["key_material_id"]);
-    let remembered = events.iter().filter(|e| e["remembered"] == true).count();
+    let used = find("GenerateDataKey");
+    assert!(used["userIdentity"]["invokedBy"] == "s3.us-east-1.amazonaws.com", "{used}");
+    assert!(used.get("errorCode").is_none() && used["eventSource"] == "kms.amazonaws.com", "{used}");
+    let more = &used["additionalEventData"];
+    assert_eq!(more["encryptionContextNames"][0], "aws:s3:arn");
+    assert_eq!(more["keyMaterialId"].as_str().unwrap().len(), 64);
+    assert!(!used["requestID"].as_str().unwrap().is_empty());
+    assert_eq!(find("Decrypt")["additionalEventData"]["keyMaterialId"], more["keyMaterialId"]);
+    let remembered = events.iter().filter(|e| e["additionalEventData"]["remembered"] == true).count();
     assert_eq!(remembered, 2, "uses of a bucket-level key are told too");
-    let refused = find("kms:Encrypt");
-    assert_eq!(refused["allowed"], false);
-    assert!(refused["refusal"].as_str().unwrap().starts_with("AccessDeniedException: User: arn:aws:iam::"));
+    let refused = find("Encrypt");
+    assert_eq!(refused["errorCode"], "AccessDeniedException");
+    assert!(refused["errorMessage"].as_str().unwrap().starts_with("User: arn:aws:iam::"));
 
     if Server::skips("commands of a stopped gateway are for a data folder") {
         return;

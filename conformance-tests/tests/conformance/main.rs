@@ -3,6 +3,7 @@
 
 mod attack;
 mod aws_cli;
+mod bucket_logging;
 mod cli;
 mod client;
 mod clients;
@@ -22,6 +23,7 @@ mod host;
 mod iam;
 mod identities;
 mod kms;
+mod logs;
 mod matrix;
 mod metrics;
 mod migrate;

@@ -4,6 +4,7 @@ mod accounts;
 pub mod backup;
 pub mod jobs;
 mod keys;
+mod live;
 mod objects;
 pub mod socket;
 mod usage;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::app::App;
+use crate::observe::live::TraceFilter;
 
 pub use accounts::AccountCommand;
 pub use keys::report_lines;
@@ -97,6 +99,26 @@ pub enum AdminCommand {
     /// Looks at every blob for those without a record.
     #[command(skip)]
     Sweep,
+    /// Tells requests as they end.
+    #[command(skip)]
+    Trace {
+        /// Which ones.
+        filter: TraceFilter,
+        /// As JSON objects.
+        json: bool,
+        /// How many, at the most.
+        count: Option<u64>,
+    },
+    /// Tells which operations are asked for, and how often.
+    #[command(skip)]
+    Top {
+        /// Time between two tables, in seconds.
+        interval_s: u64,
+        /// As JSON objects.
+        json: bool,
+        /// How many tables, at the most.
+        count: Option<u64>,
+    },
     /// Does something with accounts.
     #[command(skip)]
     Account(AccountCommand),
@@ -218,6 +240,10 @@ pub enum Told {
     Line(String),
     /// How far long work is, for a terminal.
     Progress(String),
+    /// For standard error.
+    Warning(String),
+    /// It goes on, and there is nothing to tell.
+    Alive,
     /// It failed.
     Failed(String),
     /// The last: did it succeed (or, of a question: is the answer yes)?
@@ -230,6 +256,15 @@ pub struct Out(mpsc::Sender<Told>);
 impl Out {
     async fn line(&self, text: impl Into<String>) -> anyhow::Result<()> {
         self.0.send(Told::Line(text.into())).await.map_err(|_| anyhow::anyhow!("nobody listens any more"))
+    }
+
+    /// Goes on only as long as somebody listens.
+    async fn alive(&self) -> anyhow::Result<()> {
+        self.send(Told::Alive).await
+    }
+
+    async fn send(&self, told: Told) -> anyhow::Result<()> {
+        self.0.send(told).await.map_err(|_| anyhow::anyhow!("nobody listens any more"))
     }
 
     /// Tells how far it is, and whether anybody still listens. Who does not read is not waited for.
@@ -316,6 +351,8 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
         C::Jobs { json } => jobs::tell(objects()?, json, out).await,
         C::Usage { json } => usage::tell(objects()?, json, out).await,
         C::BucketQuota { bucket, size } => usage::bucket(objects()?, &bucket, size.as_deref(), out).await,
+        C::Trace { filter, json, count } => live::trace(filter, json, count, out).await,
+        C::Top { interval_s, json, count } => live::top(interval_s, json, count, out).await,
         C::Account(command) => accounts::run(objects()?, command, out).await,
         C::Dependents { key } => objects::dependents(objects()?, &key, out).await.map(|_| true),
         C::ScheduleDeletion { key, days, yes } => {

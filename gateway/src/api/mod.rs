@@ -33,6 +33,10 @@ pub enum Door {
     Kms,
 }
 
+/// What a request is answered whose audit line can't be written.
+const NO_AUDIT: &str =
+    "The audit log of this gateway can't be written, and the settings require it. Try another one.";
+
 /// What paths of health checks begin with. No bucket's name starts with an underscore, so these paths are free.
 const HEALTH: &str = "/_sealgate/";
 
@@ -54,8 +58,24 @@ pub async fn handle(
     if !app.clock.is_right() {
         return unavailable(door, &parts, "The clock of this gateway is wrong. Try another one.");
     }
+    if let Some(audit) = &app.audit
+        && let Err(error) = audit.check()
+    {
+        tracing::debug!(%error, "a request is refused: its audit line could not be written");
+        return unavailable(door, &parts, NO_AUDIT);
+    }
+    let is_required = app.audit.as_ref().is_some_and(|audit| audit.is_required());
+    let asked = is_required.then(|| parts.clone());
     // Until it is answered, nothing that it has read of the records is reclaimed, on whichever gateway.
     let mut response = app.catalog.request(dispatch(&app, door, parts, body, peer)).await;
+    if let (Some(audit), Some(recording)) = (&app.audit, request::current())
+        && let Err(error) = recording.look(response.status(), |record| audit.answered(record))
+    {
+        tracing::error!(%error, "a request was carried out, and its audit line could not be written");
+        if let Some(parts) = asked {
+            response = unavailable(door, &parts, NO_AUDIT);
+        }
+    }
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().entry(http::header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
     }

@@ -3,15 +3,22 @@
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Response};
+use storage::catalog::Bucket;
 
 use super::s3::error::S3Error;
 use super::s3::operation::Operation;
 use super::s3::target::Target;
 use crate::auth::{AuthType, Signed};
+use crate::bucket::{Logging, Setting};
 use crate::http::body::ResponseBody;
 use crate::http::header;
 use crate::iam::Identity;
-use crate::observe::request::{self, RequestDetail, Requester, Signature, SignaturePlace};
+use crate::observe::audit::parameters;
+use crate::observe::bucket_log::{self, LogSource};
+use crate::observe::request::{self, DeletedObject, RequestDetail, Requester, Signature, SignaturePlace};
+
+/// The most parameters of a body that are told.
+const MAX_PARAMETERS: usize = 64;
 
 /// Who asks.
 pub(super) fn requester(detail: &mut RequestDetail, identity: &Identity) {
@@ -87,9 +94,41 @@ pub(super) fn of_operation(operation: Operation, target: &Target, headers: &Head
     });
 }
 
-/// Whose the bucket is: an account's id, 12 digits.
-pub(super) fn bucket_owner(account: &str) {
-    request::detail(|detail| detail.bucket_owner = Some(account.to_owned()));
+/// Of which account the bucket is, and where its access logs go.
+pub(super) fn of_bucket(bucket: &Bucket) {
+    let setting = bucket.configs.get(Logging::NAME);
+    if setting.is_some() {
+        bucket_log::is_needed_from_now();
+    }
+    request::detail(|detail| {
+        detail.bucket_owner = Some(bucket.owner.clone());
+        detail.log_source = setting.map(|setting| LogSource {
+            bucket: bucket.name.as_str().to_owned(),
+            account: bucket.owner.clone(),
+            region: bucket.region.clone(),
+            setting: setting.clone(),
+        });
+    });
+}
+
+/// Parameters that its body has. Secrets are not told.
+pub(super) fn parameters<'a>(all: impl Iterator<Item = (&'a str, &'a str)>) {
+    request::detail(|detail| {
+        let told = all.map(|(name, value)| (name.to_owned(), parameters::told(name, value)));
+        detail.parameters = told.take(MAX_PARAMETERS).collect();
+    });
+}
+
+/// What became of an object of a multi-object delete.
+pub(super) fn deleted(object: &str, version_id: Option<&str>, error: Option<&S3Error>) {
+    request::detail(|detail| {
+        detail.deleted.push(DeletedObject {
+            object: object.to_owned(),
+            version_id: version_id.map(str::to_owned),
+            status: error.map_or(204, |error| error.status().as_u16()),
+            error_code: error.map(|error| error.code.name()),
+        });
+    });
 }
 
 /// The version that the request names.

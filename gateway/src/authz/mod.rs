@@ -16,7 +16,8 @@ use storage::catalog::{Bucket, Catalog, CatalogError, ObjectVersion, VersionRef,
 use storage::name::{BucketName, ObjectKey};
 
 use crate::bucket::{
-    Abac, Acl, CorruptSetting, OwnershipControls, Permission, PublicAccessBlock, Setting, Tags,
+    Abac, Acl, CorruptSetting, LOG_DELIVERY_SERVICE, OwnershipControls, Permission, PublicAccessBlock,
+    Setting, Tags,
 };
 use crate::iam::{ANONYMOUS, Iam, Identity};
 use crate::observe::request;
@@ -247,7 +248,13 @@ impl Authorizer {
     ) -> Result<bool, Refusal> {
         let account = question.identity.account();
         let canonical_id = account.map(|account| account.canonical_id.as_str());
+        let is_log_delivery = question.identity.subject.other.as_ref().is_some_and(
+            |other| matches!(other, policy::Principal::Service(name) if name == LOG_DELIVERY_SERVICE),
+        );
         let permits = |acl: &Acl, permission| {
+            if is_log_delivery {
+                return acl.grants_to_log_delivery(permission);
+            }
             let to_all = acl.grants(permission, None, block.ignore_public_acls)
                 || canonical_id.is_some() && acl.grants_to_signers(permission, block.ignore_public_acls);
             to_all || own_allow && acl.grants(permission, canonical_id, true)

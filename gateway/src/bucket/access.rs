@@ -278,6 +278,14 @@ impl Acl {
         !ignore_public && self.grants.iter().any(is_for)
     }
 
+    /// Does it grant this to the group that delivers logs?
+    pub fn grants_to_log_delivery(&self, permission: Permission) -> bool {
+        self.grants.iter().any(|grant| {
+            grant.grantee == Grantee::LogDelivery
+                && [permission, Permission::FullControl].contains(&grant.permission)
+        })
+    }
+
     /// Does it grant this to an account (by its canonical id; `None`: nobody in particular)?
     pub fn grants(&self, permission: Permission, canonical_id: Option<&str>, ignore_public: bool) -> bool {
         self.grants.iter().any(|grant| {

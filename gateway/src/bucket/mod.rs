@@ -4,6 +4,7 @@ mod access;
 mod cors;
 mod lifecycle;
 mod lock;
+mod logging;
 mod switches;
 pub mod usage;
 
@@ -16,6 +17,7 @@ pub use access::{Acl, Grant, Grantee, Ownership, OwnershipControls, Permission, 
 pub use cors::{Cors, CorsRule};
 pub use lifecycle::{Due, Filter, Lifecycle, NoncurrentExpiration, Rule, Transition, When, is_due};
 pub use lock::{DefaultRetention, ObjectLock};
+pub use logging::{LOG_DELIVERY_SERVICE, LogKeyFormat, Logging, PartitionDateSource};
 pub use switches::{Abac, Accelerate, RequestPayment, Tags};
 
 /// What of its user metadata tells which object an annotation is of.

@@ -213,7 +213,7 @@ impl Terminal {
                 self.has_progress = true;
                 return;
             }
-            Told::Progress(_) => return,
+            Told::Progress(_) | Told::Alive => return,
             _ => {}
         }
         if std::mem::take(&mut self.has_progress) {
@@ -222,7 +222,8 @@ impl Terminal {
         match told {
             Told::Line(line) => println!("{line}"),
             Told::Failed(why) => eprintln!("sealgate: {why}"),
-            Told::Progress(_) | Told::Ended(_) => {}
+            Told::Warning(text) => eprintln!("sealgate: {text}"),
+            Told::Progress(_) | Told::Alive | Told::Ended(_) => {}
         }
     }
 }

@@ -11,12 +11,14 @@ macro_rules! print {
 
 mod adopt;
 mod all_blobs;
+mod audit;
 mod check;
 mod doctor;
 mod dump;
 mod health;
 mod iam;
 mod kms;
+mod logs;
 mod migrate;
 mod notify;
 mod output;
@@ -94,6 +96,34 @@ enum Command {
         /// One JSON object
         #[arg(long)]
         json: bool,
+    },
+    /// Show the requests of a running gateway as they end
+    Trace {
+        #[command(flatten)]
+        filter: crate::observe::live::TraceFilter,
+        /// One JSON object per request, as in the access log
+        #[arg(long)]
+        json: bool,
+        /// End after so many requests
+        #[arg(long, value_name = "COUNT")]
+        count: Option<u64>,
+    },
+    /// Show which operations a running gateway is asked for, how often, and how long they take
+    Top {
+        /// Seconds between two tables
+        #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+        interval: u64,
+        /// One JSON object per table
+        #[arg(long)]
+        json: bool,
+        /// End after so many tables
+        #[arg(long, value_name = "COUNT")]
+        count: Option<u64>,
+    },
+    /// Work with audit logs
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
     },
     /// Write the catalog of a stopped gateway to a file, as JSON lines
     Export {
@@ -241,6 +271,13 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Scrub { json } => scrub::run(config, json),
         Command::Sweep => kms::admin(&config, crate::admin::AdminCommand::Sweep),
         Command::Status { json } => status::run(&config, json),
+        Command::Trace { filter, json, count } => {
+            running_only(&config, crate::admin::AdminCommand::Trace { filter, json, count })
+        }
+        Command::Top { interval, json, count } => {
+            running_only(&config, crate::admin::AdminCommand::Top { interval_s: interval, json, count })
+        }
+        Command::Audit { command } => audit::run(&command),
         Command::Export { file } => dump::export(config, &file),
         Command::Import { file } => dump::import(config, &file),
         Command::Backup { file } => {
@@ -272,6 +309,16 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             print!("{}", crate::api::s3::operation::markdown());
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// Has a command carried out that only a running gateway can.
+fn running_only(config: &Config, command: crate::admin::AdminCommand) -> anyhow::Result<ExitCode> {
+    let mut terminal = kms::Terminal::default();
+    let asked = crate::admin::socket::Asked::Command(command);
+    match crate::admin::socket::ask(&config.data, &asked, |told| terminal.show(told))? {
+        Some(success) => Ok(kms::code(success)),
+        None => anyhow::bail!("no gateway runs on {}", config.data.display()),
     }
 }
 

@@ -30,6 +30,7 @@ use crate::root;
 use crate::traces::Traces;
 use crate::work;
 
+use super::logs::Logs;
 use super::notify::Notifier;
 
 /// How often what a former session leaves behind is looked at, and how many times at the most.
@@ -107,6 +108,7 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
     };
     let start = Start { config: &config, addresses, folder, app: Current::default() };
     let app = start.app.clone();
+    let logs = Logs::open(&config, &app)?;
     // A gateway that waits for its passphrase answers already; any other opens its stores first.
     let sealed = match sealed {
         true => Some(start),
@@ -138,7 +140,7 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
         body_idle_timeout: config.body_idle_timeout,
         shutdown_timeout: config.shutdown_timeout,
     };
-    let observers = Observers::default();
+    let observers = Observers::of_process().clone();
     let _requests = observers.add(REQUESTS.clone());
     let traces = match &config.otlp_endpoint {
         Some(endpoint) => {
@@ -190,6 +192,7 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
     let inside = async {
         let ended = tokio::select! {
             ended = work(&config, admin, sealed, app.clone(), &jobs) => ended,
+            ended = logs.run(&app) => ended,
             () = stop => Ok(()),
         };
         notifier.stopping();
@@ -229,6 +232,7 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
     if let Some((traces, _)) = traces {
         traces.stop().await;
     }
+    logs.close(app.get()).await;
     match app.take().map(Arc::into_inner) {
         Some(Some(app)) => app.close().await?,
         // A request that did not end in time still holds the stores; what it acknowledged is durable all the same.
@@ -241,10 +245,10 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
 
 /// The gateway that serves requests now, once there is one. Requests keep the one that they began with.
 #[derive(Clone, Default)]
-struct Current(Arc<RwLock<Option<Arc<App>>>>);
+pub(super) struct Current(Arc<RwLock<Option<Arc<App>>>>);
 
 impl Current {
-    fn get(&self) -> Option<Arc<App>> {
+    pub(super) fn get(&self) -> Option<Arc<App>> {
         self.0.read().clone()
     }
 

@@ -8,6 +8,7 @@ mod keys;
 mod ldap;
 mod limits;
 mod listen;
+mod logs;
 mod observe;
 mod places;
 mod root;
@@ -23,6 +24,10 @@ pub use keys::KeySettings;
 pub use ldap::{LdapConfig, LdapSettings};
 pub use limits::LimitSettings;
 pub use listen::{ListenSettings, MetricsListen};
+pub use logs::{
+    AccessLogConfig, AccessLogFormat, AuditConfig, AuditWebhook, BucketLogConfig, LogSettings, LogsConfig,
+    WhenSpoolIsFull,
+};
 pub use observe::{LogFormat, ObserveSettings};
 pub use places::{BlobsConfig, MetadataConfig, Places, PlacesSettings, SecretUrl, SessionConfig};
 pub use root::{RootPlace, TransitPlace};
@@ -64,6 +69,10 @@ pub struct RawConfig {
     #[command(flatten)]
     #[serde(flatten)]
     pub jobs: JobSettings,
+    /// What is written down of requests.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub logs: LogSettings,
     /// What the gateway tells of itself.
     #[command(flatten)]
     #[serde(flatten)]
@@ -133,8 +142,8 @@ pub struct Config {
     pub kms_expensive_calls_per_second: u32,
     /// May core dumps be written?
     pub allow_core_dumps: bool,
-    /// Where decisions about keys are recorded; `-` is standard output.
-    pub audit_log: Option<PathBuf>,
+    /// What is written down of requests.
+    pub logs: LogsConfig,
     /// The directory that logins are checked against.
     pub ldap: Option<LdapConfig>,
     /// Memory for the catalog's page cache, in bytes.
@@ -169,7 +178,7 @@ pub struct Config {
 
 /// Settings that have no default; the example shows what they may look like.
 #[cfg(test)]
-const WITHOUT_DEFAULT: [&str; 21] = [
+const WITHOUT_DEFAULT: [&str; 24] = [
     "account_id",
     "tls_cert",
     "tls_key",
@@ -180,7 +189,10 @@ const WITHOUT_DEFAULT: [&str; 21] = [
     "kms_url",
     "blobs",
     "blobs_credentials",
+    "access_log",
     "audit_log",
+    "audit_webhook_url",
+    "audit_webhook_token_file",
     "kms_listen",
     "metrics_listen",
     "otlp_endpoint",
@@ -332,7 +344,7 @@ impl Config {
             auth_failures_per_minute: raw.access.auth_failures_per_minute.unwrap_or(300),
             kms_expensive_calls_per_second: raw.keys.kms_expensive_calls_per_second.unwrap_or(3),
             allow_core_dumps: raw.access.allow_core_dumps.unwrap_or(false),
-            audit_log: raw.observe.audit_log,
+            logs: LogsConfig::read(&raw.logs)?,
             ldap,
             catalog_cache_len: mib(raw.limits.catalog_cache_mib, 64),
             min_free_len: mib(raw.limits.min_free_mib, 256),

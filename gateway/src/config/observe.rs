@@ -1,7 +1,5 @@
 //! What the gateway tells of itself.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +19,6 @@ pub enum LogFormat {
 #[command(next_help_heading = "Logs, metrics and traces")]
 #[serde(default)]
 pub struct ObserveSettings {
-    /// File for a JSON line per decision about a key; `-` is standard output; default: none
-    #[arg(long, value_name = "FILE", env = "SEALGATE_AUDIT_LOG", global = true)]
-    pub audit_log: Option<PathBuf>,
     /// Where traces go by OTLP over HTTP, such as http://127.0.0.1:4318; default: nowhere
     #[arg(long, value_name = "URL", env = "SEALGATE_OTLP_ENDPOINT", global = true)]
     pub otlp_endpoint: Option<String>,

@@ -2,13 +2,15 @@
 //! the request's way ([`note`], [`detail`]) and handed to every [`Observer`] once.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
 use kms_core::policy::Subject;
 use parking_lot::{Mutex, RwLock};
+
+use super::bucket_log::LogSource;
 
 tokio::task_local! {
     /// The request that this task answers.
@@ -124,6 +126,25 @@ pub struct RequestDetail {
     pub tls: Option<Arc<TlsSession>>,
     /// The error's message, as the client was told.
     pub error_message: Option<String>,
+    /// Parameters of a request whose body has them, as far as they may be told: no secrets.
+    pub parameters: Vec<(String, String)>,
+    /// The objects that a multi-object delete was about.
+    pub deleted: Vec<DeletedObject>,
+    /// Its bucket and the setting of that one's access logging, where that is on.
+    pub log_source: Option<LogSource>,
+}
+
+/// An object that a multi-object delete was about.
+#[derive(Debug, Clone)]
+pub struct DeletedObject {
+    /// Its name.
+    pub object: String,
+    /// The version that was named, or the delete marker that was made.
+    pub version_id: Option<String>,
+    /// The status that a delete of it alone would have been answered.
+    pub status: u16,
+    /// Why it was not deleted.
+    pub error_code: Option<&'static str>,
 }
 
 /// Who asks.
@@ -187,6 +208,12 @@ type List = Arc<[Arc<dyn Observer>]>;
 pub struct Observers(Arc<RwLock<List>>);
 
 impl Observers {
+    /// Those of this process, whichever gateway in it serves.
+    pub fn of_process() -> &'static Self {
+        static ALL: LazyLock<Observers> = LazyLock::new(Observers::default);
+        &ALL
+    }
+
     /// Tells this one, too, of requests that begin from now on, until what is answered is dropped.
     pub fn add(&self, observer: Arc<dyn Observer>) -> Subscription {
         let mut list = self.0.write();
@@ -311,6 +338,17 @@ impl Recording {
         record.status = Some(status);
         record.time_to_first_byte = Some(after);
         record.turnaround = Some(after.saturating_sub(received));
+    }
+
+    /// Looks at what is known of it, once it is known what it is answered.
+    pub fn look<T>(&self, status: StatusCode, look: impl FnOnce(&RequestRecord) -> T) -> T {
+        let mut record = self.record.lock();
+        record.received_len = self.received_len.load(Ordering::Relaxed);
+        // Until the answer's head has gone, it counts as none.
+        let former = record.status.replace(status);
+        let seen = look(&record);
+        record.status = former;
+        seen
     }
 
     /// All of the answer has gone.

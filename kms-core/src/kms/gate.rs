@@ -12,7 +12,7 @@ use crate::error::KmsError;
 use crate::grant::Grant;
 use crate::key::state::{self, Needs};
 use crate::key::{KeyMaterialId, KmsKey, KmsKeyId};
-use crate::policy::{self, Outcome, Policies, Request, Subject, Which};
+use crate::policy::{self, Outcome, Policies, Principal, Request, Subject, Which};
 
 impl Kms {
     /// May this caller do this to this key? Answers the grant that allows it, where no policy does.
@@ -158,7 +158,9 @@ impl Kms {
 
     /// What all policies together say.
     fn decide(&self, request: &Request<'_>, key: &KmsKey, policy: &KeyPolicy) -> Outcome {
-        if request.subject.account.is_empty() {
+        // A service is of no account: what key policies allow it, it may.
+        let is_service = matches!(request.subject.other, Some(Principal::Service(_)));
+        if request.subject.account.is_empty() && !is_service {
             return NOBODY;
         }
         if request.subject.account != key.account && !reaches_other_accounts(request.action) {

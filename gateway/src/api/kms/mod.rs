@@ -131,6 +131,9 @@ async fn answer(
         false => serde_json::from_slice(&body)
             .map_err(|_| Refusal::Door("SerializationException", "The request is not JSON.".to_owned()))?,
     };
+    if let Some(members) = request.as_object() {
+        record::parameters(members.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))));
+    }
     let cost = cost::of(operation, &request);
     // A key that is made when it is first named may have to wait for a store that others share.
     if cost.is_none() && !operations::waits(operation) && !app.watch.is_shared() {

@@ -142,6 +142,7 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> Re
         Err(refusal) => (named, Err(refusal)),
         Ok((parameters, body)) => {
             let service = service(signed.as_ref(), &parameters);
+            record::parameters(parameters.all());
             let expected = Expected { service: service.name(), ..expected };
             let result =
                 answer(app, &parts, (&parameters, &body), peer, (service, expected), &request_id).await;

@@ -3,6 +3,7 @@
 mod authorize;
 mod cors;
 pub mod error;
+pub mod log_delivery;
 mod model;
 pub mod operation;
 pub mod ops;

@@ -167,8 +167,8 @@ operations! {
     PutBucketReplication: PUT Bucket ["replication"] Direct "s3:PutReplicationConfiguration" NotImplemented [];
     GetBucketReplication: GET Bucket ["replication"] Direct "s3:GetReplicationConfiguration" ReadsAsUnset [];
     DeleteBucketReplication: DELETE Bucket ["replication"] Direct "s3:PutReplicationConfiguration" NotImplemented [];
-    PutBucketLogging: PUT Bucket ["logging"] Direct "s3:PutBucketLogging" NotImplemented [];
-    GetBucketLogging: GET Bucket ["logging"] Direct "s3:GetBucketLogging" ReadsAsUnset [];
+    PutBucketLogging: PUT Bucket ["logging"] Direct "s3:PutBucketLogging" Implemented [];
+    GetBucketLogging: GET Bucket ["logging"] Direct "s3:GetBucketLogging" Implemented [];
     PutBucketRequestPayment: PUT Bucket ["requestPayment"] Direct "s3:PutBucketRequestPayment" Implemented [];
     GetBucketRequestPayment: GET Bucket ["requestPayment"] Direct "s3:GetBucketRequestPayment" Implemented [];
     PutBucketAccelerateConfiguration: PUT Bucket ["accelerate"] Direct "s3:PutAccelerateConfiguration" Implemented [];

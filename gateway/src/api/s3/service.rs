@@ -128,7 +128,7 @@ async fn answer(
                 error => error.into(),
             })?;
             let owner_header = &header::EXPECTED_BUCKET_OWNER;
-            record::bucket_owner(&found.owner);
+            record::of_bucket(&found);
             route::check_expected_owner(headers, owner_header, &found.owner)?;
             Some(found)
         }
@@ -304,6 +304,8 @@ fn operate(
             bucket::get_bucket_lifecycle(app, permit, request).boxed()
         }
         Op::DeleteBucketLifecycle => bucket::delete_bucket_lifecycle(app, permit, request).boxed(),
+        Op::PutBucketLogging => bucket::put_bucket_logging(app, permit, request).boxed(),
+        Op::GetBucketLogging => bucket::get_bucket_logging(app, permit, request).boxed(),
         Op::PutBucketRequestPayment => bucket::put_bucket_request_payment(app, permit, request).boxed(),
         Op::GetBucketRequestPayment => bucket::get_bucket_request_payment(app, permit, request).boxed(),
         Op::PutBucketAccelerateConfiguration => bucket::put_bucket_accelerate(app, permit, request).boxed(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::report::Report;
 
 /// What a data folder holds. `lost+found` is the file system's own, where the folder is one's root.
-const OWN: [&str; 12] = [
+const OWN: [&str; 14] = [
     "instance.json",
     "instance.json.new",
     "instance.json.copy",
@@ -17,6 +17,8 @@ const OWN: [&str; 12] = [
     "kms-mirror",
     "admin.sock",
     "lifecycle-cursor.json",
+    "audit-spool",
+    "log-spool",
     "lost+found",
 ];
 /// What files and folders begin with that commands leave behind on purpose.

@@ -61,6 +61,7 @@ codes! {
     BucketAlreadyOwnedByYou = "BucketAlreadyOwnedByYou", 409, "Your previous request to create the named bucket succeeded and you already own it.";
     BucketNotEmpty = "BucketNotEmpty", 409, "The bucket you tried to delete is not empty";
     ConditionalRequestConflict = "ConditionalRequestConflict", 409, "The conditional request cannot succeed due to a conflicting operation against this resource.";
+    CrossLocationLoggingProhibited = "CrossLocationLoggingProhibitted", 403, "Cross S3 location logging is not allowed. ";
     CredentialsNotSupported = "CredentialsNotSupported", 400, "This request does not support credentials.";
     EntityTooLarge = "EntityTooLarge", 400, "Your proposed upload exceeds the maximum allowed size";
     EntityTooSmall = "EntityTooSmall", 400, "Your proposed upload is smaller than the minimum allowed size";

@@ -109,11 +109,24 @@ pub fn parse(document: &[u8], accounts: Accounts<'_>) -> Result<Acl, S3Error> {
     root.only(&["Owner", "AccessControlList"]).map_err(malformed)?;
     let owner = root.required("Owner").and_then(|owner| owner.required("ID")).map_err(malformed)?;
     let list = root.required("AccessControlList").map_err(malformed)?;
-    let named: Vec<(Named<'_>, Permission)> =
-        list.children.iter().map(grant).collect::<Result<_, _>>().map_err(malformed)?;
+    let named = named_grants(list).map_err(malformed)?;
     if canonical(CANONICAL_ARGUMENT, owner.text.trim(), accounts)? != grantee(accounts.owner) {
         return Err(Code::AccessDenied.into());
     }
+    checked(known_grants(named, accounts)?)
+}
+
+/// Reads a list of `Grant` elements, as `TargetGrants` is one.
+pub fn parse_grants(list: &Element, accounts: Accounts<'_>) -> Result<Vec<Grant>, S3Error> {
+    let grants = known_grants(named_grants(list)?, accounts)?;
+    if grants.len() > MAX_GRANTS { Err(MalformedXml.into()) } else { Ok(grants) }
+}
+
+fn named_grants(list: &Element) -> Result<Vec<(Named<'_>, Permission)>, MalformedXml> {
+    list.children.iter().map(grant).collect()
+}
+
+fn known_grants(named: Vec<(Named<'_>, Permission)>, accounts: Accounts<'_>) -> Result<Vec<Grant>, S3Error> {
     let grants = named.into_iter().map(|(named, permission)| {
         let grantee = match named {
             Named::Id(id) => canonical(CANONICAL_ARGUMENT, id, accounts),
@@ -122,7 +135,7 @@ pub fn parse(document: &[u8], accounts: Accounts<'_>) -> Result<Acl, S3Error> {
         };
         Ok(Grant { grantee: grantee?, permission })
     });
-    checked(grants.collect::<Result<_, S3Error>>()?)
+    grants.collect()
 }
 
 /// What the refusal of a document calls an id that nobody has.
@@ -156,7 +169,15 @@ pub fn write(acl: &Acl, owner: &Account) -> Vec<u8> {
     xml.root("AccessControlPolicy");
     super::listing::write_owner(&mut xml, owner);
     xml.open("AccessControlList");
-    for grant in &acl.grants {
+    write_grants(&acl.grants, &mut xml);
+    xml.close("AccessControlList");
+    xml.close("AccessControlPolicy");
+    xml.finish()
+}
+
+/// Writes `Grant` elements.
+pub fn write_grants(grants: &[Grant], xml: &mut XmlWriter) {
+    for grant in grants {
         xml.open("Grant");
         match &grant.grantee {
             Grantee::Canonical { id } => {
@@ -173,9 +194,6 @@ pub fn write(acl: &Acl, owner: &Account) -> Vec<u8> {
         xml.text("Permission", grant.permission.name());
         xml.close("Grant");
     }
-    xml.close("AccessControlList");
-    xml.close("AccessControlPolicy");
-    xml.finish()
 }
 
 /// Reads `OwnershipControls`.

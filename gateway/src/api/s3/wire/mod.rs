@@ -12,6 +12,7 @@ pub mod lifecycle;
 pub mod listing;
 pub mod location;
 pub mod lock;
+pub mod logging;
 pub mod metadata;
 pub mod multipart;
 pub mod post_policy;

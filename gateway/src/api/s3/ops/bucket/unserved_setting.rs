@@ -30,7 +30,6 @@ fn answer(operation: Operation, bucket: &BucketName) -> Result<Vec<u8>, S3Error>
             Ok(document("NotificationConfiguration", ""))
         }
         Op::GetBucketReplication => refused(Code::ReplicationConfigurationNotFoundError),
-        Op::GetBucketLogging => Ok(document("BucketLoggingStatus", "")),
         Op::GetBucketWebsite => refused(Code::NoSuchWebsiteConfiguration),
         Op::GetBucketInventoryConfiguration
         | Op::GetBucketAnalyticsConfiguration

@@ -4,6 +4,7 @@ use futures_util::StreamExt;
 use storage::catalog::{Bucket, Precondition};
 
 use super::delete::{Deleted, delete, refuse_bypass_without_lock, refuse_condition_on_version};
+use crate::api::record;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::permissions::versioned;
 use crate::api::s3::request::{S3Request, S3Response};
@@ -39,6 +40,11 @@ pub async fn delete_objects(
         futures_util::stream::iter(deletions).buffered(AT_A_TIME).collect().await;
     let mut result = DeleteResult::new(asked.quiet);
     for (object, outcome) in asked.objects.iter().zip(outcomes) {
+        let version = match &outcome {
+            Ok(deleted) => deleted.version.as_deref().or(object.version_id.as_deref()),
+            Err(_) => object.version_id.as_deref(),
+        };
+        record::deleted(&object.key, version, outcome.as_ref().err());
         match outcome {
             Ok(deleted) => result.deleted(object, deleted.version.as_deref().filter(|_| deleted.is_marker)),
             Err(error) => result.error(object, &error),

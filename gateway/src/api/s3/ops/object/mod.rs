@@ -34,6 +34,7 @@ pub use get::{get_object, head_object};
 pub use lock::{get_object_legal_hold, get_object_retention, put_object_legal_hold, put_object_retention};
 pub use post::post_object;
 pub use put::put_object;
+pub(in crate::api::s3) use put::store;
 pub use rename::rename_object;
 pub use tagging::{delete_object_tagging, get_object_tagging, put_object_tagging};
 pub use update_encryption::update_object_encryption;

@@ -35,13 +35,13 @@ pub async fn put_object(app: &App, permit: Permit, mut request: S3Request) -> Re
 }
 
 /// An object as it was stored, and what is answered of it.
-pub(super) struct Stored {
+pub(in crate::api::s3) struct Stored {
     pub(super) etag: String,
     pub(super) headers: HeaderMap,
 }
 
 /// Stores an object as the headers of a request ask for it.
-pub(super) async fn store(
+pub(in crate::api::s3) async fn store(
     app: &App,
     bucket: &Bucket,
     request: &S3Request,

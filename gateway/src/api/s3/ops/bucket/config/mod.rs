@@ -6,6 +6,7 @@ mod cors;
 mod encryption;
 mod lifecycle;
 mod lock;
+mod logging;
 mod policy;
 mod switches;
 mod tags;
@@ -22,6 +23,7 @@ pub use cors::{delete_bucket_cors, get_bucket_cors, preflight, put_bucket_cors};
 pub use encryption::{delete_bucket_encryption, get_bucket_encryption, put_bucket_encryption};
 pub use lifecycle::{delete_bucket_lifecycle, get_bucket_lifecycle, put_bucket_lifecycle};
 pub use lock::{get_object_lock_configuration, put_object_lock_configuration};
+pub use logging::{get_bucket_logging, put_bucket_logging};
 pub use policy::{delete_bucket_policy, get_bucket_policy, get_bucket_policy_status, put_bucket_policy};
 pub use switches::{
     get_bucket_abac, get_bucket_accelerate, get_bucket_request_payment, put_bucket_abac,

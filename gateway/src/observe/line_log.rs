@@ -1,0 +1,210 @@
+//! A log that takes lines from threads that serve requests, and makes none of them wait: a thread of its own writes them.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::reopen;
+
+/// The most bytes of lines that wait for the writer.
+const MAX_WAITING_LEN: usize = 8 << 20;
+/// What buffers may keep while little is written.
+const KEPT_LEN: usize = 64 << 10;
+/// How long lines gather before they are written together.
+const GATHER: Duration = Duration::from_millis(20);
+/// How often an idle writer looks whether its file was renamed.
+const LOOK: Duration = Duration::from_secs(1);
+/// The shortest time between two warnings.
+const WARN_PAUSE: Duration = Duration::from_secs(30);
+
+/// Takes lines. Dropping it writes what waits.
+#[derive(Debug)]
+pub struct LineLog {
+    shared: Arc<Shared>,
+    writer: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    name: &'static str,
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: Vec<u8>,
+    is_closed: bool,
+}
+
+/// Opens a log file to append to, readable by its owner alone.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+enum Out {
+    Stdout,
+    File(PathBuf, File),
+}
+
+impl LineLog {
+    /// Appends to this file, or to standard output for `-`. `name`: what warnings call it.
+    pub fn open(path: &Path, name: &'static str) -> io::Result<Self> {
+        let out = match path == Path::new("-") {
+            true => Out::Stdout,
+            false => Out::File(path.to_owned(), open(path)?),
+        };
+        let shared = Arc::new(Shared {
+            name,
+            waiting: Mutex::default(),
+            wake: Condvar::new(),
+            dropped: AtomicU64::new(0),
+        });
+        let writer = {
+            let shared = shared.clone();
+            std::thread::Builder::new().name(name.to_owned()).spawn(move || shared.write(out))?
+        };
+        Ok(Self { shared, writer: Some(writer) })
+    }
+
+    /// Takes a line, which ends with a line feed. Where too much waits already it is dropped, counted and told.
+    pub fn push(&self, line: &[u8]) {
+        let mut waiting = self.shared.waiting.lock();
+        if waiting.lines.len() + line.len() > MAX_WAITING_LEN {
+            drop(waiting);
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let was_empty = waiting.lines.is_empty();
+        waiting.lines.extend_from_slice(line);
+        drop(waiting);
+        if was_empty {
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// How many lines were dropped since the start.
+    pub fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for LineLog {
+    fn drop(&mut self) {
+        self.shared.waiting.lock().is_closed = true;
+        self.shared.wake.notify_one();
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Shared {
+    fn write(&self, mut out: Out) {
+        let mut seen = reopen::Seen::now();
+        let mut told = 0;
+        let mut warned: Option<Instant> = None;
+        let mut lines = Vec::new();
+        loop {
+            let is_closed = {
+                let mut waiting = self.waiting.lock();
+                if waiting.lines.is_empty() && !waiting.is_closed {
+                    self.wake.wait_for(&mut waiting, LOOK);
+                }
+                waiting.is_closed
+            };
+            if !is_closed {
+                std::thread::sleep(GATHER);
+            }
+            std::mem::swap(&mut self.waiting.lock().lines, &mut lines);
+            if seen.is_asked()
+                && let Out::File(path, file) = &mut out
+            {
+                match open(path) {
+                    Ok(new) => *file = new,
+                    Err(error) => {
+                        tracing::error!(log = self.name, path = %path.display(), %error, "a log file can't be opened anew: the old one is written on");
+                    }
+                }
+            }
+            let count = |lines: &[u8]| lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+            if let Err(error) = out.write(&lines) {
+                self.dropped.fetch_add(count(&lines), Ordering::Relaxed);
+                if warned.is_none_or(|at| at.elapsed() > WARN_PAUSE) {
+                    tracing::error!(log = self.name, %error, "log lines could not be written");
+                }
+            }
+            lines.clear();
+            lines.shrink_to(KEPT_LEN);
+            let dropped = self.dropped.load(Ordering::Relaxed);
+            if dropped > told && (is_closed || warned.is_none_or(|at| at.elapsed() > WARN_PAUSE)) {
+                tracing::warn!(log = self.name, lines = dropped - told, "log lines were dropped");
+                told = dropped;
+                warned = Some(Instant::now());
+            }
+            if is_closed {
+                return;
+            }
+        }
+    }
+}
+
+impl Out {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            _ if lines.is_empty() => Ok(()),
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(lines)?;
+                stdout.flush()
+            }
+            Self::File(_, file) => file.write_all(lines),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_in_order_and_what_is_too_much_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let log = LineLog::open(&path, "test").unwrap();
+        for number in 0..1000 {
+            log.push(format!("{number}\n").as_bytes());
+        }
+        log.push(&vec![b'x'; MAX_WAITING_LEN + 1]);
+        assert_eq!(log.dropped(), 1);
+        drop(log);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.lines().map(|line| line.parse::<u32>().unwrap()).eq(0..1000));
+    }
+
+    #[test]
+    fn a_renamed_file_is_opened_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let log = LineLog::open(&path, "test").unwrap();
+        log.push(b"old\n");
+        let moved = folder.path().join("log.1");
+        while std::fs::metadata(&path).unwrap().len() == 0 {
+            std::thread::sleep(GATHER);
+        }
+        std::fs::rename(&path, &moved).unwrap();
+        reopen::ask();
+        log.push(b"new\n");
+        drop(log);
+        assert_eq!(std::fs::read_to_string(&moved).unwrap(), "old\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");
+    }
+}

@@ -7,7 +7,7 @@ use kms_core::secret::Secret32;
 use storage::digest::{Digest, Digester, Element};
 use storage::kv::counter::is_counter;
 use storage::kv::{
-    Direction, Entry, Key, KeyRange, KeyValue, KvError, Snapshot, Standing, Transaction, Write,
+    Direction, Entry, Key, KeyRange, KeyValue, KvError, Limits, Snapshot, Standing, Transaction, Write,
 };
 
 use storage::name::Timestamp;
@@ -98,6 +98,10 @@ impl KeyValue for SealedKv {
             }
         }
         self.inner.commit(transaction).await
+    }
+
+    fn limits(&self) -> Limits {
+        self.inner.limits()
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, KvError> {

@@ -5,7 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use storage::kv::postgres::{OpenPostgresError, PostgresConfig, PostgresKv};
-use storage::kv::{Direction, Entry, Key, KeyRange, KeyValue, KvError, Snapshot, Standing, Transaction};
+use storage::kv::{
+    Direction, Entry, Key, KeyRange, KeyValue, KvError, Limits, Snapshot, Standing, Transaction,
+};
 use storage::name::Timestamp;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
@@ -68,6 +70,10 @@ impl KeyValue for Apart {
 
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
         self.on(|kv| async move { kv.commit(transaction).await }).await
+    }
+
+    fn limits(&self) -> Limits {
+        self.kv.limits()
     }
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, KvError> {

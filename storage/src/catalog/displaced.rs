@@ -77,11 +77,7 @@ impl Catalog {
 
     /// Forgets what [`Catalog::next_displaced`] named, once its blobs are deleted.
     pub async fn forget_displaced(&self, displaced: Vec<Displaced>) -> Result<(), CatalogError> {
-        let writes: Vec<Write> = displaced.into_iter().flat_map(|displaced| displaced.afterwards).collect();
-        for writes in writes.chunks(1024) {
-            self.commit(Transaction { conditions: Vec::new(), writes: writes.to_vec() }).await?;
-        }
-        Ok(())
+        self.commit_apart(displaced.into_iter().map(|displaced| displaced.afterwards)).await
     }
 
     /// Waits until everything that can be read now is durable.

@@ -44,7 +44,7 @@ pub use self::transfer::{Compared, Copied};
 pub use self::usage::{
     Difference, QUOTA_SETTING, QuotaOf, Recounted, STORED_LEN_ATTRIBUTE, Usage, bucket_quota, quota_value,
 };
-use crate::kv::{Condition, Entry, Key, KeyValue, KvError, Standing, Transaction};
+use crate::kv::{Condition, Entry, Key, KeyValue, KvError, Standing, Transaction, Write};
 use crate::name::{BlobId, PartNumber, VersionId};
 pub use crate::session::ReadPin;
 use crate::session::{InFlight, Own, SessionId};
@@ -261,6 +261,28 @@ impl Catalog {
     /// Compares all records with what was committed; answers how many there are.
     pub async fn verify(&self) -> Result<u64, CatalogError> {
         Ok(self.kv.verify().await?)
+    }
+
+    /// Commits writes of which those of one group belong together, in as many transactions as the engine's limits make of them.
+    async fn commit_apart(&self, groups: impl IntoIterator<Item = Vec<Write>>) -> Result<(), CatalogError> {
+        let limits = self.kv.limits();
+        // Half of it: conditions come to it, and values are sealed below, which makes them longer.
+        let (most_keys, most_len) = (limits.keys / 2, limits.len / 2);
+        let (mut writes, mut len) = (Vec::new(), 0);
+        for group in groups {
+            let more: usize = group.iter().map(Write::len).sum();
+            if !writes.is_empty() && (writes.len() + group.len() > most_keys || len + more > most_len) {
+                let writes = std::mem::take(&mut writes);
+                self.commit(Transaction { conditions: Vec::new(), writes }).await?;
+                len = 0;
+            }
+            len += more;
+            writes.extend(group);
+        }
+        if writes.is_empty() {
+            return Ok(());
+        }
+        Ok(self.commit(Transaction { conditions: Vec::new(), writes }).await?)
     }
 
     async fn get<const N: usize>(&self, keys: [Key; N]) -> Result<[Option<Entry>; N], CatalogError> {

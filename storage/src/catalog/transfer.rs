@@ -11,7 +11,7 @@ use super::record::{
 };
 use super::{Catalog, CatalogError, SCAN_LEN, layout, name_of};
 use crate::blob::BlobRef;
-use crate::kv::{Direction, Entry, Key, KeyRange, Transaction, Write};
+use crate::kv::{Direction, Entry, Key, KeyRange, Write};
 use crate::name::BlobId;
 
 /// What one step of a comparison of two catalogs found.
@@ -210,27 +210,28 @@ impl Catalog {
         after: Option<Key>,
     ) -> Result<(Copied, Option<Key>), CatalogError> {
         let (rows, next) = self.beside(to, after).await?;
-        let (mut copied, mut writes) = (Copied::default(), Vec::new());
+        let (mut copied, mut writes) = (Copied::default(), Vec::<Vec<Write>>::new());
         for (key, here, there) in rows {
             match pair(&key, here.as_ref(), there.as_ref()) {
                 Pair::Same(_) => copied.same += 1,
                 Pair::Differs { here, there } => {
                     copied.written += 1;
-                    writes.push(Write::Put(key, here));
-                    writes.extend(there.into_iter().map(|blob| displaced_blob(None, blob)));
+                    let displaced = there.into_iter().map(|blob| displaced_blob(None, blob));
+                    writes.push(std::iter::once(Write::Put(key, here)).chain(displaced).collect());
                 }
                 Pair::Surplus(blobs) if travels(&key) == Travels::Yes => {
                     copied.removed += 1;
-                    writes.push(Write::Delete(key));
-                    writes.extend(blobs.into_iter().map(|blob| displaced_blob(None, blob)));
+                    let displaced = blobs.into_iter().map(|blob| displaced_blob(None, blob));
+                    writes.push(std::iter::once(Write::Delete(key)).chain(displaced).collect());
                 }
                 Pair::Unreadable if travels(&key) != Travels::No => copied.unreadable.push(name_of(&key)),
                 Pair::Surplus(_) | Pair::Unreadable | Pair::Neither => {}
             }
         }
         if !writes.is_empty() {
-            writes.push(Write::Delete(layout::COUNTED));
-            to.commit(Transaction { conditions: Vec::new(), writes }).await?;
+            // With the first of them: what follows is not counted either.
+            writes.insert(0, vec![Write::Delete(layout::COUNTED)]);
+            to.commit_apart(writes).await?;
         }
         Ok((copied, next))
     }

@@ -21,6 +21,7 @@ pub async fn run(kv: Arc<dyn KeyValue>) {
     readers_see_commits_whole_per_key(&kv).await;
     a_snapshot_is_of_one_moment_and_nobody_waits_for_it(&kv).await;
     verifying_goes_on_beside_commits(&kv).await;
+    a_commit_of_as_many_keys_as_there_may_be_works_and_one_more_is_refused(&*kv).await;
     super::counter::run(kv).await;
 }
 
@@ -321,6 +322,43 @@ async fn verifying_goes_on_beside_commits(kv: &Arc<dyn KeyValue>) {
     }
     writer.await.expect("a writer");
     kv.verify().await.expect("what was committed");
+}
+
+async fn a_commit_of_as_many_keys_as_there_may_be_works_and_one_more_is_refused(kv: &dyn KeyValue) {
+    let limits = kv.limits();
+    let keys: Vec<Key> = (0..limits.keys / 2).map(|n| name(&format!("limit/{n:08}"))).collect();
+    let range = KeyRange::prefix(&b"limit/"[..]);
+    let absent: Vec<_> = keys.iter().cloned().map(Condition::Absent).collect();
+    let puts = |value: &'static [u8]| -> Vec<_> {
+        keys.iter().map(|key| Write::Put(key.clone(), Bytes::from_static(value))).collect()
+    };
+    let one_more = [absent.clone(), vec![Condition::Absent(name("limit"))]].concat();
+    match commit(kv, one_more, puts(b"1")).await {
+        Err(error @ KvError::TooLarge { .. }) => {
+            assert!(error.to_string().contains(&limits.keys.to_string()), "{error}");
+        }
+        other => panic!("one more than there may be, yet {other:?}"),
+    }
+    assert!(kv.scan(range.clone(), Direction::Forward, 1).await.expect("a scan").is_empty());
+    commit(kv, absent.clone(), puts(b"1")).await.expect("as many as there may be");
+    assert_eq!(
+        kv.scan(range.clone(), Direction::Forward, usize::MAX >> 1).await.expect("a scan").len(),
+        keys.len()
+    );
+    assert!(matches!(commit(kv, absent, puts(b"2")).await, Err(KvError::Conflict { .. })));
+    assert_eq!(&read(kv, &keys[keys.len() - 1]).await.expect("it is there").value[..], b"1");
+    commit(kv, vec![], keys.iter().cloned().map(Write::Delete).collect()).await.expect("they go");
+    // And of bytes.
+    let value = Bytes::from(vec![7; 1 << 20]);
+    let count = limits.len >> 20;
+    let long = |count: usize| -> Vec<_> {
+        (0..count).map(|n| Write::Put(name(&format!("limit/{n}")), value.clone())).collect()
+    };
+    assert!(matches!(commit(kv, vec![], long(count + 1)).await, Err(KvError::TooLarge { .. })));
+    assert!(kv.scan(range, Direction::Forward, 1).await.expect("a scan").is_empty());
+    commit(kv, vec![], long(count - 1)).await.expect("as long as there may be");
+    let deleted = (0..count - 1).map(|n| Write::Delete(name(&format!("limit/{n}")))).collect();
+    commit(kv, vec![], deleted).await.expect("they go");
 }
 
 async fn commit(kv: &dyn KeyValue, conditions: Vec<Condition>, writes: Vec<Write>) -> Result<(), KvError> {

@@ -77,6 +77,7 @@ impl KeyValue for MemoryKv {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+        self.limits().check(&transaction)?;
         let mut state = self.state.write();
         for condition in &transaction.conditions {
             let (key, holds) = match condition {

@@ -122,6 +122,20 @@ impl Write {
         let (Self::Put(key, _) | Self::Delete(key) | Self::Add(Addition { counter: key, .. })) = self;
         key
     }
+
+    /// Bytes of the key and the value.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Put(key, value) => key.len() + value.len(),
+            Self::Delete(key) => key.len(),
+            Self::Add(addition) => addition.counter.len() + size_of::<i64>(),
+        }
+    }
+
+    /// It has not a byte.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// Conditions and writes that are applied together or not at all.
@@ -133,6 +147,33 @@ pub struct Transaction {
     pub writes: Vec<Write>,
 }
 
+/// The most that one transaction may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Conditions and writes together.
+    pub keys: usize,
+    /// Bytes of keys and values that are written.
+    pub len: usize,
+}
+
+impl Limits {
+    /// Those of the engines that are here: what a commit may hold in memory, and keep others waiting for.
+    pub const OWN: Self = Self { keys: 8192, len: 32 << 20 };
+
+    /// Refuses a transaction that has more.
+    ///
+    /// # Errors
+    /// [`KvError::TooLarge`].
+    pub fn check(&self, transaction: &Transaction) -> Result<(), KvError> {
+        let keys = transaction.conditions.len() + transaction.writes.len();
+        let len = transaction.writes.iter().map(Write::len).sum();
+        match keys <= self.keys && len <= self.len {
+            true => Ok(()),
+            false => Err(KvError::TooLarge { keys, len, limits: *self }),
+        }
+    }
+}
+
 /// What a caller can do about a failed call.
 #[derive(Debug, thiserror::Error)]
 pub enum KvError {
@@ -141,6 +182,20 @@ pub enum KvError {
     Conflict {
         /// The key whose condition failed.
         key: Key,
+    },
+    /// It has more than [`KeyValue::limits`] says; nothing was written. Commit it in several.
+    #[error(
+        "a commit of {keys} keys and {len} bytes is more than the metadata engine takes at once ({most_keys} keys, {most_len} bytes)",
+        most_keys = .limits.keys,
+        most_len = .limits.len
+    )]
+    TooLarge {
+        /// Its conditions and writes.
+        keys: usize,
+        /// Bytes of keys and values that it writes.
+        len: usize,
+        /// What the engine takes.
+        limits: Limits,
     },
     /// The engine can't serve now (disk full, I/O error, shutting down). The transaction may or may not have been applied.
     #[error("the metadata engine is unavailable")]
@@ -168,8 +223,14 @@ pub trait KeyValue: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, KvError>;
 
-    /// Every condition holds: every write is applied, atomically and durably. Else nothing is, and `Conflict` names the key.
+    /// Every condition holds: every write is applied, atomically and durably. Else nothing is, and `Conflict` names the key. More than
+    /// [`KeyValue::limits`] is [`KvError::TooLarge`].
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError>;
+
+    /// The most that one transaction may have.
+    fn limits(&self) -> Limits {
+        Limits::OWN
+    }
 
     /// The entries of one moment, with every commit that was acknowledged before: for copies. Nobody waits for it.
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, KvError>;

@@ -156,6 +156,7 @@ impl KeyValue for PostgresKv {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+        self.limits().check(&transaction)?;
         self.committer.commit(transaction).await
     }
 

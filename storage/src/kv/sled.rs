@@ -215,6 +215,7 @@ impl KeyValue for SledKv {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<(), KvError> {
+        self.limits().check(&transaction)?;
         let began = std::time::Instant::now();
         let answer = self.request(|reply| Request::Commit { transaction, reply }).await;
         COMMITS.answered(began.elapsed(), &answer);

@@ -101,8 +101,9 @@ impl Engine {
                     KvError::Unavailable(source) | KvError::Corrupt(source) => {
                         OpenKvError::Corrupt { dir: dir.clone(), source }
                     }
-                    KvError::Conflict { .. } => {
-                        OpenKvError::Corrupt { dir: dir.clone(), source: "a conflict".into() }
+                    // A read is none of these.
+                    other @ (KvError::Conflict { .. } | KvError::TooLarge { .. }) => {
+                        OpenKvError::Corrupt { dir: dir.clone(), source: Box::new(other) }
                     }
                 })?;
                 (0, Timestamp::now(), digest, Vec::new())

@@ -88,7 +88,7 @@ impl From<KvError> for S3Error {
         let code = match &error {
             KvError::Conflict { .. } => Code::OperationAborted,
             KvError::Unavailable(_) => Code::ServiceUnavailable,
-            KvError::Corrupt(_) => Code::InternalError,
+            KvError::Corrupt(_) | KvError::TooLarge { .. } => Code::InternalError,
         };
         Self::new(code).source(error)
     }

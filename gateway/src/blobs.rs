@@ -23,6 +23,8 @@ use crate::config::BlobsConfig;
 
 /// How long a connection to the store may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest content that goes into one object with others where nothing else is said, in bytes.
+const PACK_LEN: usize = 1 << 20;
 /// How long the store may say nothing in the middle of an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -83,12 +85,15 @@ pub struct Blobs {
     pub prefix: Path,
     /// The URL that it was opened by.
     pub url: BlobsUrl,
+    /// The longest content that goes there together with others, in bytes; 0: none does.
+    pub pack_len: usize,
 }
 
 impl Blobs {
     /// The blob store as a session has it.
     pub fn store_of(&self, ids: BlobIds) -> ObjectBlobStore {
-        ObjectBlobStore::new(self.store.clone(), self.prefix.clone(), ids, ObjectOptions::default())
+        let options = ObjectOptions { pack_len: self.pack_len, ..ObjectOptions::default() };
+        ObjectBlobStore::new(self.store.clone(), self.prefix.clone(), ids, options)
     }
 }
 
@@ -149,7 +154,9 @@ pub fn open(config: &BlobsConfig) -> Result<Blobs, BlobsError> {
         }
     };
     let prefix = Path::parse(&url.prefix).map_err(|error| BlobsError::Url(error.to_string()))?;
-    Ok(Blobs { store, prefix, url })
+    let usual = if url.packs_small { 0 } else { PACK_LEN };
+    let pack_len = config.pack_len.and_then(|len| len.try_into().ok()).unwrap_or(usual);
+    Ok(Blobs { store, prefix, url, pack_len })
 }
 
 /// Whole requests have the deadlines of the blob store over it, which know how long their bodies are.
@@ -189,6 +196,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn small_contents_go_together_unless_the_store_or_somebody_says_otherwise() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("credentials");
+        std::fs::write(&file, "aws_access_key_id = AKIA\naws_secret_access_key = s3cr3t\n").expect("a file");
+        for (url, pack_len, expected) in [
+            ("s3://b?region=r", None, PACK_LEN),
+            ("s3://b?region=r", Some(0), 0),
+            ("s3://b?region=r&packs_small=true", None, 0),
+            ("s3://b?region=r&packs_small=true", Some(5000), 5000),
+        ] {
+            let config = BlobsConfig { url: url.to_owned(), credentials: Some(file.clone()), pack_len };
+            assert_eq!(open(&config).expect("a client").pack_len, expected, "{url} {pack_len:?}");
+        }
+    }
+
+    #[test]
     fn urls_of_every_kind_open() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("credentials");
@@ -206,7 +229,8 @@ mod tests {
             ("az://container/p?account=some", Some(&key)),
             ("gs://bucket/p", Some(&account)),
         ] {
-            let config = BlobsConfig { url: url.to_owned(), credentials: credentials.cloned() };
+            let config =
+                BlobsConfig { url: url.to_owned(), credentials: credentials.cloned(), pack_len: None };
             if let Err(error) = open(&config) {
                 panic!("{url}: {error}");
             }
@@ -214,15 +238,22 @@ mod tests {
         for url in
             ["s3://", "http://x/y", "s3://b?secret_access_key=x", "s3://b?endpoint=ftp://x", "s3://b/../c"]
         {
-            let config = BlobsConfig { url: url.to_owned(), credentials: Some(file.clone()) };
+            let config = BlobsConfig { url: url.to_owned(), credentials: Some(file.clone()), pack_len: None };
             assert!(open(&config).is_err(), "{url} is taken");
         }
-        let config = BlobsConfig { url: "s3://b".to_owned(), credentials: Some(folder.path().join("none")) };
+        let config = BlobsConfig {
+            url: "s3://b".to_owned(),
+            credentials: Some(folder.path().join("none")),
+            pack_len: None,
+        };
         assert!(matches!(open(&config), Err(BlobsError::Credentials { .. })));
-        let config = BlobsConfig { url: "gs://b".to_owned(), credentials: Some(key.clone()) };
+        let config = BlobsConfig { url: "gs://b".to_owned(), credentials: Some(key.clone()), pack_len: None };
         assert!(matches!(open(&config), Err(BlobsError::Client(_))), "a key is no service account");
-        let config =
-            BlobsConfig { url: format!("s3://b?ca_file={}", key.display()), credentials: Some(file.clone()) };
+        let config = BlobsConfig {
+            url: format!("s3://b?ca_file={}", key.display()),
+            credentials: Some(file.clone()),
+            pack_len: None,
+        };
         assert!(matches!(open(&config), Err(BlobsError::Certificate { .. })));
     }
 }

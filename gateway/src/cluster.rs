@@ -407,7 +407,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_cut_off_start_left_in_a_store_is_not_somebody_elses() {
-        let config = crate::config::BlobsConfig { url: "s3://bucket/prefix".to_owned(), credentials: None };
+        let config = crate::config::BlobsConfig {
+            url: "s3://bucket/prefix".to_owned(),
+            credentials: None,
+            pack_len: None,
+        };
         let opened = crate::blobs::open(&config).unwrap();
         let store = Arc::new(object_store::memory::InMemory::new());
         let blobs = Blobs { store: store.clone(), ..opened };

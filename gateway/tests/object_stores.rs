@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // A test may.
 
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use gateway::config::BlobsConfig;
 use http::Method;
 use http_body_util::BodyExt;
 use storage::blob::object::{ObjectBlobStore, ObjectOptions};
+use storage::blob::{BlobStore, SizeHint};
 use storage::session::{BlobIds, SessionId};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -33,12 +35,13 @@ fn credentials(folder: &TempDir) -> PathBuf {
 }
 
 fn open(url: &str, folder: &TempDir) -> Blobs {
-    blobs::open(&BlobsConfig { url: url.to_owned(), credentials: Some(credentials(folder)) }).unwrap()
+    blobs::open(&BlobsConfig { url: url.to_owned(), credentials: Some(credentials(folder)), pack_len: None })
+        .unwrap()
 }
 
-/// Contents beyond 1 MiB go in parts, the least that S3 takes.
+/// Contents beyond 1 MiB go in parts, the least that S3 takes; those up to 128 KiB together.
 fn options() -> ObjectOptions {
-    ObjectOptions { single_len: 1 << 20, part_len: 5 << 20, ..ObjectOptions::default() }
+    ObjectOptions { single_len: 1 << 20, part_len: 5 << 20, pack_len: 128 << 10, ..ObjectOptions::default() }
 }
 
 async fn keeps_the_contract(blobs: &Blobs) {
@@ -47,6 +50,29 @@ async fn keeps_the_contract(blobs: &Blobs) {
         Arc::new(ObjectBlobStore::new(blobs.store.clone(), blobs.prefix.clone(), ids, options()))
     };
     storage::contract::blob::all(store).await;
+    packs_go_with_their_last_blob(&*store().await, &*store().await).await;
+}
+
+/// Of many blobs that come at one time few objects are made; what two gateways delete of them is gone.
+async fn packs_go_with_their_last_blob(store: &ObjectBlobStore, other: &ObjectBlobStore) {
+    use storage::contract::blob::{get, list_all, owner, pattern, put};
+    let write = async |seed: u64| {
+        let (content, trailer) = (pattern(seed, 3000), pattern(9, 50));
+        put(store, owner(seed), SizeHint::Exact(3000), &content, 3000, trailer).await
+    };
+    let blobs = futures_util::future::join_all((0..40).map(write)).await;
+    let blobs: Vec<_> = blobs.into_iter().map(|blob| blob.unwrap()).collect();
+    let numbers: HashSet<_> = blobs.iter().map(|blob| BlobIds::parse(&blob.id)).collect();
+    assert!(numbers.len() < 20, "{} objects", numbers.len());
+    for (seed, blob) in (0..).zip(&blobs) {
+        assert!(get(other, blob).await.unwrap() == pattern(seed, 3000));
+    }
+    let ids: Vec<_> = blobs.iter().map(|blob| blob.id).collect();
+    store.delete_many(&ids[..25]).await.unwrap();
+    assert_eq!(list_all(other, 9).await.len(), 15);
+    other.delete_many(&ids[25..]).await.unwrap();
+    assert!(list_all(store, 9).await.is_empty());
+    assert!(other.mostly_dead(1).await.unwrap().is_empty());
 }
 
 /// A gateway with an empty bucket.

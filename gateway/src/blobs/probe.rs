@@ -333,6 +333,10 @@ impl Trial<'_> {
                  that it syncs: `fs.configure -locationPrefix=/buckets/{bucket}/ -fsync -apply` in `weed shell`"
             );
             self.tell("durability", Verdict::Warning, detail);
+            if !self.blobs.url.packs_small && self.blobs.pack_len > 0 {
+                let detail = "SeaweedFS keeps small objects together by itself: with packs_small=true in the URL each is an object of its own";
+                self.tell("packs", Verdict::Holds, detail);
+            }
         } else if server.contains("garage") {
             let detail = "this is Garage, which has no conditional writes and slows down beyond some ten million objects";
             self.tell("store", Verdict::Warning, detail);

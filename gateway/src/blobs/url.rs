@@ -37,6 +37,8 @@ pub struct BlobsUrl {
     pub ca_file: Option<PathBuf>,
     /// Is the bucket named in the host (`bucket.endpoint`) and not in the path?
     pub virtual_hosted: bool,
+    /// Does the store keep small objects together by itself?
+    pub packs_small: bool,
 }
 
 impl BlobsUrl {
@@ -69,6 +71,7 @@ impl BlobsUrl {
             account: None,
             ca_file: None,
             virtual_hosted: false,
+            packs_small: false,
         };
         if url.prefix.split('/').any(|part| matches!(part, "." | "..")) {
             return refuse("its prefix has a part that is no name");
@@ -87,11 +90,18 @@ impl BlobsUrl {
                 "region" => url.region = Some(value),
                 "account" if scheme == Scheme::Azure => url.account = Some(value),
                 "ca_file" => url.ca_file = Some(value.into()),
-                "virtual_hosted" => match value.as_str() {
-                    "true" => url.virtual_hosted = true,
-                    "false" => {}
-                    _ => return refuse("virtual_hosted is neither true nor false"),
-                },
+                "virtual_hosted" | "packs_small" => {
+                    let is_so = match value.as_str() {
+                        "true" => true,
+                        "false" => false,
+                        _ => return refuse(&format!("{name} is neither true nor false")),
+                    };
+                    if name == "packs_small" {
+                        url.packs_small = is_so;
+                    } else {
+                        url.virtual_hosted = is_so;
+                    }
+                }
                 name if name.contains("key") || name.contains("token") => {
                     return refuse(
                         "it has a credential, which does not belong into it (AWS_… in the environment, or blobs_credentials)",
@@ -138,5 +148,8 @@ mod tests {
         let refused = BlobsUrl::parse("s3://AKIA:secret@bucket/").expect_err("a secret").to_string();
         assert!(!refused.contains("secret@"), "{refused}");
         assert!(BlobsUrl::parse("s3://b?account=x").is_err());
+        assert!(!BlobsUrl::parse("s3://b").expect("a URL").packs_small);
+        assert!(BlobsUrl::parse("s3://b?packs_small=true").expect("a URL").packs_small);
+        assert!(BlobsUrl::parse("s3://b?packs_small=1").is_err());
     }
 }

@@ -57,6 +57,10 @@ pub struct PlacesSettings {
     /// Sealed bytes up to which an object's content is kept in its record, 0 to 16384; default: 2048 with `--metadata`, else 0
     #[arg(long, value_name = "BYTES", env = "SEALGATE_INLINE_LEN", global = true)]
     pub inline_len: Option<u64>,
+    /// Sealed bytes up to which contents that come at one time go to the object store in one object, 0 (none does) to 1048576; default:
+    /// 1048576, and 0 with `packs_small=true` in the URL
+    #[arg(long, value_name = "BYTES", env = "SEALGATE_PACK_LEN", global = true)]
+    pub pack_len: Option<u64>,
     /// Seconds that blobs of what was deleted or overwritten are kept; default: 86400 with `--metadata`, else 0
     #[arg(
         long,
@@ -76,6 +80,8 @@ pub struct PlacesSettings {
 
 /// The longest value that is kept beside its record, in bytes.
 const MAX_INLINE_LEN: u64 = 16 << 10;
+/// The longest blob that shares an object with others, in bytes: it is moved by one read.
+const MAX_PACK_LEN: u64 = 1 << 20;
 
 /// A URL that may hold a password, which is shown to nobody.
 #[derive(Clone, PartialEq, Eq)]
@@ -124,6 +130,8 @@ pub struct BlobsConfig {
     pub url: String,
     /// File of the store's credentials; `None`: the environment (`AWS_…`).
     pub credentials: Option<PathBuf>,
+    /// Sealed content up to so many bytes goes there with what comes at the same time; `None`: as the URL has it.
+    pub pack_len: Option<u64>,
 }
 
 /// How a gateway that shares its records lives beside others.
@@ -191,7 +199,11 @@ impl Places {
             }
         };
         let blobs = match &raw.blobs {
-            Some(url) => Some(BlobsConfig { url: url.clone(), credentials: raw.blobs_credentials.clone() }),
+            Some(url) => Some(BlobsConfig {
+                url: url.clone(),
+                credentials: raw.blobs_credentials.clone(),
+                pack_len: raw.pack_len,
+            }),
             None if raw.blobs_credentials.is_some() => {
                 return invalid("blobs_credentials", "is for blobs in an object store: give blobs too");
             }
@@ -204,6 +216,12 @@ impl Places {
         let inline_len = raw.inline_len.unwrap_or(if metadata.is_some() { 2048 } else { 0 });
         if inline_len > MAX_INLINE_LEN {
             return invalid("inline_len", "must be at most 16384");
+        }
+        if raw.pack_len.is_some() && blobs.is_none() {
+            return invalid("pack_len", "is for blobs in an object store: give blobs too");
+        }
+        if raw.pack_len.is_some_and(|len| len > MAX_PACK_LEN) {
+            return invalid("pack_len", "must be at most 1048576");
         }
         let heartbeat = raw.session_heartbeat_s.unwrap_or(5);
         let timeout = raw.session_timeout_s.unwrap_or(60);
@@ -256,5 +274,10 @@ mod tests {
         assert_eq!(named(alone), "require_sync_standby");
         assert_eq!(named(PlacesSettings { session_timeout_s: Some(10), ..raw() }), "session_timeout_s");
         assert_eq!(named(PlacesSettings { inline_len: Some(1 << 20), ..raw() }), "inline_len");
+        assert_eq!(named(PlacesSettings { pack_len: Some(1), ..raw() }), "pack_len");
+        let blobs = Some("s3://b".to_owned());
+        let packed = |pack_len| PlacesSettings { blobs: blobs.clone(), pack_len: Some(pack_len), ..raw() };
+        assert_eq!(named(packed((1 << 20) + 1)), "pack_len");
+        assert_eq!(Places::read(&packed(0)).unwrap().blobs.unwrap().pack_len, Some(0));
     }
 }

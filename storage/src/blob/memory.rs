@@ -115,11 +115,7 @@ impl BlobStore for MemoryBlobStore {
     }
 
     fn traits(&self) -> BlobTraits {
-        BlobTraits {
-            survives_delete: !self.shared.is_strict,
-            packs_small: true,
-            by_session: self.ids.is_some(),
-        }
+        BlobTraits { survives_delete: !self.shared.is_strict, by_session: self.ids.is_some() }
     }
 
     async fn list_session(

@@ -116,8 +116,6 @@ pub enum Why {
 pub struct BlobTraits {
     /// An open reader goes on when its blob is deleted or moved.
     pub survives_delete: bool,
-    /// Many small blobs cost the store little more than their bytes.
-    pub packs_small: bool,
     /// Ids are made by [`crate::session::BlobIds`]: they tell the session and a number in it, and [`BlobStore::list_session`] looks at
     /// that session alone.
     pub by_session: bool,
@@ -187,6 +185,19 @@ pub trait BlobStore: Send + Sync + 'static {
     async fn mostly_dead(&self, dead_percent_min: u64) -> Result<Vec<BlobId>, BlobError> {
         let _ = dead_percent_min;
         Ok(Vec::new())
+    }
+
+    /// As [`BlobStore::list`], of the segment that [`BlobStore::mostly_dead`] answered.
+    async fn list_segment(
+        &self,
+        first: &BlobId,
+        after: Option<BlobId>,
+        limit: usize,
+    ) -> Result<Vec<BlobInfo>, BlobError> {
+        let mut page = self.list(Some(after.unwrap_or(*first)), limit).await?;
+        let end = page.iter().position(|info| !self.same_segment(first, &info.blob.id));
+        page.truncate(end.unwrap_or(page.len()));
+        Ok(page)
     }
 
     /// Are both blobs of one segment?

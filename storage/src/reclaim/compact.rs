@@ -3,10 +3,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::sweep::Finding;
 use super::{MAX_ORPHANS, PAGE_LEN, ReclaimError, Reclaimed, Reclaimer};
 use crate::blob::{BlobError, BlobInfo, BlobOwner, SizeHint, StoredRange};
 use crate::catalog::{Catalog, OwnerState};
+
+/// Blobs that are moved at once: each is in memory whole.
+const MOVED_AT_ONCE: usize = 16;
 
 impl Reclaimer {
     /// Keeps the pace after this many bytes.
@@ -23,33 +28,37 @@ impl Reclaimer {
         let catalog = lease.catalog();
         let mut sessions = HashMap::new();
         for first in self.blobs.mostly_dead(self.options.dead_percent_min).await? {
-            let mut after = Some(first);
-            'segment: loop {
-                let page = self.blobs.list(after, PAGE_LEN).await?;
+            let mut after = None;
+            loop {
+                let page = self.blobs.list_segment(&first, after, PAGE_LEN).await?;
                 let Some(last) = page.last() else { break };
                 after = Some(last.blob.id);
-                for info in &page {
-                    if !self.blobs.same_segment(&first, &info.blob.id) {
-                        break 'segment;
-                    }
+                let mut alive = Vec::new();
+                for info in page {
                     self.trusted()?;
                     // What has no record is left to the sweep.
-                    if self.judge(info, &mut sessions, &mut HashMap::new()).await? != Finding::Keep {
-                        continue;
+                    if self.judge(&info, &mut sessions, &mut HashMap::new()).await? == Finding::Keep {
+                        alive.push(info);
                     }
-                    match self.move_blob(catalog, info).await {
-                        Ok(is_moved) => done.moved += u64::from(is_moved),
-                        // Displaced and deleted beside us.
-                        Err(ReclaimError::Blob(BlobError::NotFound(_))) => {}
-                        Err(ReclaimError::Blob(error @ BlobError::Corrupt(..))) => {
-                            tracing::error!(
-                                error = &error as &dyn std::error::Error,
-                                "a damaged blob stays where it is"
-                            );
+                }
+                // Several at once, so that they go together again where small blobs do.
+                for together in alive.chunks(MOVED_AT_ONCE) {
+                    let moves = together.iter().map(|info| self.move_blob(catalog, info));
+                    for moved in join_all(moves).await {
+                        match moved {
+                            Ok(is_moved) => done.moved += u64::from(is_moved),
+                            // Displaced and deleted beside us.
+                            Err(ReclaimError::Blob(BlobError::NotFound(_))) => {}
+                            Err(ReclaimError::Blob(error @ BlobError::Corrupt(..))) => {
+                                tracing::error!(
+                                    error = &error as &dyn std::error::Error,
+                                    "a damaged blob stays where it is"
+                                );
+                            }
+                            Err(error) => return Err(error),
                         }
-                        Err(error) => return Err(error),
                     }
-                    self.pause(info.blob.stored_len.0).await;
+                    self.pause(together.iter().map(|info| info.blob.stored_len.0).sum()).await;
                 }
             }
         }

@@ -19,8 +19,10 @@ mod tests;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::ids::Stage;
 pub use self::ids::{BlobIds, BlobTicket};
+pub(crate) use self::ids::{
+    MAX_PLACE, Stage, alone_in_shard, in_pack, is_packed, pack_and_place, packed_in_shard, unpacked,
+};
 pub(crate) use self::in_flight::InFlight;
 pub use self::in_flight::ReadPin;
 pub use self::keeper::{SessionEnd, SessionKeeper, SessionOptions};

@@ -358,7 +358,7 @@ impl BlobStore for FsBlobStore {
     }
 
     fn traits(&self) -> BlobTraits {
-        BlobTraits { survives_delete: true, packs_small: true, by_session: false }
+        BlobTraits { survives_delete: true, by_session: false }
     }
 
     async fn sync_deletions(&self) -> Result<(), BlobError> {

@@ -15,7 +15,7 @@ const MAGIC: [u8; 4] = *b"SGob";
 const VERSION: u8 = 1;
 
 /// CRC-32C of these bytes.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub(super) fn crc32c(bytes: &[u8]) -> u32 {
     checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
 
@@ -41,38 +41,47 @@ pub(super) struct Footer {
 }
 
 impl Footer {
-    /// Trailer, owner and footer of a blob.
-    pub fn tail(id: BlobId, stored_len: u64, content_crc: u32, trailer: &[u8], owner: &[u8]) -> Bytes {
+    /// What there is to say of a blob; its time is now.
+    pub fn of(id: BlobId, stored_len: u64, content_crc: u32, trailer: &[u8]) -> Self {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
-        let footer = Self {
+        Self {
             id,
             stored_len,
             trailer_len: trailer.len() as u32,
-            owner_len: owner.len() as u32,
+            owner_len: 0,
             finished: Timestamp::now(),
             nonce,
             content_crc,
             trailer_crc: crc32c(trailer),
-        };
+        }
+    }
+
+    /// Trailer, owner and footer of a blob.
+    pub fn tail(&self, trailer: &[u8], owner: &[u8]) -> Bytes {
         let mut out = BytesMut::with_capacity(trailer.len() + owner.len() + FOOTER_LEN);
         out.put_slice(trailer);
+        self.put(owner, &mut out);
+        out.freeze()
+    }
+
+    /// Appends the owner and this footer.
+    pub fn put(&self, owner: &[u8], out: &mut BytesMut) {
         let owner_at = out.len();
         out.put_slice(owner);
         out.put_slice(&MAGIC);
         out.put_slice(&[VERSION, 0, 0, 0]);
-        out.put_u64_le(footer.stored_len);
-        out.put_u32_le(footer.trailer_len);
-        out.put_u32_le(footer.owner_len);
-        out.put_slice(footer.id.as_bytes());
-        out.put_u64_le(footer.finished.unix_ms());
-        out.put_slice(&footer.nonce);
-        out.put_u32_le(footer.content_crc);
-        out.put_u32_le(footer.trailer_crc);
+        out.put_u64_le(self.stored_len);
+        out.put_u32_le(self.trailer_len);
+        out.put_u32_le(owner.len() as u32);
+        out.put_slice(self.id.as_bytes());
+        out.put_u64_le(self.finished.unix_ms());
+        out.put_slice(&self.nonce);
+        out.put_u32_le(self.content_crc);
+        out.put_u32_le(self.trailer_crc);
         out.put_slice(&[0; 4]);
         let crc = crc32c(&out[owner_at..]);
         out.put_u32_le(crc);
-        out.freeze()
     }
 
     /// The footer and the owner of an object that ends with `end`; `Err`: how many bytes of its end are needed instead, or why it is no blob.
@@ -115,17 +124,15 @@ impl Footer {
         let behind = self.owner_len as usize + FOOTER_LEN;
         let start =
             end.len().checked_sub(behind + self.trailer_len as usize).ok_or("it has no whole trailer")?;
-        let trailer = end.slice(start..end.len() - behind);
-        if crc32c(&trailer) == self.trailer_crc {
-            Ok(trailer)
-        } else {
-            Err("the checksum of its trailer is wrong")
-        }
+        self.checked(end.slice(start..end.len() - behind))
     }
 
-    /// The same, but for when and by which request it was written.
-    pub fn without_sending(self) -> Self {
-        Self { finished: Timestamp(0), nonce: [0; 16], ..self }
+    /// These bytes, if they are the blob's trailer.
+    pub fn checked(&self, trailer: Bytes) -> Result<Bytes, &'static str> {
+        match trailer.len() == self.trailer_len as usize && crc32c(&trailer) == self.trailer_crc {
+            true => Ok(trailer),
+            false => Err("the checksum of its trailer is wrong"),
+        }
     }
 
     /// Bytes of the whole object.
@@ -153,7 +160,7 @@ mod tests {
     fn a_tail_reads_as_it_was_written_and_no_other_does() {
         let id = BlobId::from_bytes([5; 16]);
         let (encoded, trailer) = (owner(3).encode(), vec![7; 300]);
-        let tail = Footer::tail(id, 1234, 99, &trailer, &encoded);
+        let tail = Footer::of(id, 1234, 99, &trailer).tail(&trailer, &encoded);
         assert_eq!(tail.len(), 300 + encoded.len() + FOOTER_LEN);
         let (footer, of) = Footer::decode(&tail).expect("it decodes");
         assert_eq!((footer.id, footer.stored_len, footer.content_crc, of), (id, 1234, 99, owner(3)));

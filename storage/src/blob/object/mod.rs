@@ -1,11 +1,14 @@
-//! Blobs in an object store (S3 and what speaks like it): an object each. Nothing is ever overwritten, and no object of one session is
-//! written by another.
+//! Blobs in an object store (S3 and what speaks like it): an object each, or together in one, a pack, if they are small and come at one
+//! time. Nothing is ever overwritten, and no object of one session is written by another, but for what says that blobs of it are dead.
 //!
 //! What an open reader has not read yet is gone when its blob is deleted: whoever deletes sees to it that nobody reads.
 
 mod budget;
+mod dead;
 mod format;
 mod listing;
+mod pack;
+mod packer;
 mod place;
 mod quarantine;
 mod reader;
@@ -15,6 +18,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,18 +27,28 @@ use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
 use object_store::ObjectStore;
 use object_store::path::Path;
+use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
 
 use self::budget::Budget;
+use self::dead::Dead;
 use self::format::{Footer, MAX_TAIL_LEN};
+use self::pack::Index;
+use self::packer::Packer;
 use self::place::Places;
 use self::reader::ObjectReader;
 use self::writer::ObjectWriter;
 use super::{
-    BlobError, BlobInfo, BlobOwner, BlobReader, BlobRef, BlobStore, BlobTraits, BlobWriter, SizeHint,
-    StoredRange, Why,
+    BlobError, BlobInfo, BlobOwner, BlobReader, BlobRef, BlobStore, BlobTraits, BlobWriter, MAX_READ_LEN,
+    SizeHint, StoredRange, Why,
 };
 use crate::name::BlobId;
-use crate::session::{BlobIds, SessionId};
+use crate::session::{BlobIds, SessionId, is_packed, pack_and_place};
+
+/// Bytes of a pack's beginning that are read at first: head and index, mostly.
+const INDEX_READ_LEN: usize = 16 << 10;
+/// Indices of packs that are kept in memory at the most.
+const MAX_INDICES: usize = 16;
 
 /// Bytes of one read of a blob that is verified.
 const VERIFY_LEN: u64 = 1 << 20;
@@ -56,8 +70,12 @@ pub struct ObjectOptions {
     pub read: Duration,
     /// How long a request that writes may take, its repetitions included.
     pub write: Duration,
-    /// The store keeps small objects together by itself.
-    pub packs_small: bool,
+    /// Content up to so many bytes goes into one object with what comes at the same time; 0: none does. At most [`MAX_READ_LEN`].
+    pub pack_len: usize,
+    /// How long small content waits for other small content that is on its way.
+    pub pack_window: Duration,
+    /// How long after one look for packs that are mostly dead the next one is due: it lists all names.
+    pub compact_interval: Duration,
 }
 
 impl Default for ObjectOptions {
@@ -70,7 +88,9 @@ impl Default for ObjectOptions {
             wait: Duration::from_secs(10),
             read: Duration::from_secs(20),
             write: Duration::from_secs(30),
-            packs_small: false,
+            pack_len: 0,
+            pack_window: Duration::from_millis(10),
+            compact_interval: Duration::from_secs(3600),
         }
     }
 }
@@ -89,36 +109,30 @@ struct Shared {
     budget: Budget,
     /// The ids of new blobs.
     ids: BlobIds,
+    packer: Packer,
+    dead: RwLock<Dead>,
+    /// The indices of packs that were read last.
+    indices: Mutex<VecDeque<(BlobId, Arc<Index>)>>,
+    /// When packs were looked at last.
+    looked: Mutex<Option<Instant>>,
 }
 
 impl ObjectBlobStore {
     /// A store whose objects are called `prefix/…`, as the session of `ids` has it; nothing is asked of it yet.
     pub fn new(store: Arc<dyn ObjectStore>, prefix: Path, ids: BlobIds, options: ObjectOptions) -> Self {
         let budget = Budget::new(options.buffer_len, options.wait);
-        let places = Places::new(prefix);
-        Self { shared: Arc::new(Shared { store, places, options, budget, ids }) }
-    }
-
-    /// Begins a blob that gets this id: one that comes from another store. Finished twice with the same content it is one blob.
-    pub fn import(&self, id: BlobId, owner: BlobOwner) -> Box<dyn BlobWriter> {
-        Box::new(ObjectWriter::import(self.shared.clone(), owner, id))
-    }
-
-    /// Does this blob lie here, whole, and is it its owner's?
-    pub async fn is_imported(&self, blob: &BlobRef, owner: &BlobOwner) -> Result<bool, BlobError> {
-        match self.shared.tail(blob).await {
-            Ok((footer, _, of)) => Ok(footer.stored_len == blob.stored_len.0 && of == *owner),
-            Err(BlobError::NotFound(_) | BlobError::Corrupt(..)) => Ok(false),
-            Err(error) => Err(error),
-        }
+        let (places, packer) = (Places::new(prefix), Packer::default());
+        let options = ObjectOptions { pack_len: options.pack_len.min(MAX_READ_LEN), ..options };
+        let (dead, indices, looked) = Default::default();
+        let shared = Shared { store, places, options, budget, ids, packer, dead, indices, looked };
+        Self { shared: Arc::new(shared) }
     }
 }
 
 impl ObjectBlobStore {
     /// Compares every byte of a blob with the checksums it was stored with; it takes no key.
     pub async fn verify(&self, blob: &BlobRef) -> Result<(), BlobError> {
-        let (footer, end, _) = self.shared.tail(blob).await?;
-        footer.trailer(&end).map_err(|why| BlobError::Corrupt(blob.id, why))?;
+        let (footer, _) = self.shared.described(blob).await?;
         let (reader, mut crc, mut offset) =
             (self.open(blob).await?, Digest::new(CrcAlgorithm::Crc32Iscsi), 0);
         reader.will_read(0..footer.stored_len).await;
@@ -135,11 +149,61 @@ impl ObjectBlobStore {
 }
 
 impl Shared {
+    /// What was said of a blob when it was written, and its trailer.
+    async fn described(&self, blob: &BlobRef) -> Result<(Footer, Bytes), BlobError> {
+        let id = blob.id;
+        let corrupt = |why| BlobError::Corrupt(id, why);
+        let Some((pack, _)) = pack_and_place(&id) else {
+            let (footer, end) = self.tail(blob).await?;
+            let trailer = footer.trailer(&end).map_err(corrupt)?;
+            return Ok((footer, trailer));
+        };
+        if self.dead.read().has(&id) {
+            return Err(BlobError::NotFound(id));
+        }
+        let index = self.index_of(pack).await.map_err(|error| match error {
+            BlobError::NotFound(_) => BlobError::NotFound(id),
+            error => error,
+        })?;
+        let Some((footer, _)) = index.row(id) else { return Err(BlobError::NotFound(id)) };
+        if footer.stored_len != blob.stored_len.0 {
+            return Err(corrupt("another length than its record says"));
+        }
+        let behind = footer.stored_len..footer.stored_len.saturating_add(u64::from(footer.trailer_len));
+        // With the byte behind it: a trailer without one says nothing of whether the pack is there.
+        let mut trailer = self.get(id, behind.start..behind.end + 1).await?;
+        trailer.truncate(footer.trailer_len as usize);
+        Ok((footer.clone(), footer.checked(trailer).map_err(corrupt)?))
+    }
+
+    /// What is in a pack.
+    async fn index_of(&self, pack: BlobId) -> Result<Arc<Index>, BlobError> {
+        if let Some((_, index)) = self.indices.lock().iter().find(|(of, _)| *of == pack) {
+            return Ok(index.clone());
+        }
+        let mut len = INDEX_READ_LEN;
+        let index = loop {
+            let begin = self.get(pack, 0..len as u64).await?;
+            match Index::decode(pack, &begin) {
+                Ok((index, _)) => break Arc::new(index),
+                Err(pack::Undecoded::Longer(more)) if more > len => len = more,
+                Err(pack::Undecoded::Longer(_)) => {
+                    return Err(BlobError::Corrupt(pack, "it is shorter than its head says"));
+                }
+                Err(pack::Undecoded::Damaged(why)) => return Err(BlobError::Corrupt(pack, why)),
+            }
+        };
+        let mut indices = self.indices.lock();
+        indices.push_front((pack, index.clone()));
+        indices.truncate(MAX_INDICES);
+        Ok(index)
+    }
+
     /// What lies behind a blob's content, by one request.
-    async fn tail(&self, blob: &BlobRef) -> Result<(Footer, Bytes, BlobOwner), BlobError> {
+    async fn tail(&self, blob: &BlobRef) -> Result<(Footer, Bytes), BlobError> {
         let id = blob.id;
         let end = self.read_end(id, blob.stored_len.0).await?;
-        let (footer, owner) = match Footer::decode(&end) {
+        let (footer, _) = match Footer::decode(&end) {
             Ok(decoded) => decoded,
             Err(format::Undecoded::Damaged(why)) => return Err(BlobError::Corrupt(id, why)),
             Err(format::Undecoded::Longer(_)) => {
@@ -154,7 +218,7 @@ impl Shared {
         {
             return Err(BlobError::Corrupt(id, "another length than its record says"));
         }
-        Ok((footer, end, owner))
+        Ok((footer, end))
     }
 
     /// The bytes from here to the end of the blob's object, at most [`MAX_TAIL_LEN`].
@@ -170,22 +234,25 @@ impl Shared {
 
 #[async_trait]
 impl BlobStore for ObjectBlobStore {
-    async fn create(&self, owner: BlobOwner, _hint: SizeHint) -> Result<Box<dyn BlobWriter>, BlobError> {
-        Ok(Box::new(ObjectWriter::new(self.shared.clone(), owner)))
+    async fn create(&self, owner: BlobOwner, hint: SizeHint) -> Result<Box<dyn BlobWriter>, BlobError> {
+        Ok(Box::new(ObjectWriter::new(self.shared.clone(), owner, hint)))
     }
 
-    /// Asks nothing: that the blob is not there is told by the first read.
+    /// Asks nothing: that the blob is not there is told by the first read. What another gateway deleted of a pack is read until the pack
+    /// goes.
     async fn open(&self, blob: &BlobRef) -> Result<Box<dyn BlobReader>, BlobError> {
+        if is_packed(&blob.id) && self.shared.dead.read().has(&blob.id) {
+            return Err(BlobError::NotFound(blob.id));
+        }
         Ok(Box::new(ObjectReader::new(self.shared.clone(), *blob)))
     }
 
     async fn read_trailer(&self, blob: &BlobRef) -> Result<Bytes, BlobError> {
-        let (footer, end, _) = self.shared.tail(blob).await?;
-        footer.trailer(&end).map_err(|why| BlobError::Corrupt(blob.id, why))
+        Ok(self.shared.described(blob).await?.1)
     }
 
     async fn delete(&self, blob: &BlobId) -> Result<(), BlobError> {
-        self.shared.delete(vec![*blob]).await
+        self.shared.delete(&[*blob]).await
     }
 
     async fn list(&self, after: Option<BlobId>, limit: usize) -> Result<Vec<BlobInfo>, BlobError> {
@@ -193,11 +260,11 @@ impl BlobStore for ObjectBlobStore {
     }
 
     fn traits(&self) -> BlobTraits {
-        BlobTraits { survives_delete: false, packs_small: self.shared.options.packs_small, by_session: true }
+        BlobTraits { survives_delete: false, by_session: true }
     }
 
     async fn delete_many(&self, blobs: &[BlobId]) -> Result<(), BlobError> {
-        self.shared.delete(blobs.to_vec()).await
+        self.shared.delete(blobs).await
     }
 
     async fn list_session(
@@ -216,5 +283,21 @@ impl BlobStore for ObjectBlobStore {
 
     async fn expire_quarantine(&self, kept: Duration) -> Result<u64, BlobError> {
         self.shared.expire_quarantine(kept).await
+    }
+
+    async fn mostly_dead(&self, dead_percent_min: u64) -> Result<Vec<BlobId>, BlobError> {
+        self.shared.mostly_dead(dead_percent_min).await
+    }
+
+    async fn list_segment(
+        &self,
+        first: &BlobId,
+        after: Option<BlobId>,
+        limit: usize,
+    ) -> Result<Vec<BlobInfo>, BlobError> {
+        let mut rows = self.shared.alive_in(*first).await?;
+        rows.retain(|row| Some(row.blob.id) > after);
+        rows.truncate(limit);
+        Ok(rows)
     }
 }

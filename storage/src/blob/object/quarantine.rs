@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutMultipartOptions};
+use object_store::{ObjectStoreExt, PutMultipartOptions, PutPayload};
 
 use super::format::{Footer, Undecoded};
 use super::request::{failed, within};
@@ -13,6 +13,7 @@ use super::{ObjectBlobStore, Shared};
 use crate::blob::fs::Quarantined;
 use crate::blob::{BlobError, BlobRef, StoredLen, Why};
 use crate::name::{BlobId, Timestamp};
+use crate::session::{pack_and_place, unpacked};
 
 /// The longest object that S3 copies by one request, in bytes.
 const MAX_COPY_LEN: u64 = 5 << 30;
@@ -72,11 +73,39 @@ impl ObjectBlobStore {
 impl Shared {
     /// Puts a blob away: it is not found and not listed any more.
     pub(super) async fn quarantine(&self, id: BlobId, why: Why) -> Result<(), BlobError> {
+        if pack_and_place(&id).is_some() {
+            return self.quarantine_packed(id, why).await;
+        }
         let from = self.places.of(id);
         let object = within(self.options.read, id, self.store.head(&from)).await?;
-        let why = if why == Why::CutOff { "c" } else { "u" };
-        let to = self.places.quarantined(id, Timestamp::now().unix_ms(), why);
+        let to = self.places.quarantined(id, Timestamp::now().unix_ms(), letter(why));
         self.rename(id, &from, &to, object.size).await?;
+        self.ids.settle(&id);
+        Ok(())
+    }
+
+    /// Takes a blob out of its pack: in quarantine, and back from there, it lies alone.
+    async fn quarantine_packed(&self, id: BlobId, why: Why) -> Result<(), BlobError> {
+        let Some((pack, place)) = pack_and_place(&id) else { return Err(BlobError::NotFound(id)) };
+        let missing = |error| match error {
+            BlobError::NotFound(_) => BlobError::NotFound(id),
+            error => error,
+        };
+        let index = self.index_of(pack).await.map_err(missing)?;
+        let (_, dead) = self.tombstones(pack).await?;
+        let Some((footer, owner)) = index.row(id).filter(|_| dead.binary_search(&place).is_err()) else {
+            return Err(BlobError::NotFound(id));
+        };
+        let len = footer.stored_len.saturating_add(u64::from(footer.trailer_len));
+        // With the byte behind it: there is no request for nothing.
+        let mut whole = self.get(id, 0..len.saturating_add(1)).await?;
+        whole.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        let alone = Footer { id: unpacked(id), ..footer.clone() };
+        let tail = alone.tail(&[], &owner.encode());
+        let to = self.places.quarantined(alone.id, Timestamp::now().unix_ms(), letter(why));
+        let payload: PutPayload = [whole, tail].into_iter().collect();
+        within(self.options.write, id, self.store.put(&to, payload)).await?;
+        self.bury(pack, vec![place]).await?;
         self.ids.settle(&id);
         Ok(())
     }
@@ -163,6 +192,11 @@ impl Shared {
         }
         copied
     }
+}
+
+/// Why, as names have it.
+fn letter(why: Why) -> &'static str {
+    if why == Why::CutOff { "c" } else { "u" }
 }
 
 /// What the name of an object in quarantine says.

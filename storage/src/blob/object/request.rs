@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
+use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, GetResult, ObjectStoreExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -59,8 +60,10 @@ pub(super) async fn within<T>(
 impl Shared {
     /// Asks for a range of the blob's object, which may end before it.
     pub(super) async fn begin_get(&self, id: BlobId, range: Range<u64>) -> Result<GetResult, BlobError> {
+        let (name, at) = self.places.lies(id);
+        let range = range.start.saturating_add(at)..range.end.saturating_add(at);
         let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
-        within(self.options.read, id, self.store.get_opts(&self.places.of(id), options)).await
+        within(self.options.read, id, self.store.get_opts(&name, options)).await
     }
 
     /// A range of the blob's object in one piece: as many bytes as the object has of it.
@@ -84,26 +87,22 @@ impl Shared {
         }
     }
 
-    /// Deletes the objects of these blobs; those that are not there are fine.
-    pub(super) async fn delete(&self, ids: Vec<BlobId>) -> Result<(), BlobError> {
-        let Some(&first) = ids.first() else { return Ok(()) };
-        if let [id] = *ids {
-            match within(self.options.write, id, self.store.delete(&self.places.of(id))).await {
-                Ok(()) | Err(BlobError::NotFound(_)) => {}
-                Err(error) => return Err(error),
-            }
-            self.ids.settle(&id);
-            return Ok(());
+    /// Deletes these objects, which are of this blob and others; those that are not there are fine.
+    pub(super) async fn delete_objects(&self, id: BlobId, names: Vec<Path>) -> Result<(), BlobError> {
+        if let [name] = &names[..] {
+            return match within(self.options.write, id, self.store.delete(name)).await {
+                Ok(()) | Err(BlobError::NotFound(_)) => Ok(()),
+                Err(error) => Err(error),
+            };
         }
-        let names: Vec<_> = ids.iter().map(|&id| Ok(self.places.of(id))).collect();
+        let names: Vec<_> = names.into_iter().map(Ok).collect();
         let answers = self.store.delete_stream(futures_util::stream::iter(names).boxed());
         let mut answers = answers.filter(|answer| {
             let is_gone = matches!(answer, Err(Error::NotFound { .. }));
             std::future::ready(!is_gone)
         });
         // Each answer has the deadline of a request: they come a thousand at a time.
-        while within(self.options.write, first, answers.try_next()).await?.is_some() {}
-        ids.iter().for_each(|id| self.ids.settle(id));
+        while within(self.options.write, id, answers.try_next()).await?.is_some() {}
         Ok(())
     }
 }

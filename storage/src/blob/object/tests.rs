@@ -1,4 +1,5 @@
-use std::collections::VecDeque;
+mod packs;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::StreamExt;
@@ -11,8 +12,9 @@ use object_store::{
 use parking_lot::Mutex;
 
 use super::*;
-use crate::blob::{MAX_READ_LEN, StoredLen, StoredRange, Why};
+use crate::blob::{StoredLen, StoredRange, Why};
 use crate::contract::blob::{get, list_all, owner, pattern, put};
+use crate::session::alone_in_shard;
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +38,7 @@ struct Faulty {
     parts: Arc<Mutex<VecDeque<Option<Fault>>>>,
     completes: Arc<Mutex<VecDeque<Option<Fault>>>>,
     get_count: AtomicUsize,
+    put_count: AtomicUsize,
     aborted: Arc<AtomicUsize>,
     parts_now: Arc<AtomicUsize>,
     parts_most: Arc<AtomicUsize>,
@@ -63,6 +66,7 @@ async fn suffer<T>(fault: Option<Fault>, done: impl Future<Output = Result<T>>) 
 #[async_trait]
 impl ObjectStore for Faulty {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.put_count.fetch_add(1, Ordering::SeqCst);
         let fault = self.puts.lock().pop_front().flatten();
         suffer(fault, self.inner.put_opts(location, payload, opts)).await
     }
@@ -371,7 +375,7 @@ async fn foreign_and_damaged_objects_are_no_blobs_and_stay() {
         [put_len(&store, 1, 500).await.expect("a blob"), put_len(&store, 2, 600).await.expect("a blob")];
     let name = |blob: &BlobRef| store.shared.places.of(blob.id);
     let bytes = faulty.inner.get(&name(&blobs[0])).await.expect("it").bytes().await.expect("it");
-    let other = place::id_in_shard(SessionId(9), 3, 77);
+    let other = alone_in_shard(SessionId(9), 3, 77);
     for (at, foreign) in [
         (Path::from("some/prefix/readme"), Bytes::from("hello")),
         (Path::from("some/prefix/00/readme"), Bytes::from("hello")),
@@ -458,7 +462,7 @@ async fn many_are_deleted_at_once_and_a_session_lists_alone() {
     let mut sorted = ids[10..].to_vec();
     sorted.sort();
     assert_eq!(of_session.iter().map(|row| row.blob.id).collect::<Vec<_>>(), sorted);
-    ids.push(place::id_in_shard(SessionId(1), 0, 1));
+    ids.push(alone_in_shard(SessionId(1), 0, 1));
     assert_eq!(store.shared.ids.settled(), 1);
     store.delete_many(&ids).await.expect("they are deleted");
     // What was never sent is no blob that anybody has to look for.
@@ -466,28 +470,4 @@ async fn many_are_deleted_at_once_and_a_session_lists_alone() {
     assert_eq!(store.shared.ids.settled(), 42);
     assert!(list_all(&store, 100).await.iter().all(|row| row.blob.stored_len.0 == 20));
     assert_eq!(list_all(&store, 9).await.len(), 40);
-}
-
-#[tokio::test]
-async fn an_import_keeps_its_id_and_may_be_repeated() {
-    let (_, store) = world();
-    let blob = BlobRef {
-        id: BlobId::from_bytes(*b"\x01\x02\x03\x04\xf5abcdefghijk"),
-        stored_len: StoredLen(3 << 20),
-    };
-    for len in [3usize << 20, 1000] {
-        let blob = BlobRef { stored_len: StoredLen(len as u64), ..blob };
-        assert!(!store.is_imported(&blob, &owner(1)).await.expect("an answer"));
-        for _ in 0..2 {
-            let mut writer = store.import(blob.id, owner(1));
-            writer.write(pattern(1, len)).await.expect("it is taken");
-            assert_eq!(writer.finish(pattern(2, 100)).await.expect("it is there"), blob);
-            assert!(store.is_imported(&blob, &owner(1)).await.expect("an answer"));
-            assert!(!store.is_imported(&blob, &owner(2)).await.expect("an answer"));
-        }
-        assert_whole(&store, 1, &blob).await;
-        assert_eq!(list_all(&store, 10).await.len(), 1);
-        store.delete(&blob.id).await.expect("it is deleted");
-    }
-    const { assert!(MAX_READ_LEN > 1 << 20) };
 }

@@ -14,8 +14,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::Shared;
 use super::budget::Held;
 use super::format::Footer;
+use super::pack::Packed;
+use super::packer::Coming;
 use super::request::{ATTEMPTS, failed, late, pause, within};
-use crate::blob::{BlobError, BlobOwner, BlobRef, BlobWriter, StoredLen, check_trailer};
+use crate::blob::{BlobError, BlobOwner, BlobRef, BlobWriter, SizeHint, StoredLen, check_trailer};
 use crate::figures::BLOBS;
 use crate::name::BlobId;
 use crate::session::BlobTicket;
@@ -28,8 +30,10 @@ pub(super) struct ObjectWriter {
     shared: Arc<Shared>,
     owner: BlobOwner,
     id: BlobId,
-    /// `None`: the blob is of another store.
+    /// `None`: it is over.
     ticket: Option<BlobTicket>,
+    /// It may be small enough to go with others.
+    coming: Option<Coming>,
     /// Something was sent to the store.
     is_begun: bool,
     buffer: Buffer,
@@ -143,7 +147,7 @@ impl Parts {
             Err(_) => BlobError::Unavailable(late()),
         };
         // The answer may have been lost on its way.
-        if self.shared.is_written(self.id, tail, stored_len).await {
+        if self.shared.is_written(self.id, (stored_len, tail)).await {
             self.upload = None;
             return Ok(());
         }
@@ -181,21 +185,20 @@ fn refused(id: BlobId, error: Error) -> BlobError {
 }
 
 impl ObjectWriter {
-    /// A blob of this session.
-    pub fn new(shared: Arc<Shared>, owner: BlobOwner) -> Self {
+    /// A blob of this session, about so long.
+    pub fn new(shared: Arc<Shared>, owner: BlobOwner, hint: SizeHint) -> Self {
         let ticket = shared.ids.begin(owner.clone());
-        let mut writer = Self::import(shared, owner, ticket.id());
-        writer.ticket = Some(ticket);
-        writer
-    }
-
-    /// A blob of another store, which keeps its id.
-    pub fn import(shared: Arc<Shared>, owner: BlobOwner, id: BlobId) -> Self {
+        let may_be_small = match hint {
+            SizeHint::Exact(len) => len <= shared.options.pack_len as u64,
+            SizeHint::Unknown => true,
+        };
+        let coming = (shared.options.pack_len > 0 && may_be_small).then(|| Coming::new(shared.clone()));
         Self {
+            id: ticket.id(),
             shared,
             owner,
-            id,
-            ticket: None,
+            ticket: Some(ticket),
+            coming,
             is_begun: false,
             buffer: Buffer::default(),
             stored_len: 0,
@@ -226,6 +229,9 @@ impl BlobWriter for ObjectWriter {
     async fn write(&mut self, mut data: Bytes) -> Result<(), BlobError> {
         self.crc.update(&data);
         self.stored_len += data.len() as u64;
+        if self.stored_len > self.shared.options.pack_len as u64 {
+            self.coming = None;
+        }
         let (single_len, part_len) = (self.shared.options.single_len, self.shared.options.part_len.max(1));
         // However much comes at once, no more than a part of it is held.
         while !data.is_empty() {
@@ -247,14 +253,30 @@ impl BlobWriter for ObjectWriter {
     async fn finish(mut self: Box<Self>, trailer: Bytes) -> Result<BlobRef, BlobError> {
         check_trailer(&trailer)?;
         let (id, stored_len) = (self.id, self.stored_len);
-        let crc = self.crc.finalize() as u32;
-        let tail = Footer::tail(id, stored_len, crc, &trailer, &self.owner.encode());
+        let (crc, owner) = (self.crc.finalize() as u32, self.owner.encode());
+        if self.coming.is_some() {
+            let len = self.buffer.len + trailer.len() + owner.len();
+            self.shared.budget.grow(&mut self.buffer.held, len).await.map_err(BlobError::Unavailable)?;
+        }
+        if let Some(coming) = self.coming.take()
+            && let Some(ticket) = self.ticket.take()
+        {
+            let (content, held) = self.buffer.take(usize::MAX);
+            let packed = Packed { content, content_crc: crc, trailer, owner };
+            let shared = self.shared.clone();
+            let stored = shared.store_small(coming, (packed, self.owner.clone()), ticket, held).await;
+            let (ticket, blob) = stored.inspect_err(|_| BLOBS.write_errors.add(1))?;
+            BLOBS.finished(&Ok(blob));
+            ticket.finished(blob);
+            return Ok(blob);
+        }
+        let tail = Footer::of(id, stored_len, crc, &trailer).tail(&trailer, &owner);
         self.push(tail.clone()).await?;
         self.is_begun = true;
         match self.parts.take() {
             None => {
                 let (payload, _held) = self.buffer.take(usize::MAX);
-                let put = self.shared.put_new(id, payload, &tail, stored_len).await;
+                let put = self.shared.put_new(id, payload, (stored_len, &tail)).await;
                 put.inspect_err(|_| BLOBS.write_errors.add(1))?;
             }
             Some(mut parts) => {
@@ -275,13 +297,13 @@ impl BlobWriter for ObjectWriter {
 }
 
 impl Shared {
-    /// Writes an object that must not be there. Repeated after an answer that was lost, it meets itself.
-    async fn put_new(
+    /// Writes an object that must not be there, and that has these bytes at this place. Repeated after an answer that was lost, it meets
+    /// itself.
+    pub(super) async fn put_new(
         &self,
         id: BlobId,
         payload: PutPayload,
-        tail: &Bytes,
-        stored_len: u64,
+        has: (u64, &Bytes),
     ) -> Result<(), BlobError> {
         let name: Path = self.places.of(id);
         let deadline = Instant::now() + self.options.write;
@@ -293,7 +315,7 @@ impl Shared {
             {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(error @ (Error::AlreadyExists { .. } | Error::Precondition { .. }))) => {
-                    if self.is_written(id, tail, stored_len).await {
+                    if self.is_written(id, has).await {
                         return Ok(());
                     }
                     return Err(refused(id, error));
@@ -309,14 +331,9 @@ impl Shared {
         }
     }
 
-    /// Is the object there, and the one with this end? False where that can't be told.
-    async fn is_written(&self, id: BlobId, tail: &Bytes, stored_len: u64) -> bool {
-        let Ok(end) = self.read_end(id, stored_len).await else { return false };
-        if end == *tail {
-            return true;
-        }
-        // Sent again from another store, it differs in time and nonce alone.
-        let sent = Footer::decode(tail).map(|(footer, owner)| (footer.without_sending(), owner));
-        sent.is_ok() && sent == Footer::decode(&end).map(|(footer, owner)| (footer.without_sending(), owner))
+    /// Is the object there, and the one with these bytes at this place? They have a number at random. False where that can't be told.
+    async fn is_written(&self, id: BlobId, (at, bytes): (u64, &Bytes)) -> bool {
+        let found = self.get(id, at..at + bytes.len() as u64).await;
+        found.is_ok_and(|found| found == *bytes)
     }
 }

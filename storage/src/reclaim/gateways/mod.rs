@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::*;
 use crate::blob::memory::MemoryBlobStore;
+use crate::blob::object::{ObjectBlobStore, ObjectOptions};
 use crate::blob::{
     BlobInfo, BlobOwner, BlobReader, BlobRef, BlobTraits, BlobWriter, SizeHint, StoredRange, Why,
 };
@@ -76,7 +77,7 @@ impl KeyValue for Stepped<Arc<MemoryKv>> {
 }
 
 #[async_trait]
-impl BlobStore for Stepped<MemoryBlobStore> {
+impl BlobStore for Stepped<Arc<dyn BlobStore>> {
     async fn create(&self, owner: BlobOwner, hint: SizeHint) -> Result<Box<dyn BlobWriter>, BlobError> {
         Ok(Box::new(Stepped(self.0.create(owner, hint).await?)))
     }
@@ -115,6 +116,26 @@ impl BlobStore for Stepped<MemoryBlobStore> {
         self.0.list_session(session, from, after, limit).await
     }
 
+    async fn delete_many(&self, blobs: &[BlobId]) -> Result<(), BlobError> {
+        step().await;
+        self.0.delete_many(blobs).await
+    }
+
+    async fn mostly_dead(&self, dead_percent_min: u64) -> Result<Vec<BlobId>, BlobError> {
+        step().await;
+        self.0.mostly_dead(dead_percent_min).await
+    }
+
+    async fn list_segment(
+        &self,
+        first: &BlobId,
+        after: Option<BlobId>,
+        limit: usize,
+    ) -> Result<Vec<BlobInfo>, BlobError> {
+        step().await;
+        self.0.list_segment(first, after, limit).await
+    }
+
     async fn quarantine(&self, blob: &BlobId, why: Why) -> Result<(), BlobError> {
         step().await;
         self.0.quarantine(blob, why).await
@@ -145,16 +166,46 @@ impl BlobReader for Stepped<Box<dyn BlobReader>> {
     }
 }
 
+/// The blobs that all gateways share.
+enum Shared {
+    /// Each by itself.
+    Alone(MemoryBlobStore),
+    /// Those that come at one time together in one object.
+    Packs(Arc<dyn object_store::ObjectStore>),
+}
+
+impl Shared {
+    /// As the gateway has them whose blobs get these ids.
+    fn of_session(&self, ids: BlobIds) -> Arc<dyn BlobStore> {
+        match self {
+            Self::Alone(blobs) => Arc::new(blobs.of_session(ids)),
+            Self::Packs(store) => {
+                let options = ObjectOptions {
+                    pack_len: 1 << 10,
+                    pack_window: Duration::from_millis(1),
+                    compact_interval: Duration::ZERO,
+                    ..ObjectOptions::default()
+                };
+                Arc::new(ObjectBlobStore::new(store.clone(), "p".into(), ids, options))
+            }
+        }
+    }
+}
+
 /// What all gateways share.
 struct World {
     kv: Arc<MemoryKv>,
-    blobs: MemoryBlobStore,
+    blobs: Shared,
     bucket: Bucket,
 }
 
 impl World {
     /// With a store that deletes blobs for their readers, too.
     async fn new() -> Self {
+        Self::over(Shared::Alone(MemoryBlobStore::strict())).await
+    }
+
+    async fn over(blobs: Shared) -> Self {
         let kv = Arc::new(MemoryKv::new());
         let bucket = Bucket {
             name: BucketName::parse("bucket").unwrap(),
@@ -167,7 +218,7 @@ impl World {
             journal: None,
         };
         Catalog::new(kv.clone()).create_bucket(&bucket).await.unwrap();
-        Self { kv, blobs: MemoryBlobStore::strict(), bucket }
+        Self { kv, blobs, bucket }
     }
 
     async fn gateway(&self, options: SessionOptions) -> (Arc<Gateway>, SessionKeeper) {
@@ -186,7 +237,7 @@ impl World {
 
     /// Every blob, whichever record refers to it.
     async fn rows(&self) -> Vec<BlobInfo> {
-        crate::contract::blob::list_all(&self.blobs, 1000).await
+        crate::contract::blob::list_all(&*self.blobs.of_session(BlobIds::new(SessionId(1))), 1000).await
     }
 }
 

@@ -47,6 +47,7 @@ struct Counts {
     displaced: AtomicU64,
     orphans: AtomicU64,
     moved: AtomicU64,
+    packed: AtomicU64,
 }
 
 fn add(count: &AtomicU64, more: u64) {
@@ -179,7 +180,12 @@ async fn reclaim(gateway: Arc<Gateway>, mut dice: Dice, counts: Arc<Counts>) {
         if *gateway.catalog.session_ended().borrow() {
             return;
         }
-        match dice.roll(4) {
+        match dice.roll(5) {
+            4 => {
+                if let Ok(done) = gateway.reclaimer.compact().await {
+                    add(&counts.moved, done.moved);
+                }
+            }
             0 | 1 => {
                 if let Ok(done) = gateway.reclaimer.drain().await {
                     add(&counts.displaced, done.displaced);
@@ -196,6 +202,7 @@ async fn reclaim(gateway: Arc<Gateway>, mut dice: Dice, counts: Arc<Counts>) {
                     continue;
                 }
                 let row = &rows[dice.roll(rows.len() as u64) as usize];
+                add(&counts.packed, u64::from(crate::session::pack_and_place(&row.blob.id).is_some()));
                 if let Ok(true) = gateway.reclaimer.move_blob(&gateway.catalog, row).await {
                     add(&counts.moved, 1);
                 }
@@ -205,8 +212,7 @@ async fn reclaim(gateway: Arc<Gateway>, mut dice: Dice, counts: Arc<Counts>) {
 }
 
 /// Runs until so many puts were tried; answers what happened.
-async fn simulate(puts: u64, seed: u64) -> Arc<Counts> {
-    let world = World::new().await;
+async fn simulate(world: World, puts: u64, seed: u64) -> Arc<Counts> {
     let (ledger, counts) = (Ledger::default(), Arc::new(Counts::default()));
     let left = Arc::new(AtomicU64::new(puts));
     let mut slots = tokio::task::JoinSet::new();
@@ -310,12 +316,11 @@ async fn simulate(puts: u64, seed: u64) -> Arc<Counts> {
     counts
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn gateways_that_come_and_go_lose_nothing_and_leave_nothing() {
+async fn lose_nothing_and_leave_nothing(world: World) -> Arc<Counts> {
     let of = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let puts = of("SEALGATE_SIMULATED_PUTS").unwrap_or(1500);
     let seed = of("SEALGATE_SIMULATED_SEED").unwrap_or(1);
-    let counts = simulate(puts, seed).await;
+    let counts = simulate(world, puts, seed).await;
     let count = |count: &AtomicU64| count.load(Relaxed);
     println!(
         "{} puts ({} in parts), {} refused; {} reads, {} long; {} died, {} froze; {} displaced, {} orphans, {} moved; \
@@ -337,4 +342,17 @@ async fn gateways_that_come_and_go_lose_nothing_and_leave_nothing() {
     for counted in [&counts.puts, &counts.displaced, &counts.moved, &counts.reads] {
         assert!(count(counted) > 0);
     }
+    counts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_that_come_and_go_lose_nothing_and_leave_nothing() {
+    lose_nothing_and_leave_nothing(World::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_do_they_where_small_blobs_lie_together() {
+    let store = Arc::new(object_store::memory::InMemory::new());
+    let counts = lose_nothing_and_leave_nothing(World::over(Shared::Packs(store)).await).await;
+    assert!(counts.packed.load(Relaxed) > 0, "no two blobs came at one time");
 }

@@ -127,6 +127,22 @@ async fn promtool_takes_every_metric_and_they_tell_what_was_done() {
     assert_eq!(value("sealgate_ready"), 1.0);
     assert!(value("sealgate_connections_open") >= 2.0);
     assert!(value("process_resident_memory_bytes") > 1e6);
+    // What buckets hold is told a few seconds late.
+    let bucket = "sealgate_bucket_objects{bucket=\"metered\"}";
+    for _ in 0..600 {
+        if told.get(bucket) == Some(&5.0) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        told = series(&get(&url, "*/*").1);
+    }
+    let value = |name: &str| *told.get(name).unwrap_or_else(|| panic!("{name} is not told of: {told:#?}"));
+    assert_eq!(value(bucket), 5.0);
+    assert_eq!(value("sealgate_bucket_versions{bucket=\"metered\"}"), 5.0);
+    assert_eq!(value("sealgate_bucket_size_bytes{bucket=\"metered\"}"), 15_012.0);
+    assert!(value("sealgate_bucket_stored_bytes{bucket=\"metered\"}") > 15_012.0);
+    assert_eq!(value("sealgate_bucket_incomplete_uploads{bucket=\"metered\"}"), 0.0);
+    assert_eq!((value("sealgate_buckets"), value("sealgate_objects")), (1.0, 5.0));
     if !Server::is_shared() {
         assert!(value("sealgate_blob_writes_total") >= 5.0);
         assert!(value("sealgate_blob_reads_total") >= 3.0);

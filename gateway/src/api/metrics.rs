@@ -1,17 +1,23 @@
 //! `/_sealgate/metrics`: what is counted, for Prometheus. On a listener of its own it needs no signature; beside S3 its callers sign, and
 //! need the action `sealgate:GetMetrics`.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use storage::catalog::Usage;
 use storage::figures::{BLOBS, COMMITS};
 use storage::kv::Standing;
+use tokio::sync::Mutex;
 
 use super::query::{self, Code, Refusal, now_unix_ms};
 use super::{minio, ready};
 use crate::app::App;
 use crate::auth::{self, Expected};
 use crate::authz::GlobalKeys;
+use crate::bucket::usage::{self, UsageReport};
 use crate::config::Config;
 use crate::http::body::ResponseBody;
 use crate::http::host;
@@ -25,6 +31,15 @@ use crate::observe::{process, request};
 pub const PATH: &str = "/_sealgate/metrics";
 /// The same, as those configure it who come from MinIO.
 const MINIO_PATH: &str = "/minio/v2/metrics/cluster";
+/// A figure of each bucket: the metric's name, what it tells, and where it is.
+type BucketFigure = (&'static str, &'static str, fn(&Usage) -> u64);
+
+/// How old what is told of buckets may be.
+const USAGE_AGE: Duration = Duration::from_secs(5);
+/// How long who asks waits for it.
+const USAGE_PATIENCE: Duration = Duration::from_secs(5);
+/// Buckets that are looked at for the largest.
+const MAX_BUCKETS: usize = 10_000;
 /// What a caller needs who signs.
 const ACTION: &str = "sealgate:GetMetrics";
 
@@ -34,13 +49,13 @@ pub(super) fn asks(path: &str) -> bool {
 }
 
 /// Answers on the listener that serves nothing but this and health checks.
-pub fn handle<B>(app: Option<&App>, config: &Config, request: &Request<B>) -> Response<ResponseBody> {
+pub async fn handle<B>(app: Option<&App>, config: &Config, request: &Request<B>) -> Response<ResponseBody> {
     let path = request.uri().path();
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return plain(StatusCode::METHOD_NOT_ALLOWED, "GET alone\n");
     }
     if asks(path) {
-        return answer(app, config, request.headers());
+        return answer(app, config, request.headers()).await;
     }
     if path == ready::PATH {
         return ready::answer(app);
@@ -60,7 +75,7 @@ pub(super) async fn serve(app: &App, parts: &Parts, peer: Peer) -> Response<Resp
     let request_id = query::request_id();
     super::record::ids(&request_id, "");
     match authorize(app, parts, peer).await {
-        Ok(()) => answer(Some(app), &app.config, &parts.headers),
+        Ok(()) => answer(Some(app), &app.config, &parts.headers).await,
         Err(refusal) => {
             super::record::refused(refusal.code.name(), &refusal.message);
             plain(refusal.code.status(), format!("{}: {}\n", refusal.code.name(), refusal.message))
@@ -94,9 +109,14 @@ fn plain(status: StatusCode, text: impl Into<bytes::Bytes>) -> Response<Response
     response
 }
 
-fn answer(app: Option<&App>, config: &Config, headers: &HeaderMap) -> Response<ResponseBody> {
+async fn answer(app: Option<&App>, config: &Config, headers: &HeaderMap) -> Response<ResponseBody> {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let text = gather(app, config);
+    let mut text = gather(app, config);
+    if let Some(app) = app
+        && let Some(usage) = usage(app).await
+    {
+        of_buckets(&usage, config.metrics_buckets, &mut text);
+    }
     let (text, kind) = match accept.contains("application/openmetrics-text") {
         true => (text.open_metrics(), "application/openmetrics-text; version=1.0.0; charset=utf-8"),
         false => (text.prometheus(), "text/plain; version=0.0.4; charset=utf-8"),
@@ -145,6 +165,72 @@ fn gather(app: Option<&App>, config: &Config) -> Text {
         of_jobs(app, &mut text);
     }
     text
+}
+
+/// What buckets hold, as it was at most [`USAGE_AGE`] ago; `None`: the records can't be read now.
+async fn usage(app: &App) -> Option<Arc<UsageReport>> {
+    static LAST: Mutex<Option<(Instant, Arc<UsageReport>)>> = Mutex::const_new(None);
+    // One reads and the others wait for it: how often somebody asks must not be how often all buckets are read.
+    let mut last = tokio::time::timeout(USAGE_PATIENCE, LAST.lock()).await.ok()?;
+    if let Some((at, report)) = &*last
+        && at.elapsed() < USAGE_AGE
+    {
+        return Some(report.clone());
+    }
+    let read = app.catalog.request(usage::report(&app.catalog, None, MAX_BUCKETS));
+    match tokio::time::timeout(USAGE_PATIENCE, read).await {
+        Ok(Ok(mut report)) => {
+            report.buckets.sort_by_key(|bucket| std::cmp::Reverse(bucket.usage.stored_bytes));
+            let report = Arc::new(report);
+            *last = Some((Instant::now(), report.clone()));
+            Some(report)
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "metrics lack what buckets hold");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+fn of_buckets(report: &UsageReport, most: usize, text: &mut Text) {
+    text.gauge("sealgate_buckets", "Buckets", count(report.bucket_count));
+    text.gauge(
+        "sealgate_usage_counted",
+        "Is everything counted (1), or are objects missing below that an earlier build wrote (0)",
+        one(truth(report.is_counted)),
+    );
+    let total = &report.total;
+    text.gauge("sealgate_objects", "Objects of all buckets", count(total.objects));
+    text.gauge(
+        "sealgate_size_bytes",
+        "Plain bytes of all versions and of parts of incomplete uploads of all buckets",
+        count(total.bytes),
+    );
+    text.gauge("sealgate_stored_bytes", "The same as they are stored", count(total.stored_bytes));
+    let largest = || report.buckets.iter().take(most);
+    let figures: [BucketFigure; 7] = [
+        ("sealgate_bucket_objects", "Objects of a bucket, without those hidden by delete markers", |u| {
+            u.objects
+        }),
+        ("sealgate_bucket_versions", "Versions of objects of a bucket", |u| u.versions),
+        ("sealgate_bucket_delete_markers", "Delete markers of a bucket", |u| u.delete_markers),
+        (
+            "sealgate_bucket_size_bytes",
+            "Plain bytes of all versions and of parts of incomplete uploads of a bucket",
+            |u| u.bytes,
+        ),
+        ("sealgate_bucket_stored_bytes", "The same as they are stored", |u| u.stored_bytes),
+        ("sealgate_bucket_incomplete_uploads", "Multipart uploads of a bucket that are not completed", |u| {
+            u.uploads
+        }),
+        ("sealgate_bucket_incomplete_upload_bytes", "Plain bytes of their parts", |u| u.upload_bytes),
+    ];
+    for (name, help, of) in figures {
+        text.gauge(name, help, largest().map(|b| (vec![("bucket", b.name.as_str())], of(&b.usage) as f64)));
+    }
+    let quotas = largest().filter_map(|b| Some((vec![("bucket", b.name.as_str())], b.quota? as f64)));
+    text.gauge("sealgate_bucket_quota_bytes", "Bytes that a bucket may hold, where it has a quota", quotas);
 }
 
 fn of_readiness(app: Option<&App>, text: &mut Text) {

@@ -183,8 +183,8 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
         };
         let (app, config) = (app.clone(), Arc::new(config.clone()));
         let handler = move |request: http::Request<RequestBody>, _: Peer| {
-            let answer = api::metrics::handle(app.get().as_deref(), &config, &request);
-            async move { answer }
+            let (app, config) = (app.get(), config.clone());
+            async move { api::metrics::handle(app.as_deref(), &config, &request).await }
         };
         serve(listener, None, limits, Observers::default(), handler, until_stop(stopped.clone())).await
     };

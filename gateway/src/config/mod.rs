@@ -100,6 +100,8 @@ pub struct Config {
     pub kms_listen: Option<SocketAddr>,
     /// Where metrics are served.
     pub metrics_listen: MetricsListen,
+    /// Buckets that have metrics of their own.
+    pub metrics_buckets: usize,
     /// Where traces go.
     pub otlp_endpoint: Option<String>,
     /// Region of signatures and ARNs.
@@ -205,6 +207,9 @@ const WITHOUT_DEFAULT: [&str; 24] = [
     "ldap_role_arn",
 ];
 
+/// The most buckets that may have metrics of their own: each has several series.
+const MAX_METRICS_BUCKETS: usize = 10_000;
+
 /// What is wrong with a configuration, and where.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -302,6 +307,10 @@ impl Config {
         if raw.places.passphrase_file.is_some() && root_key != RootPlace::Passphrase {
             return invalid("passphrase_file", "is for root_key = \"passphrase:\" alone");
         }
+        let metrics_buckets = raw.observe.metrics_buckets.unwrap_or(100);
+        if metrics_buckets > MAX_METRICS_BUCKETS {
+            return invalid("metrics_buckets", "must be at most 10000");
+        }
         let is_http = |url: &String| {
             let rest = url.strip_prefix("http://").or(url.strip_prefix("https://"));
             rest.is_some_and(|rest| !rest.is_empty())
@@ -323,6 +332,7 @@ impl Config {
             listen: raw.listen.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9000))),
             kms_listen: raw.listen.kms_listen,
             metrics_listen: MetricsListen::read(raw.listen.metrics_listen.as_deref())?,
+            metrics_buckets,
             otlp_endpoint: raw.observe.otlp_endpoint.map(|url| url.trim_end_matches('/').to_owned()),
             region,
             domains: raw.listen.domain.unwrap_or_default().iter().map(|d| d.to_ascii_lowercase()).collect(),
@@ -406,6 +416,7 @@ mod tests {
             ("tls_cert = \"a.pem\"", "tls_key"),
             ("max_connections = 0", "max_connections"),
             ("metrics_listen = \"9002\"", "metrics_listen"),
+            ("metrics_buckets = 10001", "metrics_buckets"),
             ("otlp_endpoint = \"localhost:4318\"", "otlp_endpoint"),
             ("root_key = \"pkcs11:token=x\"", "root_key"),
             ("passphrase_file = \"x\"", "passphrase_file"),

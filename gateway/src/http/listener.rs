@@ -234,10 +234,14 @@ where
             drop(request);
             response
         }
-        false => match &exchange.record {
-            Some(record) => record.clone().scope(handler(request, peer)).await,
-            None => handler(request, peer).await,
-        },
+        false => {
+            // In its place from here on: what answers a request is large, and moving it costs.
+            let answering = std::pin::pin!(handler(request, peer));
+            match &exchange.record {
+                Some(record) => record.clone().scope(answering).await,
+                None => answering.await,
+            }
+        }
     };
     // What is left of a body must not be taken for the next request, RFC 9112 section 9.3.
     if !is_h2 && !exchange.settle().await {

@@ -314,8 +314,8 @@ impl std::fmt::Debug for Recording {
 
 impl Recording {
     /// Runs what answers the request; [`note`] and [`detail`] are of this record inside.
-    pub async fn scope<F: Future>(self: Arc<Self>, answering: F) -> F::Output {
-        CURRENT.scope(self, answering).await
+    pub fn scope<F: Future>(self: Arc<Self>, answering: F) -> impl Future<Output = F::Output> {
+        CURRENT.scope(self, answering)
     }
 
     /// So many bytes of the body came.

@@ -33,6 +33,7 @@ mod raw;
 mod rebuild;
 mod recorded;
 mod refusals;
+mod reload;
 mod roots;
 mod s3;
 mod secrets;

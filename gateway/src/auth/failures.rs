@@ -18,7 +18,7 @@ const MINUTE_MS: u64 = 60_000;
 #[derive(Debug)]
 pub struct Failures {
     /// Failures that a source may have per minute, and at once; 0: as many as it likes.
-    per_minute: u32,
+    per_minute: AtomicU32,
     /// Gateways that take requests beside each other, each of which counts for itself: the failures are divided among them.
     gateways: AtomicU32,
     /// How many sources there are, so that a request looks no further while there are none.
@@ -39,7 +39,12 @@ impl Failures {
     /// With this many failures per minute and source.
     pub fn new(per_minute: u32) -> Self {
         let (gateways, len) = (AtomicU32::new(1), AtomicUsize::new(0));
-        Self { per_minute, gateways, len, sources: Mutex::default() }
+        Self { per_minute: AtomicU32::new(per_minute), gateways, len, sources: Mutex::default() }
+    }
+
+    /// From now on a source may have this many failures per minute.
+    pub fn set_per_minute(&self, per_minute: u32) {
+        self.per_minute.store(per_minute, Ordering::Relaxed);
     }
 
     /// So many gateways take requests beside each other, this one included.
@@ -49,7 +54,7 @@ impl Failures {
 
     /// Failures that a source may have per minute of this gateway.
     fn own_per_minute(&self) -> u32 {
-        match self.per_minute {
+        match self.per_minute.load(Ordering::Relaxed) {
             0 => 0,
             all => (all / self.gateways.load(Ordering::Relaxed)).max(1),
         }

@@ -13,17 +13,21 @@ mod adopt;
 mod all_blobs;
 mod audit;
 mod check;
+mod config;
 mod doctor;
 mod dump;
 mod health;
 mod iam;
 mod kms;
+mod log;
 mod logs;
+mod manual;
 mod migrate;
 mod notify;
 mod output;
 mod progress;
 mod rebuild;
+mod reload;
 mod report;
 mod scrub;
 mod serve;
@@ -33,15 +37,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{Config, LogFormat, RawConfig};
+use crate::config::{Config, Origin, RawConfig, Reloads};
 
 /// An S3 gateway that seals every object, with its key management service, in one program
 #[derive(Parser)]
 #[command(name = "sealgate", version, about, disable_help_subcommand = true)]
 struct Cli {
-    /// Configuration file (TOML); flags and SEALGATE_… variables win over it
+    /// Configuration file (TOML); flags and SEALGATE_… variables win over it. Each of its settings is a flag of every command too: see
+    /// `sealgate serve --help`
     #[arg(long, value_name = "FILE", env = "SEALGATE_CONFIG", global = true)]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -201,6 +207,21 @@ enum Command {
     },
     #[command(flatten)]
     Iam(iam::IamCommand),
+    /// Check and show the configuration
+    Config {
+        #[command(subcommand)]
+        command: config::ConfigCommand,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages: `sealgate(1)` and one for each command
+    Man {
+        /// The folder to write them to; without it `sealgate(1)` is printed
+        folder: Option<PathBuf>,
+    },
     /// Ask the gateway of this configuration whether it is up
     Health,
     /// List the S3 operations and how far each goes, as a Markdown table
@@ -234,7 +255,11 @@ enum Proof {
 
 /// Runs the program. A failure is one line on standard error and exit code 1; 2 of a command whose 1 says that it found faults.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = command().get_matches();
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     let failure = match cli.command {
         Some(
             Command::Doctor { proof: Proof::Blobs }
@@ -245,7 +270,7 @@ pub fn main() -> ExitCode {
         ) => ExitCode::from(report::COULD_NOT_RUN),
         _ => ExitCode::FAILURE,
     };
-    match run(cli) {
+    match run(cli, &matches) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("sealgate: {error:#}");
@@ -254,15 +279,55 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+/// The command line. Settings are flags of every command, but only `serve` tells them all.
+fn command() -> clap::Command {
+    let settings = RawConfig::augment_args(clap::Command::new("settings"));
+    let is_setting = |id: &clap::Id| settings.get_arguments().any(|argument| argument.get_id() == id);
+    Cli::command()
+        .mut_args(|argument| {
+            let hidden = is_setting(argument.get_id());
+            argument.hide(hidden)
+        })
+        .mut_subcommand("serve", RawConfig::augment_args)
+}
+
+/// Whether a flag or the environment gave this setting.
+fn given_by(matches: &ArgMatches, name: &str) -> Option<Origin> {
+    match matches.value_source(name)? {
+        ValueSource::CommandLine => Some(Origin::Flag(format!("--{}", name.replace('_', "-")))),
+        ValueSource::EnvVariable => {
+            Some(Origin::Environment(format!("SEALGATE_{}", name.to_ascii_uppercase())))
+        }
+        _ => None,
+    }
+}
+
+fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        Some(Command::Config { command }) => {
+            let origin = |name: &str| given_by(matches, name);
+            return config::run(command, &cli.settings, cli.config.as_deref(), origin);
+        }
+        Some(Command::Completions { shell }) => return manual::completions(*shell, command()),
+        Some(Command::Man { folder }) => return manual::pages(folder.as_deref(), command()),
+        None | Some(Command::Serve) => {
+            let reloads = Reloads::new(cli.settings, cli.config)?;
+            let log = log::start(&reloads.config())?;
+            return serve::run(reloads, log);
+        }
+        Some(_) => {}
+    }
     let mut config = Config::load(cli.settings, cli.config.as_deref())?;
     if let Some(Command::Doctor { .. }) = cli.command {
         // It provokes failures by the hundred, and tells itself what came of them.
         config.log = "off".to_owned();
     }
-    start_log(&config)?;
-    match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve::run(config),
+    drop(log::start(&config)?);
+    let Some(command) = cli.command else { return Ok(ExitCode::SUCCESS) };
+    match command {
+        Command::Serve | Command::Config { .. } | Command::Completions { .. } | Command::Man { .. } => {
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Check { recount, json } => check::run(config, recount, json),
         Command::Rebuild { add, json } => {
             let mode = if add { rebuild::Mode::Add } else { rebuild::Mode::Anew };
@@ -340,24 +405,4 @@ fn restore(config: &Config, file: &std::path::Path) -> anyhow::Result<ExitCode> 
     );
     println!("what came since; then run `sealgate check`");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Log lines go to standard error; standard output is for what was asked for.
-fn start_log(config: &Config) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .parse(&config.log)
-        .map_err(|error| anyhow::anyhow!("log: {error}"))?;
-    // A line that can't be written (its disk is full, its reader is gone) is lost: to report that on standard error would panic.
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .log_internal_errors(false);
-    match config.log_format {
-        LogFormat::Text => {
-            let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            log.with_ansi(is_terminal).with_target(false).init();
-        }
-        LogFormat::Json => log.json().init(),
-    }
-    Ok(())
 }

@@ -14,24 +14,25 @@ use parking_lot::{Mutex, RwLock};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::log::SetFilter;
+use super::logs::Logs;
+use super::notify::Notifier;
+use super::reload;
 use crate::admin::{Host, socket};
 use crate::api::{self, Door};
 use crate::app::App;
-use crate::config::{Config, MetricsListen, RootPlace};
+use crate::config::{Config, ListenerName, MetricsListen, Reloads, RootPlace};
 use crate::http::body::RequestBody;
-use crate::http::listener::{Limits, Peer, raise_descriptor_limit, serve};
-use crate::http::tls;
+use crate::http::listener::{Peer, serve};
 use crate::instance::{Credentials, DataFolder, IfAbsent, kms_places};
 use crate::jobs::{Jobs, Paces, lifecycle, scrub};
 use crate::memory;
 use crate::observe::metrics::REQUESTS;
+use crate::observe::reopen;
 use crate::observe::request::Observers;
 use crate::root;
 use crate::traces::Traces;
 use crate::work;
-
-use super::logs::Logs;
-use super::notify::Notifier;
 
 /// How often what a former session leaves behind is looked at, and how many times at the most.
 const SETTLE_PAUSE: Duration = Duration::from_secs(5);
@@ -45,7 +46,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const MAX_METRICS_CONNECTIONS: usize = 32;
 
 /// Runs the gateway until it is told to stop.
-pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
+pub(super) fn run(reloads: Reloads, log: SetFilter) -> anyhow::Result<ExitCode> {
+    let (config, reloads) = (reloads.config(), Arc::new(reloads));
     // Before there is a secret in memory.
     if !config.allow_core_dumps {
         memory::forbid_dumps().context("core dumps can't be turned off (see allow_core_dumps)")?;
@@ -55,20 +57,20 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
         .thread_name("sealgate")
         .build()
         .context("can't start the runtime")?;
-    let code = runtime.block_on(gateway(config));
+    let code = runtime.block_on(gateway(&config, &reloads, log));
     // Blocking work of abandoned requests must not hold the exit up.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     code
 }
 
-async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
+async fn gateway(config: &Config, reloads: &Arc<Reloads>, log: SetFilter) -> anyhow::Result<ExitCode> {
     let stop = stop_signal()?;
     let notifier = Notifier::from_environment();
+    let hangup = signal(SignalKind::hangup())?;
     // What can be refused without touching anything comes first.
-    let acceptor = match &config.tls {
-        Some((certificates, private_key)) => Some(tls::acceptor(certificates, private_key)?),
-        None => None,
-    };
+    let certificates = reload::follow_certificates(reloads)?;
+    let acceptor = certificates.as_ref().map(|certificates| certificates.acceptor()).transpose()?;
+    reload::follow_log(reloads, log);
     let listener = bind(config.listen, "--listen").await?;
     let address = listener.local_addr()?;
     let kms_listener = match config.kms_listen {
@@ -93,8 +95,8 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
     };
     let is_shared = config.places.metadata.is_some();
     let folder = match is_shared {
-        true => DataFolder::open_state(&config)?,
-        false => DataFolder::open(&config, IfAbsent::Create)?,
+        true => DataFolder::open_state(config)?,
+        false => DataFolder::open(config, IfAbsent::Create)?,
     };
     let sealed = config.root_key == RootPlace::Passphrase && config.passphrase_file.is_none() && !is_shared;
     let admin = match socket::bind(&config.data) {
@@ -106,9 +108,9 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
         }
         Err(error) => return Err(error),
     };
-    let start = Start { config: &config, addresses, folder, app: Current::default() };
+    let start = Start { config, addresses, folder, app: Current::default() };
     let app = start.app.clone();
-    let logs = Logs::open(&config, &app)?;
+    let logs = Logs::open(config, &app)?;
     // A gateway that waits for its passphrase answers already; any other opens its stores first.
     let sealed = match sealed {
         true => Some(start),
@@ -125,21 +127,23 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
         Some(_) => "Sealed: `sealgate kms unseal` opens it".to_owned(),
         None => format!("Serving at {address}"),
     });
-    let max_connections = raise_descriptor_limit(config.max_connections)
-        .context("the limit of open files can't be raised to what it may be")?;
-    if max_connections < config.max_connections {
-        tracing::warn!(
-            max_connections,
-            "fewer connections at a time than set: the limit of open files allows no more"
-        );
-    }
-    let limits = Limits {
-        max_connections,
-        max_connections_per_address: config.max_connections_per_address,
-        idle_timeout: config.idle_timeout,
-        body_idle_timeout: config.body_idle_timeout,
-        shutdown_timeout: config.shutdown_timeout,
+    let options = |name| {
+        reload::follow_listener(reloads, name)
+            .context("the limit of open files can't be raised to what it may be")
     };
+    let (options, kms_options) = (options(ListenerName::Listen)?, options(ListenerName::KmsListen)?);
+    reloads.register("log files", |_: &Config| Ok(reload::apply(reopen::ask)));
+    reloads.register("auth_failures_per_minute", {
+        let app = app.clone();
+        move |config: &Config| {
+            let (app, per_minute) = (app.clone(), config.auth_failures_per_minute);
+            Ok(reload::apply(move || {
+                if let Some(app) = app.get() {
+                    app.failures.set_per_minute(per_minute);
+                }
+            }))
+        }
+    });
     let observers = Observers::of_process().clone();
     let _requests = observers.add(REQUESTS.clone());
     let traces = match &config.otlp_endpoint {
@@ -169,29 +173,33 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
         match kms_listener {
             Some(listener) => {
                 let stop = until_stop(stopped.clone());
-                serve(listener, acceptor.clone(), limits, observers.clone(), handler(Door::Kms), stop).await
+                serve(listener, acceptor.clone(), kms_options, observers.clone(), handler(Door::Kms), stop)
+                    .await
             }
             None => true,
         }
     };
+    let metrics_options = options.clone();
     let metrics_door = async {
         let Some(listener) = metrics_listener else { return true };
-        let limits = Limits {
-            max_connections: MAX_METRICS_CONNECTIONS.min(max_connections),
-            max_connections_per_address: 0,
-            ..limits
-        };
-        let (app, config) = (app.clone(), Arc::new(config.clone()));
+        let mut own = metrics_options.borrow().clone();
+        own.limits.max_connections = MAX_METRICS_CONNECTIONS.min(own.limits.max_connections);
+        own.limits.max_connections_per_address = 0;
+        own.proxy_protocol = false;
+        // Its limits stay as they are: nothing depends on them but itself.
+        let (_, own) = tokio::sync::watch::channel(own);
+        let (app, reloads) = (app.clone(), reloads.clone());
         let handler = move |request: http::Request<RequestBody>, _: Peer| {
-            let (app, config) = (app.get(), config.clone());
+            let (app, config) = (app.get(), reloads.config());
             async move { api::metrics::handle(app.as_deref(), &config, &request).await }
         };
-        serve(listener, None, limits, Observers::default(), handler, until_stop(stopped.clone())).await
+        serve(listener, None, own, Observers::default(), handler, until_stop(stopped.clone())).await
     };
     let jobs = Mutex::new(None);
     let inside = async {
         let ended = tokio::select! {
-            ended = work(&config, admin, sealed, app.clone(), &jobs) => ended,
+            ended = work(reloads, admin, sealed, app.clone(), &jobs) => ended,
+            never = reload::keep(reloads, hangup, certificates) => match never {},
             ended = logs.run(&app) => ended,
             () = stop => Ok(()),
         };
@@ -204,7 +212,7 @@ async fn gateway(config: Config) -> anyhow::Result<ExitCode> {
             serve(
                 listener,
                 acceptor.clone(),
-                limits,
+                options,
                 observers.clone(),
                 handler(Door::Every),
                 until_stop(stopped.clone())
@@ -319,12 +327,14 @@ fn serve_from_now(
 /// What runs beside the requests: first the wait for the passphrase of a sealed gateway, then jobs and the admin socket. Ends only
 /// when it fails; what runs in it may be cut off.
 async fn work(
-    config: &Config,
+    reloads: &Reloads,
     admin: Option<UnixListener>,
     sealed: Option<Start<'_>>,
     app: Current,
     jobs: &Mutex<Option<Jobs>>,
 ) -> anyhow::Result<()> {
+    let config = reloads.config();
+    let config = &*config;
     if let (Some(start), Some(admin)) = (sealed, &admin) {
         let is_made = root::is_made(config, &start.folder)?;
         anyhow::ensure!(is_made, "the first start sets the passphrase: give it with --passphrase-file");
@@ -345,13 +355,14 @@ async fn work(
         .await;
         start.open_with(root).await?;
     }
-    tokio::try_join!(keep(config, &app, jobs), administer(config, admin, &app))?;
+    tokio::try_join!(keep(reloads, &app, jobs), administer(config, admin, &app))?;
     Ok(())
 }
 
 /// Runs the jobs. A gateway whose session others have ended (it was suspended for long, or cut off) opens everything anew, in a session
 /// of its own: of the former one nothing can be committed any more. Until that is done its requests are answered 503.
-async fn keep(config: &Config, current: &Current, jobs: &Mutex<Option<Jobs>>) -> anyhow::Result<()> {
+async fn keep(reloads: &Reloads, current: &Current, jobs: &Mutex<Option<Jobs>>) -> anyhow::Result<()> {
+    let config = reloads.config();
     let paces = Paces {
         reclaim_interval: config.reclaim_interval,
         full_sweep_interval: config.full_sweep_interval,
@@ -385,7 +396,8 @@ async fn keep(config: &Config, current: &Current, jobs: &Mutex<Option<Jobs>>) ->
         }
         let mut pause = FIRST_PAUSE;
         loop {
-            match App::open_shared(config, folder.again()).await {
+            // What was read again since the start counts.
+            match App::open_shared(&reloads.config(), folder.again()).await {
                 Ok((opened, _)) => {
                     current.set(Arc::new(opened));
                     tracing::info!("a new session has begun");

@@ -17,6 +17,11 @@ const MAX_FILE_LEN: u64 = 1 << 20;
 pub(super) struct FileSettings(BTreeMap<String, (toml::Value, usize)>);
 
 impl FileSettings {
+    /// The line of a name, if it is there.
+    pub(super) fn line(&self, name: &str) -> Option<usize> {
+        self.0.get(name).map(|(_, line)| *line)
+    }
+
     /// The values by name.
     pub(super) fn values(&self) -> toml::Table {
         self.0.iter().map(|(name, (value, _))| (name.clone(), value.clone())).collect()

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
@@ -31,6 +31,17 @@ impl MetricsListen {
             }),
         }
     }
+}
+
+/// A listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum ListenerName {
+    /// The one of `listen`.
+    Listen,
+    /// The one of `kms_listen`.
+    KmsListen,
 }
 
 /// Where requests arrive, and under which names.
@@ -62,4 +73,22 @@ pub struct ListenSettings {
     /// TLS private key (PEM); needs --tls-cert
     #[arg(long, value_name = "FILE", env = "SEALGATE_TLS_KEY", global = true)]
     pub tls_key: Option<PathBuf>,
+    /// Networks of proxies that are believed where a request comes from (X-Forwarded-For, X-Forwarded-Proto); may be repeated
+    #[arg(
+        long,
+        value_name = "NETWORK",
+        env = "SEALGATE_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        global = true
+    )]
+    pub trusted_proxies: Option<Vec<String>>,
+    /// Listeners whose connections from trusted proxies begin with a header of the PROXY protocol; may be repeated
+    #[arg(
+        long,
+        value_name = "LISTENER",
+        env = "SEALGATE_PROXY_PROTOCOL",
+        value_delimiter = ',',
+        global = true
+    )]
+    pub proxy_protocol: Option<Vec<ListenerName>>,
 }

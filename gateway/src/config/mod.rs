@@ -11,7 +11,9 @@ mod listen;
 mod logs;
 mod observe;
 mod places;
+mod reload;
 mod root;
+mod show;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,17 +23,20 @@ pub use buckets::{BucketSettings, ObjectOwnership, SseCNewBuckets};
 use clap::Args;
 pub use jobs::JobSettings;
 pub use keys::KeySettings;
+use kms_core::policy::Network;
 pub use ldap::{LdapConfig, LdapSettings};
 pub use limits::LimitSettings;
-pub use listen::{ListenSettings, MetricsListen};
+pub use listen::{ListenSettings, ListenerName, MetricsListen};
 pub use logs::{
     AccessLogConfig, AccessLogFormat, AuditConfig, AuditWebhook, BucketLogConfig, LogSettings, LogsConfig,
     WhenSpoolIsFull,
 };
 pub use observe::{LogFormat, ObserveSettings};
 pub use places::{BlobsConfig, MetadataConfig, Places, PlacesSettings, SecretUrl, SessionConfig};
+pub use reload::{Apply, Changes, Reloads};
 pub use root::{RootPlace, TransitPlace};
 use serde::{Deserialize, Serialize};
+pub use show::{Origin, Setting, settings};
 
 /// Every setting as it may be given, by flag, environment or file; `None`: not given there.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
@@ -112,6 +117,10 @@ pub struct Config {
     pub account_id: Option<String>,
     /// Certificate chain and private key.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Networks whose word is taken for who a request comes from.
+    pub trusted_proxies: Vec<Network>,
+    /// Listeners whose connections from there begin with a header of the PROXY protocol.
+    pub proxy_protocol: Vec<ListenerName>,
     /// May SSE-C keys travel over plain HTTP?
     pub sse_c_over_http: SseCOverHttp,
     /// May objects of new buckets be written with SSE-C?
@@ -179,7 +188,6 @@ pub struct Config {
 }
 
 /// Settings that have no default; the example shows what they may look like.
-#[cfg(test)]
 const WITHOUT_DEFAULT: [&str; 24] = [
     "account_id",
     "tls_cert",
@@ -242,12 +250,12 @@ pub enum ConfigError {
 impl Config {
     /// Merges flags and environment (`given`) over the file, and checks every value.
     pub fn load(given: RawConfig, file: Option<&Path>) -> Result<Self, ConfigError> {
-        let mut merged = match file {
-            Some(path) => file::read(path)?.values(),
-            None => toml::Table::new(),
-        };
-        merged.extend(file::table(&given)?);
-        Self::check(file::typed(merged)?)
+        Self::of(merged(&given, file)?)
+    }
+
+    /// Checks every value.
+    fn of(values: toml::Table) -> Result<Self, ConfigError> {
+        Self::check(file::typed(values)?)
     }
 
     fn check(raw: RawConfig) -> Result<Self, ConfigError> {
@@ -274,6 +282,20 @@ impl Config {
             && !(id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit()))
         {
             return invalid("account_id", "must be 12 digits");
+        }
+        let mut trusted_proxies = Vec::new();
+        for text in raw.listen.trusted_proxies.unwrap_or_default() {
+            match Network::parse(&text) {
+                Some(network) => trusted_proxies.push(network),
+                None => {
+                    let message = format!("{text}: must be addresses or networks, such as 10.0.0.0/8 or ::1");
+                    return invalid("trusted_proxies", &message);
+                }
+            }
+        }
+        let proxy_protocol = raw.listen.proxy_protocol.unwrap_or_default();
+        if !proxy_protocol.is_empty() && trusted_proxies.is_empty() {
+            return invalid("proxy_protocol", "needs trusted_proxies: from whom such a header is taken");
         }
         let seconds = |value: Option<u64>, default| std::time::Duration::from_secs(value.unwrap_or(default));
         let max_connections = raw.limits.max_connections.unwrap_or(4096);
@@ -338,6 +360,8 @@ impl Config {
             domains: raw.listen.domain.unwrap_or_default().iter().map(|d| d.to_ascii_lowercase()).collect(),
             account_id: raw.access.account_id,
             tls,
+            trusted_proxies,
+            proxy_protocol,
             sse_c_over_http: raw.access.sse_c_over_http.unwrap_or_default(),
             sse_c_new_buckets: raw.buckets.sse_c_new_buckets.unwrap_or_default(),
             signature_v2: raw.access.signature_v2.unwrap_or_default(),
@@ -378,6 +402,16 @@ impl Config {
             log_format: raw.observe.log_format.unwrap_or_default(),
         })
     }
+}
+
+/// What flags and environment give, over what the file gives.
+fn merged(given: &RawConfig, file: Option<&Path>) -> Result<toml::Table, ConfigError> {
+    let mut values = match file {
+        Some(path) => file::read(path)?.values(),
+        None => toml::Table::new(),
+    };
+    values.extend(file::table(given)?);
+    Ok(values)
 }
 
 /// `<folder><suffix>`, beside the folder.
@@ -423,6 +457,8 @@ mod tests {
             ("metadata = \"mysql://h/d\"", "metadata"),
             ("ldap_user_base = \"dc=example\"", "ldap_url"),
             ("ldap_url = \"ldap://directory\"", "in the clear"),
+            ("trusted_proxies = [\"10.0.0.0/33\"]", "trusted_proxies"),
+            ("proxy_protocol = [\"listen\"]", "trusted_proxies"),
             ("sse_c_over_http = \"maybe\"", "maybe"),
         ] {
             std::fs::write(&path, text).unwrap();
@@ -433,15 +469,7 @@ mod tests {
 
     #[test]
     fn the_example_names_every_setting_with_its_default() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/sealgate.toml");
-        let text = std::fs::read_to_string(path).unwrap();
-        // A setting is a comment of the form `#name = value`; prose has a space behind its `#`.
-        let settings: Vec<&str> = text
-            .lines()
-            .filter_map(|l| l.strip_prefix('#'))
-            .filter(|l| l.starts_with(|c: char| c.is_alphabetic()))
-            .collect();
-        let mut named: toml::Table = toml::from_str(&settings.join("\n")).unwrap();
+        let mut named = show::example().unwrap();
         let mut in_file: Vec<String> = named.keys().cloned().collect();
         let mut known = file::names();
         in_file.sort();

@@ -15,11 +15,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::answer::Answer;
 use super::body::{RequestBody, ResponseBody};
 use super::connection::{Connection, Exchange, MAX_HEAD_LEN, Patience};
+use super::proxies::TrustedProxies;
+use super::proxy_protocol;
 use super::slots::{Slot, Slots};
 use super::wire::Wire;
 use crate::observe::metrics::CONNECTIONS;
@@ -47,7 +50,7 @@ pub struct Peer {
 }
 
 /// Limits of a listener.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Most connections at a time. When there are as many, new ones take the place of those that do no authenticated work.
     pub max_connections: usize,
@@ -61,11 +64,22 @@ pub struct Limits {
     pub shutdown_timeout: Duration,
 }
 
+/// What a listener goes by, which may change while it serves.
+#[derive(Debug, Clone)]
+pub struct ListenerOptions {
+    /// Its limits; those of time are for connections to come.
+    pub limits: Limits,
+    /// Proxies that are believed who a connection and a request come from.
+    pub proxies: Arc<TrustedProxies>,
+    /// Do their connections begin with a header of the PROXY protocol?
+    pub proxy_protocol: bool,
+}
+
 /// Serves until `stop` ends, then lets the requests in flight finish. Answers whether all of them did. `observers` are told of each.
 pub async fn serve<H, F>(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    limits: Limits,
+    options: watch::Receiver<ListenerOptions>,
     observers: Observers,
     handler: H,
     stop: impl Future<Output = ()>,
@@ -74,34 +88,45 @@ where
     H: Fn(Request<RequestBody>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<ResponseBody>> + Send + 'static,
 {
-    let slots = Slots::new(limits.max_connections, limits.max_connections_per_address);
+    let Limits { max_connections, max_connections_per_address, .. } = options.borrow().limits;
+    let slots = Slots::new(max_connections, max_connections_per_address);
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
-            accepted = accept(&listener, &slots, limits) => accepted,
+            accepted = accept(&listener, &slots, &options) => accepted,
         };
-        let Some((stream, address, connection, slot)) = accepted else { continue };
+        let Some((mut stream, address, connection, slot)) = accepted else { continue };
+        let ListenerOptions { limits, proxies, proxy_protocol } = options.borrow().clone();
+        let has_header = proxy_protocol && proxies.contains(address.ip());
         let served = Served {
             handler: handler.clone(),
             connection: connection.clone(),
             limits,
+            proxies,
             observers: observers.clone(),
         };
         let (tls, watcher) = (tls.clone(), graceful.watcher());
         tokio::spawn(async move {
             let _open = CONNECTIONS.open();
             let serve = async {
-                match tls {
-                    None => {
-                        let peer = Peer { address, secure: false, tls_version: None };
-                        served.run(stream, peer, None, watcher).await
+                let mut peer = Peer { address, secure: false, tls_version: None };
+                if has_header {
+                    match proxy_protocol::read(&mut stream, peer).await {
+                        Ok(client) => peer = client,
+                        Err(error) => {
+                            tracing::warn!(%address, %error, "a proxy's connection is ended");
+                            return;
+                        }
                     }
+                }
+                match tls {
+                    None => served.run(stream, peer, None, watcher).await,
                     Some(tls) => match tls.accept(stream).await {
                         Ok(stream) => {
                             let session = super::tls::session(&stream);
-                            let peer = Peer { address, secure: true, tls_version: session.version };
+                            let peer = Peer { secure: true, tls_version: session.version, ..peer };
                             served.run(stream, peer, Some(Arc::new(session)), watcher).await;
                         }
                         Err(error) => {
@@ -119,23 +144,27 @@ where
         });
     }
     drop(listener);
-    tokio::time::timeout(limits.shutdown_timeout, graceful.shutdown()).await.is_ok()
+    let shutdown_timeout = options.borrow().limits.shutdown_timeout;
+    tokio::time::timeout(shutdown_timeout, graceful.shutdown()).await.is_ok()
 }
 
 /// The next connection, once there is a slot for it.
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Slots>,
-    limits: Limits,
+    options: &watch::Receiver<ListenerOptions>,
 ) -> Option<(TcpStream, SocketAddr, Arc<Connection>, Slot)> {
     match listener.accept().await {
         Ok((stream, address)) => {
             // Answers are written whole: waiting to coalesce them only adds latency.
             let _ = stream.set_nodelay(true);
             let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT_LEN);
+            let ListenerOptions { limits, proxies, .. } = options.borrow().clone();
+            slots.set(limits.max_connections, limits.max_connections_per_address);
             let patience = Patience { idle: limits.idle_timeout, stall: limits.body_idle_timeout };
             let connection = Arc::new(Connection::new(patience));
-            let Some(slot) = slots.take(address.ip(), &connection).await else {
+            let Some(slot) = slots.take(address.ip(), &connection, proxies.contains(address.ip())).await
+            else {
                 CONNECTIONS.refused.add(1);
                 tracing::debug!(%address, "connection refused: its address has too many");
                 return None;
@@ -170,6 +199,7 @@ struct Served<H> {
     connection: Arc<Connection>,
     limits: Limits,
     observers: Observers,
+    proxies: Arc<TrustedProxies>,
 }
 
 impl<H, F> Served<H>
@@ -197,6 +227,7 @@ where
             .adaptive_window(true);
         let wire = Wire::new(stream, self.connection.clone());
         let service = service_fn(move |request: Request<Incoming>| {
+            let peer = self.proxies.client(peer, request.headers());
             let record = self.observers.begin(&request, peer.address, tls.as_ref());
             let exchange = self.connection.begin(request.version() == Version::HTTP_2, record);
             let idle_timeout = self.limits.body_idle_timeout;

@@ -9,6 +9,8 @@ pub mod header;
 pub mod host;
 mod incoming;
 pub mod listener;
+pub mod proxies;
+pub mod proxy_protocol;
 mod slots;
 pub mod tls;
 mod wire;

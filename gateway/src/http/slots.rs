@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -15,9 +16,9 @@ const SHARE: usize = 64;
 /// The connections of a listener.
 #[derive(Debug)]
 pub(super) struct Slots {
-    max: usize,
+    max: AtomicUsize,
     /// 0: as many as there are.
-    max_per_address: usize,
+    max_per_address: AtomicUsize,
     open: Mutex<Open>,
     freed: Notify,
 }
@@ -38,29 +39,39 @@ pub(super) struct Slot {
 
 impl Slots {
     pub(super) fn new(max: usize, max_per_address: usize) -> Arc<Self> {
+        let (max, max_per_address) = (AtomicUsize::new(max), AtomicUsize::new(max_per_address));
         Arc::new(Self { max, max_per_address, open: Mutex::default(), freed: Notify::new() })
     }
 
+    /// From now on there are so many. Who has a place keeps it.
+    pub(super) fn set(&self, max: usize, max_per_address: usize) {
+        self.max.store(max, Ordering::Relaxed);
+        self.max_per_address.store(max_per_address, Ordering::Relaxed);
+    }
+
     /// A place for this connection, for which one that does nothing may be ended. Waits while every other one works. `None`: its
-    /// address has as many as it may that do.
+    /// address has as many as it may that do; a proxy's may have any number.
     pub(super) async fn take(
         self: &Arc<Self>,
         address: IpAddr,
         connection: &Arc<Connection>,
+        is_proxy: bool,
     ) -> Option<Slot> {
         let address = place(address);
         loop {
             {
                 let mut open = self.open.lock();
                 let of_address = open.by_address.get(&address).copied().unwrap_or_default();
-                if self.max_per_address > 0
-                    && of_address >= self.max_per_address
+                let max_per_address = self.max_per_address.load(Ordering::Relaxed);
+                if !is_proxy
+                    && max_per_address > 0
+                    && of_address >= max_per_address
                     && !open.make_place(of_address, |held| *held == address)
                 {
                     return None;
                 }
                 let len = open.connections.len();
-                if len < self.max || open.make_place(len, |_| true) {
+                if len < self.max.load(Ordering::Relaxed) || open.make_place(len, |_| true) {
                     let number = open.add(address, connection.clone());
                     return Some(Slot { slots: self.clone(), number });
                 }
@@ -146,7 +157,7 @@ mod tests {
 
     async fn has_place(slots: &Arc<Slots>, from: u8) -> Option<Option<Slot>> {
         let connection = connection();
-        let taken = slots.take(address(from), &connection);
+        let taken = slots.take(address(from), &connection, false);
         tokio::time::timeout(Duration::from_millis(20), taken).await.ok()
     }
 
@@ -156,7 +167,7 @@ mod tests {
         let connections = [connection(), connection(), connection()];
         let mut held = Vec::new();
         for connection in &connections {
-            held.push(slots.take(address(1), connection).await.unwrap());
+            held.push(slots.take(address(1), connection, false).await.unwrap());
         }
         // The first has worked and the second works: the third goes first.
         let done = connections[0].begin(false, None);
@@ -169,7 +180,7 @@ mod tests {
         let evicted = || connections.each_ref().map(|connection| connection.is_evicted());
         assert_eq!(evicted(), [false, false, true]);
         let working_too = connection();
-        let fifth = slots.take(address(3), &working_too).await.unwrap();
+        let fifth = slots.take(address(3), &working_too, false).await.unwrap();
         // The fourth was never asked anything.
         assert_eq!(evicted(), [false, false, true]);
         working_too.begin(false, None);
@@ -184,13 +195,13 @@ mod tests {
     async fn while_all_work_one_waits_until_a_place_is_free() {
         let slots = Slots::new(1, 0);
         let busy = connection();
-        let slot = slots.take(address(1), &busy).await.unwrap();
+        let slot = slots.take(address(1), &busy, false).await.unwrap();
         let asked = busy.begin(false, None);
         asked.authenticated();
         assert!(has_place(&slots, 2).await.is_none());
         let waiting = tokio::spawn({
             let slots = slots.clone();
-            async move { slots.take(address(2), &connection()).await.is_some() }
+            async move { slots.take(address(2), &connection(), false).await.is_some() }
         });
         tokio::time::sleep(Duration::from_millis(20)).await;
         drop((asked, slot));
@@ -201,8 +212,10 @@ mod tests {
     async fn an_address_has_its_share() {
         let slots = Slots::new(100, 2);
         let (first, second) = (connection(), connection());
-        let _held =
-            (slots.take(address(1), &first).await.unwrap(), slots.take(address(1), &second).await.unwrap());
+        let _held = (
+            slots.take(address(1), &first, false).await.unwrap(),
+            slots.take(address(1), &second, false).await.unwrap(),
+        );
         let asked = [first.begin(false, None), second.begin(false, None)];
         asked.iter().for_each(|asked| asked.authenticated());
         assert!(has_place(&slots, 1).await.unwrap().is_none());

@@ -3,6 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+use rustls::crypto::CryptoProvider;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{ProtocolVersion, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -93,8 +97,53 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, rest.get(..len)?, rest.get(len..)?))
 }
 
-/// An acceptor with this certificate chain and private key.
-pub fn acceptor(certificates: &Path, private_key: &Path) -> Result<TlsAcceptor, TlsError> {
+/// Certificate chain and private key, as connections to come are shown them: they can be replaced while the gateway runs.
+#[derive(Debug, Clone)]
+pub struct Certificates(Arc<Shown>);
+
+#[derive(Debug)]
+struct Shown(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().clone())
+    }
+}
+
+impl Certificates {
+    /// Shows these at first.
+    pub fn new(first: CertifiedKey) -> Self {
+        Self(Arc::new(Shown(RwLock::new(Arc::new(first)))))
+    }
+
+    /// Shows these from now on. Connections that are open go on as they are.
+    pub fn replace(&self, next: CertifiedKey) {
+        *self.0.0.write() = Arc::new(next);
+    }
+
+    /// An acceptor that shows them.
+    ///
+    /// # Errors
+    /// When the cryptography has no version of TLS to offer.
+    pub fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(self.0.clone());
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// Reads a certificate chain and its private key.
+///
+/// # Errors
+/// When a file holds no PEM of the right kind, or the two don't go together.
+pub fn read(certificates: &Path, private_key: &Path) -> Result<CertifiedKey, TlsError> {
     let pem = |path: &Path, error: rustls_pki_types::pem::Error| TlsError::Pem {
         path: path.to_owned(),
         message: error.to_string(),
@@ -109,11 +158,5 @@ pub fn acceptor(certificates: &Path, private_key: &Path) -> Result<TlsAcceptor, 
         });
     }
     let private = PrivateKeyDer::from_pem_file(private_key).map_err(|e| pem(private_key, e))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(CertifiedKey::from_der(chain, private, &provider())?)
 }

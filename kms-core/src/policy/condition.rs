@@ -1,8 +1,6 @@
 //! Conditions: operator, key, values.
 //! <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>
 
-use std::net::IpAddr;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -10,6 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Iso8601;
 
 use super::malformed::{MalformedPolicy, strings};
+use super::network::Network;
 use super::pattern::{Comparison, Template};
 use super::values::Values;
 use super::work::Work;
@@ -55,10 +54,6 @@ enum Test {
     /// `Null`: is the key to be absent?
     Absent(bool),
 }
-
-/// A range of addresses: the first, and how many of its bits count.
-#[derive(Debug, Clone, Copy)]
-struct Network(IpAddr, u32);
 
 impl Conditions {
     pub(super) fn parse(value: &Value, variables: bool) -> Result<Self, MalformedPolicy> {
@@ -212,34 +207,6 @@ impl Test {
             Self::Binary(all) => binary(given).is_some_and(|given| all.contains(&given)),
             Self::Ip(all) => given.parse().is_ok_and(|given| all.iter().any(|n| n.contains(given))),
             Self::Absent(_) => false,
-        }
-    }
-}
-
-impl Network {
-    fn parse(text: &str) -> Option<Self> {
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address.parse().ok()?, Some(bits.parse().ok()?)),
-            None => (text.parse().ok()?, None),
-        };
-        let all = match address {
-            IpAddr::V4(_) => 32,
-            IpAddr::V6(_) => 128,
-        };
-        let bits = bits.unwrap_or(all);
-        (bits <= all).then_some(Self(address, bits))
-    }
-
-    fn contains(self, given: IpAddr) -> bool {
-        let Self(first, bits) = self;
-        match (first, given) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                (a.to_bits() ^ b.to_bits()).checked_shr(32 - bits).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => {
-                (a.to_bits() ^ b.to_bits()).checked_shr(128 - bits).unwrap_or(0) == 0
-            }
-            _ => false,
         }
     }
 }

@@ -193,13 +193,13 @@ impl Entries {
     fn partial(&self) -> Result<Partial, EnvelopeError> {
         let has = |name: &&'static str| self.0.contains_key(*name);
         if let Some(stray) = names::BEFORE_V3.iter().find(|name| has(name)) {
-            return Err(if names::CONTENT_V3.iter().any(|name| has(&name)) {
+            return Err(if names::CONTENT_V3.iter().any(has) {
                 EnvelopeError::Exclusive(names::SUITE_V3, stray)
             } else {
                 EnvelopeError::Missing(names::KEY_V2)
             });
         }
-        if !names::ONLY_V3.iter().any(|name| has(&name)) {
+        if !names::ONLY_V3.iter().any(has) {
             return Ok(Partial { content: BTreeMap::new() });
         }
         let mut content = BTreeMap::new();

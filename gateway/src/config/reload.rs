@@ -121,7 +121,7 @@ impl Reloads {
         let config = Arc::new(Config::of(taken.clone())?);
         let parts = self.parts.lock();
         let applies = parts.iter().map(|(part, prepare)| {
-            prepare(&config).map_err(|message| ReloadError::Refused { part: *part, message })
+            prepare(&config).map_err(|message| ReloadError::Refused { part, message })
         });
         // All are asked before one acts.
         let applies: Vec<Apply> = applies.collect::<Result<_, _>>()?;

@@ -120,7 +120,7 @@ async fn usage_is_told_to_the_byte_wherever_it_is_asked_for() {
 
     let mut caller = Caller::open(&server.endpoint, Credentials::root()).await.unwrap();
     let mut ask = async |call: &str| -> Value {
-        let answer = caller.s3(Method::GET, &format!("/minio/admin/v3/{call}"), "").await.unwrap();
+        let answer = caller.s3_hashed(Method::GET, &format!("/minio/admin/v3/{call}"), "").await.unwrap();
         serde_json::from_slice(&answer.success().unwrap().body).unwrap()
     };
     let info = ask("info").await;

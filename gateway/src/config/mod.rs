@@ -188,7 +188,7 @@ pub struct Config {
 }
 
 /// Settings that have no default; the example shows what they may look like.
-const WITHOUT_DEFAULT: [&str; 24] = [
+const WITHOUT_DEFAULT: [&str; 25] = [
     "account_id",
     "tls_cert",
     "tls_key",
@@ -199,6 +199,7 @@ const WITHOUT_DEFAULT: [&str; 24] = [
     "kms_url",
     "blobs",
     "blobs_credentials",
+    "pack_len",
     "access_log",
     "audit_log",
     "audit_webhook_url",

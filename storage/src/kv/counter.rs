@@ -43,6 +43,16 @@ impl Amounts {
         let numbers: [[u8; 8]; COLUMNS] = numbers.try_into().ok()?;
         rest.is_empty().then(|| Self(numbers.map(i64::from_be_bytes)))
     }
+
+    /// What an engine adds to. A damaged counter must not end every write of its bucket: it begins anew, which a full count tells.
+    pub fn stored_or_none(stored: &[u8]) -> Self {
+        Self::from_bytes(stored).unwrap_or_else(|| {
+            tracing::error!(
+                "a counter is damaged, and begins anew: count again with `sealgate check --recount`"
+            );
+            Self::default()
+        })
+    }
 }
 
 /// An addition to a counter.

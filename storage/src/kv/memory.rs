@@ -35,19 +35,15 @@ impl MemoryKv {
 
 impl State {
     /// The numbers of a spread counter.
-    fn sum(&self, counter: &Key) -> Result<Amounts, KvError> {
+    fn sum(&self, counter: &Key) -> Amounts {
         let mut sum = Amounts::default();
         for (_, entry) in
             self.entries.range(counter.clone()..).take_while(|(key, _)| key.starts_with(counter))
         {
-            sum.add(&amounts(entry)?);
+            sum.add(&Amounts::stored_or_none(&entry.value));
         }
-        Ok(sum)
+        sum
     }
-}
-
-fn amounts(entry: &Entry) -> Result<Amounts, KvError> {
-    Amounts::from_bytes(&entry.value).ok_or_else(|| KvError::Corrupt("a counter".into()))
 }
 
 #[async_trait]
@@ -86,7 +82,7 @@ impl KeyValue for MemoryKv {
                     (key, state.entries.get(key).is_some_and(|entry| entry.revision == *revision))
                 }
                 Condition::AtMost { counter, column, most } => {
-                    (counter, state.sum(counter)?.0.get(*column).is_some_and(|sum| sum <= most))
+                    (counter, state.sum(counter).0.get(*column).is_some_and(|sum| sum <= most))
                 }
             };
             if !holds {
@@ -107,7 +103,9 @@ impl KeyValue for MemoryKv {
                 }
                 Write::Add(addition) => {
                     let key = addition.entry_key(ONLY_STRIPE);
-                    let mut sum = state.entries.get(&key).map_or(Ok(Amounts::default()), amounts)?;
+                    let former = state.entries.get(&key);
+                    let mut sum =
+                        former.map(|entry| Amounts::stored_or_none(&entry.value)).unwrap_or_default();
                     sum.add(&addition.amounts);
                     state.entries.insert(key, Entry { value: sum.to_bytes(), revision });
                 }

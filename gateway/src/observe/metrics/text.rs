@@ -205,7 +205,7 @@ mod tests {
         histogram.observe(300);
         let plain = text(&histogram).prometheus();
         assert!(
-            plain.starts_with("# HELP sealgate_a_total Of a.\n# TYPE sealgate_a_total counter\nsealgate_a_total{bucket=\"x\\\"y\"} 2.0\n"),
+            plain.starts_with("# HELP sealgate_a_total Of a\n# TYPE sealgate_a_total counter\nsealgate_a_total{bucket=\"x\\\"y\"} 2.0\n"),
             "{plain}"
         );
         assert!(plain.contains("\n# TYPE sealgate_b_bytes gauge\nsealgate_b_bytes 1.5\n"), "{plain}");

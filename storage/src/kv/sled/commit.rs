@@ -512,8 +512,9 @@ fn amounts(tree: &Tree, key: &Key, group: &mut Group) -> Result<Amounts, KvError
         None => Ok(Amounts::default()),
         Some(EntryState { content: Content::Stored(stored), .. }) => {
             let stored = Stored::parse(&stored).map_err(corrupt)?;
-            Amounts::from_bytes(stored.front).ok_or_else(|| corrupt("a counter"))
+            Ok(Amounts::stored_or_none(stored.front))
         }
+        // Its key is no counter's then.
         Some(EntryState { content: Content::Element(_), .. }) => Err(corrupt("a counter")),
     }
 }

@@ -98,7 +98,9 @@ mod tests {
     fn only_a_trusted_proxy_is_believed_and_only_up_to_who_it_does_not_know() {
         let (xff, proto) = ("x-forwarded-for", "x-forwarded-proto");
         let proxy = "10.0.0.1:5000";
-        let cases: &[(&str, &[(&str, &str)], (&str, bool))] = &[
+        // Peer and headers; whom they tell, and whether the client came by TLS.
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], (&'a str, bool));
+        let cases: &[Case<'_>] = &[
             ("192.0.2.1:5000", &[(xff, "203.0.113.7"), (proto, "https")], ("192.0.2.1", false)),
             (proxy, &[], ("10.0.0.1", false)),
             (proxy, &[(xff, "203.0.113.7"), (proto, "https")], ("203.0.113.7", true)),

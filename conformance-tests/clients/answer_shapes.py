@@ -243,12 +243,17 @@ def ask_s3():
     s3.put_object_annotation(**at, Key="b", AnnotationName="n", AnnotationPayload=b"x")
     s3.list_object_annotations(**at, Key="b")
     s3.put_bucket_abac(**at, AbacStatus={"Status": "Enabled"})
+    s3.put_bucket_acl(**at, ACL="log-delivery-write")
+    grants = [{"Grantee": {"Type": "CanonicalUser", "ID": owner}, "Permission": "READ"}]
+    logging = {"TargetBucket": at["Bucket"], "TargetPrefix": "logs/", "TargetGrants": grants}
+    s3.put_bucket_logging(**at, BucketLoggingStatus={"LoggingEnabled": logging})
     for get in (
         s3.get_bucket_abac, s3.get_bucket_accelerate_configuration, s3.get_bucket_location, s3.get_bucket_logging, s3.get_bucket_versioning,
         s3.get_bucket_notification_configuration, s3.get_bucket_request_payment, s3.list_bucket_analytics_configurations,
         s3.list_bucket_intelligent_tiering_configurations, s3.list_bucket_inventory_configurations, s3.list_bucket_metrics_configurations,
     ):  # fmt: skip
         get(**at)
+    s3.put_bucket_logging(**at, BucketLoggingStatus={})
     s3.list_buckets(MaxBuckets=1)
 
 

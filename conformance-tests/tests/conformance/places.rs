@@ -331,7 +331,7 @@ fn a_gateway_with_blobs_of_its_own_that_loses_its_session_opens_itself_anew() {
     let places = Places { metadata: postgres.url("map"), blobs: None, root_key: root };
     let arguments = [&SESSIONS[..], &["--inline-len", "0"]].concat();
     let mut server = Server::start_shared_on(&places, &scratch.path().join("data"), &arguments).unwrap();
-    let body = "bytes ".repeat(30_000);
+    let body = "bytes ".repeat(20_000);
     let put = |path: &str, body: &str| {
         let sent = ["--request", "PUT", "--data-binary", body];
         curl(&format!("{}{path}", server.endpoint), &sent, true).0

@@ -62,7 +62,7 @@ async fn bucket(server: &Server) {
         allow("open", json!({"IpAddress": {"aws:SourceIp": format!("{CLIENT}/32")}})),
         allow("tls", json!({"Bool": {"aws:SecureTransport": "true"}})),
     ]});
-    root.s3(Method::PUT, "/proxied?policy", &policy.to_string()).await.unwrap().success().unwrap();
+    root.s3(Method::PUT, "/proxied?policy=", &policy.to_string()).await.unwrap().success().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use storage::kv::counter::COUNTER;
 use storage::kv::{Direction, KeyRange, KeyValue, Transaction, Write};
 
 use super::Finding;
@@ -119,14 +120,16 @@ fn write_in_place(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Flips a bit of every catalog value, and swaps every two neighbours; none may open.
+/// Flips a bit of every sealed catalog value, and swaps every two neighbours; none may open.
 pub(super) async fn catalog(config: &Config) -> anyhow::Result<Vec<Finding>> {
     let folder = DataFolder::open(config, IfAbsent::Refuse)?;
     let stores = app::Stores::open(config, folder).await?;
     let raw: Arc<dyn KeyValue> = stores.storage.kv.clone();
     let sealed = SealedKv::new(raw.clone(), stores.metadata_key.clone());
     let everything = KeyRange { start: Default::default(), end: None };
-    let entries = raw.scan(everything, Direction::Forward, 1000).await?;
+    let mut entries = raw.scan(everything, Direction::Forward, 1000).await?;
+    // Counters are sums that stand in the clear (SECURITY.md): no answer about an object comes from them, and a full count corrects them.
+    entries.retain(|(name, _)| name.first() != Some(&COUNTER));
     let (mut flips, mut swaps) = (Tally::default(), Tally::default());
     for (at, (name, entry)) in entries.iter().enumerate() {
         let mut flipped = entry.value.to_vec();

@@ -129,6 +129,11 @@ impl Verdict {
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Heard of from now on, before anything is started that would outlive a sudden end.
+    let stopped = match stopped() {
+        Ok(stopped) => stopped,
+        Err(error) => return failed(&error),
+    };
     let work = async {
         match cli.command {
             Some(Command::With { command }) => with::run(&command).await,
@@ -139,23 +144,26 @@ async fn main() -> ExitCode {
     // What it has started ends with it, since it is dropped.
     let done = tokio::select! {
         done = work => done,
-        stopped = stopped() => stopped.map(|()| ExitCode::from(STOPPED)),
+        () = stopped => Ok(ExitCode::from(STOPPED)),
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("cluster: {error:#}");
-        ExitCode::from(2)
-    })
+    done.unwrap_or_else(|error| failed(&error))
 }
 
-/// Until somebody asks it to stop.
-async fn stopped() -> anyhow::Result<()> {
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("cluster: {error:#}");
+    ExitCode::from(2)
+}
+
+/// Until somebody asks it to stop, from this call on.
+fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    eprintln!("cluster: it was asked to stop");
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        eprintln!("cluster: it was asked to stop");
+    })
 }
 
 async fn run(options: &Options) -> anyhow::Result<ExitCode> {

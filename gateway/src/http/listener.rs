@@ -113,9 +113,14 @@ where
             let serve = async {
                 let mut peer = Peer { address, secure: false, tls_version: None };
                 if has_header {
-                    match proxy_protocol::read(&mut stream, peer).await {
-                        Ok(client) => peer = client,
-                        Err(error) => {
+                    let header = proxy_protocol::read(&mut stream, peer);
+                    match tokio::time::timeout(limits.idle_timeout, header).await {
+                        Err(_) => {
+                            tracing::debug!(%address, "a proxy's connection said nothing for long");
+                            return;
+                        }
+                        Ok(Ok(client)) => peer = client,
+                        Ok(Err(error)) => {
                             tracing::warn!(%address, %error, "a proxy's connection is ended");
                             return;
                         }

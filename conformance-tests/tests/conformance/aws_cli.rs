@@ -1,51 +1,14 @@
 //! The real AWS CLI, against the gateway.
 
-use std::path::Path;
-use std::process::{Command, Output};
+use conformance_tests::server::Server;
 
-use conformance_tests::installed;
-use conformance_tests::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server};
-
-fn environment(command: &mut Command, server: &Server) {
-    command
-        .env("AWS_ENDPOINT_URL", &server.endpoint)
-        .env("AWS_REGION", "us-east-1")
-        .env("AWS_DEFAULT_REGION", "us-east-1")
-        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
-        .env("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
-        .env("AWS_CONFIG_FILE", "config")
-        .env("AWS_EC2_METADATA_DISABLED", "true");
-}
-
-struct Shell<'a> {
-    server: &'a Server,
-    folder: &'a Path,
-}
-
-impl Shell<'_> {
-    fn output(&self, line: &str) -> Output {
-        let mut command = Command::new("bash");
-        let path = format!("{}:{}", installed::python().unwrap().display(), std::env::var("PATH").unwrap());
-        command.args(["-euo", "pipefail", "-c", line]).current_dir(self.folder).env("PATH", path);
-        environment(&mut command, self.server);
-        // Version 1 of the CLI presigns with Signature Version 2 unless it is told otherwise; version 2 does not.
-        std::fs::write(self.folder.join("config"), "[default]\ns3 =\n    signature_version = s3v4\n")
-            .unwrap();
-        command.output().unwrap()
-    }
-
-    fn run(&self, line: &str) -> String {
-        let output = self.output(line);
-        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-}
+use crate::shell::Shell;
 
 #[test]
 fn a_day_with_the_cli() {
     let server = Server::start().unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let shell = Shell { server: &server, folder: folder.path() };
+    let shell = Shell::new(&server, folder.path());
     shell.run("mkdir tree && for i in 1 2 3; do head -c ${i}0000 /dev/urandom > tree/f$i; done");
     shell.run("head -c 20000000 /dev/urandom > large && head -c 32 /dev/urandom > customer.key");
     shell.run("aws s3 mb s3://cli-bucket");
@@ -104,18 +67,4 @@ fn a_day_with_the_cli() {
 
     shell.run("aws s3 rm s3://cli-bucket --recursive --quiet && aws s3 rb s3://cli-bucket");
     assert!(!shell.run("aws s3 ls").contains("cli-bucket"));
-}
-
-/// The lines that README tells a newcomer to paste.
-#[test]
-fn the_lines_of_the_readme_work() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let text = std::fs::read_to_string(&readme).unwrap();
-    let blocks: Vec<&str> =
-        text.split("```sh run\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(!blocks.is_empty(), "README has no lines to run");
-    let server = Server::start().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::copy(&readme, folder.path().join("README.md")).unwrap();
-    Shell { server: &server, folder: folder.path() }.run(&blocks.join("\n"));
 }

@@ -244,12 +244,12 @@ impl std::fmt::Display for Operation {
     }
 }
 
-/// Where README's table of operations begins.
+/// Where the table of operations begins in `docs/s3-operations.md`.
 pub const MARKDOWN_BEGIN: &str = "<!-- operations:begin -->";
-/// Where README's table of operations ends.
+/// Where it ends.
 pub const MARKDOWN_END: &str = "<!-- operations:end -->";
 
-/// README's table of operations: what stands between [`MARKDOWN_BEGIN`] and [`MARKDOWN_END`].
+/// The table of operations: what stands there between [`MARKDOWN_BEGIN`] and [`MARKDOWN_END`].
 pub fn markdown() -> String {
     let mut out = String::from("| Operation | Status |\n| --- | --- |\n");
     for (status, text) in [
@@ -291,20 +291,17 @@ mod tests {
     }
 
     #[test]
-    fn readme_has_this_table() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-        let Ok(readme) = std::fs::read_to_string(path) else {
-            // README comes with the release; from then on its table is this one.
-            return;
-        };
-        let table = readme
+    fn the_guide_has_this_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/s3-operations.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let table = page
             .split_once(MARKDOWN_BEGIN)
             .and_then(|(_, rest)| rest.split_once(MARKDOWN_END))
             .map(|(table, _)| table.trim());
         assert_eq!(
             table,
             Some(markdown().trim()),
-            "README's table of operations is out of date: `sealgate operations --markdown` prints it"
+            "docs/s3-operations.md is out of date: `sealgate operations` prints its table"
         );
     }
 }

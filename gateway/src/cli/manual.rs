@@ -31,3 +31,41 @@ pub(super) fn pages(folder: Option<&Path>, command: clap::Command) -> anyhow::Re
     }
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::command;
+
+    /// What a line of the page calls a command: `sealgate user create`, `list`, … in one cell.
+    fn is_told(page: &str, parent: &str, child: &str) -> bool {
+        page.lines().any(|line| {
+            let cell = line.split(" | ").next().unwrap_or_default();
+            let mut spans = cell.split('`').skip(1).step_by(2);
+            spans.clone().any(|span| span.starts_with(&format!("sealgate {parent}")))
+                && spans.any(|span| span.split(' ').any(|word| word == child))
+        })
+    }
+
+    #[test]
+    fn the_guide_has_every_command_and_each_says_what_it_does() {
+        let page =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/commands.md")).unwrap();
+        for outer in command().get_subcommands() {
+            let name = outer.get_name();
+            assert!(page.contains(&format!("sealgate {name}")), "docs/commands.md lacks sealgate {name}");
+            assert!(outer.get_about().is_some(), "sealgate {name} does not say what it does");
+            for inner in outer.get_subcommands() {
+                let child = inner.get_name();
+                assert!(is_told(&page, name, child), "docs/commands.md lacks sealgate {name} {child}");
+                assert!(inner.get_about().is_some(), "sealgate {name} {child} does not say what it does");
+                for argument in inner.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                    assert!(
+                        argument.get_help().is_some(),
+                        "sealgate {name} {child}: {} has no help",
+                        argument.get_id()
+                    );
+                }
+            }
+        }
+    }
+}

@@ -42,12 +42,11 @@ use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand}
 
 use crate::config::{Config, Origin, RawConfig, Reloads};
 
-/// An S3 gateway that seals every object, with its key management service, in one program
+/// An S3 server that encrypts every object, with its key management service, in one program
 #[derive(Parser)]
 #[command(name = "sealgate", version, about, disable_help_subcommand = true)]
 struct Cli {
-    /// Configuration file (TOML); flags and SEALGATE_… variables win over it. Each of its settings is a flag of every command too: see
-    /// `sealgate serve --help`
+    /// Configuration file (TOML). Flags and SEALGATE_… variables win over it; `sealgate serve --help` lists all settings
     #[arg(long, value_name = "FILE", env = "SEALGATE_CONFIG", global = true)]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -60,7 +59,7 @@ struct Cli {
 enum Command {
     /// Run the gateway (the default)
     Serve,
-    /// Read a stopped data folder whole: records, blobs, every checksum, and every seal that the keys here open
+    /// Check a stopped data folder: every record, blob, checksum, and seal that the keys here open
     ///
     /// Names what is missing, damaged or not in its place: the first hundred faults by name, the others by number. Exit codes: 0, no faults;
     /// 1, faults; 2, it could not run.
@@ -92,12 +91,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Look at every blob for those that no record refers to, and wait for what comes of it
+    /// Look at every blob for those that no record refers to, and wait until that is done
     ///
-    /// Of gateways that share their records the one does it that sweeps; ask any of them. What is of a write that was never committed is
-    /// deleted, what nothing accounts for goes into quarantine, if it is little. Exit codes: 0, done; 1, not done to the end.
+    /// Of gateways that share their records, ask any. Blobs of writes that were never committed are deleted; up to 64 that nothing
+    /// accounts for go into quarantine. Exit codes: 0, done; 1, not completed.
     Sweep,
-    /// Tell how a gateway is, on one screen: ready or not, what it holds, disk, background jobs, and warnings with what to do
+    /// Show how the gateway is, on one screen: ready or not, what it holds, disk, background jobs, warnings with what to do
     Status {
         /// One JSON object
         #[arg(long)]
@@ -114,7 +113,7 @@ enum Command {
         #[arg(long, value_name = "COUNT")]
         count: Option<u64>,
     },
-    /// Show which operations a running gateway is asked for, how often, and how long they take
+    /// Show which operations a running gateway performs, how often, and how long they take
     Top {
         /// Seconds between two tables
         #[arg(long, value_name = "SECONDS", default_value_t = 2)]
@@ -146,12 +145,12 @@ enum Command {
         /// The file to make
         file: PathBuf,
     },
-    /// Make a new data folder of a backup; put the copied blobs in it afterwards
+    /// Create a new data folder from a backup; copy the blobs into it afterwards
     Restore {
         /// The backup
         file: PathBuf,
     },
-    /// Move everything to other places: records, keys, identities and blobs, from a data folder to servers or back
+    /// Move records, keys, identities and blobs from a data folder to PostgreSQL and an object store, or back
     ///
     /// The source is what the settings name; a data folder must not be served meanwhile. Run again after it was cut off it goes on, and
     /// after the source was served again it copies what changed. At the end it compares all records and every byte; no gateway opens the
@@ -168,22 +167,22 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Take a data folder as it stands for the right one: parts without an id or with another's, a catalog whose head is missing or
-    /// says that it should reach further
+    /// Accept a data folder as it stands, when a start is refused because its parts do not say that they belong together
+    ///
+    /// For parts without an id or with another's, and for a catalog whose head is missing or says that it should reach further.
     Adopt,
-    /// Note down how far the data folder has come, or compare it with a note: a folder that was put back to an older state has
-    /// not the note's mark
+    /// Print a note of how far the data folder has come, or check a note: it shows that the folder was put back to an older state
     Witness {
-        /// Compares the folder with this note
+        /// Compare the folder with this note
         #[arg(long, value_name = "FILE")]
         check: Option<PathBuf>,
     },
-    /// Prove something on this machine
+    /// Run a proof on this machine: of the encryption, or of an object store
     Doctor {
         #[command(subcommand)]
         proof: Proof,
     },
-    /// Ask and change the key store, of a running gateway or a stopped one
+    /// Inspect and change the key store, of a running gateway or a stopped one
     #[command(visible_alias = "admin")]
     Kms {
         #[command(subcommand)]
@@ -194,7 +193,7 @@ enum Command {
         #[command(subcommand)]
         command: crate::admin::AccountCommand,
     },
-    /// Tell what buckets and accounts hold, of a running gateway or a stopped one
+    /// Show what buckets and accounts hold, of a running gateway or a stopped one
     Usage {
         /// One JSON object
         #[arg(long)]
@@ -222,7 +221,7 @@ enum Command {
         /// The folder to write them to; without it `sealgate(1)` is printed
         folder: Option<PathBuf>,
     },
-    /// Ask the gateway of this configuration whether it is up
+    /// Ask whether the gateway of this configuration is up; exit code 0 or 1
     Health,
     /// List the S3 operations and how far each goes, as a Markdown table
     Operations,
@@ -232,7 +231,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum BucketCommand {
-    /// Tell how many bytes a bucket may hold, or set it
+    /// Show how many bytes a bucket may hold, or set it
     Quota {
         /// Its name
         bucket: String,
@@ -288,7 +287,11 @@ fn command() -> clap::Command {
             let hidden = is_setting(argument.get_id());
             argument.hide(hidden)
         })
-        .mut_subcommand("serve", RawConfig::augment_args)
+        .mut_subcommand("serve", |serve| {
+            // The settings bring a description of their own.
+            let about = serve.get_about().cloned().unwrap_or_default();
+            RawConfig::augment_args(serve).about(about)
+        })
 }
 
 /// Whether a flag or the environment gave this setting.

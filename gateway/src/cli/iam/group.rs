@@ -8,21 +8,35 @@ use super::table::{columns, table};
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum GroupCommand {
-    /// Make a group
-    Create { name: String },
-    /// All groups
+    /// Create a group
+    Create {
+        /// The group's name
+        name: String,
+    },
+    /// List all groups
     List,
     /// Delete a group
     Delete {
+        /// The group's name
         name: String,
         /// Take members and policies away first
         #[arg(long)]
         force: bool,
     },
     /// Put a user in a group
-    Add { group: String, user: String },
+    Add {
+        /// The group's name
+        group: String,
+        /// The user's name
+        user: String,
+    },
     /// Take a user out of a group
-    Remove { group: String, user: String },
+    Remove {
+        /// The group's name
+        group: String,
+        /// The user's name
+        user: String,
+    },
 }
 
 pub(super) fn run(client: &Client, command: GroupCommand) -> anyhow::Result<()> {

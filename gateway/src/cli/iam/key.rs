@@ -9,26 +9,35 @@ use super::table::table;
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum KeyCommand {
-    /// Make an access key of a user, whose secret is shown this once
-    Create { user: String },
-    /// A user's access keys
-    List { user: String },
-    /// Let nobody in with an access key any more
-    Disable {
+    /// Create an access key for a user; its secret is shown this once
+    Create {
+        /// The user's name
         user: String,
-        /// As `key list` tells it
+    },
+    /// List a user's access keys
+    List {
+        /// The user's name
+        user: String,
+    },
+    /// Disable an access key; `enable` undoes it
+    Disable {
+        /// The user's name
+        user: String,
+        /// The access key's id, as `key list` prints it
         id: String,
     },
-    /// Let an access key in again
+    /// Enable an access key again
     Enable {
+        /// The user's name
         user: String,
-        /// As `key list` tells it
+        /// The access key's id, as `key list` prints it
         id: String,
     },
     /// Delete an access key
     Delete {
+        /// The user's name
         user: String,
-        /// As `key list` tells it
+        /// The access key's id, as `key list` prints it
         id: String,
     },
 }

@@ -27,7 +27,7 @@ const MAX_DOCUMENT_LEN: u64 = 256 << 10;
 /// Where the API is.
 #[derive(Args)]
 pub(super) struct Endpoint {
-    /// Address of the gateway; default: the one that this configuration listens on
+    /// URL of the gateway; default: where this configuration listens
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL", global = true)]
     endpoint: Option<String>,
 }

@@ -12,32 +12,37 @@ use super::table::{columns, table};
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum PolicyCommand {
-    /// Make a managed policy of a file in the policy language
-    Create { name: String, file: PathBuf },
-    /// The account's own policies
+    /// Create a managed policy from a JSON file in the policy language
+    Create {
+        /// The policy's name
+        name: String,
+        /// The file with the policy document
+        file: PathBuf,
+    },
+    /// List the account's own policies
     List {
-        /// Those too that AWS has
+        /// List AWS managed policies too
         #[arg(long)]
         all: bool,
     },
-    /// What a policy says
+    /// Print a policy's document
     Show {
-        /// As `policy list` tells it
+        /// The policy's ARN, as `policy list` prints it
         arn: String,
     },
     /// Delete a policy that nobody has
     Delete {
-        /// As `policy list` tells it
+        /// The policy's ARN, as `policy list` prints it
         arn: String,
     },
-    /// Give a policy to a user, group or role
+    /// Attach a policy to a user, group or role
     Attach {
-        /// As `policy list --all` tells it
+        /// The policy's ARN, as `policy list --all` prints it
         arn: String,
         #[command(flatten)]
         to: Whom,
     },
-    /// Take a policy away
+    /// Detach a policy from a user, group or role
     Detach {
         /// As `user show` and `policy list` tell it
         arn: String,

@@ -11,16 +11,18 @@ use super::table::{columns, table};
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum RoleCommand {
-    /// Make a role
+    /// Create a role
     Create {
+        /// The role's name
         name: String,
-        /// Its trust policy: who may take it on
+        /// The file with its trust policy: who may assume it
         trust_file: PathBuf,
     },
     /// All roles
     List,
     /// Delete a role
     Delete {
+        /// The role's name
         name: String,
         /// Take policies away first
         #[arg(long)]

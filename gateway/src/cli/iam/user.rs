@@ -9,8 +9,9 @@ use super::table::{columns, table};
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum UserCommand {
-    /// Make a user, who may do nothing until a policy allows it
+    /// Create a user, who may do nothing until a policy allows it
     Create {
+        /// The user's name
         name: String,
         /// Path, such as /staff/
         #[arg(long, value_name = "PATH", default_value = "/")]
@@ -19,19 +20,26 @@ pub(in crate::cli) enum UserCommand {
         #[arg(long, value_name = "ARN")]
         policy: Option<String>,
     },
-    /// All users
+    /// List all users
     List,
-    /// A user with groups, policies and access keys
-    Show { name: String },
+    /// Show a user with groups, policies and access keys
+    Show {
+        /// The user's name
+        name: String,
+    },
     /// Delete a user
     Delete {
+        /// The user's name
         name: String,
         /// Take access keys, policies and memberships away first
         #[arg(long)]
         force: bool,
     },
     /// End all sessions that a user has begun until now; access keys stay
-    RevokeSessions { name: String },
+    RevokeSessions {
+        /// The user's name
+        name: String,
+    },
 }
 
 pub(super) fn run(client: &Client, command: UserCommand) -> anyhow::Result<()> {

@@ -207,8 +207,9 @@ impl Server {
             .args(["--listen", "127.0.0.1:0", "--min-free-mib", "16", "--data"])
             .arg(data)
             .args(arguments)
-            // Many run beside each other: one that is asked for metrics says where.
+            // Many run beside each other: one that is asked for metrics, or for the console, says where.
             .env("SEALGATE_METRICS_LISTEN", "off")
+            .env("SEALGATE_CONSOLE_LISTEN", "off")
             .env("SEALGATE_ROOT_ACCESS_KEY_ID", ACCESS_KEY_ID)
             .env("SEALGATE_ROOT_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)
             .stdin(Stdio::null())

@@ -134,7 +134,7 @@ fn modules_of_the_gateway_point_downward() {
     const LAYERS: [&[&str]; 10] = [
         &["cli"],
         &["admin"],
-        &["api", "jobs"],
+        &["api", "console", "jobs"],
         &["app"],
         &["root"],
         &[

@@ -16,6 +16,7 @@ mod check;
 mod config;
 mod doctor;
 mod dump;
+mod greeting;
 mod health;
 mod iam;
 mod kms;

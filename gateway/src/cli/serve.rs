@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::greeting::{Addresses, announce};
 use super::log::SetFilter;
 use super::logs::Logs;
 use super::notify::Notifier;
@@ -21,7 +21,8 @@ use super::reload;
 use crate::admin::{Host, socket};
 use crate::api::{self, Door};
 use crate::app::App;
-use crate::config::{Config, ListenerName, MetricsListen, Reloads, RootPlace};
+use crate::config::{Config, ListenerName, OptionalListen, Reloads, RootPlace};
+use crate::console::{Console, ConsoleOrigins};
 use crate::http::body::RequestBody;
 use crate::http::listener::{Peer, serve};
 use crate::instance::{Credentials, DataFolder, IfAbsent, kms_places};
@@ -44,6 +45,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Connections of the listener for metrics, which has no signatures to tell its callers apart.
 const MAX_METRICS_CONNECTIONS: usize = 32;
+/// Connections of the console's listener, likewise: a browser opens six.
+const MAX_CONSOLE_CONNECTIONS: usize = 256;
 
 /// Runs the gateway until it is told to stop.
 pub(super) fn run(reloads: Reloads, log: SetFilter) -> anyhow::Result<ExitCode> {
@@ -78,21 +81,17 @@ async fn gateway(config: &Config, reloads: &Arc<Reloads>, log: SetFilter) -> any
         None => None,
     };
 
-    let (metrics_listener, no_metrics) = match config.metrics_listen {
-        MetricsListen::Off => (None, None),
-        MetricsListen::At(address) => (Some(bind(address, "--metrics-listen").await?), None),
-        // Two gateways of one host must not be in each other's way by what nobody asked for.
-        MetricsListen::Usual(address) => match bind(address, "--metrics-listen").await {
-            Ok(listener) => (Some(listener), None),
-            Err(error) => (None, Some(error)),
-        },
-    };
+    let (metrics_listener, no_metrics) = bind_optional(config.metrics_listen, "--metrics-listen").await?;
+    let (console_listener, no_console) = bind_optional(config.console.listen, "--console-listen").await?;
 
     let addresses = Addresses {
         main: address,
         kms: kms_listener.as_ref().map(TcpListener::local_addr).transpose()?,
         metrics: metrics_listener.as_ref().map(TcpListener::local_addr).transpose()?,
+        console: console_listener.as_ref().map(TcpListener::local_addr).transpose()?,
     };
+    let console_origins =
+        Arc::new(ConsoleOrigins::of(&config.console, addresses.console, config.tls.is_some()));
     let is_shared = config.places.metadata.is_some();
     let folder = match is_shared {
         true => DataFolder::open_state(config)?,
@@ -122,6 +121,9 @@ async fn gateway(config: &Config, reloads: &Arc<Reloads>, log: SetFilter) -> any
 
     if let Some(error) = no_metrics {
         tracing::warn!("there is no listener for metrics: {error:#}");
+    }
+    if let Some(error) = no_console {
+        tracing::warn!("there is no web console: {error:#}");
     }
     notifier.ready(&match &sealed {
         Some(_) => "Sealed: `sealgate kms unseal` opens it".to_owned(),
@@ -154,14 +156,23 @@ async fn gateway(config: &Config, reloads: &Arc<Reloads>, log: SetFilter) -> any
         None => None,
     };
     let handler = |door| {
-        let app = app.clone();
+        let (app, origins) = (app.clone(), console_origins.clone());
         move |request, peer| {
             let app = app.get();
+            let origin = origins.origin_of(&request);
             async move {
-                match app {
+                if let Some(preflight) = origin.as_ref().and_then(|o| ConsoleOrigins::preflight(o, &request))
+                {
+                    return preflight;
+                }
+                let mut response = match app {
                     Some(app) => work::timed(api::handle(app, door, request, peer)).await,
                     None => api::sealed(door, request),
+                };
+                if let Some(origin) = origin {
+                    ConsoleOrigins::write(origin, response.headers_mut());
                 }
+                response
             }
         }
     };
@@ -179,21 +190,35 @@ async fn gateway(config: &Config, reloads: &Arc<Reloads>, log: SetFilter) -> any
             None => true,
         }
     };
-    let metrics_options = options.clone();
-    let metrics_door = async {
-        let Some(listener) = metrics_listener else { return true };
-        let mut own = metrics_options.borrow().clone();
-        own.limits.max_connections = MAX_METRICS_CONNECTIONS.min(own.limits.max_connections);
+    let side_options = |max_connections: usize| {
+        let mut own = options.borrow().clone();
+        own.limits.max_connections = max_connections.min(own.limits.max_connections);
         own.limits.max_connections_per_address = 0;
         own.proxy_protocol = false;
         // Its limits stay as they are: nothing depends on them but itself.
-        let (_, own) = tokio::sync::watch::channel(own);
+        tokio::sync::watch::channel(own).1
+    };
+    let (metrics_options, console_options) =
+        (side_options(MAX_METRICS_CONNECTIONS), side_options(MAX_CONSOLE_CONNECTIONS));
+    let console_door = async {
+        let Some(listener) = console_listener else { return true };
+        let (app, console) = (app.clone(), Arc::new(Console::new(config, address)));
+        let handler = move |request: http::Request<RequestBody>, _: Peer| {
+            let (app, console) = (app.get(), console.clone());
+            async move { console.handle(app.as_deref(), request) }
+        };
+        let stop = until_stop(stopped.clone());
+        serve(listener, acceptor.clone(), console_options, Observers::default(), handler, stop).await
+    };
+    let metrics_door = async {
+        let Some(listener) = metrics_listener else { return true };
         let (app, reloads) = (app.clone(), reloads.clone());
         let handler = move |request: http::Request<RequestBody>, _: Peer| {
             let (app, config) = (app.get(), reloads.config());
             async move { api::metrics::handle(app.as_deref(), &config, &request).await }
         };
-        serve(listener, None, own, Observers::default(), handler, until_stop(stopped.clone())).await
+        serve(listener, None, metrics_options, Observers::default(), handler, until_stop(stopped.clone()))
+            .await
     };
     let jobs = Mutex::new(None);
     let inside = async {
@@ -219,10 +244,11 @@ async fn gateway(config: &Config, reloads: &Arc<Reloads>, log: SetFilter) -> any
             ),
             kms_door,
             metrics_door,
+            console_door,
             inside,
         )
     };
-    let (all_finished, kms_finished, _, ended) = tokio::select! {
+    let (all_finished, kms_finished, _, _, ended) = tokio::select! {
         ended = serving => ended,
         never = notifier.watchdog() => match never {},
     };
@@ -267,14 +293,6 @@ impl Current {
     fn take(&self) -> Option<Arc<App>> {
         self.0.write().take()
     }
-}
-
-/// Where it listens.
-#[derive(Clone, Copy)]
-struct Addresses {
-    main: SocketAddr,
-    kms: Option<SocketAddr>,
-    metrics: Option<SocketAddr>,
 }
 
 /// What a start needs besides its root key.
@@ -471,6 +489,22 @@ async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener>
         .with_context(|| format!("can't listen on {address} (choose another address with {setting})"))
 }
 
+/// The same of a listener that a gateway does without, and why there is none: two gateways of one host must not be in each other's way
+/// by what nobody asked for.
+async fn bind_optional(
+    listen: OptionalListen,
+    setting: &str,
+) -> anyhow::Result<(Option<TcpListener>, Option<anyhow::Error>)> {
+    Ok(match listen {
+        OptionalListen::Off => (None, None),
+        OptionalListen::At(address) => (Some(bind(address, setting).await?), None),
+        OptionalListen::Usual(address) => match bind(address, setting).await {
+            Ok(listener) => (Some(listener), None),
+            Err(error) => (None, Some(error)),
+        },
+    })
+}
+
 /// Ends at SIGTERM or SIGINT.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -482,73 +516,4 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
         }
         tracing::info!("stopping: no new connections; requests in flight may finish");
     })
-}
-
-/// Tells a newcomer where everything is, and what to paste.
-fn announce(
-    config: &Config,
-    addresses: Addresses,
-    app: &App,
-    credentials: &Credentials,
-    first_start: bool,
-) -> anyhow::Result<()> {
-    let scheme = if config.tls.is_some() { "https" } else { "http" };
-    let endpoint = format!("{scheme}://{}", addresses.main);
-    let absolute =
-        |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "Sealgate {}", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "  S3 endpoint  {endpoint}")?;
-    if let Some(address) = addresses.kms {
-        writeln!(out, "  KMS          {scheme}://{address}")?;
-    }
-    if let Some(address) = addresses.metrics {
-        writeln!(out, "  metrics      http://{address}{}", api::metrics::PATH)?;
-    }
-    writeln!(out, "  account      {}", app.iam.main_account().id)?;
-    match &config.places.metadata {
-        Some(metadata) => writeln!(out, "  records      {}", metadata.url)?,
-        None => writeln!(out, "  data         {}", absolute(&config.data))?,
-    }
-    match &config.places.blobs {
-        Some(blobs) => writeln!(out, "  blobs        {}", blobs.url)?,
-        None if config.places.metadata.is_some() => {
-            writeln!(out, "  blobs        {}", absolute(&config.data))?
-        }
-        None => {}
-    }
-    match &config.root_key {
-        RootPlace::File(path) => writeln!(out, "  root key     {}", absolute(path))?,
-        place => writeln!(out, "  root key     {place}")?,
-    }
-    match &credentials.file {
-        Some(file) => writeln!(out, "  credentials  {}", absolute(file))?,
-        None => writeln!(out, "  credentials  from the environment ({})", credentials.access_key_id)?,
-    }
-    if first_start && matches!(config.root_key, RootPlace::File(_)) {
-        writeln!(
-            out,
-            "\nKeep a copy of the root key in a safe place: without it, nothing in the data folder can be read."
-        )?;
-    }
-    writeln!(out, "\nTo use it, paste:")?;
-    let file = match &credentials.file {
-        Some(file) => format!(" AWS_SHARED_CREDENTIALS_FILE={}", absolute(file)),
-        None => String::new(),
-    };
-    // Some clients read the one name of the region, some the other.
-    let region = &config.region;
-    writeln!(
-        out,
-        "  export AWS_ENDPOINT_URL={endpoint} AWS_REGION={region} AWS_DEFAULT_REGION={region}{file}"
-    )?;
-    writeln!(out, "  aws s3 mb s3://my-bucket")?;
-    writeln!(out, "  aws s3 cp README.md s3://my-bucket/")?;
-    writeln!(
-        out,
-        "\nThe AWS CLI before 2.13 (of version 1: before 1.29) and SDKs of its time ignore AWS_ENDPOINT_URL: they would sign\n\
-         requests to amazonaws.com with these credentials. Tell them the endpoint: aws --endpoint-url {endpoint} ..."
-    )?;
-    out.flush()?;
-    Ok(())
 }

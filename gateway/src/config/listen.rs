@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::ConfigError;
 
-/// Where metrics are served in plain HTTP.
+/// Where something is served that a gateway does without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricsListen {
-    /// Nowhere but beside S3, for signed callers.
+pub enum OptionalListen {
+    /// Nowhere.
     Off,
     /// Here, unless somebody else is there.
     Usual(SocketAddr),
@@ -19,15 +19,19 @@ pub enum MetricsListen {
     At(SocketAddr),
 }
 
-impl MetricsListen {
-    /// From the setting.
-    pub(super) fn read(given: Option<&str>) -> Result<Self, ConfigError> {
+impl OptionalListen {
+    /// From a setting; without it, on this port of the loopback address.
+    pub(super) fn read(
+        setting: &'static str,
+        given: Option<&str>,
+        usual_port: u16,
+    ) -> Result<Self, ConfigError> {
         match given {
-            None => Ok(Self::Usual(SocketAddr::from(([127, 0, 0, 1], 9002)))),
+            None => Ok(Self::Usual(SocketAddr::from(([127, 0, 0, 1], usual_port)))),
             Some("off") => Ok(Self::Off),
             Some(text) => text.parse().map(Self::At).map_err(|_| ConfigError::Invalid {
-                setting: "metrics_listen",
-                message: "must be an address and a port, such as 127.0.0.1:9002, or off".to_owned(),
+                setting,
+                message: format!("must be an address and a port, such as 127.0.0.1:{usual_port}, or off"),
             }),
         }
     }

@@ -2,6 +2,7 @@
 
 mod access;
 mod buckets;
+mod console;
 mod file;
 mod jobs;
 mod keys;
@@ -21,12 +22,13 @@ use std::path::{Path, PathBuf};
 pub use access::{AccessSettings, SignatureV2, SseCOverHttp};
 pub use buckets::{BucketSettings, ObjectOwnership, SseCNewBuckets};
 use clap::Args;
+pub use console::{ConsoleConfig, ConsoleSettings, is_authority};
 pub use jobs::JobSettings;
 pub use keys::KeySettings;
 use kms_core::policy::Network;
 pub use ldap::{LdapConfig, LdapSettings};
 pub use limits::LimitSettings;
-pub use listen::{ListenSettings, ListenerName, MetricsListen};
+pub use listen::{ListenSettings, ListenerName, OptionalListen};
 pub use logs::{
     AccessLogConfig, AccessLogFormat, AuditConfig, AuditWebhook, BucketLogConfig, LogSettings, LogsConfig,
     WhenSpoolIsFull,
@@ -50,6 +52,10 @@ pub struct RawConfig {
     #[command(flatten)]
     #[serde(flatten)]
     pub listen: ListenSettings,
+    /// Where the web console is.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub console: ConsoleSettings,
     /// Who may do what, and how he proves who he is.
     #[command(flatten)]
     #[serde(flatten)]
@@ -104,7 +110,9 @@ pub struct Config {
     /// Address of a listener for the KMS API alone.
     pub kms_listen: Option<SocketAddr>,
     /// Where metrics are served.
-    pub metrics_listen: MetricsListen,
+    pub metrics_listen: OptionalListen,
+    /// The web console.
+    pub console: ConsoleConfig,
     /// Buckets that have metrics of their own.
     pub metrics_buckets: usize,
     /// Where traces go.
@@ -188,7 +196,7 @@ pub struct Config {
 }
 
 /// Settings that have no default; the example shows what they may look like.
-const WITHOUT_DEFAULT: [&str; 25] = [
+const WITHOUT_DEFAULT: [&str; 27] = [
     "account_id",
     "tls_cert",
     "tls_key",
@@ -206,6 +214,8 @@ const WITHOUT_DEFAULT: [&str; 25] = [
     "audit_webhook_token_file",
     "kms_listen",
     "metrics_listen",
+    "console_listen",
+    "console_endpoint",
     "otlp_endpoint",
     "ldap_url",
     "ldap_ca_file",
@@ -354,7 +364,12 @@ impl Config {
             data,
             listen: raw.listen.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9000))),
             kms_listen: raw.listen.kms_listen,
-            metrics_listen: MetricsListen::read(raw.listen.metrics_listen.as_deref())?,
+            metrics_listen: OptionalListen::read(
+                "metrics_listen",
+                raw.listen.metrics_listen.as_deref(),
+                9002,
+            )?,
+            console: ConsoleConfig::read(&raw.console)?,
             metrics_buckets,
             otlp_endpoint: raw.observe.otlp_endpoint.map(|url| url.trim_end_matches('/').to_owned()),
             region,
@@ -451,6 +466,9 @@ mod tests {
             ("tls_cert = \"a.pem\"", "tls_key"),
             ("max_connections = 0", "max_connections"),
             ("metrics_listen = \"9002\"", "metrics_listen"),
+            ("console_listen = \"9001\"", "console_listen"),
+            ("console_endpoint = \"s3.example.com\"", "console_endpoint"),
+            ("console_origins = [\"*\"]", "console_origins"),
             ("metrics_buckets = 10001", "metrics_buckets"),
             ("otlp_endpoint = \"localhost:4318\"", "otlp_endpoint"),
             ("root_key = \"pkcs11:token=x\"", "root_key"),

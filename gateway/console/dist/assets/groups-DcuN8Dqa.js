@@ -1,1 +1,0 @@
-import{a as r,H as e}from"./base-BiJl5cRU.js";function i(t){return r("div",{class:"page",children:r(e,{title:"Groups"})})}function o(t){return r("div",{class:"page",children:r(e,{title:"GroupPage"})})}export{o as GroupPage,i as Groups};

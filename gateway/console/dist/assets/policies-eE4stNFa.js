@@ -1,1 +1,0 @@
-import{a as i,H as e}from"./base-BiJl5cRU.js";function t(c){return i("div",{class:"page",children:i(e,{title:"Policies"})})}function a(c){return i("div",{class:"page",children:i(e,{title:"PolicyPage"})})}export{t as Policies,a as PolicyPage};

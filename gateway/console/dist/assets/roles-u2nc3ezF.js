@@ -1,1 +1,0 @@
-import{a as e,H as l}from"./base-BiJl5cRU.js";function i(t){return e("div",{class:"page",children:e(l,{title:"Roles"})})}function o(t){return e("div",{class:"page",children:e(l,{title:"RolePage"})})}export{o as RolePage,i as Roles};

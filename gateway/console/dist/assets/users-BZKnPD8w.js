@@ -1,1 +1,0 @@
-import{a as e,H as r}from"./base-BiJl5cRU.js";function a(s){return e("div",{class:"page",children:e(r,{title:"Users"})})}function i(s){return e("div",{class:"page",children:e(r,{title:"UserPage"})})}export{i as UserPage,a as Users};

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod installed;
 pub mod patroni;
 pub mod postgres;
+pub mod process;
 pub mod proxy;
 pub mod random;
 pub mod seaweedfs;

@@ -126,6 +126,10 @@ async fn dashboards_and_alerts_ask_for_metrics_that_a_gateway_has() {
         wanted.extend(text.split(word).filter(|word| word.starts_with("sealgate_")).map(str::to_owned));
     }
     assert!(wanted.len() > 30, "{wanted:?}");
+    if Server::is_shared() {
+        // An object store reads over its own disks.
+        wanted.retain(|name: &String| !name.starts_with("sealgate_scrub_"));
+    }
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let made = Command::new("openssl")

@@ -353,6 +353,13 @@ for number in range(5):
     except s3.exceptions.ClientError as error:
         refused += 1
 assert refused == 5, refused
+import json, urllib.error, urllib.request
+for path in ["/-/ready", "/_sealgate/health/ready"]:
+    try:
+        raise SystemExit(f"{path}: {urllib.request.urlopen(s3.meta.endpoint_url + path).status}")
+    except urllib.error.HTTPError as error:
+        told = json.load(error)
+        assert error.code == 503 and not told["audit"]["ok"] and told["map"]["ok"] and not told.get("sealed"), told
 "#;
     run_python(&server.endpoint, script).unwrap();
     fs::remove_file(&log).unwrap();

@@ -339,10 +339,31 @@ fn a_gateway_with_blobs_of_its_own_that_loses_its_session_opens_itself_anew() {
     assert_eq!(put("/a-bucket", ""), 200);
     for round in 0..2 {
         assert_eq!(put(&format!("/a-bucket/before-{round}"), &body), 200);
-        // As if another had ended it.
-        postgres
-            .ask("map", "update kv set revision = revision + 1 where substring(key from 1 for 1) = 'G'")
-            .unwrap();
+        // As if another had ended it, and a later build had left something that this one can't open.
+        let form = |from: u32, to: u32| {
+            format!(
+                "update kv set value = convert_to(replace(convert_from(value, 'UTF8'), '\"format_max\":{from}', \
+                 '\"format_max\":{to}'), 'UTF8') where key = 'M'"
+            )
+        };
+        let ended = "update kv set revision = revision + 1 where substring(key from 1 for 1) = 'G'";
+        postgres.ask("map", &format!("begin; {ended}; {}; commit", form(1, 999))).unwrap();
+        let since = Instant::now();
+        for path in ["/-/ready", "/_sealgate/health/ready"] {
+            loop {
+                let (status, told) = curl(&format!("{}{path}", server.endpoint), &[], false);
+                let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+                assert_ne!(told["sealed"], true, "it waits for no passphrase");
+                if told["reason"].as_str().is_some_and(|reason| reason.contains("session")) {
+                    assert_eq!((status, &told["ready"]), (503, &false.into()), "{told}");
+                    break;
+                }
+                assert!(since.elapsed() < Duration::from_secs(60), "{told}");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        assert_eq!(put("/a-bucket/meanwhile", "x"), 503);
+        postgres.ask("map", &form(999, 1)).unwrap();
         let since = Instant::now();
         // What comes too early is refused, and nothing of it is there.
         while put(&format!("/a-bucket/after-{round}"), &body) != 200 {

@@ -162,7 +162,7 @@ async fn a_gateway_that_is_cut_off_serves_nothing_until_it_is_not() {
 }
 
 /// Waits until this is so.
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let since = Instant::now();
     while !condition() {
         assert!(since.elapsed() < Duration::from_secs(90), "it takes too long until {what}");
@@ -170,7 +170,7 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-fn status(server: &Server) -> Value {
+pub(super) fn status(server: &Server) -> Value {
     let told = server.command(&["status", "--json"]).unwrap();
     serde_json::from_slice(&told.stdout).unwrap_or_default()
 }

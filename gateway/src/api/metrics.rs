@@ -13,6 +13,7 @@ use storage::kv::Standing;
 use tokio::sync::Mutex;
 
 use super::query::{self, Code, Refusal, now_unix_ms};
+use super::ready::Closed;
 use super::{minio, ready};
 use crate::app::App;
 use crate::auth::{self, Expected};
@@ -49,7 +50,11 @@ pub(super) fn asks(path: &str) -> bool {
 }
 
 /// Answers on the listener that serves nothing but this and health checks.
-pub async fn handle<B>(app: Option<&App>, config: &Config, request: &Request<B>) -> Response<ResponseBody> {
+pub async fn handle<B>(
+    app: Result<&App, Closed>,
+    config: &Config,
+    request: &Request<B>,
+) -> Response<ResponseBody> {
     let path = request.uri().path();
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return plain(StatusCode::METHOD_NOT_ALLOWED, "GET alone\n");
@@ -61,7 +66,7 @@ pub async fn handle<B>(app: Option<&App>, config: &Config, request: &Request<B>)
         return ready::answer(app);
     }
     if let Some(rest) = path.strip_prefix("/minio/").filter(|rest| rest.starts_with("health/")) {
-        return minio::health(rest, app.is_some_and(App::is_ready));
+        return minio::health(rest, app.is_ok_and(App::is_ready));
     }
     match path.strip_prefix(super::HEALTH) {
         Some(rest) => super::health(rest, app),
@@ -75,7 +80,7 @@ pub(super) async fn serve(app: &App, parts: &Parts, peer: Peer) -> Response<Resp
     let request_id = query::request_id();
     super::record::ids(&request_id, "");
     match authorize(app, parts, peer).await {
-        Ok(()) => answer(Some(app), &app.config, &parts.headers).await,
+        Ok(()) => answer(Ok(app), &app.config, &parts.headers).await,
         Err(refusal) => {
             super::record::refused(refusal.code.name(), &refusal.message);
             plain(refusal.code.status(), format!("{}: {}\n", refusal.code.name(), refusal.message))
@@ -109,10 +114,10 @@ fn plain(status: StatusCode, text: impl Into<bytes::Bytes>) -> Response<Response
     response
 }
 
-async fn answer(app: Option<&App>, config: &Config, headers: &HeaderMap) -> Response<ResponseBody> {
+async fn answer(app: Result<&App, Closed>, config: &Config, headers: &HeaderMap) -> Response<ResponseBody> {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut text = gather(app, config);
-    if let Some(app) = app
+    if let Ok(app) = app
         && let Some(usage) = usage(app).await
     {
         of_buckets(&usage, config.metrics_buckets, &mut text);
@@ -138,16 +143,17 @@ fn count(value: u64) -> [(metrics::Labels<'static>, f64); 1] {
     [(vec![], value as f64)]
 }
 
-/// Everything that is known now. A gateway that is sealed tells that, and what the process is.
-fn gather(app: Option<&App>, config: &Config) -> Text {
+/// Everything that is known now. Without open stores that is what the process is.
+fn gather(app: Result<&App, Closed>, config: &Config) -> Text {
     let mut text = Text::default();
     let build = vec![("version", env!("CARGO_PKG_VERSION"))];
     text.gauge("sealgate_build_info", "The version that runs, always 1", [(build, 1.0)]);
     text.gauge(
         "sealgate_sealed",
-        "Does the gateway wait for its passphrase, or for its stores (1), or serve requests (0)",
-        one(truth(app.is_none())),
+        "Does the gateway wait for the passphrase of its root key (1), or not (0)",
+        one(truth(app.err() == Some(Closed::Sealed))),
     );
+    let app = app.ok();
     of_readiness(app, &mut text);
     process::write(&mut text);
     metrics::write_connections(&mut text);

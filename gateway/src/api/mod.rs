@@ -18,6 +18,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 
+use self::ready::Closed;
 use crate::app::App;
 use crate::http::body::{RequestBody, ResponseBody};
 use crate::http::header;
@@ -49,8 +50,8 @@ pub async fn handle(
 ) -> Response<ResponseBody> {
     let (parts, body) = request.into_parts();
     note_service(door, &parts, &app.domains);
-    if parts.uri.path() == ready::PATH {
-        return ready::answer(Some(&app));
+    if let Some(response) = health_check(door, parts.uri.path(), Ok(&app)) {
+        return response;
     }
     if !app.watch.is_current() {
         return unavailable(door, &parts, "What other gateways changed can't be seen now. Try again.");
@@ -97,25 +98,29 @@ async fn dispatch(
     {
         return minio::serve(app, path, &parts, body, peer).await;
     }
-    match parts.uri.path().strip_prefix(HEALTH) {
-        Some(rest) => health(rest, Some(app)),
-        None if door == Door::Kms || asks_kms(&parts) => kms::serve(app, parts, body, peer).await,
-        None if query::asks(&parts) => query::serve(app, parts, body, peer).await,
-        None => s3::service::serve(app, parts, body, peer).await,
+    if door == Door::Kms || asks_kms(&parts) {
+        kms::serve(app, parts, body, peer).await
+    } else if query::asks(&parts) {
+        query::serve(app, parts, body, peer).await
+    } else {
+        s3::service::serve(app, parts, body, peer).await
     }
 }
 
-/// Answers a request that came while the stores are not open: the gateway is sealed, or begins a new session.
-pub fn sealed<B>(door: Door, request: Request<B>) -> Response<ResponseBody> {
+/// Answers a request that came while the stores are not open.
+pub fn closed<B>(door: Door, request: Request<B>, why: Closed) -> Response<ResponseBody> {
     let (parts, _) = request.into_parts();
     note_service(door, &parts, &[]);
-    if parts.uri.path() == ready::PATH {
-        return ready::answer(None);
+    if let Some(response) = health_check(door, parts.uri.path(), Err(why)) {
+        return response;
     }
-    let message = "The gateway's stores are not open: it waits for the passphrase of its root key, or begins a new session.";
+    let message = match why {
+        Closed::Sealed => "The gateway is sealed: it waits for the passphrase of its root key.",
+        Closed::SessionLost => "The gateway's session was lost, and it is opened anew. Try again.",
+    };
     match door == Door::Kms || asks_kms(&parts) {
-        true if !parts.uri.path().starts_with(HEALTH) => kms::unavailable(message),
-        _ => unavailable(door, &parts, message),
+        true => kms::unavailable(message),
+        false => unavailable(door, &parts, message),
     }
 }
 
@@ -150,16 +155,15 @@ fn refusal(door: Door, parts: &Parts, message: &'static str) -> Response<Respons
     if let Some(path) = minio::path(parts, &[]).filter(|path| path.starts_with("health/")) {
         return minio::health(path, false);
     }
-    match parts.uri.path().strip_prefix(HEALTH) {
-        Some(rest) => health(rest, None),
-        None if door == Door::Kms || asks_kms(parts) => kms::timed_out(),
-        None if query::asks(parts) => query::unavailable(message),
-        None => {
-            let error = s3::error::S3Error::new(s3::error::Code::ServiceUnavailable).message(message);
-            request::note(|record| record.error_code = Some(error.code.name()));
-            error.into_response("", "", parts.method == http::Method::HEAD)
-        }
+    if door == Door::Kms || asks_kms(parts) {
+        return kms::timed_out();
     }
+    if query::asks(parts) {
+        return query::unavailable(message);
+    }
+    let error = s3::error::S3Error::new(s3::error::Code::ServiceUnavailable).message(message);
+    request::note(|record| record.error_code = Some(error.code.name()));
+    error.into_response("", "", parts.method == http::Method::HEAD)
 }
 
 /// Is it a request of KMS's JSON protocol? S3 knows no such header.
@@ -168,8 +172,17 @@ fn asks_kms(parts: &Parts) -> bool {
     parts.method == http::Method::POST && target.is_some_and(|t| t.starts_with(kms::TARGET_PREFIX.as_bytes()))
 }
 
+/// Answers a health check, whatever else this gateway can do now; `None`: it is another request.
+fn health_check(door: Door, path: &str, app: Result<&App, Closed>) -> Option<Response<ResponseBody>> {
+    if path == ready::PATH {
+        return Some(ready::answer(app));
+    }
+    let rest = path.strip_prefix(HEALTH)?;
+    (door == Door::Kms || !metrics::asks(path)).then(|| health(rest, app))
+}
+
 /// For orchestrators: `/_sealgate/health/live`, and `/_sealgate/health/ready`, which tells the same as [`ready::PATH`].
-fn health(path: &str, app: Option<&App>) -> Response<ResponseBody> {
+fn health(path: &str, app: Result<&App, Closed>) -> Response<ResponseBody> {
     let (status, text) = match path {
         "health/live" => (StatusCode::OK, "live\n"),
         "health/ready" => return ready::answer(app),

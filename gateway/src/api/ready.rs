@@ -12,10 +12,43 @@ use crate::http::body::ResponseBody;
 /// The path. No bucket is called `-`.
 pub const PATH: &str = "/-/ready";
 
+/// Why a gateway has no open stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Closed {
+    /// It waits for the passphrase of its root key.
+    #[default]
+    Sealed,
+    /// Another gateway has ended its session, and it opens everything anew.
+    SessionLost,
+}
+
+impl Closed {
+    /// For people.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Sealed => "the gateway is sealed: it waits for the passphrase of its root key",
+            Self::SessionLost => {
+                "the session of this gateway was lost, and it is opened anew: this takes seconds, unless the metadata server is away"
+            }
+        }
+    }
+}
+
+/// The answer where nothing is open.
+#[derive(Debug, Serialize)]
+struct NotOpen {
+    ready: bool,
+    sealed: bool,
+    reason: &'static str,
+}
+
 /// The answer.
 #[derive(Debug, Serialize)]
 struct Ready {
     ready: bool,
+    /// What none of the checks tells by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     /// The records: can they be read and written?
     map: Check,
     /// The keys: likewise.
@@ -28,6 +61,8 @@ struct Ready {
     space: SpaceCheck,
     /// What is known of other gateways' changes.
     state: StateCheck,
+    /// The audit log, where the settings require it: can it be written?
+    audit: Check,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,12 +103,15 @@ struct StateCheck {
 
 impl Ready {
     fn of(app: &App) -> Self {
-        let map = app.catalog.standing() != Standing::Failed && !*app.catalog.session_ended().borrow();
+        let is_lost = *app.catalog.session_ended().borrow();
+        let map = app.catalog.standing() != Standing::Failed && !is_lost;
         let keys = app.kms.standing() == kms_core::kms::Standing::Writable;
         let (clock, state) = (app.clock.is_right(), app.watch.is_current());
         let space = SpaceCheck::of(app);
+        let audit = app.audit.as_ref().is_none_or(|audit| audit.check().is_ok());
         Self {
-            ready: map && keys && clock && state && space.ok,
+            ready: map && keys && clock && state && space.ok && audit,
+            reason: is_lost.then(|| Closed::SessionLost.reason()),
             map: Check { ok: map && state },
             keys: Check { ok: keys },
             blobs: Check { ok: app.store_state.is_reached() },
@@ -83,6 +121,7 @@ impl Ready {
                 ok: state,
                 age_ms: app.watch.age().map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             },
+            audit: Check { ok: audit },
         }
     }
 }
@@ -92,8 +131,8 @@ pub fn is_ready(app: &App) -> bool {
     Ready::of(app).ready
 }
 
-/// Each thing that is looked at, and whether it is well; of a gateway that is sealed still, nothing is.
-pub fn checks(app: Option<&App>) -> [(&'static str, bool); 6] {
+/// Each thing that is looked at, and whether it is well; without open stores nothing is.
+pub fn checks(app: Option<&App>) -> [(&'static str, bool); 7] {
     let ready = app.map(Ready::of);
     let of = |check: fn(&Ready) -> bool| ready.as_ref().is_some_and(check);
     [
@@ -103,17 +142,21 @@ pub fn checks(app: Option<&App>) -> [(&'static str, bool); 6] {
         ("clock", of(|ready| ready.clock.ok)),
         ("space", of(|ready| ready.space.ok)),
         ("state", of(|ready| ready.state.ok)),
+        ("audit", of(|ready| ready.audit.ok)),
     ]
 }
 
-/// The whole answer; of a gateway that is sealed still (`None`) it is short.
-pub fn answer(app: Option<&App>) -> Response<ResponseBody> {
+/// The whole answer; without open stores it is short.
+pub fn answer(app: Result<&App, Closed>) -> Response<ResponseBody> {
     let (is_ready, text) = match app {
-        Some(app) => {
+        Ok(app) => {
             let ready = Ready::of(app);
             (ready.ready, serde_json::to_string(&ready).unwrap_or_default())
         }
-        None => (false, r#"{"ready":false,"sealed":true}"#.to_owned()),
+        Err(closed) => {
+            let told = NotOpen { ready: false, sealed: closed == Closed::Sealed, reason: closed.reason() };
+            (false, serde_json::to_string(&told).unwrap_or_default())
+        }
     };
     let mut response = Response::new(ResponseBody::full(text + "\n"));
     if !is_ready {

@@ -19,6 +19,7 @@ use super::logs::Logs;
 use super::notify::Notifier;
 use super::reload;
 use crate::admin::{Host, socket};
+use crate::api::ready::Closed;
 use crate::api::{self, Door};
 use crate::app::App;
 use crate::config::{Config, ListenerName, OptionalListen, Reloads, RootPlace};
@@ -158,7 +159,7 @@ async fn gateway(config: &Config, reloads: &Arc<Reloads>, log: SetFilter) -> any
     let handler = |door| {
         let (app, origins) = (app.clone(), console_origins.clone());
         move |request, peer| {
-            let app = app.get();
+            let app = app.open();
             let origin = origins.origin_of(&request);
             async move {
                 if let Some(preflight) = origin.as_ref().and_then(|o| ConsoleOrigins::preflight(o, &request))
@@ -166,8 +167,8 @@ async fn gateway(config: &Config, reloads: &Arc<Reloads>, log: SetFilter) -> any
                     return preflight;
                 }
                 let mut response = match app {
-                    Some(app) => work::timed(api::handle(app, door, request, peer)).await,
-                    None => api::sealed(door, request),
+                    Ok(app) => work::timed(api::handle(app, door, request, peer)).await,
+                    Err(why) => api::closed(door, request, why),
                 };
                 if let Some(origin) = origin {
                     ConsoleOrigins::write(origin, response.headers_mut());
@@ -214,8 +215,8 @@ async fn gateway(config: &Config, reloads: &Arc<Reloads>, log: SetFilter) -> any
         let Some(listener) = metrics_listener else { return true };
         let (app, reloads) = (app.clone(), reloads.clone());
         let handler = move |request: http::Request<RequestBody>, _: Peer| {
-            let (app, config) = (app.get(), reloads.config());
-            async move { api::metrics::handle(app.as_deref(), &config, &request).await }
+            let (app, config) = (app.open(), reloads.config());
+            async move { api::metrics::handle(app.as_deref().map_err(|why| *why), &config, &request).await }
         };
         serve(listener, None, metrics_options, Observers::default(), handler, until_stop(stopped.clone()))
             .await
@@ -267,7 +268,8 @@ async fn gateway(config: &Config, reloads: &Arc<Reloads>, log: SetFilter) -> any
         traces.stop().await;
     }
     logs.close(app.get()).await;
-    match app.take().map(Arc::into_inner) {
+    // Nobody asks any more.
+    match app.take(Closed::Sealed).map(Arc::into_inner) {
         Some(Some(app)) => app.close().await?,
         // A request that did not end in time still holds the stores; what it acknowledged is durable all the same.
         Some(None) => tracing::warn!("the stores are left as after a crash"),
@@ -277,21 +279,31 @@ async fn gateway(config: &Config, reloads: &Arc<Reloads>, log: SetFilter) -> any
     Ok(ExitCode::SUCCESS)
 }
 
-/// The gateway that serves requests now, once there is one. Requests keep the one that they began with.
-#[derive(Clone, Default)]
-pub(super) struct Current(Arc<RwLock<Option<Arc<App>>>>);
+/// The gateway that serves requests now, or why there is none. Requests keep the one that they began with.
+#[derive(Clone)]
+pub(super) struct Current(Arc<RwLock<Result<Arc<App>, Closed>>>);
+
+impl Default for Current {
+    fn default() -> Self {
+        Self(Arc::new(RwLock::new(Err(Closed::Sealed))))
+    }
+}
 
 impl Current {
     pub(super) fn get(&self) -> Option<Arc<App>> {
+        self.open().ok()
+    }
+
+    fn open(&self) -> Result<Arc<App>, Closed> {
         self.0.read().clone()
     }
 
     fn set(&self, app: Arc<App>) {
-        *self.0.write() = Some(app);
+        *self.0.write() = Ok(app);
     }
 
-    fn take(&self) -> Option<Arc<App>> {
-        self.0.write().take()
+    fn take(&self, why: Closed) -> Option<Arc<App>> {
+        std::mem::replace(&mut *self.0.write(), Err(why)).ok()
     }
 }
 
@@ -407,7 +419,7 @@ async fn keep(reloads: &Reloads, current: &Current, jobs: &Mutex<Option<Jobs>>) 
         let folder = app.stores.folder.again();
         if app.stores.storage.local_blobs().is_some() {
             // Two of one process must not write the same files: no request is taken until the former one is gone.
-            current.take();
+            current.take(Closed::SessionLost);
             let_go(app, config.shutdown_timeout).await?;
         } else {
             tokio::spawn(settle(app));

@@ -221,8 +221,8 @@ async fn reclaim(app: Arc<App>, interval: Duration, mut stopped: watch::Receiver
                 if now >= next_annotations
                     && let Some(lease) = lease(&app, "annotations").await
                 {
-                    next_annotations = now + SWEEP_INTERVAL;
                     done.displaced += annotations::sweep(lease.catalog()).await?;
+                    next_annotations = now + SWEEP_INTERVAL;
                 }
                 app.job_states.reclaim.lock().sweeps += 1;
             }

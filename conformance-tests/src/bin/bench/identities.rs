@@ -7,11 +7,12 @@ use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
 use conformance_tests::caller::{Answer, Caller, Credentials};
+use conformance_tests::process;
 use http::Method;
 use serde_json::{Value, json};
 
+use super::Target;
 use super::client::Connection;
-use super::{Target, process};
 
 const PREFIX: &str = "bench-identities";
 const OBJECT: &str = "bench-identities-object";

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bytes::Bytes;
+use conformance_tests::process;
 use http::Method;
 
 use super::client::Connection;
-use super::{Shape, Target, process};
+use super::{Shape, Target};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,10 +4,10 @@
 mod client;
 mod identities;
 mod load;
-mod process;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use conformance_tests::caller::Credentials;
+use conformance_tests::process;
 
 use load::{Load, Outcome};
 

@@ -1,8 +1,11 @@
 //! Figures: one gateway and two over one PostgreSQL and one SeaweedFS against one with a data folder, in one run.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Context, ensure};
+use conformance_tests::caller::{Caller, Credentials};
+use conformance_tests::process::cpu_s;
 use conformance_tests::server::Server;
 use tokio::process::Command;
 
@@ -27,7 +30,15 @@ pub(crate) struct Shape {
     /// Objects among which is listed
     #[arg(long, default_value_t = 1_000_000)]
     listed: usize,
+    /// Users whose identities a gateway takes over
+    #[arg(long, default_value_t = 10_000)]
+    users: usize,
 }
+
+/// Bytes of an object that lies in its record.
+const INLINED: usize = 1000;
+/// Connections that ask for such objects.
+const INLINED_CONNECTIONS: usize = 16;
 
 /// Those that gateways write themselves, of the objects among which is listed. The others are copies of a record, under names behind
 /// them: a listing passes them by without reading them.
@@ -70,15 +81,16 @@ pub(crate) async fn run(shape: &Shape) -> anyhow::Result<ExitCode> {
     let (one, two) = (start()?, start()?);
     let alone = tokio::task::block_in_place(Server::start)?;
     let pair = format!("{},{}", one.endpoint, two.endpoint);
-    let (count, size) = (shape.count.to_string(), shape.size.to_string());
+    let count = shape.count.to_string();
     println!(
         "| operation | connections | embedded, 1/s | one gateway, 1/s | two, 1/s | one : embedded | two : one | CPU of an \
          operation, ms: embedded | one gateway | database |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     for operation in ["put", "get"] {
-        for connections in &shape.connections {
-            let connections = connections.to_string();
+        let stored = shape.connections.iter().map(|connections| (shape.size, *connections));
+        for (size, connections) in stored.chain([(INLINED, INLINED_CONNECTIONS)]) {
+            let (size, connections) = (size.to_string(), connections.to_string());
             let arguments = [operation, "--size", &size, "--count", &count, "--concurrency", &connections];
             let mut rounds = Vec::new();
             for _ in 0..shape.runs.max(1) {
@@ -104,6 +116,7 @@ pub(crate) async fn run(shape: &Shape) -> anyhow::Result<ExitCode> {
         }
     }
     buckets(shape, &one).await?;
+    identities(shape, &stage, &one).await?;
     listing(shape, &stage, &one).await?;
     let mut verdict = Verdict::default();
     races::told_by_server(&stage.cluster, &mut verdict)?;
@@ -128,6 +141,39 @@ async fn buckets(shape: &Shape, gateway: &Server) -> anyhow::Result<()> {
     let of = |figure: fn(&(f64, f64)) -> f64| median(rounds.iter().map(figure));
     let (single, many, ratio) = (of(|round| round.0), of(|round| round.1), of(|round| round.0 / round.1));
     println!("\n16 clients on one bucket: {single:.0}/s, on 16: {many:.0}/s, {ratio:.2} (wanted: 0.8)");
+    Ok(())
+}
+
+/// The start of a gateway, which takes over all identities, with none and with many.
+async fn identities(shape: &Shape, stage: &Stage, gateway: &Server) -> anyhow::Result<()> {
+    let started = || {
+        let began = Instant::now();
+        let gateway = tokio::task::block_in_place(|| stage.cluster.gateway(&USUAL))?;
+        let elapsed_ms = began.elapsed().as_secs_f64() * 1000.0;
+        anyhow::Ok((elapsed_ms, cpu_s(gateway.pid())? * 1000.0))
+    };
+    let mut none = Vec::new();
+    for _ in 0..shape.runs.max(1) {
+        none.push(started()?);
+    }
+    let mut caller = Caller::open(&gateway.endpoint, Credentials::root()).await?;
+    let began = Instant::now();
+    for number in 0..shape.users {
+        caller.iam("CreateUser", &[("UserName", &format!("user-{number}"))]).await?.success()?;
+    }
+    let made_s = began.elapsed().as_secs_f64();
+    let mut all = Vec::new();
+    for _ in 0..shape.runs.max(1) {
+        all.push(started()?);
+    }
+    let of =
+        |rows: &[(f64, f64)]| (median(rows.iter().map(|row| row.0)), median(rows.iter().map(|row| row.1)));
+    let ((none_ms, none_cpu_ms), (all_ms, all_cpu_ms)) = (of(&none), of(&all));
+    println!(
+        "\n{} users, made in {made_s:.0} s: a gateway starts in {all_ms:.0} ms ({all_cpu_ms:.0} of CPU), with none in {none_ms:.0} ms \
+         ({none_cpu_ms:.0})",
+        shape.users
+    );
     Ok(())
 }
 

@@ -65,8 +65,10 @@ async fn between(
     verdict.expect(own.len() == 1, || format!("round {round}: {} blobs of the frozen one", own.len()));
     // The other one works on.
     let load = load();
-    // Done by the other one, once the session of the frozen one was ended: it may be the one that sweeps.
     let began = Instant::now();
+    // A sweep that begins before the session of the frozen one is ended leaves its blobs alone.
+    let (is_ended, _) = until(SWEPT, async || Ok(stage.cluster.live_sessions()? == 1)).await?;
+    anyhow::ensure!(is_ended, "the session of the frozen gateway was not ended");
     stage.gateways[1].server.told(&["sweep"], SWEPT).await?;
     let left = verify::blobs(stage).await?;
     verdict.expect(!own.iter().any(|name| left.contains(name)), || {

@@ -1,9 +1,12 @@
-//! What the kernel says of the server's process.
+//! What the kernel says of a process.
 
 use anyhow::Context;
 
 /// CPU seconds that a process has used, in user and kernel mode.
-pub(crate) fn cpu_s(pid: u32) -> anyhow::Result<f64> {
+///
+/// # Errors
+/// When there is no such process.
+pub fn cpu_s(pid: u32) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("no such process")?;
     // The name in parentheses may hold blanks; fields are counted from behind it.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
@@ -12,13 +15,20 @@ pub(crate) fn cpu_s(pid: u32) -> anyhow::Result<f64> {
 }
 
 /// Memory of a process.
-pub(crate) struct Memory {
-    pub(crate) now_mib: u64,
-    pub(crate) peak_mib: u64,
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    /// Resident now, in MiB.
+    pub now_mib: u64,
+    /// The most that was resident, in MiB.
+    pub peak_mib: u64,
 }
 
 impl Memory {
-    pub(crate) fn of(pid: u32) -> anyhow::Result<Self> {
+    /// Of this process.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn of(pid: u32) -> anyhow::Result<Self> {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
         let mib = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;

@@ -266,9 +266,9 @@ function List({ rows, order, setOrder, chosen, setChosen, id, versions, bucket, 
         </span>
       </div>
       <div class="lb" ref={body} role="rowgroup" tabIndex={0} aria-label="Rows">
-        <div style={{ height: rows.length * ROW }} />
+        <div style={{ height: `${rows.length * ROW}px` }} />
         {rows.slice(first, last).map((one, index) => (
-          <div key={id(one)} class={`lr ${chosen.has(id(one)) ? "on" : ""}`} role="row" aria-rowindex={first + index + 2} style={{ top: (first + index) * ROW }}>
+          <div key={id(one)} class={`lr ${chosen.has(id(one)) ? "on" : ""}`} role="row" aria-rowindex={first + index + 2} style={{ top: `${(first + index) * ROW}px` }}>
             <span role="cell">{one.isPrefix ? null : <input type="checkbox" aria-label={`Choose ${one.name}`} checked={chosen.has(id(one))} onChange={(event) => toggle(one, event.currentTarget.checked)} />}</span>
             <span role="cell" class="nm">
               <Icon name={one.isPrefix ? "folder" : "file"} size={16} />

@@ -208,18 +208,20 @@ function Rotation({ about }: KeyProps) {
                 ) : null}
                 {past.map((one, index) => (
                   <li key={index} class={index === 0 ? "now" : ""}>
-                    <strong>{time(one.RotationDate)}</strong> {one.RotationType ? <Badge>{one.RotationType === "ON_DEMAND" ? "on demand" : "automatic"}</Badge> : null}{" "}
+                    <strong>{time(one.RotationDate ?? about.CreationDate)}</strong> {one.RotationDate ? null : <Badge>created</Badge>} {one.RotationType ? <Badge>{one.RotationType === "ON_DEMAND" ? "on demand" : "automatic"}</Badge> : null}{" "}
                     {one.KeyMaterialState ? <Badge kind={one.KeyMaterialState === "CURRENT" ? "good" : ""}>{one.KeyMaterialState.toLowerCase().replace(/_/g, " ")}</Badge> : null}
                     <br />
                     <code>{one.KeyMaterialId}</code>
                     {one.KeyMaterialDescription ? <small> {one.KeyMaterialDescription}</small> : null}
                   </li>
                 ))}
-                <li class={past.length ? "" : "now"}>
-                  <strong>{time(about.CreationDate)}</strong>
-                  <br />
-                  <span class="muted">the key was created</span>
-                </li>
+                {past.some((one) => !one.RotationDate) ? null : (
+                  <li class={past.length ? "" : "now"}>
+                    <strong>{time(about.CreationDate)}</strong>
+                    <br />
+                    <span class="muted">the key was created</span>
+                  </li>
+                )}
               </ol>
             </Card>
             <Card title="Rotate" actions={<Badge kind={status.KeyRotationEnabled ? "good" : ""}>{status.KeyRotationEnabled ? `every ${status.RotationPeriodInDays} days` : "not by itself"}</Badge>}>

@@ -48,8 +48,12 @@ export function ObjectPage({ parts, query }: { parts: string[]; query: URLSearch
             <a href={href(["buckets"])}>Buckets</a>
             <span>/</span>
             <a href={href(["browse", bucket])}>{bucket}</a>
-            <span>/</span>
-            {parent ? <a href={href(["browse", bucket], { prefix: parent })}>{parent}</a> : null}
+            {parent ? (
+              <>
+                <span>/</span>
+                <a href={href(["browse", bucket], { prefix: parent })}>{parent}</a>
+              </>
+            ) : null}
           </>
         }
       >

@@ -28,15 +28,15 @@ export function Accounts(_: { parts: string[] }) {
           <Table
             caption="Accounts"
             rows={(data.accounts ?? []) as any[]}
-            id={(one) => one.account ?? one.id}
+            id={(one) => one.id}
             empty={{ icon: "account", title: "Nothing is held yet", children: <p>An account is listed once it has a bucket.</p> }}
             columns={[
-              { name: "Account", by: (one) => one.account ?? one.id, cell: (one) => <><code>{one.account ?? one.id}</code> {(one.account ?? one.id) === identity.value!.account ? <Badge kind="accent">yours</Badge> : null}</> },
+              { name: "Account", by: (one) => one.id, cell: (one) => <><code>{one.id}</code> {(one.id) === identity.value!.account ? <Badge kind="accent">yours</Badge> : null}</> },
               { name: "Buckets", kind: "num opt", cell: (one) => count(one.buckets) },
               { name: "Objects", kind: "num", cell: (one) => count(one.objects) },
               { name: "Bytes", kind: "num", cell: (one) => bytes(one.bytes) },
-              { name: "Quota", kind: "num", cell: (one) => (one.quota ? bytes(one.quota.bytes ?? one.quota) : "none") },
-              { name: "", kind: "act", cell: (one) => <Button kind="small" onClick={() => setEditing(one.account ?? one.id)}>Quota</Button> },
+              { name: "Quota", kind: "num", cell: (one) => (one.quota_bytes ? bytes(one.quota_bytes) : "none") },
+              { name: "", kind: "act", cell: (one) => <Button kind="small" onClick={() => setEditing(one.id)}>Quota</Button> },
             ]}
           />
         )}

@@ -46,7 +46,7 @@ export function Audit({ query }: { parts: string[]; query: URLSearchParams }) {
           <div class="cols">
             <Text label="Principal" value={draft.principal} onInput={(principal) => set({ principal })} placeholder="arn:aws:iam::…" />
             <Text label="Action" value={draft.action} onInput={(action) => set({ action })} placeholder="kms:Decrypt" />
-            <Select label="Outcome" value={draft.error} onChange={(error) => set({ error })} options={[["", "All"], ["AccessDenied", "Denied"], ["any", "Any error"]]} />
+            <Select label="Outcome" value={draft.error} onChange={(error) => set({ error })} options={[["", "All"], ["none", "Done"], ["AccessDenied", "Denied"], ["any", "Any error"]]} />
             <Field label="From">
               <input type="datetime-local" value={draft.from} onInput={(event) => set({ from: event.currentTarget.value })} />
             </Field>
@@ -64,8 +64,8 @@ export function Audit({ query }: { parts: string[]; query: URLSearchParams }) {
       </Card>
       <Load of={events}>
         {(data) => {
-          const rows: any[] = data.events ?? data.records ?? (Array.isArray(data) ? data : []);
-          const next = data.after ?? data.next ?? data.next_after;
+          const rows: any[] = data.events ?? [];
+          const next = data.next;
           return (
             <>
               {rows.length ? <Rows rows={rows} /> : <p class="muted">Nothing matches. Events are there if the gateway has an audit log (setting audit_log).</p>}
@@ -100,21 +100,21 @@ function Rows({ rows }: { rows: any[] }) {
         </thead>
         <tbody>
           {rows.map((event, index) => {
-            const error = pick(event, "error", "error_code", "errorCode");
+            const error = pick(event, "errorCode");
             return (
               <>
                 <tr key={index}>
-                  <td>{time(pick(event, "time", "eventTime", "at") || Number(pick(event, "unix_ms", "time_unix_ms")))}</td>
+                  <td>{time(event.eventTime)}</td>
                   <td>
                     <button type="button" class="btn ghost small" aria-expanded={open === index} onClick={() => setOpen(open === index ? undefined : index)}>
-                      {pick(event, "action", "operation", "eventName")}
+                      {`${pick(event, "eventSource").split(".")[0]}:${pick(event, "eventName")}`}
                     </button>
                   </td>
                   <td>
-                    <div class="clip">{pick(event, "principal", "caller", "userIdentity.arn", "arn")}</div>
+                    <div class="clip">{pick(event, "userIdentity.arn", "userIdentity.type")}</div>
                   </td>
                   <td class="opt">
-                    <div class="clip">{pick(event, "resource", "key", "object", "bucket", "resources")}</div>
+                    <div class="clip">{event.resources?.map((one: any) => one.ARN ?? one.arn).join(", ")}</div>
                   </td>
                   <td>{error ? <Badge kind="danger">{error}</Badge> : <Badge kind="good">done</Badge>}</td>
                 </tr>

@@ -71,8 +71,8 @@ export async function saved(work: Promise<unknown>, of: Loaded<unknown>, words =
 function Encryption({ Bucket }: TabProps) {
   const rule = useLoad(async () => (await optional((await s3()).send(new sdk.GetBucketEncryptionCommand({ Bucket }))))?.ServerSideEncryptionConfiguration?.Rules?.[0] ?? {}, []);
   const summary = useLoad<any>(() => admin("encryption/summary"), []);
-  const mine = (summary.data?.buckets ?? []).find((one: any) => (one.bucket ?? one.name) === Bucket);
-  const modes = Object.entries(mine?.modes ?? mine?.by_mode ?? {}) as [string, any][];
+  const mine = (summary.data?.buckets ?? []).find((one: any) => one.bucket === Bucket);
+  const modes: any[] = mine?.modes ?? [];
   return (
     <>
       <Load of={rule}>{(data) => <EncryptionForm key={JSON.stringify(data)} Bucket={Bucket} rule={data} reload={rule} />}</Load>
@@ -80,17 +80,23 @@ function Encryption({ Bucket }: TabProps) {
         {summary.error ? <ErrorNote error={summary.error} /> : null}
         {modes.length ? (
           <dl class="facts">
-            {modes.map(([mode, held]) => (
+            {modes.map((held) => (
               <>
-                <dt>{mode}</dt>
+                <dt>{held.mode}</dt>
                 <dd>
-                  {plural(held.objects ?? 0, "object")}, {bytes(held.bytes ?? 0)}
+                  {plural(held.objects, "version")}, {bytes(held.bytes)}
                 </dd>
               </>
             ))}
           </dl>
         ) : summary.data ? (
-          <p class="muted">Nothing is counted yet.</p>
+          <p class="muted">{summary.data.counting ? "It is being counted. Look again in a moment." : "Nothing."}</p>
+        ) : null}
+        {summary.data?.counted_at_ms ? (
+          <p class="muted">
+            Counted {time(summary.data.counted_at_ms)}
+            {summary.data.complete ? "" : ", as far as it got"}.
+          </p>
         ) : null}
       </Card>
     </>
@@ -315,14 +321,14 @@ function LoggingForm({ Bucket, now, reload }: TabProps & { now: Partial<sdk.Logg
 }
 
 function Quota({ Bucket }: TabProps) {
-  const usage = useLoad<any>(async () => (await admin("usage")).buckets?.find((one: any) => (one.bucket ?? one.name) === Bucket) ?? {}, []);
+  const usage = useLoad<any>(async () => (await admin("usage")).buckets?.find((one: any) => one.name === Bucket) ?? {}, []);
   const [text, setText] = useState("");
   const wanted = parseBytes(text);
   const put = async (value: number | null) => saved(adminPut("quota", { bucket: Bucket }, { bytes: value }), usage);
   return (
     <Load of={usage}>
       {(held) => {
-        const quota = held.quota?.bytes ?? held.quota ?? held.quota_bytes;
+        const quota = held.quota_bytes as number | null;
         return (
           <Card title="Quota" actions={<Badge kind={quota ? "info" : ""}>{quota ? bytes(quota) : "none"}</Badge>}>
             <div class="stack">

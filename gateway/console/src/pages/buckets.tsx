@@ -22,7 +22,7 @@ export function Buckets() {
     return all;
   }, []);
   // Who may not see usage sees the list without it.
-  const usage = useLoad<Map<string, any>>(() => admin("usage").then((all) => new Map((all.buckets ?? []).map((one: any) => [one.bucket ?? one.name, one]))), []);
+  const usage = useLoad<Map<string, any>>(() => admin("usage").then((all) => new Map((all.buckets ?? []).map((one: any) => [one.name, one]))), []);
   const held = (name?: string) => usage.data?.get(name ?? "");
   const remove = async (name: string) => {
     await (await s3()).send(new DeleteBucketCommand({ Bucket: name }));
@@ -49,7 +49,7 @@ export function Buckets() {
               { name: "Name", by: (bucket) => bucket.Name!, cell: (bucket) => <a href={href(["browse", bucket.Name!])}>{bucket.Name}</a> },
               { name: "Objects", kind: "num opt", by: ({ Name }) => held(Name)?.objects ?? 0, cell: ({ Name }) => (held(Name) ? count(held(Name).objects) : "–") },
               { name: "Size", kind: "num", by: ({ Name }) => held(Name)?.bytes ?? 0, cell: ({ Name }) => (held(Name) ? bytes(held(Name).bytes) : "–") },
-              { name: "Quota", kind: "num opt", cell: ({ Name }) => (held(Name)?.quota ? bytes(held(Name).quota.bytes ?? held(Name).quota) : "–") },
+              { name: "Quota", kind: "num opt", cell: ({ Name }) => (held(Name)?.quota_bytes ? bytes(held(Name).quota_bytes) : "–") },
               { name: "Created", kind: "opt", by: (bucket) => bucket.CreationDate?.getTime() ?? 0, cell: (bucket) => time(bucket.CreationDate) },
               {
                 name: "",

@@ -15,12 +15,6 @@ interface Link {
   algorithm?: string | null;
 }
 
-const MODES: Record<string, string> = {
-  AES256: "SSE-S3",
-  "aws:kms": "SSE-KMS",
-  "aws:kms:dsse": "DSSE-KMS",
-};
-
 /** The headers of SSE-C, which the SDK makes for S3 alone. */
 async function customerHeaders(text: string): Promise<Record<string, string>> {
   const key = parseCustomerKey(text);
@@ -42,13 +36,13 @@ export function Encryption({ target, head, customerKey }: { target: Target; head
       <Load of={shown}>
         {(data) => (
           <>
-            <Card title="From the root key to the bytes" actions={<Badge kind="accent">{MODES[data.mode] ?? data.mode}</Badge>}>
+            <Card title="From the root key to the bytes" actions={<Badge kind="accent">{data.mode}</Badge>}>
               <Chain links={data.chain ?? []} />
               <p class="muted">Each key is stored only under the one to its left. Whoever destroys one makes unreadable all that is to its right.</p>
             </Card>
             <div class="grid">
-              <Facts data={data} head={head} />
-              <Parts parts={data.parts ?? []} chunk={data.chunk_size ?? data.chunk_len ?? 16384} />
+              <Facts data={data} />
+              <Parts parts={data.parts ?? []} chunk={data.chunk_size} />
             </div>
           </>
         )}
@@ -58,21 +52,22 @@ export function Encryption({ target, head, customerKey }: { target: Target; head
   );
 }
 
-function Facts({ data, head }: { data: any; head: HeadObjectCommandOutput }) {
-  const keyId = data.kms_key_id ?? data.kms_key?.id;
+function Facts({ data }: { data: any }) {
+  const keyId = data.kms_key_id;
   const context = data.encryption_context ?? {};
   const bound = data.bound_fields ?? [];
   return (
     <Card title="What protects it">
       <dl class="facts">
         <dt>Mode</dt>
-        <dd>{MODES[data.mode] ?? data.mode}{head.BucketKeyEnabled ? ", with a bucket key" : ""}</dd>
+        <dd>{data.mode}
+          {data.bucket_key_enabled ? ", with a bucket key" : ""}</dd>
         {keyId ? (
           <>
             <dt>KMS key</dt>
             <dd>
               <a class="mono" href={href(["key", String(keyId).split("/").pop()!])}>
-                {data.kms_key_alias ?? data.alias ?? keyId}
+                {data.kms_key_alias ?? keyId}
               </a>
             </dd>
           </>
@@ -80,12 +75,14 @@ function Facts({ data, head }: { data: any; head: HeadObjectCommandOutput }) {
         {data.backing_key_id ? (
           <>
             <dt>Backing key</dt>
-            <dd class="mono">{data.backing_key_id}</dd>
+            <dd>
+              <code>{data.backing_key_id}</code> <Badge kind={data.backing_key_is_current ? "good" : "warn"}>{data.backing_key_is_current ? "current" : "former"}</Badge>
+            </dd>
           </>
         ) : null}
         {data.epoch_id ? (
           <>
-            <dt>Epoch</dt>
+            <dt>{data.bucket_key_enabled ? "Bucket key" : "Epoch"}</dt>
             <dd class="mono">{data.epoch_id}</dd>
           </>
         ) : null}
@@ -94,15 +91,21 @@ function Facts({ data, head }: { data: any; head: HeadObjectCommandOutput }) {
         <dt>Encryption context</dt>
         <dd>{Object.keys(context).length ? Object.entries(context).map(([name, value]) => <div key={name} class="mono">{name} = {String(value)}</div>) : "none"}</dd>
         <dt>Bound to it</dt>
-        <dd>{Array.isArray(bound) ? bound.map((field: any) => (typeof field === "string" ? field : `${field.name}: ${field.value}`)).join(", ") : Object.entries(bound).map(([name, value]) => <div key={name}>{name}: <code>{String(value)}</code></div>)}</dd>
+        <dd>
+          {bound.map((field: { name: string; value: string }) => (
+            <div key={field.name}>
+              {field.name} <code>{field.value}</code>
+            </div>
+          ))}
+        </dd>
       </dl>
     </Card>
   );
 }
 
 function Parts({ parts, chunk }: { parts: any[]; chunk: number }) {
-  const plain = (part: any) => part.plain_len ?? part.plain_bytes ?? part.plain ?? part.plain_length ?? 0;
-  const stored = (part: any) => part.stored_len ?? part.stored_bytes ?? part.stored ?? part.stored_length ?? 0;
+  const plain = (part: any) => part.plain_len;
+  const stored = (part: any) => part.stored_len;
   const total = parts.reduce((sum, part) => sum + plain(part), 0);
   const kept = parts.reduce((sum, part) => sum + stored(part), 0);
   return (
@@ -136,7 +139,7 @@ function Parts({ parts, chunk }: { parts: any[]; chunk: number }) {
               <tbody>
                 {parts.slice(0, 500).map((part, index) => (
                   <tr key={index}>
-                    <td>{part.number ?? part.part_number ?? index + 1}</td>
+                    <td>{part.number}</td>
                     <td class="num">{count(plain(part))}</td>
                     <td class="num">{count(stored(part))}</td>
                   </tr>
@@ -151,8 +154,8 @@ function Parts({ parts, chunk }: { parts: any[]; chunk: number }) {
 }
 
 const WORDS: Record<string, string> = {
-  root_key: "Root key", root: "Root key", kms_key: "KMS key", key: "KMS key", backing_key: "Backing key", epoch: "Epoch key", epoch_key: "Epoch key", data_key: "Data key",
-  customer_key: "Customer key", content_key: "Content key", chunk: "Chunks", chunks: "Chunks", inner_content_key: "Inner content key", wrapping_key: "Wrapping key",
+  kms_key: "KMS key",
+  epoch: "Epoch key",
 };
 
 /** The chain as boxes with arrows: in one row where there is room, else below each other. */
@@ -204,7 +207,7 @@ export function Chain({ links }: { links: Link[] }) {
                   <line x1={x + box + 4} y1={y + height / 2} x2={x + box + gap - 12} y2={y + height / 2} />
                   <path class="arrow" d={`M${x + box + gap - 13} ${y + height / 2 - 5}v10l9-5z`} />
                   <text class="sub" x={x + box + gap / 2 - 4} y={y + height / 2 - 8} text-anchor="middle">
-                    {isLast ? "" : index === links.length - 2 ? "seals" : "wraps"}
+                    {link.kind === "kms_key" ? "holds" : index === links.length - 2 ? "seals" : "wraps"}
                   </text>
                 </>
               )}
@@ -266,7 +269,7 @@ function Verify({ query, customerKey, size }: { query: Record<string, string | u
           ) : (
             <p class="note danger">
               <strong>It can't be read.</strong>
-              <span>{typeof result.error === "string" ? result.error : (result.error?.message ?? "The bytes are not those that were written.")}</span>
+              <span>{result.error}</span>
             </p>
           )
         ) : null}

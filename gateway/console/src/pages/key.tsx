@@ -5,7 +5,7 @@ import { admin } from "../api/admin";
 import { bytes, count, plural, time } from "../format";
 import { go, href } from "../router";
 import { kms } from "../session";
-import { Badge, Button, Card, Confirm, Copy, ErrorNote, Field, FormModal, Head, Load, Menu, Tabs, Text, toast, useLoad, type Loaded } from "../ui/core";
+import { Badge, Button, Card, Confirm, Copy, ErrorNote, Field, FormModal, Head, Load, Menu, Select, Tabs, Text, toast, useLoad, type Loaded } from "../ui/core";
 import { PolicyEditor, faults } from "../ui/policy-editor";
 import { Simulation } from "../ui/simulation";
 import { Table } from "../ui/table";
@@ -121,32 +121,30 @@ function Describe({ about, onClose, onDone }: { about: sdk.KeyMetadata; onClose:
   );
 }
 
-/** What hangs on a key, in numbers and by bucket. */
+/** What hangs on a key, in numbers. */
 function Report({ report }: { report: any }) {
-  const buckets = report.buckets ?? [];
-  const objects = report.objects ?? report.versions ?? buckets.reduce((sum: number, one: any) => sum + (one.objects ?? one.versions ?? 0), 0);
+  const defaults: string[] = report.default_of ?? [];
   return (
     <div class="stack">
       <p>
-        <strong>{typeof objects === "number" ? plural(objects, "object version") : "Objects"}</strong>
-        {report.bytes !== undefined ? `, ${bytes(report.bytes)},` : ""} can't be read without this key.
+        <strong>
+          {plural(report.objects, "object version")} in {plural(report.buckets, "bucket")}, {bytes(report.bytes)},
+        </strong>{" "}
+        can't be read without this key{report.uploads ? `, and ${plural(report.uploads, "upload")} under way can't be completed` : ""}.
       </p>
-      {buckets.length ? (
-        <Table
-          caption="By bucket"
-          rows={buckets as any[]}
-          id={(one) => one.bucket ?? one.name}
-          columns={[
-            { name: "Bucket", by: (one) => one.bucket ?? one.name, cell: (one) => <a href={href(["browse", one.bucket ?? one.name])}>{one.bucket ?? one.name}</a> },
-            { name: "Versions", kind: "num", cell: (one) => count(one.objects ?? one.versions) },
-            { name: "Bytes", kind: "num", cell: (one) => bytes(one.bytes) },
-          ]}
-        />
+      {report.complete ? null : <p class="note warn">That is as far as it got: {count(report.versions_looked_at)} versions were looked at, and there are more.</p>}
+      {defaults.length ? (
+        <p>
+          It is the default encryption of{" "}
+          {defaults.map((bucket, index) => (
+            <>
+              {index ? ", " : ""}
+              <a href={href(["bucket", bucket])}>{bucket}</a>
+            </>
+          ))}
+          : without it nothing can be written there.
+        </p>
       ) : null}
-      <details>
-        <summary>The whole report</summary>
-        <pre tabIndex={0}>{JSON.stringify(report, null, 2)}</pre>
-      </details>
     </div>
   );
 }
@@ -297,28 +295,32 @@ function PolicyForm({ about, text, reload }: KeyProps & { text: string }) {
   );
 }
 
+const ASKED = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:CreateGrant", "kms:DisableKey", "kms:Sign"];
+
 function WhoCan({ about }: KeyProps) {
-  const who = useLoad<any>(() => admin(`keys/${about.KeyId}/who-can`), []);
+  const [action, setAction] = useState("kms:Decrypt");
+  const who = useLoad<any>(() => admin(`keys/${about.KeyId}/who-can`, { action }), [action]);
   return (
-    <Load of={who}>
-      {(data) => {
-        const rows: any[] = Array.isArray(data) ? data : (data.principals ?? data.who ?? data.entries ?? []);
-        return (
+    <>
+      <div class="row">
+        <Select label="Who may" value={action} onChange={setAction} options={ASKED} />
+      </div>
+      <Load of={who}>
+        {(data) => (
           <Table
             caption="Who can use this key"
-            rows={rows}
-            id={(one) => `${one.principal ?? one.arn} ${JSON.stringify(one.actions ?? one.operations ?? "")} ${JSON.stringify(one.why ?? one.by ?? "")}`}
-            text={(one) => JSON.stringify(one)}
-            empty={{ icon: "shield", title: "Nobody but the root user" }}
+            rows={[...(data.principals as any[])].sort((a, b) => Number(b.allowed) - Number(a.allowed))}
+            id={(one) => one.principal}
+            text={(one) => `${one.principal} ${one.why}`}
             columns={[
-              { name: "Principal", by: (one) => one.principal ?? one.arn, cell: (one) => <code>{one.principal ?? one.arn}</code> },
-              { name: "May", cell: (one) => [one.actions ?? one.operations ?? one.action ?? []].flat().map((action: string) => <Badge key={action}>{action.replace(/^kms:/, "")}</Badge>) },
-              { name: "Why", cell: (one) => (typeof (one.why ?? one.by) === "string" ? (one.why ?? one.by) : [one.why ?? one.by ?? one.because ?? one.reasons ?? ""].flat().map((reason: any) => (typeof reason === "string" ? reason : JSON.stringify(reason))).join("; ")) },
+              { name: "Principal", by: (one) => one.principal, cell: (one) => <code>{one.principal}</code> },
+              { name: "May", by: (one) => Number(one.allowed), cell: (one) => <Badge kind={one.allowed ? "good" : ""}>{one.allowed ? "yes" : "no"}</Badge> },
+              { name: "Why", cell: (one) => one.why },
             ]}
           />
-        );
-      }}
-    </Load>
+        )}
+      </Load>
+    </>
   );
 }
 

@@ -116,7 +116,7 @@ function Create({ onClose }: { onClose: () => void }) {
       <Select label="Kind" value={kind} onChange={choose} options={Object.entries(KINDS).map(([id, { label }]) => [id, label])} />
       {specs.length > 1 ? <Select label="Specification" value={spec} onChange={setSpec} options={specs} /> : null}
       {usages.length > 1 ? <Select label="Use" value={usage} onChange={setUsage} options={usages} /> : null}
-      <Text label="Alias" value={alias} onInput={setAlias} placeholder="finance" pattern="(alias/)?[A-Za-z0-9/_\-]{1,250}" hint="A name that can be moved to another key later." />
+      <Text label="Alias" value={alias} onInput={setAlias} placeholder="finance" pattern="(alias\/)?[A-Za-z0-9\/_\-]{1,250}" hint="A name that can be moved to another key later." />
       <Text label="Description" value={description} onInput={setDescription} />
       <Check label="I bring the key material" checked={external} onChange={setExternal} hint="The key can be used once you imported it; it is wrapped in this browser." />
     </FormModal>

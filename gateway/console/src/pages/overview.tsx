@@ -85,6 +85,8 @@ function jobs(status: any): { name: string; state: string; kind: string; text: s
   return all;
 }
 
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
 function Health({ status }: { status: any }) {
   const { usage = {}, disk, warnings = [] } = status;
   const share = disk?.total_bytes ? 1 - disk.free_bytes / disk.total_bytes : undefined;
@@ -111,14 +113,8 @@ function Health({ status }: { status: any }) {
           <ul class="plain">
             {warnings.map((warning: any, index: number) => (
               <li class="note warn" key={index}>
-                {typeof warning === "string" ? (
-                  warning
-                ) : (
-                  <>
-                    <strong>{warning.title ?? warning.what ?? warning.message ?? warning.code}</strong>
-                    <span>{warning.action ?? warning.what_to_do ?? warning.do ?? warning.hint}</span>
-                  </>
-                )}
+                <strong>{sentence(warning.what)}</strong>
+                <span>{sentence(warning.advice)}</span>
               </li>
             ))}
           </ul>

@@ -1,0 +1,268 @@
+// The console in a real browser: each page, uploads, every encryption, rotation, a denied user, names that try to be scripts.
+import { createHash, randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { button, console_url, dialog, expect, field, go, open, serious, settled, signIn, tab } from "./browser.mjs";
+
+const BUCKET = "console-test";
+const ALIAS = "alias/console-test";
+const XSS = "<img src=x onerror=alert(1)>";
+const MIB = 1024 * 1024;
+/** Larger than two parts of an upload. */
+const LARGE_MIB = Number(process.env.CONSOLE_UPLOAD_MIB ?? 20);
+
+const folder = mkdtempSync(join(tmpdir(), "console-"));
+const { browser, page, faults } = await open();
+let step = "";
+const found = [];
+const steps = [];
+
+async function run(name, work) {
+  step = name;
+  const began = Date.now();
+  await work();
+  if (faults.length) throw new Error(faults.splice(0).join("\n"));
+  steps.push(`${name}: ${((Date.now() - began) / 1000).toFixed(1)} s`);
+}
+
+async function check(where) {
+  found.push(...(await serious(page)).map((text) => `${where}: ${text}`));
+}
+
+async function upload(files, mode, fill) {
+  await page.getByLabel("Files to upload").setInputFiles(files);
+  const form = dialog(page);
+  await form.waitFor();
+  if (mode) await field(form, "Encryption").selectOption(mode);
+  if (fill) await fill(form);
+  await button(form, "Upload").click();
+  await form.waitFor({ state: "detached" });
+}
+
+const uploaded = (name) => page.locator(".tray li", { hasText: name }).last().locator(".badge", { hasText: "Done" }).waitFor();
+const file = (name, content) => {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  return path;
+};
+
+async function download() {
+  const [got] = await Promise.all([page.waitForEvent("download"), button(page, "Download").click()]);
+  const path = join(folder, `got-${Date.now()}`);
+  await got.saveAs(path);
+  return readFileSync(path);
+}
+
+const object = (name, which = "overview") => go(page, `#/object/${BUCKET}/${encodeURIComponent(name)}?tab=${which}`);
+
+async function verify() {
+  await button(page, "Verify").click();
+  await page.locator(".note.good", { hasText: "Authentic" }).waitFor();
+}
+
+try {
+  await run("a wrong secret is told", async () => {
+    await page.goto(console_url);
+    await field(page, "Access key ID").fill(process.env.AWS_ACCESS_KEY_ID);
+    await field(page, "Secret access key").fill("wrong/wrong/wrong/wrong/wrong/wrong/wron");
+    await button(page, "Sign in").click();
+    await page.getByText("The secret access key is not that of this access key.").waitFor();
+    await check("sign in");
+  });
+
+  await run("sign in", async () => {
+    await signIn(page);
+    const kept = await page.evaluate(() => JSON.stringify([Object.entries(localStorage), Object.entries(sessionStorage), document.cookie]));
+    expect(!kept.includes(process.env.AWS_SECRET_ACCESS_KEY), "no secret is in the browser's storage");
+  });
+
+  await run("a key", async () => {
+    await go(page, "#/keys");
+    await button(page, "Create key").click();
+    await field(dialog(page), "Alias").fill("console-test");
+    await field(dialog(page), "Description").fill(XSS);
+    await button(dialog(page), "Create").click();
+    await page.getByRole("heading", { name: ALIAS }).waitFor();
+  });
+
+  await run("a bucket under the key", async () => {
+    await go(page, "#/buckets");
+    await button(page, "Create bucket").click();
+    const form = dialog(page);
+    await field(form, "Name").fill(BUCKET);
+    await form.getByLabel("Keep versions").check();
+    await field(form, "Default encryption").selectOption("aws:kms");
+    await field(form, "KMS key").fill(ALIAS);
+    await button(form, "Create").click();
+    await page.getByRole("heading", { name: "This bucket is empty" }).waitFor();
+  });
+
+  const large = randomBytes(LARGE_MIB * MIB);
+  await run(`uploads, of ${LARGE_MIB} MiB in parts, paused and resumed`, async () => {
+    const csv = file("table.csv", 'name,amount\n"Smith, Sons",42\nACME,100\n');
+    const html = file(`${XSS.replace("/", "")}.html`, "<script>alert(1)</script>");
+    await upload([csv, html, file("large.bin", large)]);
+    const pause = page.getByRole("button", { name: "Pause large.bin" });
+    // On a fast machine it may be through before it can be paused.
+    if (await pause.click({ timeout: 3000 }).then(() => true, () => false)) await page.getByRole("button", { name: "Resume large.bin" }).click({ timeout: 5000 }).catch(() => {});
+    for (const name of ["table.csv", "onerror", "large.bin"]) await uploaded(name);
+    await page.locator(".lb a", { hasText: XSS }).waitFor();
+    await check("objects");
+    await object("large.bin");
+    const hash = (data) => createHash("sha256").update(data).digest("hex");
+    expect(hash(await download()) === hash(large), "what is downloaded is what was uploaded");
+  });
+
+  await run("names and contents that try to be scripts do nothing", async () => {
+    await object(`${XSS}.html`, "preview");
+    await page.locator("pre", { hasText: "<script>alert(1)</script>" }).waitFor();
+    expect((await page.locator("img[src=x]").count()) === 0, "no element was made of a name");
+    await object("table.csv", "preview");
+    await page.getByRole("cell", { name: "Smith, Sons" }).waitFor();
+  });
+
+  await run("encryption in every mode", async () => {
+    const modes = [["AES256", "SSE-S3"], ["aws:kms", "SSE-KMS"], ["aws:kms:dsse", "DSSE-KMS"], ["customer", "SSE-C"]];
+    await go(page, `#/bucket/${BUCKET}?tab=encryption`);
+    for (const [mode, shown] of modes) {
+      const name = `${shown}.txt`;
+      await go(page, `#/browse/${BUCKET}`);
+      const key = randomBytes(32).toString("base64");
+      await upload([file(name, `under ${shown}`)], mode, async (form) => {
+        if (mode.startsWith("aws:kms")) {
+          await field(form, "KMS key").fill(ALIAS);
+          await field(form, "Encryption context").fill('{"department":"finance"}');
+        }
+        if (mode === "customer") await field(form, "Customer key (SSE-C)").fill(key);
+      });
+      await uploaded(name);
+      await object(name, "encryption");
+      if (mode === "customer") {
+        await page.getByRole("heading", { name: "This object needs its key" }).waitFor();
+        await field(page, "Customer key (SSE-C)").fill(key);
+        await button(page, "Use this key").click();
+      }
+      await page.locator(".badge", { hasText: new RegExp(`^${shown}$`) }).waitFor();
+      await page.locator("svg.chain").waitFor();
+      if (mode.startsWith("aws:kms")) await page.getByText("department = finance").waitFor();
+      await verify();
+      expect((await (await object(name), download())).toString() === `under ${shown}`, `${shown} is read`);
+    }
+    await object("SSE-KMS.txt", "encryption");
+    await check("encryption");
+  });
+
+  await run("a rotated key still opens what it sealed", async () => {
+    await go(page, "#/keys");
+    await page.getByRole("link", { name: ALIAS }).click();
+    await page.getByRole("tab", { name: "Rotation" }).click();
+    await page.getByText("1 backing key", { exact: true }).waitFor();
+    await button(page, "Rotate now").click();
+    await page.getByText("2 backing keys", { exact: true }).waitFor();
+    await check("rotation");
+    await object("SSE-KMS.txt", "encryption");
+    await page.locator(".badge", { hasText: "former" }).waitFor();
+    await verify();
+  });
+
+  await run("a disabled key closes its objects, an enabled one opens them", async () => {
+    await go(page, "#/keys");
+    await page.getByRole("link", { name: ALIAS }).click();
+    await button(page, "Disable").click();
+    await page.getByText("This key is disabled.", { exact: true }).waitFor();
+    await object("SSE-KMS.txt", "preview");
+    await page.getByRole("alert").getByText(/disabled/i).first().waitFor();
+    await go(page, "#/keys");
+    await page.getByRole("link", { name: ALIAS }).click();
+    await button(page, "Enable").click();
+    await button(page, "Disable").waitFor();
+    await object("SSE-KMS.txt", "preview");
+    await page.locator("pre", { hasText: "under SSE-KMS" }).waitFor();
+  });
+
+  await run("imported key material is wrapped in the browser", async () => {
+    await go(page, "#/keys");
+    await button(page, "Create key").click();
+    await dialog(page).getByLabel("I bring the key material").check();
+    await button(dialog(page), "Create").click();
+    await field(page, "Key material").fill(randomBytes(32).toString("hex"));
+    await button(page, "Wrap and import").click();
+    await page.locator(".head .badge", { hasText: "Enabled" }).waitFor();
+  });
+
+  await run("a denied user sees why", async () => {
+    await go(page, "#/users");
+    await button(page, "Create user").click();
+    await field(dialog(page), "Name").fill("denied");
+    await button(dialog(page), "Create").click();
+    await page.getByText("No access keys").waitFor();
+    await button(page, "Create access key").click();
+    const [id, secret] = await dialog(page).locator("dd code").allTextContents();
+    await button(dialog(page), "Close").click();
+    await check("user");
+    const other = await tab(browser);
+    await signIn(other.page, id, secret);
+    await go(other.page, `#/browse/${BUCKET}`);
+    const alert = other.page.getByRole("alert");
+    await alert.getByText("You may not do this").waitFor();
+    await alert.getByText(/s3:ListBucket/).first().waitFor();
+    // The root user opens the sealed explanation; here the simulation tells.
+    await go(page, "#/user/denied?tab=why");
+    await button(page, "Would it be allowed?").click();
+    await page.getByText("no statement allows it either").waitFor();
+    expect(other.faults.length === 0, `a refusal is no fault: ${other.faults.join("\n")}`);
+    await other.context.close();
+  });
+
+  await run("a restored version", async () => {
+    await go(page, `#/browse/${BUCKET}`);
+    await upload([file("table.csv", "name\nreplaced\n")]);
+    await page.locator(".tray li", { hasText: "table.csv" }).nth(1).locator(".badge", { hasText: "Done" }).waitFor();
+    await object("table.csv", "versions");
+    await page.getByRole("button", { name: "Restore" }).first().click();
+    await page.getByText("that version is the current one again").waitFor();
+    await object("table.csv", "preview");
+    await page.getByRole("cell", { name: "Smith, Sons" }).waitFor();
+  });
+
+  await run("every page, light and dark and small", async () => {
+    const settings = ["encryption", "versioning", "lock", "policy", "public", "owner", "lifecycle", "cors", "logging", "quota", "tags", "uploads"];
+    const routes = ["#/overview", "#/buckets", "#/keys", "#/users", "#/groups", "#/roles", "#/policies", "#/simulate", "#/accounts", "#/audit", "#/me", ...settings.map((name) => `#/bucket/${BUCKET}?tab=${name}`)];
+    const key = await (await go(page, "#/keys"), page.getByRole("link", { name: ALIAS }).getAttribute("href"));
+    routes.push(...["overview", "objects", "policy", "grants", "who", "aliases", "tags"].map((name) => `${key}?tab=${name}`));
+    for (const route of routes) {
+      await go(page, route);
+      const errors = await page.locator(".main .note.danger[role=alert]").allTextContents();
+      expect(errors.length === 0, `${route} shows no error: ${errors.join(" ")}`);
+      await check(route);
+    }
+    await page.emulateMedia({ colorScheme: "dark" });
+    for (const route of ["#/overview", "#/keys", `#/browse/${BUCKET}`]) {
+      await go(page, route);
+      await check(`${route} in the dark`);
+    }
+    await page.emulateMedia({ colorScheme: "light" });
+    await page.setViewportSize({ width: 390, height: 844 });
+    for (const route of ["#/overview", `#/browse/${BUCKET}`, "#/keys", `#/bucket/${BUCKET}?tab=policy`]) {
+      await go(page, route);
+      const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      expect(over <= 0, `${route} fits a phone; it is ${over} px too wide`);
+    }
+    await button(page, "Menu").click();
+    await page.getByRole("link", { name: "Users" }).click();
+    await settled(page);
+  });
+
+  step = "axe";
+  if (found.length) throw new Error(`axe finds serious faults:\n${[...new Set(found)].join("\n")}`);
+  console.log(steps.join("\n"));
+} catch (error) {
+  const picture = process.env.CONSOLE_FAILURE ?? join(tmpdir(), "console-failure.png");
+  await page.screenshot({ path: picture }).catch(() => {});
+  console.error(`${step}: ${error.stack ?? error}\nat ${page.url()}, see ${picture}\n${faults.join("\n")}\n${steps.join("\n")}`);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+  rmSync(folder, { recursive: true, force: true });
+}

@@ -3,6 +3,8 @@
 pub mod access_log;
 pub mod audit;
 pub mod bucket_log;
+pub mod encryption_summary;
+pub mod history;
 pub mod jobs;
 mod line_log;
 pub mod live;

@@ -1,6 +1,7 @@
 //! Black-box tests over HTTP against the built gateway, with real clients.
 #![allow(clippy::unwrap_used, missing_docs)] // Tests may.
 
+mod admin_api;
 mod attack;
 mod aws_cli;
 mod bucket_logging;
@@ -10,6 +11,8 @@ mod clients;
 mod cluster;
 mod condition_keys;
 mod conditional;
+mod console;
+mod console_browser;
 mod crash;
 mod damage;
 mod deploy;

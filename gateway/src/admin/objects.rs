@@ -3,92 +3,38 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use storage::catalog::{Bucket, ListPage, ListRequest, ListRow, VersionKind, VersionRef};
-use storage::name::ObjectKey;
 use storage::session::Lease;
 
 use super::{Out, root_user};
+use crate::api::admin::{CountDependents, Dependents};
 use crate::api::s3::ops::object::rewrap::{Rewrapped, Under, rewrap_object};
 use crate::app::App;
+use crate::bucket::walk::{Pages, Versions};
 use crate::observe::metrics::REWRAP;
-use crate::sse::BucketEncryption;
 
-/// Rows of one page of a listing.
-const PAGE_LEN: usize = 500;
 /// How often progress is told.
 const TOLD_EVERY: Duration = Duration::from_millis(500);
 /// Failures that are told one by one.
 const MAX_TOLD_FAILURES: u64 = 20;
 
-/// What needs a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Dependents {
-    pub(super) objects: u64,
-    pub(super) bytes: u64,
-    pub(super) uploads: u64,
-    pub(super) buckets: u64,
-    pub(super) default_of: u64,
-}
-
 /// Counts what needs a key, and tells it.
 pub(super) async fn dependents(app: &Arc<App>, key: &str, out: &Out) -> anyhow::Result<Dependents> {
-    let arn = app.kms.arn(&app.kms.find(key)?.key);
-    let mut count = Dependents::default();
+    let mut counting = CountDependents::of(app, app.kms.arn(&app.kms.find(key)?.key));
     let mut pace = Pace::new(None);
-    let mut buckets = Pages::default();
-    while let Some(page) = buckets.next(async |r| app.catalog.list_buckets(None, &r).await).await? {
-        for bucket in page {
-            if is_default_of(app, &bucket, &arn) {
-                count.default_of += 1;
-                out.line(format!("bucket s3://{} has it as its default", bucket.name)).await?;
-            }
-            let before = count.objects;
-            let mut versions = Versions::default();
-            while let Some(page) = versions.next(app, &bucket).await? {
-                for (object, which) in page {
-                    pace.step(out, "versions looked at").await?;
-                    let version = app.catalog.version(&bucket, &object, which).await?;
-                    let Some(VersionKind::Object(record)) = version.map(|v| v.kind) else { continue };
-                    if app.sse.dependence(&record.envelope)?.is_some_and(|d| d.key_arn == arn) {
-                        count.objects += 1;
-                        count.bytes += record.plain_len;
-                    }
-                }
-            }
-            count.buckets += u64::from(count.objects > before);
-            count.uploads += uploads(app, &bucket, &arn).await?;
+    let mut told = 0;
+    while counting.step().await? {
+        for bucket in &counting.found.default_of[told..] {
+            out.line(format!("bucket s3://{bucket} has it as its default")).await?;
         }
+        told = counting.found.default_of.len();
+        pace.steps(out, counting.found.versions_looked_at, "versions looked at").await?;
     }
-    let Dependents { objects, bytes, uploads, buckets, default_of } = count;
-    out.line(format!("key      {arn}")).await?;
+    let Dependents { objects, bytes, uploads, buckets, .. } = counting.found;
+    out.line(format!("key      {}", counting.arn())).await?;
     out.line(format!("objects  {objects} in {buckets} buckets, {bytes} bytes")).await?;
     out.line(format!("uploads  {uploads} under way")).await?;
-    out.line(format!("buckets  {default_of} with it as their default encryption")).await?;
-    Ok(count)
-}
-
-async fn uploads(app: &App, bucket: &Bucket, arn: &str) -> anyhow::Result<u64> {
-    let mut count = 0;
-    let (mut after, mut after_upload) = (None, None);
-    loop {
-        let page = app.catalog.list_uploads(bucket, &page_after(after.take()), after_upload).await?;
-        for row in &page.rows {
-            let ListRow::Item(upload) = row else { continue };
-            let dependence = app.sse.dependence(&upload.envelope)?;
-            count += u64::from(dependence.is_some_and(|d| d.key_arn == arn));
-            (after, after_upload) = (Some(upload.object.as_str().to_owned()), Some(upload.id));
-        }
-        if !page.truncated {
-            return Ok(count);
-        }
-    }
-}
-
-fn is_default_of(app: &App, bucket: &Bucket, arn: &str) -> bool {
-    let config = bucket.configs.get(BucketEncryption::CONFIG);
-    let named = config.and_then(|c| BucketEncryption::decode(c)).and_then(|c| c.kms_key_id);
-    let entry = named.and_then(|named| app.kms.find(&named).ok());
-    entry.is_some_and(|entry| app.kms.arn(&entry.key) == arn)
+    out.line(format!("buckets  {told} with it as their default encryption")).await?;
+    Ok(counting.found)
 }
 
 /// Tells what needs a key, and schedules its deletion if that is said.
@@ -168,8 +114,8 @@ pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::
             if asked.bucket.as_ref().is_some_and(|only| only != bucket.name.as_str()) {
                 continue;
             }
-            let mut versions = Versions { prefix: asked.prefix.clone(), ..Versions::default() };
-            while let Some(page) = versions.next(app, &bucket).await? {
+            let mut versions = Versions::below(&asked.prefix);
+            while let Some(page) = versions.next(&app.catalog, &bucket).await? {
                 // Whether it is held still is seen before each page; a commit that comes too late fails.
                 let lease = if asked.dry_run { None } else { Some(lease(app, out).await?) };
                 let catalog = lease.as_ref().map_or(&app.catalog, Lease::catalog);
@@ -232,90 +178,6 @@ impl Drop for Held {
     }
 }
 
-/// Walks the pages of a listing.
-#[derive(Default)]
-struct Pages {
-    after: Option<String>,
-    ended: bool,
-}
-
-impl Pages {
-    async fn next<T: Named>(
-        &mut self,
-        list: impl AsyncFnOnce(ListRequest) -> Result<ListPage<T>, storage::catalog::CatalogError>,
-    ) -> anyhow::Result<Option<Vec<T>>> {
-        if self.ended {
-            return Ok(None);
-        }
-        let page = list(page_after(self.after.take())).await?;
-        self.ended = !page.truncated;
-        let rows: Vec<T> = page
-            .rows
-            .into_iter()
-            .filter_map(|row| match row {
-                ListRow::Item(item) => Some(item),
-                ListRow::CommonPrefix(_) => None,
-            })
-            .collect();
-        self.after = rows.last().map(|last| last.name().to_owned());
-        Ok(Some(rows))
-    }
-}
-
-/// Walks every version of every object of a bucket, delete markers left out.
-#[derive(Default)]
-struct Versions {
-    prefix: String,
-    after: Option<(String, VersionRef)>,
-    ended: bool,
-}
-
-impl Versions {
-    async fn next(
-        &mut self,
-        app: &App,
-        bucket: &Bucket,
-    ) -> anyhow::Result<Option<Vec<(ObjectKey, VersionRef)>>> {
-        if self.ended {
-            return Ok(None);
-        }
-        let (after, after_version) = self.after.take().unzip();
-        let request = ListRequest { prefix: self.prefix.clone(), ..page_after(after) };
-        let page = app.catalog.list_versions(bucket, &request, after_version).await?;
-        self.ended = !page.truncated;
-        let mut found = Vec::with_capacity(page.rows.len());
-        for row in page.rows {
-            let ListRow::Item(row) = row else { continue };
-            let which = if row.is_null { VersionRef::Null } else { VersionRef::Id(row.version) };
-            self.after = Some((row.summary.object.to_string(), which));
-            if !row.delete_marker {
-                found.push((row.summary.object, which));
-            }
-        }
-        Ok(Some(found))
-    }
-}
-
-trait Named {
-    fn name(&self) -> &str;
-}
-
-impl Named for Bucket {
-    fn name(&self) -> &str {
-        self.name.as_str()
-    }
-}
-
-impl Named for storage::catalog::ObjectSummary {
-    fn name(&self) -> &str {
-        self.object.as_str()
-    }
-}
-
-fn page_after(after: Option<String>) -> ListRequest {
-    ListRequest { prefix: String::new(), delimiter: None, after, limit: PAGE_LEN }
-}
-
 /// Tells how far long work is, and holds it back where a rate is given.
 struct Pace {
     looked_at: u64,
@@ -337,6 +199,12 @@ impl Pace {
             out.progress(format!("{} {what}", self.looked_at)).await?;
         }
         Ok(())
+    }
+
+    /// So many steps in all.
+    async fn steps(&mut self, out: &Out, looked_at: u64, what: &str) -> anyhow::Result<()> {
+        self.looked_at = looked_at.saturating_sub(1);
+        self.step(out, what).await
     }
 
     async fn throttle(&mut self) {

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use serde_json::{Value, json};
 use storage::catalog::Usage;
 use storage::name::BucketName;
 
 use super::Out;
+use crate::api::admin::usage_as_value;
 use crate::api::s3::ops::bucket::set_quota;
 use crate::app::App;
-use crate::bucket::usage::{AccountUsage, BucketUsage, UsageReport, parse_size, report, size_text};
+use crate::bucket::usage::{AccountUsage, BucketUsage, parse_size, report, size_text};
 
 /// Tells what there is.
 pub(super) async fn tell(app: &Arc<App>, as_json: bool, out: &Out) -> anyhow::Result<bool> {
     let found = report(&app.catalog, None, usize::MAX).await?;
     if as_json {
-        out.line(as_value(&found).to_string()).await?;
+        out.line(usage_as_value(&found).to_string()).await?;
         return Ok(true);
     }
     let width = found.buckets.iter().map(|bucket| bucket.name.len()).max().unwrap_or_default().max(12);
@@ -64,45 +64,6 @@ fn usage_row(width: usize, name: &str, usage: &Usage, quota: Option<u64>) -> Str
     let [objects, versions, markers, uploads] = numbers.each_ref().map(String::as_str);
     let (bytes, stored) = (size_text(usage.bytes), size_text(usage.stored_bytes));
     row(width, name, [objects, versions, markers, uploads, &bytes, &stored, &quota])
-}
-
-/// The same for programs.
-fn as_value(found: &UsageReport) -> Value {
-    let buckets = found.buckets.iter().map(|bucket| {
-        let mut told = usage_value(&bucket.usage);
-        told["name"] = bucket.name.clone().into();
-        told["account"] = bucket.owner.clone().into();
-        told["quota_bytes"] = bucket.quota.into();
-        told
-    });
-    let accounts = found.accounts.iter().map(|(id, account)| {
-        let mut told = usage_value(&account.usage);
-        told["id"] = id.clone().into();
-        told["buckets"] = account.buckets.into();
-        told["quota_bytes"] = account.quota.into();
-        told
-    });
-    let mut total = usage_value(&found.total);
-    total["buckets"] = found.bucket_count.into();
-    json!({
-        "counted": found.is_counted,
-        "buckets": buckets.collect::<Vec<_>>(),
-        "accounts": accounts.collect::<Vec<_>>(),
-        "total": total,
-    })
-}
-
-fn usage_value(usage: &Usage) -> Value {
-    json!({
-        "objects": usage.objects,
-        "versions": usage.versions,
-        "delete_markers": usage.delete_markers,
-        "bytes": usage.bytes,
-        "stored_bytes": usage.stored_bytes,
-        "uploads": usage.uploads,
-        "upload_bytes": usage.upload_bytes,
-        "upload_stored_bytes": usage.upload_stored_bytes,
-    })
 }
 
 /// `none`, or a number of bytes.

@@ -1,5 +1,6 @@
 //! The front doors.
 
+pub mod admin;
 pub mod iam;
 pub mod kms;
 pub mod local;
@@ -93,6 +94,9 @@ async fn dispatch(
     if metrics::asks(parts.uri.path()) && door == Door::Every {
         return metrics::serve(app, &parts, peer).await;
     }
+    if door == Door::Every && admin::asks(parts.uri.path()) {
+        return admin::serve(app, parts, body, peer).await;
+    }
     if door == Door::Every
         && let Some(path) = minio::path(&parts, &app.domains)
     {
@@ -155,6 +159,9 @@ fn refusal(door: Door, parts: &Parts, message: &'static str) -> Response<Respons
     if let Some(path) = minio::path(parts, &[]).filter(|path| path.starts_with("health/")) {
         return minio::health(path, false);
     }
+    if door == Door::Every && admin::asks(parts.uri.path()) {
+        return admin::unavailable(message);
+    }
     if door == Door::Kms || asks_kms(parts) {
         return kms::timed_out();
     }
@@ -178,7 +185,8 @@ fn health_check(door: Door, path: &str, app: Result<&App, Closed>) -> Option<Res
         return Some(ready::answer(app));
     }
     let rest = path.strip_prefix(HEALTH)?;
-    (door == Door::Kms || !metrics::asks(path)).then(|| health(rest, app))
+    let is_other = metrics::asks(path) || admin::asks(path);
+    (door == Door::Kms || !is_other).then(|| health(rest, app))
 }
 
 /// For orchestrators: `/_sealgate/health/live`, and `/_sealgate/health/ready`, which tells the same as [`ready::PATH`].

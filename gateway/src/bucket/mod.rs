@@ -7,6 +7,7 @@ mod lock;
 mod logging;
 mod switches;
 pub mod usage;
+pub mod walk;
 
 use bytes::Bytes;
 use serde::Serialize;

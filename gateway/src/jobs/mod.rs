@@ -1,6 +1,8 @@
 //! Work that no request waits for: space reclaim, what is due in the life of keys, lifecycle rules, and the scrub.
 
 pub mod annotations;
+mod encryption_summary;
+mod history;
 pub mod lifecycle;
 pub mod names;
 pub mod scrub;
@@ -44,6 +46,8 @@ pub struct Jobs {
     sweep: JoinHandle<()>,
     watch: JoinHandle<()>,
     usage: JoinHandle<()>,
+    history: JoinHandle<()>,
+    encryption_summary: JoinHandle<()>,
 }
 
 /// How they go about it.
@@ -69,8 +73,10 @@ impl Jobs {
         let sweep = tokio::spawn(sweep::run(app.clone(), paces.full_sweep_interval, stopped.clone()));
         let watch = tokio::spawn(watch(app.clone(), stopped.clone()));
         let usage = tokio::spawn(usage::run(app.clone(), stopped.clone()));
+        let history = tokio::spawn(history::run(app.clone(), stopped.clone()));
+        let encryption_summary = tokio::spawn(encryption_summary::run(app.clone(), stopped.clone()));
         let reclaim = tokio::spawn(reclaim(app, paces.reclaim_interval, stopped));
-        Self { stop, reclaim, keys, lifecycle, scrub, sweep, watch, usage }
+        Self { stop, reclaim, keys, lifecycle, scrub, sweep, watch, usage, history, encryption_summary }
     }
 
     /// Stops them at their next step and waits for it.
@@ -84,6 +90,8 @@ impl Jobs {
             ("the sweep of all blobs", self.sweep),
             ("the watch over other gateways' changes", self.watch),
             ("the count of what buckets hold", self.usage),
+            ("the samples of what happens", self.history),
+            ("the count of what is under which encryption", self.encryption_summary),
         ] {
             if let Err(error) = job.await {
                 tracing::error!(%error, "{name} ended badly");

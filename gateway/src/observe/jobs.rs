@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use super::encryption_summary::EncryptionSummaries;
+
 /// What is known of the jobs of a running gateway.
 #[derive(Debug, Default)]
 pub struct JobStates {
@@ -14,6 +16,8 @@ pub struct JobStates {
     pub lifecycle: Mutex<Option<LifecycleRun>>,
     /// What was reclaimed since the start.
     pub reclaim: Mutex<ReclaimTotals>,
+    /// What is under which encryption.
+    pub encryption_summary: EncryptionSummaries,
 }
 
 /// Where the scrub stands, and how its last round ended: kept in a file, so that a restart goes on.

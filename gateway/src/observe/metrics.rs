@@ -261,6 +261,23 @@ impl Default for OperationMetrics {
     }
 }
 
+/// What has ended since the start, of all services but the gateway's own paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestTotals {
+    /// Requests.
+    pub requests: u64,
+    /// Of these, those that were refused.
+    pub errors_4xx: u64,
+    /// Those that failed.
+    pub errors_5xx: u64,
+    /// Bytes of bodies that came.
+    pub received_len: u64,
+    /// Bytes of bodies that went.
+    pub sent_len: u64,
+    /// How long they took: each bound in nanoseconds (`None` above all), and how many were between it and the one before.
+    pub durations: Vec<(Option<u64>, u64)>,
+}
+
 impl Observer for RequestMetrics {
     fn wants_detail(&self) -> bool {
         false
@@ -311,6 +328,28 @@ impl RequestMetrics {
         if errors.len() < MAX_CODES {
             errors.entry((service, code)).or_default().add(1);
         }
+    }
+
+    /// All that has ended, summed up.
+    pub fn totals(&self) -> RequestTotals {
+        let mut totals = RequestTotals::default();
+        let operations = self.operations.read();
+        for (_, metrics) in operations.iter().filter(|((service, _), _)| *service != Service::Admin) {
+            let of_class = |class: usize| metrics.classes[class].get();
+            totals.requests += metrics.classes.iter().map(Counter::get).sum::<u64>();
+            totals.errors_4xx += of_class(3);
+            totals.errors_5xx += of_class(4);
+            totals.received_len += metrics.received_len.get();
+            totals.sent_len += metrics.sent_len.get();
+            let (durations, _) = metrics.duration.read();
+            for (at, (bound, count)) in durations.enumerate() {
+                match totals.durations.get_mut(at) {
+                    Some((_, sum)) => *sum += count,
+                    None => totals.durations.push((bound, count)),
+                }
+            }
+        }
+        totals
     }
 
     /// Requests that go on now.

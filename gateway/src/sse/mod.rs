@@ -4,6 +4,7 @@ mod default;
 mod envelope;
 mod epoch;
 mod plan;
+mod report;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use storage::name::{BucketId, BucketName, ObjectKey, VersionId};
 
 pub use default::{BucketEncryption, DefaultAlgorithm};
 pub use plan::{CustomerHeaders, INVALID_KEY, PlanError, customer_key, plan, response_headers};
+pub use report::EnvelopeReport;
 
 use crate::observe::metrics::SSE_KMS;
 use crate::seal::{ContentKey, ContentKeys};

@@ -13,6 +13,7 @@ use crate::backup::BackupKey;
 use crate::context::EncryptionContext;
 use crate::crypto::{self, blob};
 use crate::error::KmsError;
+use crate::key::KeyMaterialId;
 use crate::root::{PassphraseRoot, RecoveryKit, RootError, RootKey, SecretRoot};
 use crate::secret::{Secret32, SecretBytes};
 use crate::store::{Change, Contents, Copies, IfBehind, Item, StoreError, StorePlaces};
@@ -65,6 +66,11 @@ impl Kms {
     pub fn is_under_newest(&self, ciphertext_blob: &[u8]) -> bool {
         let entry = blob::parse(ciphertext_blob).and_then(|h| Some((self.entry(h.key_id)?, h.material)));
         entry.is_some_and(|(entry, material)| entry.key.current_material == Some(material))
+    }
+
+    /// The backing key that a ciphertext of ours names; nothing is opened. `None`: it is none of ours.
+    pub fn material_of(&self, ciphertext_blob: &[u8]) -> Option<KeyMaterialId> {
+        Some(blob::parse(ciphertext_blob)?.material)
     }
 
     /// May this caller do this to this key, in this encryption context? `Ok` names the grant that allows it, where no policy does.

@@ -42,6 +42,13 @@ spec:
         # A file that the pod's group may read: as systemd hands out credentials.
         - {name: CREDENTIALS_DIRECTORY, value: /run/sealgate}
         - {name: SEALGATE_ROOT_KEY, value: "credential:root-key"}
+        {{- if .Values.console.enabled }}
+        - {name: SEALGATE_CONSOLE_LISTEN, value: "0.0.0.0:9001"}
+        - {name: SEALGATE_CONSOLE_ENDPOINT, value: {{ required "give console.endpoint with console.enabled" .Values.console.endpoint | quote }}}
+        - {name: SEALGATE_CONSOLE_ORIGINS, value: {{ required "give console.origin with console.enabled" .Values.console.origin | quote }}}
+        {{- else }}
+        - {name: SEALGATE_CONSOLE_LISTEN, value: "off"}
+        {{- end }}
         {{- if .Values.tlsSecret }}
         - {name: SEALGATE_TLS_CERT, value: /run/sealgate-tls/tls.crt}
         - {name: SEALGATE_TLS_KEY, value: /run/sealgate-tls/tls.key}
@@ -74,6 +81,9 @@ spec:
         {{- end }}
       ports:
         - {name: s3, containerPort: 9000}
+        {{- if .Values.console.enabled }}
+        - {name: console, containerPort: 9001}
+        {{- end }}
       livenessProbe:
         httpGet: {path: /_sealgate/health/live, port: s3{{ if .Values.tlsSecret }}, scheme: HTTPS{{ end }}}
         periodSeconds: 10

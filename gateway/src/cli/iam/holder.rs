@@ -4,10 +4,8 @@ use anyhow::Result;
 
 use super::client::{Client, text};
 use super::refusal::AskError;
+use crate::api::admin::{REVOKED, policy_before};
 use crate::iam::iso8601;
-
-/// The name of the inline policy that AWS's console ends sessions with.
-const REVOKED: &str = "AWSRevokeOlderSessions";
 
 /// A user, a group or a role.
 #[derive(Debug, Clone)]
@@ -93,17 +91,8 @@ impl Holder {
     pub(super) fn revoke_sessions(&self, client: &Client) -> Result<()> {
         // Times have whole seconds: one that is issued in this second is to end too.
         let before = iso8601(crate::api::query::now_unix_ms() / 1000 + 1);
-        let policy = serde_json::json!({
-            "Version": "2012-10-17",
-            "Statement": [{
-                "Effect": "Deny",
-                "Action": ["*"],
-                "Resource": ["*"],
-                "Condition": { "DateLessThan": { "aws:TokenIssueTime": before } },
-            }],
-        });
         let action = format!("Put{}Policy", self.kind);
-        let policy = policy.to_string();
+        let policy = policy_before(&before).to_string();
         client.ask(&action, &[self.named(), ("PolicyName", REVOKED), ("PolicyDocument", &policy)])?;
         println!(
             "sessions of {} from before {before} may do nothing any more (policy {REVOKED})",

@@ -1,5 +1,7 @@
 //! The object that a request reads, and what every answer about it says.
 
+use std::net::IpAddr;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use storage::blob::BlobError;
 use storage::catalog::{Bucket, ObjectRecord, ObjectVersion, VersionKind, VersionRef};
@@ -11,6 +13,7 @@ use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::request::{Query, S3Request};
 use crate::api::s3::wire::{etag, lock, metadata, time, version};
 use crate::app::App;
+use crate::config::SseCOverHttp;
 use crate::http::body::ByteStream;
 use crate::http::header;
 use crate::seal::{ContentKeys, PlainRange};
@@ -89,7 +92,17 @@ pub(in crate::api::s3::ops) fn customer_key(
     which: CustomerHeaders,
     sse: &SseInfo,
 ) -> Result<Option<CustomerKey>, S3Error> {
-    let customer = match sse::customer_key(&request.headers, which, request.channel(app)) {
+    customer_key_in(&request.headers, which, request.channel(app), sse)
+}
+
+/// The same of headers that came this way: over TLS, from whom, and what the setting says of plain HTTP.
+pub(in crate::api::s3::ops) fn customer_key_in(
+    headers: &HeaderMap,
+    which: CustomerHeaders,
+    channel: (bool, IpAddr, SseCOverHttp),
+    sse: &SseInfo,
+) -> Result<Option<CustomerKey>, S3Error> {
+    let customer = match sse::customer_key(headers, which, channel) {
         Err(PlanError::CustomerMd5Missing) => return Err(SseError::WrongCustomerKey.into()),
         customer => customer?,
     };

@@ -7,6 +7,7 @@ mod attributes;
 pub(super) mod copy;
 mod delete;
 mod delete_many;
+pub mod encryption;
 mod get;
 mod lock;
 pub(super) mod lookup;
@@ -19,6 +20,7 @@ mod rename;
 pub mod rewrap;
 mod tagging;
 mod update_encryption;
+pub mod verify;
 pub(super) mod write;
 
 pub use acl::{get_object_acl, put_object_acl};

@@ -259,7 +259,8 @@ try {
   console.log(steps.join("\n"));
 } catch (error) {
   const picture = process.env.CONSOLE_FAILURE ?? join(tmpdir(), "console-failure.png");
-  await page.screenshot({ path: picture }).catch(() => {});
+  const pages = browser.contexts().flatMap((context) => context.pages());
+  await pages.at(-1)?.screenshot({ path: picture }).catch(() => {});
   console.error(`${step}: ${error.stack ?? error}\nat ${page.url()}, see ${picture}\n${faults.join("\n")}\n${steps.join("\n")}`);
   process.exitCode = 1;
 } finally {

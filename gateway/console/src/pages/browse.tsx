@@ -250,7 +250,8 @@ function List({ rows, order, setOrder, chosen, setChosen, id, versions, bucket, 
   };
   const eligible = rows.filter(({ isPrefix }) => !isPrefix);
   return (
-    <div class="list" role="table" aria-label="Objects" aria-rowcount={rows.length + 1}>
+    <div class="list">
+      <div role="table" aria-label="Objects" aria-rowcount={rows.length + 1}>
       <div class="lr lh" role="row">
         <span role="columnheader">
           <input type="checkbox" aria-label="Choose all" checked={eligible.length > 0 && chosen.size >= eligible.length} onChange={(event) => setChosen(event.currentTarget.checked ? new Set(eligible.map(id)) : new Set())} />
@@ -266,7 +267,7 @@ function List({ rows, order, setOrder, chosen, setChosen, id, versions, bucket, 
         </span>
       </div>
       <div class="lb" ref={body} role="rowgroup" tabIndex={0} aria-label="Rows">
-        <div style={{ height: `${rows.length * ROW}px` }} />
+        <div aria-hidden="true" style={{ height: `${rows.length * ROW}px` }} />
         {rows.slice(first, last).map((one, index) => (
           <div key={id(one)} class={`lr ${chosen.has(id(one)) ? "on" : ""}`} role="row" aria-rowindex={first + index + 2} style={{ top: `${(first + index) * ROW}px` }}>
             <span role="cell">{one.isPrefix ? null : <input type="checkbox" aria-label={`Choose ${one.name}`} checked={chosen.has(id(one))} onChange={(event) => toggle(one, event.currentTarget.checked)} />}</span>
@@ -295,6 +296,7 @@ function List({ rows, order, setOrder, chosen, setChosen, id, versions, bucket, 
             </span>
           </div>
         ))}
+      </div>
       </div>
       <div class="lf" role="status">
         {busy ? "Reading… " : ""}

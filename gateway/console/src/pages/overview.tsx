@@ -46,7 +46,7 @@ export function Overview() {
           <h2>Traffic</h2>
         </div>
         <div class="row">
-          <Select label="" value={minutes} onChange={setMinutes} options={[["15", "15 minutes"], ["60", "1 hour"], ["360", "6 hours"], ["1440", "24 hours"]]} />
+          <Select label="Period" value={minutes} onChange={setMinutes} options={[["15", "15 minutes"], ["60", "1 hour"], ["360", "6 hours"], ["1440", "24 hours"]]} />
         </div>
       </div>
       <Load of={history}>{(data) => <Charts {...data} />}</Load>

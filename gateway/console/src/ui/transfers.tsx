@@ -159,7 +159,7 @@ export function Transfers() {
   const active = all.filter(({ state }) => state === "running" || state === "waiting").length;
   const failed = all.filter(({ state }) => state === "failed").length;
   return (
-    <section class="tray" aria-label="Uploads">
+    <section class={`tray ${active || failed ? "" : "idle"}`} aria-label="Uploads">
       <header>
         <strong class="grow" role="status">
           {active ? `Uploading ${plural(active, "file")}` : failed ? `${failed} failed` : `${plural(all.length, "upload")} ended`}
@@ -170,7 +170,7 @@ export function Transfers() {
         {active || all.some(({ state }) => state === "paused") ? null : <Button kind="ghost small" icon="close" label="Clear" onClick={() => { transfers.value = []; }} />}
       </header>
       {open ? (
-        <ul>
+        <ul tabIndex={0} aria-label="Files">
           {all.slice(-50).map((one) => (
             <li key={one.id}>
               <div class="row tight">

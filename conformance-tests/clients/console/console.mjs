@@ -198,6 +198,7 @@ try {
     await button(dialog(page), "Create").click();
     await page.getByText("No access keys").waitFor();
     await button(page, "Create access key").click();
+    await dialog(page).locator("dd code").nth(1).waitFor();
     const [id, secret] = await dialog(page).locator("dd code").allTextContents();
     await button(dialog(page), "Close").click();
     await check("user");

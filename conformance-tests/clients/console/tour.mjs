@@ -59,6 +59,7 @@ try {
   await field(dialog(page), "Name").fill("alice");
   await button(dialog(page), "Create").click();
   await button(page, "Create access key").click();
+  await dialog(page).locator("dd code").nth(1).waitFor();
   const [id, secret] = await dialog(page).locator("dd code").allTextContents();
   await button(dialog(page), "Close").click();
   const alice = await tab(browser, { viewport: { width: 1200, height: 720 } });

@@ -229,7 +229,7 @@ try {
 
   await run("every page, light and dark and small", async () => {
     const settings = ["encryption", "versioning", "lock", "policy", "public", "owner", "lifecycle", "cors", "logging", "quota", "tags", "uploads"];
-    const routes = ["#/overview", "#/buckets", "#/keys", "#/users", "#/groups", "#/roles", "#/policies", "#/simulate", "#/accounts", "#/audit", "#/me", ...settings.map((name) => `#/bucket/${BUCKET}?tab=${name}`)];
+    const routes = ["#/overview", "#/buckets", "#/keys", "#/users", "#/groups", "#/roles", "#/policies", "#/providers", "#/simulate", "#/accounts", "#/audit", "#/me", ...settings.map((name) => `#/bucket/${BUCKET}?tab=${name}`)];
     const key = await (await go(page, "#/keys"), page.getByRole("link", { name: ALIAS }).getAttribute("href"));
     routes.push(...["overview", "objects", "policy", "grants", "who", "aliases", "tags"].map((name) => `${key}?tab=${name}`));
     for (const route of routes) {

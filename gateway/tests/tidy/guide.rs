@@ -197,6 +197,7 @@ fn between(source: &str, begin: &str, end: &str) -> BTreeSet<String> {
     let found: BTreeSet<_> = text
         .lines()
         .filter_map(|line| line.split_once(begin)?.1.split_once(end).map(|(name, _)| name.to_owned()))
+        .filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.'))
         .collect();
     assert!(found.len() > 20, "{source}: {} codes are too few: are they found?", found.len());
     found

@@ -134,7 +134,10 @@ fn settings() -> BTreeMap<String, String> {
 fn the_guide_has_every_setting() {
     let text = fs::read_to_string(workspace().join("docs/configure.md")).unwrap();
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    let told: BTreeMap<&str, &str> = rows.collect();
+    let mut told: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, row) in rows {
+        assert!(told.insert(name, row).is_none(), "docs/configure.md has {name} twice");
+    }
     let settings = settings();
     let source = fs::read_to_string(workspace().join("gateway/src/config/mod.rs")).unwrap();
     let without =

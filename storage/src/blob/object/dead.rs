@@ -93,9 +93,16 @@ impl Shared {
             index => index?,
         };
         let mut dead = self.dead.read().of(&pack);
-        let is_marked = !dead.is_empty();
         places.sort_unstable();
         places.dedup();
+        // What another process deleted of it before is known to the store alone. It is asked once for each pack.
+        if dead.is_empty() && places.len() < index.rows.len() {
+            (_, dead) = self.tombstones(pack).await?;
+            if !dead.is_empty() {
+                self.dead.write().add(pack, &dead);
+            }
+        }
+        let is_marked = !dead.is_empty();
         places.retain(|&place| {
             dead.binary_search(&place).is_err() && index.row(in_pack(pack, place)).is_some()
         });

@@ -235,7 +235,14 @@ async fn what_is_deleted_of_a_pack_is_so_for_all_and_the_pack_goes_with_the_last
     assert_eq!(objects(&faulty).await, 0);
     store.delete(&alive[0].id).await.expect("absent is fine");
 
-    // Of two gateways neither knows of all: a look at the names does.
+    // One that begins behind a crash finds what was deleted before it.
+    let (_, blobs) = pack_of(&store, 4).await;
+    store.delete_many(&blobs[..3].iter().map(|blob| blob.id).collect::<Vec<_>>()).await.expect("they go");
+    assert_eq!(objects(&faulty).await, 2);
+    gateway(&faulty, 10).delete(&blobs[3].id).await.expect("it goes");
+    assert_eq!(objects(&faulty).await, 0, "a pack goes with its last blob, whoever deletes that");
+
+    // Of two gateways at a time neither knows of all: a look at the names does.
     let (pack, blobs) = pack_of(&store, 4).await;
     for (blob, store) in blobs.iter().zip([&store, &other, &store, &other]) {
         store.delete(&blob.id).await.expect("it goes");

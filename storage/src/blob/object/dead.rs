@@ -95,13 +95,6 @@ impl Shared {
         let mut dead = self.dead.read().of(&pack);
         places.sort_unstable();
         places.dedup();
-        // What another process deleted of it before is known to the store alone. It is asked once for each pack.
-        if dead.is_empty() && places.len() < index.rows.len() {
-            (_, dead) = self.tombstones(pack).await?;
-            if !dead.is_empty() {
-                self.dead.write().add(pack, &dead);
-            }
-        }
         let is_marked = !dead.is_empty();
         places.retain(|&place| {
             dead.binary_search(&place).is_err() && index.row(in_pack(pack, place)).is_some()
@@ -113,6 +106,15 @@ impl Shared {
         for places in places.chunks(PLACES_PER_NAME) {
             self.mark(pack, places).await?;
             self.dead.write().add(pack, places);
+        }
+        // What others deleted of it, or a process before this one, the store alone knows: it is asked behind the mark, so that of
+        // several who delete the last ones one sees all; and not each time.
+        if !is_marked || dead.len() * 2 >= index.rows.len() {
+            let (_, dead) = self.tombstones(pack).await?;
+            if dead.len() == index.rows.len() {
+                return self.delete_pack(pack, true).await;
+            }
+            self.dead.write().add(pack, &dead);
         }
         Ok(())
     }

@@ -359,13 +359,15 @@ async fn measure_reload() {
     let one = cluster.gateway().await;
     // One after the other each would copy all that are there.
     let made: Vec<(User, AccessKeyRecord)> = (0..COUNT).map(|number| one.sealed_user(number)).collect();
-    one.change(|draft| {
-        for (user, record) in &made {
-            draft.put(user.clone());
-            draft.put_access_key(record.clone());
-        }
-    })
-    .await;
+    for some in made.chunks(1000) {
+        one.change(|draft| {
+            for (user, record) in some {
+                draft.put(user.clone());
+                draft.put_access_key(record.clone());
+            }
+        })
+        .await;
+    }
     let began = Instant::now();
     let two = cluster.gateway().await;
     println!("all of {COUNT} users: {:?}", began.elapsed());

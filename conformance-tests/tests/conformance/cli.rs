@@ -12,22 +12,22 @@ const TRUST: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow
 
 /// Somebody's credentials: id, secret and, of a session, its token.
 #[derive(Debug, Clone)]
-struct Credentials(String, String, Option<String>);
+pub struct Credentials(String, String, Option<String>);
 
 impl Credentials {
-    fn root() -> Self {
+    pub fn root() -> Self {
         Self(ACCESS_KEY_ID.to_owned(), SECRET_ACCESS_KEY.to_owned(), None)
     }
 }
 
 /// Runs programs against a gateway, in a folder.
-struct Shell<'a> {
-    server: &'a Server,
-    folder: &'a Path,
+pub struct Shell<'a> {
+    pub server: &'a Server,
+    pub folder: &'a Path,
 }
 
 impl Shell<'_> {
-    fn run(&self, mut command: Command, credentials: Option<&Credentials>) -> Output {
+    pub fn run(&self, mut command: Command, credentials: Option<&Credentials>) -> Output {
         command.current_dir(self.folder).env_remove("AWS_PROFILE").envs([
             ("AWS_ENDPOINT_URL", self.server.endpoint.as_str()),
             ("AWS_DEFAULT_REGION", "us-east-1"),
@@ -46,21 +46,21 @@ impl Shell<'_> {
         command.output().unwrap()
     }
 
-    fn sealgate(&self, line: &str, credentials: Option<&Credentials>) -> Output {
+    pub fn sealgate(&self, line: &str, credentials: Option<&Credentials>) -> Output {
         let mut command = Command::new(binary().unwrap());
         command.args(line.split(' '));
         self.run(command, credentials)
     }
 
     /// What a command that must succeed prints.
-    fn told(&self, line: &str) -> String {
+    pub fn told(&self, line: &str) -> String {
         let output = self.sealgate(line, Some(&Credentials::root()));
         assert!(output.status.success(), "{line}: {}", text(&output.stderr));
         text(&output.stdout)
     }
 
     /// What a command that must fail complains of.
-    fn refused(&self, line: &str, credentials: &Credentials) -> String {
+    pub fn refused(&self, line: &str, credentials: &Credentials) -> String {
         let output = self.sealgate(line, Some(credentials));
         assert!(!output.status.success(), "{line}: {}", text(&output.stdout));
         text(&output.stderr)

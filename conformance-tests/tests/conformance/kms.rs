@@ -58,7 +58,7 @@ fn operations_with_the_sdk_for_javascript() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn kms_client(server: &Server) -> aws_sdk_kms::Client {
+pub fn kms_client(server: &Server) -> aws_sdk_kms::Client {
     let config = aws_sdk_kms::Config::builder()
         .behavior_version(aws_sdk_kms::config::BehaviorVersion::latest())
         .region(aws_sdk_kms::config::Region::new("us-east-1"))

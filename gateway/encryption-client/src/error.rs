@@ -43,15 +43,37 @@ pub enum Error {
         /// What may be held, in bytes.
         max: u64,
     },
+    /// The body is longer than what one request may hold in memory.
+    #[error("the body is longer than {max} bytes, the most that one put holds in memory: upload it in parts")]
+    TooLongForPut {
+        /// The longest body of a put, in bytes.
+        max: u64,
+    },
+    /// A former part of the upload failed: what follows would not be what was sealed.
+    #[error("the upload has failed at a former part, and can only be aborted")]
+    UploadEnded,
     /// A file of sealed bytes that wait for authentication can't be written or read.
     #[error("sealed bytes can't be spooled: {0}")]
     Spool(#[from] std::io::Error),
     /// The store of the objects failed.
-    #[error("{0}")]
+    #[error("{}", with_reasons(.0.as_ref()))]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A cryptographic operation failed that has no reason to.
     #[error("{0} failed inside the cryptographic library")]
     Library(&'static str),
+}
+
+/// An error and the reasons behind it, of which the SDK's own texts tell nothing.
+fn with_reasons(error: &(dyn std::error::Error + 'static)) -> String {
+    let (mut text, mut reason) = (error.to_string(), error.source());
+    while let Some(error) = reason {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        reason = error.source();
+    }
+    text
 }
 
 /// What is wrong with an envelope.

@@ -2,13 +2,15 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(feature = "aws-sdk-s3")]
+pub mod aws_s3;
 mod cipher;
 mod content;
 mod description;
 pub mod envelope;
 mod error;
 mod gcm;
-#[cfg(feature = "object-store")]
+#[cfg(any(feature = "aws-sdk-s3", feature = "object-store"))]
 mod hold;
 mod key;
 pub mod keyring;

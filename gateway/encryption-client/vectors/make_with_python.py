@@ -144,11 +144,12 @@ def open_all(folder):
     print(f"{opened} opened")
 
 
-if not any(bucket["Name"] == BUCKET for bucket in s3.list_buckets()["Buckets"]):
-    s3.create_bucket(Bucket=BUCKET)
-    key = kms.create_key()["KeyMetadata"]["KeyId"]
-    kms.create_alias(AliasName="alias/vectors", TargetKeyId=key)
-if sys.argv[1] == "--open":
-    open_all(pathlib.Path(sys.argv[2]))
-else:
-    make(pathlib.Path(sys.argv[1]))
+if __name__ == "__main__":
+    if not any(bucket["Name"] == BUCKET for bucket in s3.list_buckets()["Buckets"]):
+        s3.create_bucket(Bucket=BUCKET)
+        key = kms.create_key()["KeyMetadata"]["KeyId"]
+        kms.create_alias(AliasName="alias/vectors", TargetKeyId=key)
+    if sys.argv[1] == "--open":
+        open_all(pathlib.Path(sys.argv[2]))
+    else:
+        make(pathlib.Path(sys.argv[1]))

@@ -1,17 +1,12 @@
 //! Data keys under an AES key of the caller's: CSE-C.
 
-use std::fmt;
-
-use async_trait::async_trait;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
-use super::{Keyring, RawDescription, no_context};
-use crate::description::Description;
-use crate::envelope::{WrappedKey, Wrapping};
+use super::raw::{RawKey, RawKeyring};
 use crate::error::KeyringError;
 use crate::key::{DataKey, random};
-use crate::suite::{ContentSuite, KEY_LEN, TAG_LEN, WrapAlgorithm};
+use crate::suite::{KEY_LEN, TAG_LEN, WrapAlgorithm};
 
 const NONCE_LEN: usize = 12;
 
@@ -22,10 +17,10 @@ const NONCE_LEN: usize = 12;
 /// let keyring = AesKeyring::new(&[7; 32])?.described([("key", "2026")]);
 /// # Ok::<(), s3_encryption_client::KeyringError>(())
 /// ```
-pub struct AesKeyring {
-    key: LessSafeKey,
-    description: RawDescription,
-}
+pub type AesKeyring = RawKeyring<AesKey>;
+
+/// An AES-256 key that wraps data keys.
+pub struct AesKey(LessSafeKey);
 
 impl AesKeyring {
     /// A keyring of this key.
@@ -38,89 +33,34 @@ impl AesKeyring {
         }
         let key =
             UnboundKey::new(&AES_256_GCM, key).map_err(|_| KeyringError::Key("it is no AES-256 key"))?;
-        Ok(Self { key: LessSafeKey::new(key), description: RawDescription::default() })
-    }
-
-    /// What the key is called in the envelopes of its objects. Objects whose envelope says otherwise are refused.
-    #[must_use]
-    pub fn described(mut self, description: impl Into<Description>) -> Self {
-        self.description.own = description.into();
-        self
-    }
-
-    /// Opens objects whatever their envelopes call the key. Nothing protects that name.
-    #[must_use]
-    pub fn accept_any_description(mut self) -> Self {
-        self.description.accepts_any = true;
-        self
+        Ok(Self::of(AesKey(LessSafeKey::new(key))))
     }
 }
 
-impl fmt::Debug for AesKeyring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AesKeyring").field("description", &self.description).finish_non_exhaustive()
-    }
-}
+impl RawKey for AesKey {
+    const ALGORITHM: WrapAlgorithm = WrapAlgorithm::AesGcm;
 
-#[async_trait]
-impl Keyring for AesKeyring {
-    async fn generate(
-        &self,
-        suite: ContentSuite,
-        context: &Description,
-    ) -> Result<(DataKey, WrappedKey), KeyringError> {
-        let key = DataKey::random()?;
-        let wrapped = self.wrap(&key, suite, context).await?;
-        Ok((key, wrapped))
-    }
-
-    async fn wrap(
-        &self,
-        key: &DataKey,
-        suite: ContentSuite,
-        context: &Description,
-    ) -> Result<WrappedKey, KeyringError> {
-        no_context(context)?;
+    fn wrap(&self, key: &DataKey, suite: &str) -> Result<Vec<u8>, KeyringError> {
         let mut nonce = [0; NONCE_LEN];
         random(&mut nonce)?;
         let mut sealed = Zeroizing::new(*key.as_bytes());
+        let unique = Nonce::assume_unique_for_key(nonce);
         let tag = self
-            .key
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(suite.name()),
-                &mut sealed[..],
-            )
+            .0
+            .seal_in_place_separate_tag(unique, Aad::from(suite), &mut sealed[..])
             .map_err(|_| KeyringError::Key("it does not wrap"))?;
-        Ok(WrappedKey {
-            wrapping: Wrapping::Known(WrapAlgorithm::AesGcm),
-            ciphertext: [&nonce, &sealed[..], tag.as_ref()].concat(),
-            description: self.description.own.clone(),
-        })
+        Ok([&nonce, &sealed[..], tag.as_ref()].concat())
     }
 
-    async fn open(
-        &self,
-        wrapped: &WrappedKey,
-        suite: ContentSuite,
-        context: &Description,
-    ) -> Result<DataKey, KeyringError> {
-        no_context(context)?;
-        if wrapped.wrapping != Wrapping::Known(WrapAlgorithm::AesGcm) {
-            return Err(KeyringError::Unsupported(wrapped.wrapping.to_string()));
-        }
-        self.description.check(&wrapped.description)?;
-        let (nonce, sealed) =
-            wrapped.ciphertext.split_first_chunk::<NONCE_LEN>().ok_or(KeyringError::Unwrap)?;
+    fn unwrap(&self, ciphertext: &[u8], suite: &str) -> Result<DataKey, KeyringError> {
+        let (nonce, sealed) = ciphertext.split_first_chunk::<NONCE_LEN>().ok_or(KeyringError::Unwrap)?;
         if sealed.len() != KEY_LEN + TAG_LEN {
             return Err(KeyringError::Unwrap);
         }
-        // What objects before V3 were sealed with, AES-CBC too, was wrapped for AES-GCM.
-        let aad = if suite.commits() { suite } else { ContentSuite::Aes256Gcm }.name();
         let mut opened = Zeroizing::new(sealed.to_vec());
         let key = self
-            .key
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(aad), &mut opened[..])
+            .0
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(suite), &mut opened[..])
             .map_err(|_| KeyringError::Unwrap)?;
         DataKey::new(key)
     }

@@ -6,18 +6,20 @@ mod aws;
 mod kms;
 mod multi;
 mod pem;
+mod raw;
 mod rsa;
 
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 
-pub use self::aes::AesKeyring;
+pub use self::aes::{AesKey, AesKeyring};
 #[cfg(feature = "aws-sdk-kms")]
 pub use self::aws::AwsKms;
 pub use self::kms::{DiscoveryFilter, Generated, KmsClient, KmsKeyring, Unwrapped};
 pub use self::multi::MultiKeyring;
-pub use self::rsa::RsaKeyring;
+pub use self::raw::{RawKey, RawKeyring};
+pub use self::rsa::{RsaKey, RsaKeyring};
 use crate::description::Description;
 use crate::envelope::WrappedKey;
 use crate::error::KeyringError;
@@ -30,12 +32,16 @@ use crate::suite::ContentSuite;
 /// `context` is the encryption context that the caller gives, without what clients add to it.
 #[async_trait]
 pub trait Keyring: Debug + Send + Sync {
-    /// Makes a data key and wraps it.
+    /// Makes a data key and wraps it: of the system's random bytes, unless the keyring has another source.
     async fn generate(
         &self,
         suite: ContentSuite,
         context: &Description,
-    ) -> Result<(DataKey, WrappedKey), KeyringError>;
+    ) -> Result<(DataKey, WrappedKey), KeyringError> {
+        let key = DataKey::random()?;
+        let wrapped = self.wrap(&key, suite, context).await?;
+        Ok((key, wrapped))
+    }
 
     /// Wraps a data key that is there.
     async fn wrap(
@@ -52,25 +58,6 @@ pub trait Keyring: Debug + Send + Sync {
         suite: ContentSuite,
         context: &Description,
     ) -> Result<DataKey, KeyringError>;
-}
-
-/// Raw keys have no encryption context: nothing would protect it.
-fn no_context(context: &Description) -> Result<(), KeyringError> {
-    if context.is_empty() { Ok(()) } else { Err(KeyringError::NoContext) }
-}
-
-/// What a raw key is called, and whether objects may call it otherwise.
-#[derive(Debug, Clone, Default)]
-struct RawDescription {
-    own: Description,
-    accepts_any: bool,
-}
-
-impl RawDescription {
-    /// Nothing authenticates the description of a raw key, so it must be the one that is expected.
-    fn check(&self, stored: &Description) -> Result<(), KeyringError> {
-        if self.accepts_any || *stored == self.own { Ok(()) } else { Err(KeyringError::Description) }
-    }
 }
 
 #[cfg(test)]

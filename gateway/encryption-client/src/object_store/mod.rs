@@ -1,5 +1,6 @@
 //! [`EncryptedStore`]: any store of the crate object_store, with sealed objects in it.
 
+mod envelope;
 mod read;
 mod upload;
 
@@ -17,10 +18,12 @@ use object_store::{
     ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
 
+pub use self::envelope::{StoredEnvelope, read_envelope};
+use self::envelope::{complete, put_instruction_file};
 use self::upload::EncryptedUpload;
 use crate::cipher::{ObjectCipher, Settings};
 use crate::description::Description;
-use crate::envelope::{INSTRUCTION_FILE_METADATA, Located, Metadata, Parts, is_reserved, without_reserved};
+use crate::envelope::{Metadata, Parts, is_reserved, without_reserved};
 use crate::error::{Error, PolicyError};
 use crate::keyring::Keyring;
 use crate::{Envelope, Placement, content};
@@ -129,53 +132,38 @@ impl<S: ObjectStore> EncryptedStore<S> {
     ///
     /// # Errors
     /// When there is no such object, or it has none.
-    pub async fn envelope(&self, location: &Path) -> Result<Envelope> {
-        let head = self.inner.get_opts(location, GetOptions::new().with_head(true)).await?;
-        self.envelope_of(location, &head.attributes).await
+    pub async fn envelope(&self, location: &Path) -> Result<StoredEnvelope> {
+        read_envelope(&*self.inner, location, self.suffix()).await
     }
 
-    /// Wraps the key of an object with an instruction file anew, by another keyring; the body is not touched.
+    /// Wraps the key of an object with an instruction file anew, by another keyring; the body is not touched. Who has written the object
+    /// again meanwhile wins: the new key would not be his body's.
     ///
     /// # Errors
-    /// When the object has no instruction file, does not open with this store's keyring, or can't be written.
+    /// When the object has no instruction file, does not open with this store's keyring, or can't be written;
+    /// [`Precondition`](object_store::Error::Precondition) when it was written meanwhile.
     pub async fn rewrap(&self, location: &Path, to: &dyn Keyring, context: &Description) -> Result<()> {
-        let head = self.inner.get_opts(location, GetOptions::new().with_head(true)).await?;
-        if let Located::Whole(_) = Envelope::locate(&metadata_of(&head.attributes)).map_err(Error::from)? {
+        let stored = self.envelope(location).await?;
+        if stored.placement == Placement::Metadata {
             let refused = PolicyError::InstructionFile(
                 "rewrapping a key in the object's metadata: it needs a new object, and",
             );
             return Err(Error::from(refused).into());
         }
-        let envelope = self.envelope_of(location, &head.attributes).await?;
-        let rewrapped = self.cipher.rewrap(&envelope, &self.context, to, context).await?;
+        let rewrapped = self.cipher.rewrap(&stored.envelope, &self.context, to, context).await?;
         let Parts { instruction_file, .. } =
             rewrapped.to_parts(Placement::InstructionFile).map_err(Error::from)?;
-        put_instruction_file(
-            &self.inner,
-            &self.instruction_file(location)?,
-            instruction_file.unwrap_or_default(),
-        )
-        .await
+        let (file, name) = (instruction_file.unwrap_or_default(), self.instruction_file(location)?);
+        put_instruction_file(&*self.inner, &name, file, stored.replacing()).await
     }
 
     async fn envelope_of(&self, location: &Path, attributes: &Attributes) -> Result<Envelope> {
-        let partial = match Envelope::locate(&metadata_of(attributes)).map_err(Error::from)? {
-            Located::Whole(envelope) => return Ok(*envelope),
-            Located::Partial(partial) => partial,
-        };
-        if !self.reads_instruction_files {
-            return Err(Error::NotEncrypted.into());
-        }
-        let file = match self.inner.get(&self.instruction_file(location)?).await {
-            Ok(file) if file.meta.size > crate::envelope::MAX_INSTRUCTION_FILE_LEN => {
-                let why = "it is too long".to_owned();
-                return Err(Error::from(crate::error::EnvelopeError::InstructionFile(why)).into());
-            }
-            Ok(file) => file.bytes().await?,
-            Err(object_store::Error::NotFound { .. }) => return Err(Error::NotEncrypted.into()),
-            Err(error) => return Err(error),
-        };
-        Ok(partial.complete(&file)?)
+        complete(&*self.inner, location, attributes, self.suffix()).await.map(|(envelope, _)| envelope)
+    }
+
+    /// What the names of instruction files end with; `None` if none is read.
+    fn suffix(&self) -> Option<&str> {
+        self.reads_instruction_files.then_some(self.cipher.settings().instruction_file_suffix.as_str())
     }
 
     fn instruction_file(&self, location: &Path) -> Result<Path> {
@@ -226,12 +214,6 @@ impl<S: ObjectStore> EncryptedStore<S> {
 
 fn instruction_file(location: &Path, suffix: &str) -> Result<Path> {
     Ok(Path::parse(format!("{location}{suffix}"))?)
-}
-
-async fn put_instruction_file<S: ObjectStore>(store: &S, location: &Path, file: String) -> Result<()> {
-    let marker = Attribute::Metadata(INSTRUCTION_FILE_METADATA.into());
-    let options = PutOptions { attributes: Attributes::from_iter([(marker, "")]), ..PutOptions::default() };
-    store.put_opts(location, file.into_bytes().into(), options).await.map(drop)
 }
 
 fn metadata_of(attributes: &Attributes) -> Metadata {
@@ -297,7 +279,8 @@ impl<S: ObjectStore> ObjectStore for EncryptedStore<S> {
         payload.iter().for_each(|piece| body.extend_from_slice(piece));
         key.seal(&mut body)?;
         if let Some(file) = file {
-            put_instruction_file(&self.inner, &self.instruction_file(location)?, file).await?;
+            put_instruction_file(&*self.inner, &self.instruction_file(location)?, file, PutMode::Overwrite)
+                .await?;
         }
         self.inner.put_opts(location, body.into(), options).await
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, PutPayload, PutResult, UploadPart};
+use object_store::{MultipartUpload, ObjectStore, PutMode, PutPayload, PutResult, UploadPart};
 
 use super::{Result, put_instruction_file};
 use crate::content::Sealer;
@@ -59,7 +59,7 @@ impl<S: ObjectStore> MultipartUpload for EncryptedUpload<S> {
         sealer.finish(&mut last);
         self.upload.put_part(last.into()).await?;
         if let Some((path, file)) = self.instruction_file.take() {
-            put_instruction_file(&self.store, &path, file).await?;
+            put_instruction_file(&*self.store, &path, file, PutMode::Overwrite).await?;
         }
         self.upload.complete().await
     }

@@ -14,12 +14,13 @@ use crate::client::{client, content};
 
 const RSA_KEY: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../gateway/encryption-client/src/keyring/test-key.pem");
+const ACCOUNT: &str = "123456789012";
 const V2: &str = "--commitment-policy forbid-encrypt-allow-decrypt";
 const V2_TOO: &str = "--commitment-policy require-encrypt-allow-decrypt";
 
 /// A gateway with the bucket `cse` and two KMS keys, `alias/one` and `alias/two`.
 async fn gateway() -> Server {
-    let server = Server::start().unwrap();
+    let server = Server::start_with(&["--account-id", ACCOUNT]).unwrap();
     client(&server).create_bucket().bucket("cse").send().await.unwrap();
     let mut caller = Caller::open(&server.endpoint, Signing::root()).await.unwrap();
     for alias in ["alias/one", "alias/two"] {
@@ -96,7 +97,7 @@ async fn every_key_format_and_place_seals_and_opens() {
     let v2 = format!("cse get s3://cse/object out --kms-key alias/one --context dept=hr {V2_TOO}");
     let told = shell.refused(&v2, &root);
     assert!(told.contains("encryption context is not the one"), "{told}");
-    shell.told(&format!("cse get s3://cse/object out --kms-account 000000000000 --context dept=it {V2_TOO}"));
+    shell.told(&format!("cse get s3://cse/object out --kms-account {ACCOUNT} --context dept=it {V2_TOO}"));
     let told = shell.refused(
         &format!("cse get s3://cse/object out --kms-account 111122223333 --context dept=it {V2_TOO}"),
         &root,

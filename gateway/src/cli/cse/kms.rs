@@ -106,7 +106,8 @@ impl HttpKms {
             service: "kms",
         };
         let target = format!("{TARGET_PREFIX}{action}");
-        let headers = [("content-type", FORM), ("host", &self.host), (header::TARGET.as_str(), &target)];
+        let target_name = header::TARGET;
+        let headers = [("content-type", FORM), ("host", &self.host), (target_name.as_str(), &target)];
         signer.sign(Unsigned {
             method: &Method::POST,
             path: "/",

@@ -33,7 +33,7 @@ import software.amazon.encryption.s3.materials.RsaKeyring;
 
 /**
  * Makes vectors with the Amazon S3 Encryption Client for Java ({@code Vectors make FOLDER PEM}), or has it open those of others
- * ({@code Vectors open FOLDER PEM}), against a gateway that has the bucket and the key of {@code make_with_python.py}.
+ * ({@code Vectors open FOLDER PEM}), or works both ways with the program {@code sealgate} ({@code Vectors live SEALGATE PEM}), against a gateway that has the bucket and the key of {@code make_with_python.py}.
  */
 public class Vectors {
     static final String BUCKET = "vectors";
@@ -76,6 +76,7 @@ public class Vectors {
         var builder = S3EncryptionClient.builderV4()
                 .wrappedClient(S3)
                 .wrappedAsyncClient(S3_ASYNC)
+                .setBufferSize(128L << 20)
                 .keyring(keyring)
                 .instructionFileConfig(
                         InstructionFileConfig.builder().instructionFileClient(S3).enableInstructionFilePutObject(instructed).build());
@@ -177,6 +178,60 @@ public class Vectors {
         System.out.println(opened + " opened");
     }
 
+    /** What this client seals, {@code sealgate cse} opens, and the other way round. */
+    static void live(String program, String pem, String pemFile) throws Exception {
+        Path key = Files.createTempFile("aes", "");
+        Files.write(key, AES_KEY);
+        Map<String, List<String>> flags = Map.of(
+                "kms", List.of("--kms-key", KMS_KEY),
+                "aes", List.of("--aes-key", key.toString()),
+                "rsa", List.of("--rsa-key", pemFile));
+        int count = 0;
+        for (String version : List.of("V3", "V2")) {
+            String policy = version.equals("V3") ? "require-encrypt-require-decrypt" : "forbid-encrypt-allow-decrypt";
+            for (String kind : List.of("kms", "aes", "rsa")) {
+                for (int length : new int[] {0, 1, 16, 65_537, 8 << 20, (8 << 20) + 1, 100 << 20}) {
+                    boolean instructed = length % 2 == 1;
+                    S3EncryptionClient client = client(version, kind, pem, instructed);
+                    String name = version + "-" + kind + "-" + length;
+                    client.putObject(request -> request.bucket(BUCKET).key(name), RequestBody.fromBytes(body(length)));
+                    Path file = Files.createTempFile("body", "");
+                    List<String> common = new java.util.ArrayList<>(flags.get(kind));
+                    common.addAll(List.of("--commitment-policy", policy));
+                    run(program, List.of("get", "s3://" + BUCKET + "/" + name, file.toString()), common);
+                    if (!Arrays.equals(Files.readAllBytes(file), body(length))) {
+                        throw new AssertionError("sealgate cse opens " + name);
+                    }
+                    if (instructed) {
+                        common.add("--instruction-file");
+                    }
+                    run(program, List.of("put", file.toString(), "s3://" + BUCKET + "/ours"), common);
+                    Files.delete(file);
+                    byte[] read = client(version, kind, pem, false)
+                            .getObjectAsBytes(request -> request.bucket(BUCKET).key("ours"))
+                            .asByteArray();
+                    if (!Arrays.equals(read, body(length))) {
+                        throw new AssertionError("the Java client opens " + name);
+                    }
+                    S3.deleteObject(request -> request.bucket(BUCKET).key("ours.instruction"));
+                    count++;
+                }
+            }
+        }
+        Files.delete(key);
+        System.out.println(count + " both ways");
+    }
+
+    static void run(String program, List<String> command, List<String> flags) throws Exception {
+        List<String> all = new java.util.ArrayList<>(List.of(program, "cse"));
+        all.addAll(command);
+        all.addAll(flags);
+        int code = new ProcessBuilder(all).inheritIO().start().waitFor();
+        if (code != 0) {
+            throw new AssertionError(all + " ended with " + code);
+        }
+    }
+
     public static void main(String[] arguments) throws Exception {
         for (int i = 0; i < AES_KEY.length; i++) {
             AES_KEY[i] = (byte) i;
@@ -184,6 +239,8 @@ public class Vectors {
         String pem = Files.readString(Path.of(arguments[2]));
         if (arguments[0].equals("make")) {
             make(Path.of(arguments[1]), pem);
+        } else if (arguments[0].equals("live")) {
+            live(arguments[1], pem, arguments[2]);
         } else {
             open(Path.of(arguments[1]), pem);
         }

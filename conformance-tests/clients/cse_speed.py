@@ -1,0 +1,65 @@
+"""How fast, and in how much memory, `sealgate cse` and Amazon's client for Python seal and open, against the same gateway (AWS_ENDPOINT_URL):
+    SEALGATE=…/sealgate python cse_speed.py [MiB of the long stream]
+Each is told by the CPU time of the client alone, since wall time is the gateway's too."""
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import boto3
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "gateway/encryption-client/vectors"))
+LEN, ROUNDS = 64 << 20, 3
+PYTHON = """
+import os, sys, boto3
+sys.argv = ["", "none"]
+from make_with_python import AES_KEY, AesKeyring, client
+body, s3 = open("body", "rb").read(), client(AesKeyring("V3"), "V3")
+for _ in range(int(os.environ["ROUNDS"])):
+    s3.put_object(Bucket="speed", Key="python", Body=body)
+    assert s3.get_object(Bucket="speed", Key="python")["Body"].read() == body
+"""
+
+
+def cpu_s(command, **more):
+    """CPU seconds and the largest resident memory, in MiB, of a program."""
+    process = subprocess.Popen(command, **more)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert status == 0, command
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def main():
+    os.chdir(tempfile.mkdtemp())
+    program, stream_len = os.environ["SEALGATE"], int(sys.argv[1]) << 20 if len(sys.argv) > 1 else 1 << 30
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="speed")
+    Path("aes").write_bytes(bytes(range(32)))
+    Path("body").write_bytes(os.urandom(LEN))
+    flags = ["--aes-key", "aes"]
+    paths = os.pathsep.join(sys.path)
+    python = lambda rounds: cpu_s([sys.executable, "-c", PYTHON], env={**os.environ, "PYTHONPATH": paths, "ROUNDS": str(rounds)})
+    start, _ = python(0)
+    theirs = (python(ROUNDS)[0] - start) / ROUNDS
+    ours = 0
+    for _ in range(ROUNDS):
+        ours += cpu_s([program, "cse", "put", "body", "s3://speed/ours", *flags])[0]
+        ours += cpu_s([program, "cse", "get", "s3://speed/ours", "out", *flags])[0]
+    assert Path("out").read_bytes() == Path("body").read_bytes()
+    ours /= ROUNDS
+    print(f"put and get of {LEN >> 20} MiB: Python {theirs:.2f} CPU-s, sealgate cse {ours:.2f} CPU-s: {theirs / ours:.1f} times")
+
+    zeros = lambda: subprocess.Popen(["head", "-c", str(stream_len), "/dev/zero"], stdout=subprocess.PIPE).stdout
+    _, put = cpu_s([program, "cse", "put", "-", "s3://speed/stream", *flags], stdin=zeros())
+    print(f"a stream of {stream_len >> 20} MiB: put {put:.0f} MiB of memory", end="")
+    for name, more in [("delayed", ["--delayed-authentication"]), ("spooled beyond 16 MiB", ["--max-memory-mib", "16"])]:
+        _, get = cpu_s([program, "cse", "get", "s3://speed/stream", "-", *flags, *more], stdout=subprocess.DEVNULL)
+        print(f", get {name} {get:.0f} MiB", end="")
+    print()
+
+
+if __name__ == "__main__":
+    main()

@@ -28,7 +28,7 @@ const CONCURRENT_PARTS: usize = 4;
 const STEP_LEN: usize = 1 << 20;
 
 #[derive(Args)]
-pub(super) struct CopyArgs {
+pub(in crate::cli) struct CopyArgs {
     #[command(flatten)]
     pub(super) keys: KeyArgs,
     #[command(flatten)]

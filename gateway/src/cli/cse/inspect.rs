@@ -14,7 +14,7 @@ use super::place::S3Url;
 use super::{CONCURRENT, told};
 
 #[derive(Args)]
-pub(super) struct InspectArgs {
+pub(in crate::cli) struct InspectArgs {
     /// The object: s3://BUCKET/NAME
     object: S3Url,
     /// All objects whose name begins with this one and a slash

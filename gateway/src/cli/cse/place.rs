@@ -8,7 +8,7 @@ use object_store::path::Path;
 
 /// A place of objects: `s3://BUCKET/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct S3Url {
+pub(in crate::cli) struct S3Url {
     pub(super) bucket: String,
     /// An object's name, or what names begin with.
     pub(super) name: Path,
@@ -57,7 +57,7 @@ impl FromStr for S3Url {
 
 /// A source or a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::cli) enum Place {
     /// Sealed objects.
     S3(S3Url),
     /// A file or a folder, in the clear.

@@ -25,7 +25,7 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(2);
 const ATTEMPTS: usize = 4;
 
 #[derive(Args)]
-pub(super) struct RewrapArgs {
+pub(in crate::cli) struct RewrapArgs {
     /// The object: s3://BUCKET/NAME
     object: S3Url,
     /// All objects whose name begins with this one and a slash, and that have an instruction file

@@ -15,7 +15,7 @@ use crate::cli::progress::Progress;
 use crate::cli::report::Report;
 
 #[derive(Args)]
-pub(super) struct VerifyArgs {
+pub(in crate::cli) struct VerifyArgs {
     /// The object: s3://BUCKET/NAME
     object: S3Url,
     /// All objects whose name begins with this one and a slash

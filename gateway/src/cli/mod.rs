@@ -209,7 +209,7 @@ enum Command {
     /// Client-side encryption: seal objects before they leave this host, and open them, at any S3 with any KMS
     Cse {
         #[command(subcommand)]
-        command: cse::CseCommand,
+        command: Box<cse::CseCommand>,
     },
     #[command(flatten)]
     Iam(iam::IamCommand),
@@ -318,7 +318,7 @@ fn run(mut cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     if let Some(Command::Cse { command }) =
         cli.command.take_if(|command| matches!(command, Command::Cse { .. }))
     {
-        return cse::run(command);
+        return cse::run(*command);
     }
     match &cli.command {
         Some(Command::Config { command }) => {

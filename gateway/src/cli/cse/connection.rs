@@ -45,6 +45,7 @@ pub(super) struct EndpointArgs {
 
 /// Which bodies may be written and read, by the names of AWS's clients.
 #[derive(Clone, Copy, ValueEnum)]
+#[expect(clippy::enum_variant_names, reason = "they are AWS's names")]
 enum Policy {
     /// Write V2, read V2 and V3: for as long as some reader does not know V3
     ForbidEncryptAllowDecrypt,

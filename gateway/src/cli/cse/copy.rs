@@ -94,7 +94,7 @@ pub(super) async fn copy(source: Place, target: Place, args: CopyArgs) -> anyhow
                 }
                 Place::File(file) => {
                     let file = if file.is_dir() { file.join(last) } else { file };
-                    copier.to_file(&copier.store(&from.bucket, Release::Delayed)?, &from, &file).await?;
+                    copier.get_file(&copier.store(&from.bucket, Release::Delayed)?, &from, &file).await?;
                 }
                 Place::Stream => {
                     let store = copier.store(&from.bucket, copier.holding())?;
@@ -113,7 +113,7 @@ pub(super) async fn copy(source: Place, target: Place, args: CopyArgs) -> anyhow
             ensure!(!to.is_folder, "{to} names no object");
             let store = copier.store(&to.bucket, Release::Delayed)?;
             match source {
-                Place::File(file) => copier.from_file(&file, &store, &to).await?,
+                Place::File(file) => copier.put_file(&file, &store, &to).await?,
                 _ => copier.upload(pieces(tokio::io::stdin()), &store, &to, Attributes::new()).await?,
             }
         }
@@ -168,7 +168,7 @@ impl Copier {
         self.upload(opened.into_stream().map_err(told).boxed(), writing, to, attributes).await
     }
 
-    pub(super) async fn from_file(&self, file: &Path, store: &Store, to: &S3Url) -> anyhow::Result<()> {
+    pub(super) async fn put_file(&self, file: &Path, store: &Store, to: &S3Url) -> anyhow::Result<()> {
         let unreadable = || format!("can't read {}", file.display());
         let opened = tokio::fs::File::open(file).await.with_context(unreadable)?;
         ensure!(
@@ -228,7 +228,7 @@ impl Copier {
     }
 
     /// Opens an object into a file, which appears once the body was authenticated to its end: `store` may release before.
-    pub(super) async fn to_file(&self, store: &Store, from: &S3Url, file: &Path) -> anyhow::Result<()> {
+    pub(super) async fn get_file(&self, store: &Store, from: &S3Url, file: &Path) -> anyhow::Result<()> {
         let unwritable = || format!("can't write {}", file.display());
         // A device or a pipe can't appear afterwards, and who reads it can't be told to forget.
         if std::fs::metadata(file).is_ok_and(|found| !found.is_file()) {

@@ -36,7 +36,7 @@ pub(super) async fn copy(source: Place, target: Place, args: CopyArgs) -> anyhow
                     let job: BoxFuture<'_, _> = Box::pin(async move {
                         let file = file.map_err(|(_, error)| error)?;
                         let to = to.join(&relative(&file, &from)?).map_err(|why| anyhow!(why))?;
-                        copier.from_file(&file, &store, &to).await
+                        copier.put_file(&file, &store, &to).await
                     });
                     (name, job)
                 })
@@ -56,7 +56,7 @@ pub(super) async fn copy(source: Place, target: Place, args: CopyArgs) -> anyhow
                             std::fs::create_dir_all(folder)
                                 .with_context(|| format!("can't make {}", folder.display()))?;
                         }
-                        copier.to_file(&store, &object, &file).await
+                        copier.get_file(&store, &object, &file).await
                     });
                     (name, job)
                 })

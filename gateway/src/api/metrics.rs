@@ -96,14 +96,7 @@ async fn authorize(app: &App, parts: &Parts, peer: Peer) -> Result<(), Refusal> 
     let authenticated = auth::authenticate(parts, app.keys(), expected)?;
     let identity = authenticated.identity;
     super::record::authenticated(&identity, authenticated.signed);
-    let user_agent = parts.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
-    let global_keys = GlobalKeys {
-        source_ip: peer.address.ip(),
-        secure_transport: peer.secure,
-        user_agent,
-        requested_region: &app.region,
-        now_unix_ms,
-    };
+    let global_keys = GlobalKeys::of(parts, peer, &app.region, now_unix_ms);
     Ok(app.authorizer.authorize_action(&identity, ACTION, "*", || global_keys.context())?)
 }
 

@@ -3,7 +3,11 @@
 
 use std::net::IpAddr;
 
+use http::header::USER_AGENT;
+use http::request::Parts;
+
 use super::Context;
+use crate::http::listener::Peer;
 use crate::iam::iso8601;
 
 /// Where, when and how a request came.
@@ -21,7 +25,18 @@ pub struct GlobalKeys<'a> {
     pub now_unix_ms: u64,
 }
 
-impl GlobalKeys<'_> {
+impl<'a> GlobalKeys<'a> {
+    /// Of a request that came from this peer, to this region.
+    pub fn of(parts: &'a Parts, peer: Peer, requested_region: &'a str, now_unix_ms: u64) -> Self {
+        Self {
+            source_ip: peer.address.ip(),
+            secure_transport: peer.secure,
+            user_agent: parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()),
+            requested_region,
+            now_unix_ms,
+        }
+    }
+
     /// As values of condition keys, by their lower-case names.
     pub fn context(&self) -> Context {
         let mut context = time(self.now_unix_ms);

@@ -9,6 +9,7 @@ use crate::api::query::Refusal;
 use crate::api::s3::error::S3Error;
 use crate::auth::AuthError;
 use crate::authz::Denied;
+use crate::http::header;
 use crate::iam::IamError;
 
 /// What a failure tells the client, whatever is behind it.
@@ -113,7 +114,8 @@ impl From<Denied> for AdminError {
 impl From<S3Error> for AdminError {
     fn from(error: S3Error) -> Self {
         let told = Self::new(error.code.name(), error.status(), error.client_message());
-        Self { source: error.source, ..told }
+        let encoded = error.headers.into_iter().find(|(name, _)| *name == header::AUTHORIZATION_MESSAGE);
+        Self { encoded: encoded.map(|(_, text)| text), source: error.source, ..told }
     }
 }
 

@@ -197,14 +197,7 @@ async fn answer(
     let Some(account) = account.filter(|_| !identity.is_anonymous()) else {
         return Err(AdminError::unsigned());
     };
-    let user_agent = parts.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
-    let global_keys = GlobalKeys {
-        source_ip: peer.address.ip(),
-        secure_transport: peer.secure,
-        user_agent,
-        requested_region: &app.region,
-        now_unix_ms,
-    };
+    let global_keys = GlobalKeys::of(parts, peer, &app.region, now_unix_ms);
     let query = Query::parse(parts.uri.query().unwrap_or_default())
         .map_err(|_| AdminError::invalid("The query can't be read: percent-encode it as UTF-8."))?;
     let named = percent_decode_str(named).decode_utf8();
@@ -240,7 +233,7 @@ async fn answer(
             summary::get(&admin)
         }
         Name::GetKeyDependents => keys::dependents(&admin, action, &named).await?,
-        Name::GetKeyAccess => keys::who_can(&admin, action, &named)?,
+        Name::GetKeyAccess => keys::who_can(&admin, action, &named).await?,
         Name::GetAuditEvents => {
             admin.authorize(action, "*")?;
             audit::get(&admin).await?

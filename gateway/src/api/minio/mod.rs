@@ -153,14 +153,7 @@ async fn answer(
     record::authenticated_body(&identity, parts);
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let query = query.map_err(|_| AdminError::Invalid("The query can't be read.".to_owned()))?;
-    let user_agent = parts.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
-    let global_keys = GlobalKeys {
-        source_ip: peer.address.ip(),
-        secure_transport: peer.secure,
-        user_agent,
-        requested_region: &app.region,
-        now_unix_ms,
-    };
+    let global_keys = GlobalKeys::of(parts, peer, &app.region, now_unix_ms);
     let host = host::checked(parts);
     let admin = Admin { app, identity: &identity, global_keys, request_id, query, body: &body, host };
     // Nobody, and sessions that IAM does not take, get no further.

@@ -209,14 +209,7 @@ async fn answer(
     let Some(action) = parameters.get("Action").filter(|action| !action.is_empty()) else {
         return Err(Refusal::new(Code::MissingAction, "The request is missing an action."));
     };
-    let user_agent = parts.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
-    let global_keys = GlobalKeys {
-        source_ip: peer.address.ip(),
-        secure_transport: peer.secure,
-        user_agent,
-        requested_region: region,
-        now_unix_ms: expected.now_unix_ms,
-    };
+    let global_keys = GlobalKeys::of(parts, peer, region, expected.now_unix_ms);
     let call = Call { app, identity: &identity, action, parameters, global_keys, request_id };
     if parameters.get("Version").is_some_and(|version| version != service.version()) {
         return Err(call.no_such_action(parameters.get("Version").unwrap_or_default()));

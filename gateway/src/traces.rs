@@ -14,7 +14,7 @@ use ureq::Agent;
 
 use crate::http::client;
 use crate::observe::metrics::TRACES;
-use crate::observe::request::{Observer, RequestRecord};
+use crate::observe::request::{Observer, RequestRecord, Wants};
 
 /// Spans that wait at the most.
 const QUEUE_LEN: usize = 2048;
@@ -45,8 +45,8 @@ struct SpanMaker {
 }
 
 impl Observer for SpanMaker {
-    fn wants_detail(&self) -> bool {
-        true
+    fn wants(&self) -> Wants {
+        Wants::Detail
     }
 
     fn ended(&self, record: &RequestRecord) {

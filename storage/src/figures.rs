@@ -79,6 +79,15 @@ impl Histogram {
         self.observe(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    /// Sees what another one of the same bounds has seen.
+    pub fn add(&self, other: &Self) {
+        debug_assert_eq!(self.bounds, other.bounds);
+        for (count, of_other) in self.counts.iter().zip(&other.counts) {
+            count.fetch_add(of_other.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.sum.fetch_add(other.sum.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// Each bound (`None` above all) with how many values were at most that and above the bound before, and the sum of all values.
     pub fn read(&self) -> (impl Iterator<Item = (Option<u64>, u64)> + '_, u64) {
         let bounds = self.bounds.iter().copied().map(Some).chain([None]);
@@ -203,5 +212,10 @@ mod tests {
         let counts: Vec<_> = counts.filter(|(_, count)| *count > 0).collect();
         assert_eq!(counts, [(Some(1), 1), (Some(2), 1), (Some(4), 2), (Some(256), 1), (None, 1)]);
         assert_eq!(sum, 523);
+        let both = Histogram::new(&BATCH_BOUNDS);
+        both.add(&histogram);
+        both.add(&histogram);
+        assert_eq!(both.read().0.map(|(_, count)| count).sum::<u64>(), 12);
+        assert_eq!(both.read().1, 1046);
     }
 }

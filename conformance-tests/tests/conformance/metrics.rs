@@ -32,7 +32,12 @@ fn get(url: &str, accept: &str) -> (u16, String) {
 }
 
 fn started() -> (Server, String) {
-    let server = Server::start_with(&["--metrics-listen", "127.0.0.1:0"]).unwrap();
+    started_with(&[])
+}
+
+fn started_with(further: &[&str]) -> (Server, String) {
+    let arguments = [&["--metrics-listen", "127.0.0.1:0"], further].concat();
+    let server = Server::start_with(&arguments).unwrap();
     let url = server.greeting.iter().find_map(|line| line.trim().strip_prefix("metrics")).unwrap();
     let url = url.trim().to_owned();
     assert!(url.ends_with("/_sealgate/metrics"), "{url}");
@@ -264,6 +269,31 @@ fn a_gateway_without_space_is_not_ready_and_says_so() {
     assert_eq!(told["sealgate_ready"], 0.0);
     assert_eq!(told["sealgate_ready_check{check=\"space\"}"], 0.0);
     assert_eq!(told["sealgate_ready_check{check=\"map\"}"], 1.0);
+}
+
+#[tokio::test]
+async fn requests_that_nobody_wants_counted_are_not() {
+    for counts in [true, false] {
+        let (server, url) = started_with(&["--metrics-requests", &counts.to_string()]);
+        let mut root = Caller::open(&server.endpoint, Credentials::of_key(ACCESS_KEY_ID, SECRET_ACCESS_KEY))
+            .await
+            .unwrap();
+        let made = root.send(Method::PUT, "/counted", &[], Bytes::new()).await.unwrap();
+        assert_eq!(made.status(), 200);
+        drop(made);
+        // A request counts once its answer has gone, which its sender may know before.
+        let began = std::time::Instant::now();
+        let told = loop {
+            let told = series(&get(&url, "*/*").1);
+            let is_counted = told.keys().any(|name| name.starts_with("sealgate_requests_total{"));
+            if is_counted || !counts || began.elapsed() > PATIENCE {
+                break is_counted;
+            }
+        };
+        assert_eq!(told, counts);
+        // What engines count is told all the same.
+        assert!(series(&get(&url, "*/*").1)["sealgate_catalog_commits_total{outcome=\"ok\"}"] >= 1.0);
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub mod xml;
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 
@@ -69,7 +70,9 @@ pub async fn handle(
     let is_required = app.audit.as_ref().is_some_and(|audit| audit.is_required());
     let asked = is_required.then(|| parts.clone());
     // Until it is answered, nothing that it has read of the records is reclaimed, on whichever gateway.
-    let mut response = app.catalog.request(dispatch(&app, door, parts, body, peer)).await;
+    // On the heap, once: what answers a request is large, and each future around it would be moved with it, and hold room for it twice.
+    let answering = Box::pin(dispatch(&app, door, parts, body, peer));
+    let mut response = app.catalog.request(answering).await;
     if let (Some(audit), Some(recording)) = (&app.audit, request::current())
         && let Err(error) = recording.look(response.status(), |record| audit.answered(record))
     {
@@ -91,21 +94,22 @@ async fn dispatch(
     body: RequestBody,
     peer: Peer,
 ) -> Response<ResponseBody> {
+    // Boxed one by one, so that a request of S3 is not as large as the largest of others.
     if metrics::asks(parts.uri.path()) && door == Door::Every {
-        return metrics::serve(app, &parts, peer).await;
+        return metrics::serve(app, &parts, peer).boxed().await;
     }
     if door == Door::Every && admin::asks(parts.uri.path()) {
-        return admin::serve(app, parts, body, peer).await;
+        return admin::serve(app, parts, body, peer).boxed().await;
     }
     if door == Door::Every
         && let Some(path) = minio::path(&parts, &app.domains)
     {
-        return minio::serve(app, path, &parts, body, peer).await;
+        return minio::serve(app, path, &parts, body, peer).boxed().await;
     }
     if door == Door::Kms || asks_kms(&parts) {
-        kms::serve(app, parts, body, peer).await
+        kms::serve(app, parts, body, peer).boxed().await
     } else if query::asks(&parts) {
-        query::serve(app, parts, body, peer).await
+        query::serve(app, parts, body, peer).boxed().await
     } else {
         s3::service::serve(app, parts, body, peer).await
     }
@@ -199,4 +203,19 @@ fn health(path: &str, app: Result<&App, Closed>) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::full(text));
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of what this answers with.
+    fn future_len<F>(_: impl Fn(Arc<App>, Door, Request<RequestBody>, Peer) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn what_answers_a_request_is_small_enough_to_be_moved() {
+        assert!(future_len(handle) <= 4096, "{}", future_len(handle));
+    }
 }

@@ -148,7 +148,7 @@ async fn gateway(config: &Config, reloads: &Arc<Reloads>, log: SetFilter) -> any
         }
     });
     let observers = Observers::of_process().clone();
-    let _requests = observers.add(REQUESTS.clone());
+    let _requests = config.metrics_requests.then(|| observers.add(REQUESTS.clone()));
     let traces = match &config.otlp_endpoint {
         Some(endpoint) => {
             let (traces, observer) = Traces::start(endpoint).context("traces can't be sent")?;

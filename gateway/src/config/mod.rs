@@ -115,6 +115,8 @@ pub struct Config {
     pub console: ConsoleConfig,
     /// Buckets that have metrics of their own.
     pub metrics_buckets: usize,
+    /// Are requests counted?
+    pub metrics_requests: bool,
     /// Where traces go.
     pub otlp_endpoint: Option<String>,
     /// Region of signatures and ARNs.
@@ -371,6 +373,7 @@ impl Config {
             )?,
             console: ConsoleConfig::read(&raw.console)?,
             metrics_buckets,
+            metrics_requests: raw.observe.metrics_requests.unwrap_or(true),
             otlp_endpoint: raw.observe.otlp_endpoint.map(|url| url.trim_end_matches('/').to_owned()),
             region,
             domains: raw.listen.domain.unwrap_or_default().iter().map(|d| d.to_ascii_lowercase()).collect(),

@@ -22,6 +22,9 @@ pub struct ObserveSettings {
     /// Buckets that have metrics of their own, the largest first; 0: none
     #[arg(long, value_name = "COUNT", env = "SEALGATE_METRICS_BUCKETS", global = true)]
     pub metrics_buckets: Option<usize>,
+    /// Are requests counted for metrics? default: true
+    #[arg(long, value_name = "BOOL", env = "SEALGATE_METRICS_REQUESTS", global = true)]
+    pub metrics_requests: Option<bool>,
     /// Where traces go by OTLP over HTTP, such as http://127.0.0.1:4318; default: nowhere
     #[arg(long, value_name = "URL", env = "SEALGATE_OTLP_ENDPOINT", global = true)]
     pub otlp_endpoint: Option<String>,

@@ -26,7 +26,7 @@ use super::proxy_protocol;
 use super::slots::{Slot, Slots};
 use super::wire::Wire;
 use crate::observe::metrics::CONNECTIONS;
-use crate::observe::request::{Observers, TlsSession};
+use crate::observe::request::{ConnectionObservers, Observers, TlsSession};
 
 /// The most headers of a request: hyper's own limit for HTTP/1.1.
 const MAX_HEADERS: usize = 100;
@@ -105,7 +105,7 @@ where
             connection: connection.clone(),
             limits,
             proxies,
-            observers: observers.clone(),
+            observers: observers.of_connection(),
         };
         let (tls, watcher) = (tls.clone(), graceful.watcher());
         tokio::spawn(async move {
@@ -203,7 +203,7 @@ struct Served<H> {
     handler: H,
     connection: Arc<Connection>,
     limits: Limits,
-    observers: Observers,
+    observers: ConnectionObservers,
     proxies: Arc<TrustedProxies>,
 }
 
@@ -271,7 +271,6 @@ where
             response
         }
         false => {
-            // In its place from here on: what answers a request is large, and moving it costs.
             let answering = std::pin::pin!(handler(request, peer));
             match &exchange.record {
                 Some(record) => record.clone().scope(answering).await,

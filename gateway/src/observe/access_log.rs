@@ -8,7 +8,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::line_log::LineLog;
-use super::request::{Observer, RequestDetail, RequestRecord, SignaturePlace};
+use super::request::{Observer, RequestDetail, RequestRecord, SignaturePlace, Wants};
 use super::server_access::{self, CanonicalIds, push_decimal, push_ip, push_two};
 use crate::config::{AccessLogConfig, AccessLogFormat};
 
@@ -55,8 +55,8 @@ impl AccessLog {
 }
 
 impl Observer for AccessLog {
-    fn wants_detail(&self) -> bool {
-        true
+    fn wants(&self) -> Wants {
+        Wants::Detail
     }
 
     fn ended(&self, record: &RequestRecord) {

@@ -23,7 +23,7 @@ use time::OffsetDateTime;
 
 use super::access_log::with_buffer;
 use super::line_log::open;
-use super::request::{Observer, RequestRecord};
+use super::request::{Observer, RequestRecord, Wants};
 use super::server_access::{self, CanonicalIds};
 use crate::config::BucketLogConfig;
 
@@ -261,8 +261,11 @@ impl BucketLog {
 }
 
 impl Observer for BucketLog {
-    fn wants_detail(&self) -> bool {
-        NEED.load(Ordering::Relaxed) != NOT_NEEDED
+    fn wants(&self) -> Wants {
+        match NEED.load(Ordering::Relaxed) {
+            NOT_NEEDED => Wants::Nothing,
+            _ => Wants::Detail,
+        }
     }
 
     fn ended(&self, record: &RequestRecord) {

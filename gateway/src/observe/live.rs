@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::access_log::write_json;
-use super::request::{Observer, RequestRecord, Service};
+use super::request::{Observer, RequestRecord, Service, Wants};
 
 /// Which requests somebody looks at.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
@@ -95,8 +95,8 @@ impl LiveTrace {
 }
 
 impl Observer for LiveTrace {
-    fn wants_detail(&self) -> bool {
-        true
+    fn wants(&self) -> Wants {
+        Wants::Detail
     }
 
     fn ended(&self, record: &RequestRecord) {
@@ -248,8 +248,8 @@ impl Counts {
 }
 
 impl Observer for Rates {
-    fn wants_detail(&self) -> bool {
-        false
+    fn wants(&self) -> Wants {
+        Wants::Record
     }
 
     fn ended(&self, record: &RequestRecord) {

@@ -4,8 +4,8 @@
 
 mod text;
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use http::StatusCode;
@@ -14,7 +14,7 @@ use storage::figures::{Counter, DURATION_BOUNDS_NS, Histogram};
 
 pub use text::{Labels, Text};
 
-use super::request::{Observer, RequestRecord, Service};
+use super::request::{Observer, RequestRecord, Service, Wants};
 
 /// Classes of statuses, and of requests whose connection broke before they were answered.
 const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
@@ -229,12 +229,40 @@ type OperationKey = (Service, Option<&'static str>);
 /// A counter of each operation: its name, what it counts, and where it is.
 type CounterRow = (&'static str, &'static str, fn(&OperationMetrics) -> &Counter);
 
+/// Parts of [`RequestMetrics`]: threads up to this number share none.
+const SHARDS: usize = 16;
+
+thread_local! {
+    /// Which part this thread counts in.
+    static SHARD: usize = {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS
+    };
+}
+
 /// What is counted of requests.
 #[derive(Debug, Default)]
 pub struct RequestMetrics {
-    operations: RwLock<HashMap<OperationKey, Arc<OperationMetrics>>>,
+    shards: [Shard; SHARDS],
     errors: RwLock<HashMap<(Service, &'static str), Arc<Counter>>>,
+}
+
+/// What some threads have counted. Its memory is its own, so that a processor which counts takes nothing from another one.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard {
+    operations: RwLock<HashMap<OperationKey, Box<OperationMetrics>>>,
     in_flight: AtomicI64,
+}
+
+impl Shard {
+    /// Counts for an operation. Operations are of closed sets, so there is an end to them.
+    fn count(&self, operation: OperationKey, count: impl FnOnce(&OperationMetrics)) {
+        if let Some(metrics) = self.operations.read().get(&operation) {
+            return count(metrics);
+        }
+        count(self.operations.write().entry(operation).or_default());
+    }
 }
 
 /// The same of one operation.
@@ -246,6 +274,34 @@ struct OperationMetrics {
     received_len: Counter,
     sent_len: Counter,
     broken: Counter,
+}
+
+impl OperationMetrics {
+    /// Counts what another one has counted.
+    fn add(&self, other: &Self) {
+        let Self { classes, duration, first_byte, received_len, sent_len, broken } = self;
+        for (class, of_other) in classes.iter().zip(&other.classes) {
+            class.add(of_other.get());
+        }
+        duration.add(&other.duration);
+        first_byte.add(&other.first_byte);
+        received_len.add(other.received_len.get());
+        sent_len.add(other.sent_len.get());
+        broken.add(other.broken.get());
+    }
+
+    fn ended(&self, record: &RequestRecord) {
+        self.classes[class(record.status)].add(1);
+        self.duration.observe_duration(record.duration);
+        if let Some(after) = record.time_to_first_byte {
+            self.first_byte.observe_duration(after);
+        }
+        self.received_len.add(record.received_len);
+        self.sent_len.add(record.sent_len);
+        if record.status.is_some() && !record.is_whole {
+            self.broken.add(1);
+        }
+    }
 }
 
 impl Default for OperationMetrics {
@@ -279,27 +335,18 @@ pub struct RequestTotals {
 }
 
 impl Observer for RequestMetrics {
-    fn wants_detail(&self) -> bool {
-        false
+    fn wants(&self) -> Wants {
+        Wants::Record
     }
 
     fn begins(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.shard().in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
     fn ended(&self, record: &RequestRecord) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let metrics = self.operation(record.service, record.operation);
-        metrics.classes[class(record.status)].add(1);
-        metrics.duration.observe_duration(record.duration);
-        if let Some(after) = record.time_to_first_byte {
-            metrics.first_byte.observe_duration(after);
-        }
-        metrics.received_len.add(record.received_len);
-        metrics.sent_len.add(record.sent_len);
-        if record.status.is_some() && !record.is_whole {
-            metrics.broken.add(1);
-        }
+        let shard = self.shard();
+        shard.in_flight.fetch_sub(1, Ordering::Relaxed);
+        shard.count((record.service, record.operation), |metrics| metrics.ended(record));
         if let Some(code) = record.error_code {
             self.count_error(record.service, code);
         }
@@ -311,13 +358,23 @@ fn class(status: Option<StatusCode>) -> usize {
 }
 
 impl RequestMetrics {
-    /// Operations are of closed sets, so there is an end to them.
-    fn operation(&self, service: Service, operation: Option<&'static str>) -> Arc<OperationMetrics> {
-        let of = (service, operation);
-        if let Some(metrics) = self.operations.read().get(&of) {
-            return metrics.clone();
+    fn shard(&self) -> &Shard {
+        &self.shards[SHARD.with(|shard| *shard)]
+    }
+
+    /// What all threads have counted, by service and name of the operation.
+    fn operations(&self) -> Vec<(OperationKey, OperationMetrics)> {
+        let mut all: BTreeMap<_, (OperationKey, OperationMetrics)> = BTreeMap::new();
+        for shard in &self.shards {
+            for (of, metrics) in &*shard.operations.read() {
+                let (service, operation) = of;
+                let sum = all
+                    .entry((service.name(), *operation))
+                    .or_insert_with(|| (*of, OperationMetrics::default()));
+                sum.1.add(metrics);
+            }
         }
-        self.operations.write().entry(of).or_default().clone()
+        all.into_values().collect()
     }
 
     fn count_error(&self, service: Service, code: &'static str) {
@@ -333,7 +390,7 @@ impl RequestMetrics {
     /// All that has ended, summed up.
     pub fn totals(&self) -> RequestTotals {
         let mut totals = RequestTotals::default();
-        let operations = self.operations.read();
+        let operations = self.operations();
         for (_, metrics) in operations.iter().filter(|((service, _), _)| *service != Service::Admin) {
             let of_class = |class: usize| metrics.classes[class].get();
             totals.requests += metrics.classes.iter().map(Counter::get).sum::<u64>();
@@ -354,14 +411,13 @@ impl RequestMetrics {
 
     /// Requests that go on now.
     pub fn in_flight(&self) -> i64 {
-        self.in_flight.load(Ordering::Relaxed)
+        // A request may begin on one thread and end on another.
+        self.shards.iter().map(|shard| shard.in_flight.load(Ordering::Relaxed)).sum()
     }
 
     /// Writes what was counted.
     pub fn write(&self, text: &mut Text) {
-        let mut operations: Vec<_> =
-            self.operations.read().iter().map(|(of, metrics)| (*of, metrics.clone())).collect();
-        operations.sort_by_key(|((service, operation), _)| (service.name(), *operation));
+        let operations = self.operations();
         let labels = |(service, operation): &OperationKey| {
             [("service", service.name()), ("operation", operation.unwrap_or("unknown"))]
         };

@@ -189,10 +189,21 @@ pub struct TlsSession {
     pub server_name: Option<String>,
 }
 
+/// What is needed of a request, in ascending order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wants {
+    /// Nothing.
+    Nothing,
+    /// Its record without [`RequestRecord::detail`].
+    Record,
+    /// Its record.
+    Detail,
+}
+
 /// Who is told of requests. It is asked on the threads that serve them: nothing here may wait.
 pub trait Observer: Send + Sync {
-    /// Does it need [`RequestRecord::detail`] of the request that begins now?
-    fn wants_detail(&self) -> bool;
+    /// What it needs of the request that begins now.
+    fn wants(&self) -> Wants;
 
     /// A request begins.
     fn begins(&self) {}
@@ -201,11 +212,26 @@ pub trait Observer: Send + Sync {
     fn ended(&self, record: &RequestRecord);
 }
 
-type List = Arc<[Arc<dyn Observer>]>;
+type List = Vec<Arc<dyn Observer>>;
 
 /// Who is told of requests now. Clones are one list.
 #[derive(Clone, Default)]
-pub struct Observers(Arc<RwLock<List>>);
+pub struct Observers(Arc<Registry>);
+
+#[derive(Default)]
+struct Registry {
+    list: RwLock<List>,
+    /// How often the list has changed.
+    changes: AtomicU64,
+}
+
+impl Registry {
+    fn change(&self, change: impl FnOnce(&mut List)) {
+        let mut list = self.list.write();
+        change(&mut list);
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+}
 
 impl Observers {
     /// Those of this process, whichever gateway in it serves.
@@ -216,9 +242,36 @@ impl Observers {
 
     /// Tells this one, too, of requests that begin from now on, until what is answered is dropped.
     pub fn add(&self, observer: Arc<dyn Observer>) -> Subscription {
-        let mut list = self.0.write();
-        *list = list.iter().cloned().chain([observer.clone()]).collect();
+        self.0.change(|list| list.push(observer.clone()));
         Subscription { observers: self.clone(), observer }
+    }
+
+    /// The same for the requests of one connection.
+    pub fn of_connection(&self) -> ConnectionObservers {
+        ConnectionObservers { all: self.clone(), seen: Mutex::new(self.look()) }
+    }
+
+    fn look(&self) -> (u64, Arc<List>) {
+        // Before the list: one that changes meanwhile is looked at again.
+        let changes = self.0.changes.load(Ordering::Acquire);
+        (changes, Arc::new(self.0.list.read().clone()))
+    }
+}
+
+/// Who is told of the requests of a connection. It has a list of its own, so that connections on different processors share nothing that
+/// each request writes to.
+pub struct ConnectionObservers {
+    all: Observers,
+    seen: Mutex<(u64, Arc<List>)>,
+}
+
+impl ConnectionObservers {
+    fn now(&self) -> Arc<List> {
+        let mut seen = self.seen.lock();
+        if seen.0 != self.all.0.changes.load(Ordering::Acquire) {
+            *seen = self.all.look();
+        }
+        seen.1.clone()
     }
 
     /// Begins the record of a request; `None`: nobody wants one.
@@ -228,14 +281,15 @@ impl Observers {
         remote: SocketAddr,
         tls: Option<&Arc<TlsSession>>,
     ) -> Option<Arc<Recording>> {
-        let observers = self.0.read().clone();
-        if observers.is_empty() {
-            return None;
-        }
+        let observers = self.now();
+        let wants = observers.iter().map(|observer| observer.wants()).max();
+        let wants_detail = match wants {
+            None | Some(Wants::Nothing) => return None,
+            Some(wants) => wants == Wants::Detail,
+        };
         for observer in &*observers {
             observer.begins();
         }
-        let wants_detail = observers.iter().any(|observer| observer.wants_detail());
         let detail = wants_detail.then(|| {
             let header = |name| request.headers().get(name).cloned();
             let authority = || HeaderValue::from_str(request.uri().authority()?.as_str()).ok();
@@ -288,14 +342,13 @@ pub struct Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut list = self.observers.0.write();
-        *list = list.iter().filter(|other| !Arc::ptr_eq(other, &self.observer)).cloned().collect();
+        self.observers.0.change(|list| list.retain(|other| !Arc::ptr_eq(other, &self.observer)));
     }
 }
 
 /// The record of a request that goes on. Its observers are told when the last who holds it lets go.
 pub struct Recording {
-    observers: List,
+    observers: Arc<List>,
     began: Instant,
     wants_detail: bool,
     record: Mutex<RequestRecord>,
@@ -399,13 +452,13 @@ mod tests {
     type Told = (Option<&'static str>, u64, Option<String>, bool);
 
     struct Seen {
-        wants_detail: bool,
+        wants: Wants,
         ended: Mutex<Vec<Told>>,
     }
 
     impl Observer for Seen {
-        fn wants_detail(&self) -> bool {
-            self.wants_detail
+        fn wants(&self) -> Wants {
+            self.wants
         }
 
         fn ended(&self, record: &RequestRecord) {
@@ -414,21 +467,24 @@ mod tests {
         }
     }
 
-    fn seen(wants_detail: bool) -> Arc<Seen> {
-        Arc::new(Seen { wants_detail, ended: Mutex::default() })
+    fn seen(wants: Wants) -> Arc<Seen> {
+        Arc::new(Seen { wants, ended: Mutex::default() })
     }
 
-    fn begin(observers: &Observers) -> Option<Arc<Recording>> {
+    fn begin(observers: &ConnectionObservers) -> Option<Arc<Recording>> {
         observers.begin(&Request::new(()), SocketAddr::from(([127, 0, 0, 1], 1)), None)
     }
 
     #[tokio::test]
     async fn an_ended_request_is_told_once_with_what_was_noted() {
         let observers = Observers::default();
-        assert!(begin(&observers).is_none());
-        let observer = seen(false);
+        let connection = observers.of_connection();
+        assert!(begin(&connection).is_none());
+        let idle = observers.add(seen(Wants::Nothing));
+        assert!(begin(&connection).is_none());
+        let observer = seen(Wants::Record);
         let subscription = observers.add(observer.clone());
-        let recording = begin(&observers).unwrap();
+        let recording = begin(&connection).unwrap();
         let noted = recording.clone();
         recording
             .scope(async {
@@ -442,14 +498,14 @@ mod tests {
         drop(noted);
         assert_eq!(*observer.ended.lock(), [(Some("GetObject"), 7, None, true)]);
 
-        let detailed = seen(true);
+        let detailed = seen(Wants::Detail);
         let second = observers.add(detailed.clone());
         drop(subscription);
-        let recording = begin(&observers).unwrap();
+        let recording = begin(&connection).unwrap();
         recording.scope(async { detail(|detail| detail.bucket = Some("b".to_owned())) }).await;
         assert_eq!(*detailed.ended.lock(), [(None, 0, Some("b".to_owned()), false)]);
         assert_eq!(observer.ended.lock().len(), 1);
-        drop(second);
-        assert!(begin(&observers).is_none());
+        drop((second, idle));
+        assert!(begin(&connection).is_none());
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
 use conformance_tests::caller::{Answer, Caller, Credentials};
-use conformance_tests::process;
+use conformance_tests::process::CpuTime;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -85,7 +85,7 @@ async fn round(
     for _ in 0..shape.concurrency {
         connections.push(Connection::open_as(target, credentials.clone()).await?);
     }
-    let cpu_before = target.pid.map(process::cpu_s).transpose()?;
+    let cpu_before = target.pid.map(CpuTime::of).transpose()?;
     let began = Instant::now();
     let mut workers = Vec::new();
     for mut connection in connections {
@@ -105,7 +105,7 @@ async fn round(
     }
     let ops_per_s = count as f64 / began.elapsed().as_secs_f64();
     let cpu_ms_per_op = match (target.pid, cpu_before) {
-        (Some(pid), Some(before)) => (process::cpu_s(pid)? - before) * 1000.0 / count as f64,
+        (Some(pid), Some(before)) => CpuTime::of(pid)?.since_s(&before) * 1000.0 / count as f64,
         _ => f64::NAN,
     };
     Ok(Round { ops_per_s, cpu_ms_per_op })

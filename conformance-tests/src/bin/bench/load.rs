@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bytes::Bytes;
-use conformance_tests::process;
+use conformance_tests::process::{self, CpuTime};
 use http::Method;
 
 use super::client::Connection;
@@ -45,16 +45,19 @@ pub(crate) struct Outcome {
 impl Load {
     /// Prepares, runs, and answers the run whose CPU time (or wall time) is the median.
     pub(crate) async fn run(&self, target: &Target) -> anyhow::Result<Outcome> {
-        let body = Bytes::from(vec![0x5c_u8; self.shape.size]);
-        self.prepare(target, &body).await?;
+        self.prepare(target).await?;
         let mut outcomes = Vec::new();
         for _ in 0..target.runs.max(1) {
-            outcomes.push(self.run_once(target, &body).await?);
+            outcomes.push(self.run_once(target).await?);
         }
         let key = |outcome: &Outcome| outcome.cpu_s.unwrap_or(outcome.wall.as_secs_f64());
         outcomes.sort_by(|a, b| key(a).total_cmp(&key(b)));
         let middle = outcomes.len() / 2;
         Ok(outcomes.swap_remove(middle))
+    }
+
+    fn body(&self) -> Bytes {
+        Bytes::from(vec![0x5c_u8; self.shape.size])
     }
 
     fn folder(&self) -> String {
@@ -63,7 +66,8 @@ impl Load {
     }
 
     /// Makes the bucket, and the objects that are to be there.
-    async fn prepare(&self, target: &Target, body: &Bytes) -> anyhow::Result<()> {
+    pub(crate) async fn prepare(&self, target: &Target) -> anyhow::Result<()> {
+        let body = self.body();
         let mut connection = Connection::open(target).await?;
         for number in 0..self.shape.buckets.max(1) {
             let bucket = self.shape.target_of(target, number).bucket;
@@ -98,8 +102,10 @@ impl Load {
         Ok(())
     }
 
-    async fn run_once(&self, target: &Target, body: &Bytes) -> anyhow::Result<Outcome> {
-        let cpu_before = target.pid.map(process::cpu_s).transpose()?;
+    /// Runs once.
+    pub(crate) async fn run_once(&self, target: &Target) -> anyhow::Result<Outcome> {
+        let body = self.body();
+        let cpu_before = target.pid.map(CpuTime::of).transpose()?;
         let next = Arc::new(AtomicUsize::new(0));
         let began = Instant::now();
         let mut workers = Vec::new();
@@ -129,7 +135,7 @@ impl Load {
         let wall = began.elapsed();
         latencies.sort_unstable();
         let cpu_s = match (target.pid, cpu_before) {
-            (Some(pid), Some(before)) => Some(process::cpu_s(pid)? - before),
+            (Some(pid), Some(before)) => Some(CpuTime::of(pid)?.since_s(&before)),
             _ => None,
         };
         let peak_mib = target.pid.map(process::Memory::of).transpose()?.map(|memory| memory.peak_mib);

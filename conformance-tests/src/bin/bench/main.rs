@@ -2,6 +2,7 @@
 //! when its process id is given.
 
 mod client;
+mod cost;
 mod identities;
 mod load;
 
@@ -72,6 +73,8 @@ enum Command {
     Multipart(Shape),
     /// GetObject by those whom few, many and session policies allow it; makes them, and removes them again
     Identities(identities::Shape),
+    /// What metrics, access log and audit cost, of gateways that it starts itself; and the memory of an idle one
+    Cost(cost::Plan),
     /// The project's own targets, one after the other
     Suite,
 }
@@ -105,6 +108,22 @@ struct Shape {
     /// Encryption
     #[arg(long, value_enum, default_value_t = Sse::None)]
     sse: Sse,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            size: 4096,
+            range: 0,
+            prefixes: 0,
+            buckets: 1,
+            part_size: 8 << 20,
+            concurrency: 8,
+            count: 1000,
+            objects: 50,
+            sse: Sse::None,
+        }
+    }
 }
 
 impl Shape {
@@ -151,6 +170,7 @@ async fn main() -> anyhow::Result<()> {
     let Cli { target, command } = Cli::parse();
     let (operation, shape) = match command {
         Command::Suite => return suite(&target).await,
+        Command::Cost(plan) => return cost::run(&target, &plan).await,
         Command::Identities(shape) => return identities::run(&target, &shape).await,
         Command::Put(shape) => (load::Operation::Put, shape),
         Command::Get(shape) => (load::Operation::Get, shape),
@@ -178,17 +198,7 @@ async fn suite(target: &Target) -> anyhow::Result<()> {
     use load::Operation as Op;
     anyhow::ensure!(target.pid.is_some(), "the targets are of the server's CPU time: give its --pid");
     const MIB: usize = 1 << 20;
-    let shape = |size, concurrency, count, sse| Shape {
-        size,
-        range: 0,
-        prefixes: 0,
-        buckets: 1,
-        part_size: 8 * MIB,
-        concurrency,
-        count,
-        objects: 50,
-        sse,
-    };
+    let shape = |size, concurrency, count, sse| Shape { size, concurrency, count, sse, ..Shape::default() };
     let per_gb = |outcome: &Outcome| outcome.cpu_s_per_gb();
     let per_op = |outcome: &Outcome| outcome.cpu_ms_per_op();
     let at_most = |name, operation, shape, measure: fn(&Outcome) -> f64, unit, most| Goal {

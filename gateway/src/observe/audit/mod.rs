@@ -23,7 +23,7 @@ use self::chain::ChainFile;
 use self::event::Event;
 use self::spool::Spool;
 use self::webhook::Bell;
-use super::request::{Observer, RequestRecord, Service};
+use super::request::{Observer, RequestRecord, Service, Wants};
 use crate::config::{AuditConfig, AuditWebhook, WhenSpoolIsFull};
 
 /// How often what was written is brought to the disk.
@@ -296,8 +296,8 @@ impl Drop for AuditLog {
 }
 
 impl Observer for AuditLog {
-    fn wants_detail(&self) -> bool {
-        true
+    fn wants(&self) -> Wants {
+        Wants::Detail
     }
 
     fn ended(&self, record: &RequestRecord) {

@@ -1,0 +1,149 @@
+//! What metrics and logs cost: gateways of one build with different settings, side by side, which take turns; and the memory of an idle
+//! gateway that does all of it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::ensure;
+use clap::Args;
+use conformance_tests::process::Memory;
+use conformance_tests::server::Server;
+
+use super::load::{Load, Operation};
+use super::{Shape, Target};
+
+/// What metrics may cost, as a ratio of CPU times.
+const MAX_METRICS: f64 = 1.02;
+/// What the access log may cost beside them.
+const MAX_ACCESS_LOG: f64 = 1.03;
+/// The memory that an idle gateway may have with everything on.
+const MAX_IDLE_MIB: u64 = 32;
+/// How long a gateway is left alone before its memory is looked at.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// What is compared.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Plan {
+    /// Rounds: in each, every gateway has a turn with every operation
+    #[arg(long, default_value_t = 15)]
+    rounds: usize,
+    /// Operations of a turn
+    #[arg(long, default_value_t = 6000)]
+    count: usize,
+    /// Connections
+    #[arg(long, default_value_t = 16)]
+    concurrency: usize,
+    /// Bytes of an object
+    #[arg(long, default_value_t = 4096)]
+    size: usize,
+}
+
+/// Settings that are compared, each with the one before it.
+const SETTINGS: [&str; 4] = ["nothing", "metrics", "metrics, access log", "all"];
+
+fn arguments(setting: usize, folder: &Path) -> Vec<String> {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let mut arguments = vec!["--metrics-requests".to_owned(), (setting > 0).to_string()];
+    if setting > 1 {
+        arguments.extend(["--access-log".to_owned(), file(&format!("access-{setting}.jsonl"))]);
+    }
+    if setting > 2 {
+        // Nobody listens there: spans are made and dropped.
+        let collector = "http://127.0.0.1:9".to_owned();
+        arguments.extend([
+            "--audit-log".to_owned(),
+            file("audit.jsonl"),
+            "--otlp-endpoint".to_owned(),
+            collector,
+        ]);
+        arguments.extend(["--metrics-listen".to_owned(), "127.0.0.1:0".to_owned()]);
+    }
+    arguments
+}
+
+/// Starts the gateways, lets them take turns, and tells what came of it.
+///
+/// # Errors
+/// When a gateway does not start or answer, or a target is missed.
+pub(crate) async fn run(target: &Target, plan: &Plan) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut servers = Vec::new();
+    for setting in 0..SETTINGS.len() {
+        let arguments = arguments(setting, folder.path());
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        servers.push(Server::start_with(&arguments)?);
+    }
+    tokio::time::sleep(SETTLE).await;
+    let fresh_mib = Memory::of(servers[SETTINGS.len() - 1].pid())?.now_mib;
+
+    println!("| {} B, {} connections, CPU | ms | ratio | rounds | |", plan.size, plan.concurrency);
+    println!("| --- | --- | --- | --- | --- |");
+    let mut missed = 0;
+    for operation in [Operation::Put, Operation::Get] {
+        let load = load(operation, plan);
+        let targets = servers.iter().map(|server| Target {
+            endpoint: vec![server.endpoint.clone()],
+            pid: Some(server.pid()),
+            runs: 1,
+            ..target.clone()
+        });
+        let targets: Vec<Target> = targets.collect();
+        let costs_ms = take_turns(&load, &targets, plan.rounds).await?;
+        for (setting, costs) in costs_ms.iter().enumerate() {
+            let former = &costs_ms[setting.saturating_sub(1)];
+            let ratio = mean(costs) / mean(former);
+            let mut rounds: Vec<f64> = costs.iter().zip(former).map(|(cost, former)| cost / former).collect();
+            rounds.sort_by(f64::total_cmp);
+            let at = |of: usize| rounds.get(rounds.len() * of / 4).copied().unwrap_or(f64::NAN);
+            let most = [f64::INFINITY, MAX_METRICS, MAX_ACCESS_LOG, f64::INFINITY][setting];
+            let verdict = match ratio {
+                _ if setting == 0 => String::new(),
+                _ if most.is_infinite() => String::new(),
+                ratio if ratio <= most => format!("≤ {most}: ok"),
+                _ => format!("≤ {most}: MISSED"),
+            };
+            missed += usize::from(verdict.ends_with("MISSED"));
+            let name = SETTINGS[setting];
+            let spread = format!("median {:.3}, quartiles {:.3}–{:.3}", at(2), at(1), at(3));
+            println!("| {operation:?}, {name} | {:.4} | {ratio:.3} | {spread} | {verdict} |", mean(costs));
+        }
+    }
+    tokio::time::sleep(SETTLE).await;
+    let memory = Memory::of(servers[SETTINGS.len() - 1].pid())?;
+    let verdict = if fresh_mib <= MAX_IDLE_MIB { "ok" } else { "MISSED" };
+    println!(
+        "\nmemory with all of it: idle {fresh_mib} MiB (≤ {MAX_IDLE_MIB}: {verdict}), after the load {} MiB, at most {} MiB",
+        memory.now_mib, memory.peak_mib
+    );
+    missed += usize::from(fresh_mib > MAX_IDLE_MIB);
+    ensure!(missed == 0, "{missed} targets were missed");
+    Ok(())
+}
+
+fn load(operation: Operation, plan: &Plan) -> Load {
+    let Plan { count, concurrency, size, .. } = *plan;
+    let shape = Shape { size, concurrency, count, ..Shape::default() };
+    Load { operation, shape }
+}
+
+/// CPU milliseconds of an operation, by gateway and round. Each round begins with another gateway, and the first one warms them up.
+async fn take_turns(load: &Load, targets: &[Target], rounds: usize) -> anyhow::Result<Vec<Vec<f64>>> {
+    let mut costs_ms = vec![Vec::new(); targets.len()];
+    for target in targets {
+        load.prepare(target).await?;
+    }
+    for round in 0..=rounds.max(1) {
+        for turn in 0..targets.len() {
+            let at = (round + turn) % targets.len();
+            let outcome = load.run_once(&targets[at]).await?;
+            if round > 0 {
+                costs_ms[at].push(outcome.cpu_ms_per_op());
+            }
+        }
+    }
+    Ok(costs_ms)
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}

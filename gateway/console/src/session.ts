@@ -89,9 +89,22 @@ export async function clientOptions() {
   return { endpoint, region, maxAttempts: 3, credentials: { accessKeyId, secretAccessKey, sessionToken }, sha256: await sha256() };
 }
 
+/** Browsers hand blobs from process to process by reference, and copy arrays. */
+const LARGE_LEN = 1024 * 1024;
+const sendAsBlob = (next: (args: any) => Promise<any>) => (args: any) => {
+  const { body } = args.request;
+  if (body instanceof Uint8Array && body.length >= LARGE_LEN) args.request.body = new Blob([body as BlobPart]);
+  return next(args);
+};
+
 export const s3 = () =>
   (clients.s3 ??= Promise.all([import("@aws-sdk/client-s3"), clientOptions()]).then(
-    ([sdk, options]) => new sdk.S3Client({ ...options, forcePathStyle: true, responseChecksumValidation: "WHEN_REQUIRED" }),
+    ([sdk, options]) => {
+      // The signature covers the SHA-256 of every body already.
+      const client = new sdk.S3Client({ ...options, forcePathStyle: true, requestChecksumCalculation: "WHEN_REQUIRED", responseChecksumValidation: "WHEN_REQUIRED" });
+      client.middlewareStack.add(sendAsBlob as any, { step: "deserialize", name: "sendAsBlob" });
+      return client;
+    },
   ));
 export const iam = () =>
   (clients.iam ??= Promise.all([import("@aws-sdk/client-iam"), clientOptions()]).then(([sdk, options]) => new sdk.IAMClient(options)));

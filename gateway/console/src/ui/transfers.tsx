@@ -32,7 +32,7 @@ export interface Transfer {
   error?: string;
   uploadId?: string;
   /** ETags of parts that have arrived. */
-  parts: Map<number, { ETag: string; ChecksumCRC32?: string }>;
+  parts: Map<number, string>;
   abort?: AbortController;
   startedAt?: number;
 }
@@ -96,7 +96,7 @@ async function inParts(transfer: Transfer): Promise<void> {
   const size = Math.max(PART, Math.ceil(file.size / MAX_PARTS / 1048576) * 1048576);
   const total = Math.ceil(file.size / size);
   if (!transfer.uploadId) {
-    const begun = await client.send(new sdk.CreateMultipartUploadCommand({ ...target, ContentType: file.type || undefined, ChecksumAlgorithm: "CRC32", ...options.parameters }), { abortSignal });
+    const begun = await client.send(new sdk.CreateMultipartUploadCommand({ ...target, ContentType: file.type || undefined, ...options.parameters }), { abortSignal });
     transfer.uploadId = begun.UploadId!;
   }
   const upload = { ...target, UploadId: transfer.uploadId };
@@ -105,8 +105,8 @@ async function inParts(transfer: Transfer): Promise<void> {
     for (let number = left.shift(); number !== undefined; number = left.shift()) {
       abortSignal.throwIfAborted();
       const body = new Uint8Array(await file.slice((number - 1) * size, number * size).arrayBuffer());
-      const part = await client.send(new sdk.UploadPartCommand({ ...upload, PartNumber: number, Body: body, ChecksumAlgorithm: "CRC32", ...options.partParameters }), { abortSignal });
-      transfer.parts.set(number, { ETag: part.ETag!, ChecksumCRC32: part.ChecksumCRC32 });
+      const part = await client.send(new sdk.UploadPartCommand({ ...upload, PartNumber: number, Body: body, ...options.partParameters }), { abortSignal });
+      transfer.parts.set(number, part.ETag!);
       transfer.sent += body.length;
       changed();
     }
@@ -119,7 +119,7 @@ async function inParts(transfer: Transfer): Promise<void> {
     await Promise.allSettled(workers);
     throw error;
   }
-  const Parts = [...transfer.parts].sort(([a], [b]) => a - b).map(([PartNumber, part]) => ({ PartNumber, ...part }));
+  const Parts = [...transfer.parts].sort(([a], [b]) => a - b).map(([PartNumber, ETag]) => ({ PartNumber, ETag }));
   await client.send(new sdk.CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts }, ...options.partParameters }), { abortSignal });
 }
 

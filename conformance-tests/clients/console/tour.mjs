@@ -26,6 +26,7 @@ try {
   await page.getByRole("heading", { name: "alias/finance" }).waitFor();
 
   await go(page, "#/buckets");
+  await tidy();
   await button(page, "Create bucket").click();
   await field(dialog(page), "Name").fill("invoices");
   await dialog(page).getByLabel("Keep versions").check();

@@ -207,7 +207,7 @@ function Rotation({ about }: KeyProps) {
                 {past.map((one, index) => (
                   <li key={index} class={index === 0 ? "now" : ""}>
                     <strong>{time(one.RotationDate ?? about.CreationDate)}</strong> {one.RotationDate ? null : <Badge>created</Badge>} {one.RotationType ? <Badge>{one.RotationType === "ON_DEMAND" ? "on demand" : "automatic"}</Badge> : null}{" "}
-                    {one.KeyMaterialState ? <Badge kind={one.KeyMaterialState === "CURRENT" ? "good" : ""}>{one.KeyMaterialState.toLowerCase().replace(/_/g, " ")}</Badge> : null}
+                    {one.KeyMaterialState ? <Badge kind={one.KeyMaterialState === "CURRENT" ? "good" : ""}>{one.KeyMaterialState === "NON_CURRENT" ? "former" : one.KeyMaterialState.toLowerCase().replace(/_/g, " ")}</Badge> : null}
                     <br />
                     <code>{one.KeyMaterialId}</code>
                     {one.KeyMaterialDescription ? <small> {one.KeyMaterialDescription}</small> : null}

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { button, console_url, dialog, expect, field, go, open, serious, settled, signIn, tab } from "./browser.mjs";
+import { CLIENT, start } from "./provider.mjs";
 
 const BUCKET = "console-test";
 const ALIAS = "alias/console-test";
@@ -214,6 +215,39 @@ try {
     await page.getByText("no statement allows it either").waitFor();
     expect(other.faults.length === 0, `a refusal is no fault: ${other.faults.join("\n")}`);
     await other.context.close();
+  });
+
+  await run("single sign-on, by a code that only this tab can use", async () => {
+    const provider = await start();
+    try {
+      await go(page, "#/providers");
+      await button(page, "Add provider").click();
+      await field(dialog(page), "Issuer").fill(provider.issuer);
+      await field(dialog(page), "Client ids").fill(CLIENT);
+      await field(dialog(page), "Thumbprint").fill("0".repeat(40));
+      await button(dialog(page), "Add").click();
+      await page.getByRole("cell", { name: provider.issuer.replace("http://", "") }).first().waitFor();
+      const account = /\d{12}/.exec(await page.locator(".who").textContent())[0];
+      const trust = { Effect: "Allow", Principal: { Federated: `arn:aws:iam::${account}:oidc-provider/${provider.issuer.replace("http://", "")}` }, Action: "sts:AssumeRoleWithWebIdentity" };
+      await go(page, "#/roles");
+      await button(page, "Create role").click();
+      await field(dialog(page), "Name").fill("people");
+      await field(dialog(page), "Policy").fill(JSON.stringify({ Version: "2012-10-17", Statement: [trust] }));
+      await button(dialog(page), "Create").click();
+      await page.getByRole("heading", { name: "people" }).waitFor();
+      const other = await tab(browser);
+      await other.page.goto(console_url);
+      await other.page.getByRole("tab", { name: "Single sign-on" }).click();
+      await field(other.page, "Role ARN").fill(`arn:aws:iam::${account}:role/people`);
+      await button(other.page, "Log in at the provider").click();
+      await other.page.locator(".shell").waitFor();
+      await go(other.page, "#/me");
+      await other.page.getByText("assumed-role/people").first().waitFor();
+      expect(provider.asked === 1 && other.faults.length === 0, `one login: ${provider.asked}, ${other.faults.join("\n")}`);
+      await other.context.close();
+    } finally {
+      provider.close();
+    }
   });
 
   await run("a restored version", async () => {

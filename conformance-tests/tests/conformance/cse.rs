@@ -140,7 +140,7 @@ async fn streams_in_parts_come_back_and_nothing_is_released_of_one_that_was_chan
     let folder = folder(&[]);
     let shell = Shell { server: &server, folder: folder.path() };
     let body = content(20_000_001, 1);
-    let put = piped(&shell, "cse put - s3://cse/stream --aes-key aes --metadata a=b", body.clone());
+    let put = piped(&shell, "cse put - s3://cse/stream --aes-key aes --user-metadata a=b", body.clone());
     assert!(put.status.success(), "{}", String::from_utf8_lossy(&put.stderr));
     let sdk = client(&server);
     let stored = sdk.get_object().bucket("cse").key("stream").send().await.unwrap();

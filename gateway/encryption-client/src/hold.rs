@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::ops::Range;
 
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt, once, try_unfold};
@@ -112,7 +111,8 @@ fn pass_on(key: &OpeningKey, sealed: Body) -> Result<Body, Error> {
 }
 
 /// The range of a plain body. All of it is read: its authenticity is told at its end.
-pub(crate) fn cut(plain: Body, range: Range<u64>) -> Body {
+#[cfg(feature = "object-store")]
+pub(crate) fn cut(plain: Body, range: std::ops::Range<u64>) -> Body {
     let mut at = 0;
     plain
         .map_ok(move |piece| {

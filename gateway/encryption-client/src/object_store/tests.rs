@@ -247,3 +247,16 @@ async fn a_key_is_wrapped_anew_in_its_instruction_file() {
     let other = AesKeyring::new(&[2; 32]).unwrap();
     in_metadata.rewrap(&"b".into(), &other, &Description::new()).await.expect_err("it is in the metadata");
 }
+
+#[tokio::test]
+async fn an_instruction_file_is_exchanged_for_the_one_that_was_read_and_no_other() {
+    let store = store(Settings::new().placement(Placement::InstructionFile));
+    let (name, file) = (Path::from("a"), Path::from("a.instruction"));
+    store.put(&name, body(10).into()).await.unwrap();
+    let stored = store.envelope(&name).await.unwrap();
+    // Somebody writes the object before the new key is there: it would not be his body's.
+    store.put(&name, body(20).into()).await.unwrap();
+    let late = put_instruction_file(store.inner(), &file, "{}".to_owned(), stored.replacing()).await;
+    assert!(matches!(late, Err(object_store::Error::Precondition { .. })), "{late:?}");
+    assert_eq!(read(&store, &name).await.unwrap(), body(20));
+}

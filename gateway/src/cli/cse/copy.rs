@@ -43,7 +43,7 @@ pub(in crate::cli) struct CopyArgs {
     content_type: Option<String>,
     /// User metadata of what is put; it is not sealed. May be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = entry, help_heading = "Objects")]
-    metadata: Vec<(String, String)>,
+    user_metadata: Vec<(String, String)>,
     /// Write to standard output before it is authenticated; a body that was tampered with fails only at its end
     #[arg(long, help_heading = "Objects")]
     delayed_authentication: bool,
@@ -191,7 +191,7 @@ impl Copier {
         if let Some(kind) = &self.args.content_type {
             attributes.insert(Attribute::ContentType, kind.clone().into());
         }
-        for (name, value) in &self.args.metadata {
+        for (name, value) in &self.args.user_metadata {
             attributes.insert(Attribute::Metadata(name.clone().into()), value.clone().into());
         }
         let mut start = Vec::new();

@@ -1,8 +1,17 @@
 """MinIO's admin API with MinIO's own client for Python: users, policies, who has which."""
 
+import base64
+import hashlib
+import hmac
 import json
+import threading
+import time
+import urllib.error
 import urllib.request
 
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from minio import MinioAdmin
 from minio.credentials import StaticProvider
@@ -50,6 +59,124 @@ def quotas_hold():
     assert grown == [1, 1] and after["usage"]["size"] - before["usage"]["size"] == 600, (before, after)
     fails("NoSuchBucket", admin.bucket_quota_get, unique("nobodys"))
     fails("NoSuchBucket", admin_of(other_root).bucket_quota_set, name, 1)
+
+
+def requests_are_followed():
+    """What `mc admin trace` reads: a JSON object a request, of which other accounts see none, for who may."""
+    name = unique("minio-trace")
+    root.s3.create_bucket(Bucket=name)
+
+    def follow(caller, query, until):
+        """Follows requests while some are made, until one passes, or for a while if none must."""
+        request = AWSRequest("GET", f"{endpoint}/minio/admin/v3/trace?{query}")
+        request.headers["x-amz-content-sha256"] = hashlib.sha256(b"").hexdigest()
+        session = caller.session_token or None
+        credentials = Credentials(caller.access_key_id, caller.secret_access_key, session)
+        S3SigV4Auth(credentials, "s3", "us-east-1").add_auth(request)
+        made = urllib.request.Request(request.url, headers=dict(request.headers))
+        with urllib.request.urlopen(made, timeout=60) as answer:
+            began, seen = time.time(), []
+            while time.time() - began < 60:
+                root.s3.list_objects_v2(Bucket=name)
+                try:
+                    root.s3.get_object(Bucket=name, Key="absent")
+                except ClientError:
+                    pass
+                line = answer.readline().strip()
+                if line:
+                    seen.append(json.loads(line))
+                    if until(seen[-1]):
+                        return seen
+        raise AssertionError(f"nothing came: {seen}")
+
+    seen = follow(root, "s3=true&threshold=0s", lambda line: line["funcname"] == "s3.ListObjectsV2")[-1]
+    assert (seen["type"], seen["path"], seen["http"]["response"]["statuscode"]) == (4, f"/{name}", 200), seen
+    assert seen["dur"] > 0 and "list-type=2" in seen["http"]["request"]["rawquery"], seen
+    assert seen["http"]["stats"]["outputbytes"] > 0 and seen["http"]["request"]["client"] == "127.0.0.1", seen
+    failed = follow(root, "s3=true&err=true", lambda line: True)
+    assert all(line["http"]["response"]["statuscode"] >= 400 for line in failed), failed
+    # The other account's own requests are all that it sees.
+    other_root.s3.list_buckets()
+    stop = threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            other_root.s3.list_buckets()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        seen = follow(other_root, "s3=true", lambda line: line["funcname"] == "s3.ListBuckets")
+    finally:
+        stop.set()
+        asking.join()
+    assert all(line["funcname"] == "s3.ListBuckets" for line in seen), seen
+    user = unique("minio-user")
+    admin.user_add(user, SECRET)
+    try:
+        follow(Caller(user, SECRET), "s3=true", lambda line: True)
+    except urllib.error.HTTPError as error:
+        assert (error.code, json.loads(error.read())["Code"]) == (403, "AccessDenied"), error
+    else:
+        raise AssertionError("anybody sees all requests")
+    root.iam.put_user_policy(UserName=user, PolicyName="p", PolicyDocument=allowing("sealgate:Trace"))
+    follow(Caller(user, SECRET), "all=true", lambda line: line["http"]["response"]["statuscode"] == 404)
+    for threshold in ["soon", "5", "-1s"]:
+        try:
+            follow(root, f"s3=true&threshold={threshold}", lambda line: True)
+        except urllib.error.HTTPError as error:
+            assert error.code == 400, error
+        else:
+            raise AssertionError(f"{threshold} is no duration")
+
+
+def prometheus_has_its_tokens():
+    """A token as `mc admin prometheus generate` makes it opens metrics, for who may, and nothing else."""
+
+    def encoded(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+    def token(access_key_id, secret, algorithm="HS512", issuer="prometheus", expires_in=3600):
+        header = encoded(json.dumps({"alg": algorithm, "typ": "JWT"}).encode())
+        claims = {"iss": issuer, "sub": access_key_id, "exp": int(time.time()) + expires_in}
+        signed = header + b"." + encoded(json.dumps(claims).encode())
+        signature = hmac.new(secret.encode(), signed, hashlib.sha512).digest()
+        return (signed + b"." + encoded(signature)).decode()
+
+    def metrics(token, path="/minio/v2/metrics/cluster"):
+        request = urllib.request.Request(endpoint + path, headers={"Authorization": f"Bearer {token}"})
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    mine = (root.access_key_id, root.secret_access_key)
+    status, text = metrics(token(*mine))
+    assert status == 200 and "sealgate_build_info" in text, text
+    assert metrics(token(*mine), "/_sealgate/metrics")[0] == 200
+    user = unique("minio-user")
+    admin.user_add(user, SECRET)
+    refusals = {
+        "another secret": token(root.access_key_id, "wrong"),
+        "unsigned": token(*mine, algorithm="none"),
+        "another algorithm": token(*mine, algorithm="HS256"),
+        "another issuer": token(*mine, issuer="sts"),
+        "expired": token(*mine, expires_in=-1),
+        "no signature": token(*mine).rsplit(".", 1)[0] + ".",
+        "no token": "x",
+        "too long": "x" * 9000,
+        "nobody": token("AKIANOBODYNOBODYNOBO", "secret"),
+        "who may not": token(user, SECRET),
+        "another account": token(other_root.access_key_id, other_root.secret_access_key),
+    }
+    for what, refusal in refusals.items():
+        status, text = metrics(refusal)
+        assert status in (400, 403) and "sealgate_build_info" not in text, (what, status, text)
+    root.iam.put_user_policy(UserName=user, PolicyName="p", PolicyDocument=allowing("sealgate:GetMetrics"))
+    assert metrics(token(user, SECRET))[0] == 200
+    for path in ["/", "/minio/admin/v3/info"]:
+        assert metrics(token(*mine), path)[0] in (400, 403), path
 
 
 def users_live():
@@ -232,6 +359,8 @@ run(
         policies_live,
         iam_decides,
         quotas_hold,
+        requests_are_followed,
+        prometheus_has_its_tokens,
         what_else_there_is,
     ]
 )

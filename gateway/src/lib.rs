@@ -15,6 +15,7 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod console;
+pub mod decimal;
 pub mod federation;
 pub mod http;
 pub mod iam;

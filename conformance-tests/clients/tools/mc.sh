@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# mc: objects in every mode of encryption, mirrors, shared links.
+# mc: objects in every mode of encryption, mirrors, shared links, and what it asks a server about itself.
 source "$(dirname "$0")/modes.sh"
 mkdir -p .mc/certs/CAs
 if [ "${CLIENT_CA-}" ]; then cp "$CLIENT_CA" .mc/certs/CAs/; fi
@@ -83,6 +83,41 @@ work() {
     mc tag list "$own/tree/empty" | grep none
     mc du "$own" && mc stat "$own/tree/empty" && mc ls --versions --recursive "$own"
     mc rm --recursive --force --versions "$own"
+    mc rb "$own"
+    administered
+}
+
+# What operators ask: usage, quotas, live requests, metrics.
+administered() {
+    local own=$at-own told
+    mc mb "$own"
+    mc admin info gw | tee info
+    grep -Eq '[1-9][0-9]* Bucket.*[1-9][0-9]* Object' info
+    mc quota set "$own" --size 100KiB
+    mc quota info "$own" | grep '100 KiB'
+    mc cp small "$own/first"
+    refused mc cp small "$own/second"
+    mc quota clear "$own"
+    mc cp small "$own/second"
+    told=$(mc --json quota info "$own")
+    refused grep -q '"quota"' <<<"$told"
+    # When mc follows is not told: until then requests go by.
+    mc --json admin trace gw >trace &
+    local follower=$!
+    mc admin trace --verbose --all --errors gw >errors &
+    local other=$!
+    for _ in {1..100}; do
+        mc stat "$own/first" >/dev/null
+        mc stat "$own/absent" >/dev/null 2>&1 || true
+        if grep -q HeadObject trace && grep -q '404' errors; then break; fi
+    done
+    kill "$follower" "$other"
+    grep -q 's3.HeadObject' trace && grep -q '404' errors && refused grep -q '200 OK' errors
+    # What is told of requests opens nothing.
+    refused grep -Eq 'Signature=[0-9a-f]' trace errors
+    mc admin prometheus metrics gw | grep -q '^sealgate_build_info'
+    mc ready gw
+    mc rm --recursive --force "$own"
     mc rb "$own"
 }
 

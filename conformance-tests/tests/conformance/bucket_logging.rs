@@ -165,6 +165,106 @@ fn records_are_delivered_in_each_format_and_none_is_lost_at_a_stop() {
     assert!(of("foreign/").is_empty(), "the policy allows only source-*: {delivered}");
 }
 
+const COPIES: &str = r#"
+import boto3, json
+s3, kms = boto3.client("s3"), boto3.client("kms")
+key = kms.create_key()["KeyMetadata"]["Arn"]
+service = {"Service": "logging.s3.amazonaws.com"}
+policy = json.loads(kms.get_key_policy(KeyId=key)["Policy"])
+policy["Statement"].append({"Effect": "Allow", "Principal": service, "Action": "kms:GenerateDataKey*", "Resource": "*"})
+kms.put_key_policy(KeyId=key, Policy=json.dumps(policy))
+for name in ("target", "from", "to"):
+    s3.create_bucket(Bucket=name)
+s3.put_bucket_encryption(Bucket="target", ServerSideEncryptionConfiguration={"Rules": [
+    {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}]})
+s3.put_bucket_policy(Bucket="target", Policy=json.dumps({"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Principal": service, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::target/*"}]}))
+for name in ("target", "from", "to"):
+    enabled = {"TargetBucket": "target", "TargetPrefix": f"{name}/"}
+    s3.put_bucket_logging(Bucket=name, BucketLoggingStatus={"LoggingEnabled": enabled})
+s3.put_object(Bucket="from", Key="a one", Body=b"x" * 10)
+s3.get_object(Bucket="from", Key="a one", Range="bytes=2-4")["Body"].read()
+s3.get_object(Bucket="from", Key="a one")["Body"].read()
+s3.copy_object(Bucket="to", Key="two", CopySource={"Bucket": "from", "Key": "a one"})
+try:
+    s3.copy_object(Bucket="to", Key="two", CopySource={"Bucket": "from", "Key": "absent"})
+except s3.exceptions.ClientError as error:
+    assert error.response["Error"]["Code"] == "NoSuchKey", error
+upload = s3.create_multipart_upload(Bucket="to", Key="parts")["UploadId"]
+s3.upload_part_copy(Bucket="to", Key="parts", UploadId=upload, PartNumber=1, CopySource="from/a one")
+print(key)
+"#;
+
+const UNDER_KMS: &str = r#"
+import boto3
+s3 = boto3.client("s3")
+for one in s3.list_objects_v2(Bucket="target").get("Contents", []):
+    got = s3.get_object(Bucket="target", Key=one["Key"])
+    assert got["ServerSideEncryption"] == "aws:kms", got
+    for line in got["Body"].read().decode().splitlines():
+        print("\t".join([one["Key"], got["SSEKMSKeyId"], line]))
+"#;
+
+#[test]
+fn copies_and_deliveries_have_their_records_and_a_target_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit.jsonl");
+    let arguments = ["--bucket-log-interval-s", "1", "--audit-log", audit.to_str().unwrap()];
+    let mut server = Server::start_on(&folder.path().join("data"), &arguments).unwrap();
+    let key = run_python(&server.endpoint, COPIES).unwrap();
+    let began = std::time::Instant::now();
+    // Object, its key, and the record's fields.
+    let records = loop {
+        let delivered = run_python(&server.endpoint, UNDER_KMS).unwrap();
+        let records: Vec<(String, String, Vec<String>)> = delivered
+            .lines()
+            .map(|line| {
+                let mut parts = line.splitn(3, '\t').map(str::to_owned);
+                (parts.next().unwrap(), parts.next().unwrap(), fields(&parts.next().unwrap()))
+            })
+            .collect();
+        let has = |prefix: &str, operation: &str| {
+            records.iter().any(|(name, _, line)| name.starts_with(prefix) && line[6] == operation)
+        };
+        let of_delivery = records
+            .iter()
+            .any(|(name, _, line)| name.starts_with("target/") && line[4] == "svc:logging.s3.amazonaws.com");
+        if has("from/", "REST.COPY.PART_GET") && has("to/", "REST.COPY.PART") && of_delivery {
+            break records;
+        }
+        assert!(began.elapsed().as_secs() < 60, "{delivered}");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    };
+    assert!(records.iter().all(|(_, of, line)| of == key.trim() && line.len() == 27), "{records:?}");
+    let find = |bucket: &str, operation: &str, status: &str| {
+        let found = records
+            .iter()
+            .find(|(_, _, line)| line[1] == bucket && line[6] == operation && line[9] == status);
+        found.unwrap_or_else(|| panic!("no {operation} {status}: {records:?}")).2.clone()
+    };
+    let read = find("from", "REST.COPY.OBJECT_GET", "200");
+    assert_eq!((read[7].as_str(), read[8].as_str(), read[10].as_str()), ("a%20one", "-", "-"), "{read:?}");
+    // Bytes sent, of the object, and times: it was no answer of its own.
+    assert_eq!(read[11..15], ["-", "10", "-", "-"], "{read:?}");
+    assert!(read[0].len() == 64 && read[0] == read[4] && read[19] == "SigV4", "{read:?}");
+    let absent = find("from", "REST.COPY.OBJECT_GET", "404");
+    assert_eq!((absent[7].as_str(), absent[10].as_str()), ("absent", "NoSuchKey"), "{absent:?}");
+    assert_eq!(find("from", "REST.COPY.PART_GET", "200")[5], find("to", "REST.COPY.PART", "200")[5]);
+    assert_eq!(find("to", "REST.COPY.OBJECT", "200")[7], "two");
+    // A part of an object, and all of it.
+    assert_eq!(find("from", "REST.GET.OBJECT", "206")[11..13], ["3", "10"]);
+    assert_eq!(find("from", "REST.GET.OBJECT", "200")[11..13], ["10", "10"]);
+    let own =
+        records.iter().find(|(_, _, line)| line[4] == "svc:logging.s3.amazonaws.com").unwrap().2.clone();
+    assert_eq!((own[1].as_str(), own[6].as_str()), ("target", "REST.PUT.OBJECT"), "{own:?}");
+    assert!(records.iter().any(|(name, _, _)| *name == own[7].replace("%20", " ")), "{own:?}");
+    assert_eq!(server.stop().unwrap(), Some(0));
+    let text = std::fs::read_to_string(&audit).unwrap();
+    let of_service = text.lines().find(|line| line.contains("PutObject") && line.contains("AWSService"));
+    let line: serde_json::Value = serde_json::from_str(of_service.expect(&text)).unwrap();
+    assert_eq!(line["userIdentity"]["invokedBy"], "logging.s3.amazonaws.com", "{line}");
+}
+
 #[test]
 fn records_are_delivered_within_the_time_that_is_set() {
     let server = Server::start_with(&["--bucket-log-interval-s", "1"]).unwrap();

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use conformance_tests::installed;
 use conformance_tests::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server, binary};
+use serde_json::Value;
 
 const READ_WRITE: &str =
     r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}"#;
@@ -217,6 +218,69 @@ fn where_credentials_and_endpoint_are_from() {
     let root = Credentials::root();
     assert!(shell.refused("user list --endpoint http://127.0.0.1:1", &root).contains("does not answer"));
     assert!(shell.refused("user list --endpoint 127.0.0.1:1", &root).contains("is no URL"));
+}
+
+#[test]
+fn what_is_text_for_people_is_json_for_programs() {
+    let server = Server::start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let shell = Shell { server: &server, folder: folder.path() };
+    let root = Credentials::root();
+    shell.may("s3api create-bucket --bucket of-json", &root);
+    let made = shell.aws("kms create-key --description of-json", &root);
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let key = made["KeyMetadata"]["KeyId"].as_str().unwrap().to_owned();
+    // Of the host's commands each line is an object, of a client's all is one document.
+    let lines = |line: &str| -> Vec<Value> {
+        let told = shell.told(&format!("{line} --json --data {}", server.data.display()));
+        told.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{told}"))).collect()
+    };
+    let one = |line: &str| lines(line).pop().unwrap_or_else(|| panic!("{line} tells nothing"));
+    assert!(one("kms status")["keys"].as_u64() >= Some(1));
+    assert!(lines("kms list").iter().any(|told| told["key"] == key.as_str()));
+    let described = one(&format!("kms describe {key}"));
+    assert_eq!((&described["description"], &described["state"]), (&"of-json".into(), &"Enabled".into()));
+    assert!(described["policy"]["Statement"].is_array(), "{described}");
+    let account = described["arn"].as_str().unwrap().split(':').nth(4).unwrap().to_owned();
+    assert_eq!(one(&format!("kms who-can {key} --principal arn:aws:iam::{account}:root"))["allowed"], true);
+    assert_eq!(one(&format!("kms dependents {key}"))["objects"], 0);
+    let made = one("account create other");
+    assert!(made["access_key"].is_string() && made["secret"].is_string() && made["canonical_id"].is_string());
+    let accounts = lines("account list");
+    assert!(accounts.iter().any(|told| told["account"] == made["account"] && told["state"] == "enabled"));
+    let id = made["account"].as_str().unwrap();
+    assert_eq!(one(&format!("account quota {id} 5MiB"))["quota_bytes"], 5 << 20);
+    assert!(one(&format!("account create-key {id}"))["secret"].is_string());
+    assert_eq!(one("bucket quota of-json 1GiB")["quota_bytes"], 1 << 30);
+    assert!(one("sweep")["looked_at"].is_u64());
+    // Space is first looked after once all records are verified.
+    let mut status = one("status");
+    for _ in 0..300 {
+        if !status["reclaim"]["in_quarantine"].is_null() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        status = one("status");
+    }
+    assert_eq!(status["reclaim"]["in_quarantine"], 0, "{status}");
+    assert!(status["reclaim"]["backlog"]["waiting"].is_u64(), "{status}");
+    if !Server::is_shared() {
+        let stored = one("kms verify-store");
+        assert!(stored["whole"] == true && stored["copies"].is_array(), "{stored}");
+    }
+
+    let all = |line: &str| -> Value { serde_json::from_str(&shell.told(&format!("{line} --json"))).unwrap() };
+    assert!(all("user create alice")["arn"].as_str().unwrap().ends_with(":user/alice"));
+    let access_key = all("key create alice");
+    assert!(access_key["secret"].is_string(), "{access_key}");
+    assert!(all("group create writers")["done"].is_string());
+    all("group add writers alice");
+    let shown = all("user show alice");
+    assert_eq!((&shown["groups"][0], &shown["policies"]), (&"writers".into(), &Value::Array(vec![])));
+    assert_eq!(shown["access_keys"][0]["access_key"], access_key["access_key"]);
+    assert_eq!(all("user list")[0]["name"], "alice");
+    assert_eq!(all("key list alice")[0]["last_used"], "never");
+    assert!(all("policy list --all").as_array().unwrap().len() > 5);
 }
 
 /// MinIO's admin API, with MinIO's client for Python.

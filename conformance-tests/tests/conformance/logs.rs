@@ -151,13 +151,21 @@ s3.put_object(Bucket="audited", Key="k", Body=b"x")
 iam.create_user(UserName="alice")
 key = iam.create_access_key(UserName="alice")["AccessKey"]
 sts.get_caller_identity()
-kms.create_key(Description="for the audit")
+key_id = kms.create_key(Description="for the audit", Tags=[{"TagKey": "k", "TagValue": "v"}])["KeyMetadata"]["KeyId"]
+kms.encrypt(KeyId=key_id, Plaintext=b"hush", EncryptionContext={"patient": "nobody else's business"})
+kms.create_grant(KeyId=key_id, GranteePrincipal=iam.get_user(UserName="alice")["User"]["Arn"], Operations=["Decrypt"])
+kms.schedule_key_deletion(KeyId=key_id, PendingWindowInDays=7)
+trust = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}'
+role = iam.create_role(RoleName="reader", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+alice_sts = boto3.client("sts", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
+session = alice_sts.assume_role(RoleArn=role, RoleSessionName="audited")["Credentials"]
+s3.copy_object(Bucket="audited", Key="copied", CopySource="audited/k", StorageClass="STANDARD_IA")
 alice = boto3.client("s3", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
 try:
     alice.get_object(Bucket="audited", Key="k")
 except alice.exceptions.ClientError as error:
     assert error.response["Error"]["Code"] == "AccessDenied", error
-print(key["SecretAccessKey"])
+print(key["SecretAccessKey"], session["SecretAccessKey"], session["SessionToken"], "aHVzaA==", "nobody else's business", sep="\n")
 "#;
 
 #[test]
@@ -180,7 +188,10 @@ fn the_audit_is_one_chain_that_shows_what_was_done_to_it() {
     assert_eq!(server.stop().unwrap(), Some(0));
 
     let text = fs::read_to_string(&moved).unwrap();
-    assert!(!text.contains(secret.trim()), "a secret was told");
+    assert!(
+        secret.lines().count() == 5 && secret.lines().all(|secret| !text.contains(secret)),
+        "a secret was told"
+    );
     let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let find = |name: &str| {
         let found = events.iter().find(|event| event["eventName"] == name);
@@ -204,10 +215,13 @@ fn the_audit_is_one_chain_that_shows_what_was_done_to_it() {
         (&"AccessDenied".into(), &"alice".into())
     );
     assert!(refused["errorMessage"].as_str().unwrap().contains("s3:GetObject"), "{refused}");
-    assert_eq!(find("CreateUser")["requestParameters"]["UserName"], "alice");
+    assert_eq!(find("CreateUser")["requestParameters"]["userName"], "alice");
     assert_eq!(find("CreateUser")["eventSource"], "iam.amazonaws.com");
     assert_eq!(find("GetCallerIdentity")["eventSource"], "sts.amazonaws.com");
-    assert_eq!(events.iter().filter(|event| event["eventName"] == "CreateKey").count(), 1, "one line a call");
+    for name in ["CreateKey", "Encrypt", "ScheduleKeyDeletion", "AssumeRole"] {
+        assert_eq!(events.iter().filter(|event| event["eventName"] == name).count(), 1, "one line a call");
+    }
+    tells_what_was_asked_and_answered(find);
 
     let (code, told) = verify(&[&moved, &log]);
     assert_eq!(code, Some(0), "{told}");
@@ -240,6 +254,44 @@ fn the_audit_is_one_chain_that_shows_what_was_done_to_it() {
     fs::write(&log, kept.join("\n") + "\n").unwrap();
     let (code, told) = verify(&[&log]);
     assert!(code == Some(1) && told.contains("truncated: 1 lines are missing at the end"), "{told}");
+}
+
+/// Parameters and answers are as CloudTrail has them, but for secrets.
+fn tells_what_was_asked_and_answered<'a>(find: impl Fn(&str) -> &'a Value) {
+    const HIDDEN: &str = "HIDDEN_DUE_TO_SECURITY_REASONS";
+    let told = |name: &str| (&find(name)["requestParameters"], &find(name)["responseElements"]);
+    let (asked, answered) = told("CreateKey");
+    assert_eq!(asked["description"], "for the audit");
+    assert_eq!(asked["tags"][0]["tagKey"], "k");
+    let key_id = answered["keyMetadata"]["keyId"].as_str().unwrap();
+    assert!(find("CreateKey")["userAgent"].as_str().unwrap().contains("Boto3"));
+    let (asked, answered) = told("Encrypt");
+    assert_eq!((&asked["keyId"], &asked["plaintext"]), (&key_id.into(), &HIDDEN.into()));
+    assert_eq!((&asked["encryptionContext"]["patient"], answered), (&HIDDEN.into(), &Value::Null));
+    let encrypted = find("Encrypt");
+    assert!(encrypted["resources"][0]["ARN"].as_str().unwrap().ends_with(key_id), "{encrypted}");
+    assert!(encrypted["additionalEventData"]["keyMaterialId"].is_string(), "{encrypted}");
+    assert_eq!(encrypted["additionalEventData"]["encryptionContextNames"][0], "patient");
+    assert!(encrypted["readOnly"] == true && find("CreateKey")["readOnly"] == false);
+    let (asked, answered) = told("CreateGrant");
+    assert!(asked["operations"][0] == "Decrypt" && answered["grantId"].is_string(), "{asked} {answered}");
+    assert_eq!(answered["grantToken"], HIDDEN);
+    let (asked, answered) = told("ScheduleKeyDeletion");
+    assert!(asked["pendingWindowInDays"] == 7 && answered["keyState"] == "PendingDeletion", "{answered}");
+    assert!(told("CreateUser").1["user"]["arn"].as_str().unwrap().ends_with(":user/alice"));
+    let (_, answered) = told("CreateAccessKey");
+    assert!(answered["accessKey"]["accessKeyId"].is_string(), "{answered}");
+    assert_eq!(answered["accessKey"]["secretAccessKey"], HIDDEN);
+    let (asked, answered) = told("AssumeRole");
+    assert_eq!(asked["roleSessionName"], "audited");
+    assert!(answered["credentials"]["accessKeyId"].is_string(), "{answered}");
+    assert_eq!(answered["credentials"]["sessionToken"], HIDDEN);
+    assert!(answered["assumedRoleUser"]["arn"].as_str().unwrap().ends_with(":assumed-role/reader/audited"));
+    assert_eq!(told("GetCallerIdentity").1, &Value::Null);
+    assert_eq!(told("PutObject").1["x-amz-server-side-encryption"], "AES256");
+    let (asked, _) = told("CopyObject");
+    assert_eq!(asked["x-amz-copy-source"], "audited/k");
+    assert_eq!(asked["x-amz-storage-class"], "STANDARD_IA");
 }
 
 /// A webhook that refuses its first request, and hands on the bodies of the others.

@@ -406,4 +406,15 @@ fn a_reader_that_goes_away_is_no_panic() {
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert!(!text.contains("panicked"), "{command}: {text}");
     }
+    // Errors that nobody hears end a command with its usual code, and no other.
+    for (command, code) in [("kms describe absent", 1), ("usage --data /nowhere/at/all", 1), ("status", 0)] {
+        let line = format!("{} {command} --data {data} 2>&- >/dev/null", program.display());
+        let line =
+            if command.contains("--data") { line.replace(&format!(" --data {data}"), "") } else { line };
+        let status = std::process::Command::new("bash").args(["-c", &line]).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{command} with standard error closed");
+        let status =
+            std::process::Command::new("bash").args(["-c", &line.replace("2>&-", "2>/dev/full")]).status();
+        assert_eq!(status.unwrap().code(), Some(code), "{command} with standard error full");
+    }
 }

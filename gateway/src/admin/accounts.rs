@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::ensure;
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use storage::name::Timestamp;
 use zeroize::Zeroizing;
 
@@ -33,9 +34,16 @@ pub enum AccountCommand {
         /// 12 digits; by default random ones
         #[arg(long, value_name = "DIGITS")]
         id: Option<String>,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// All accounts
-    List,
+    List {
+        /// One JSON object per account
+        #[arg(long)]
+        json: bool,
+    },
     /// Let nobody of an account in any more; what it has stays
     Disable {
         /// 12 digits
@@ -52,11 +60,17 @@ pub enum AccountCommand {
         id: String,
         /// Such as 500GiB, 1.5TB or 1048576; `none` takes the quota away
         size: Option<String>,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Make a further access key of an account's root user, whose secret is shown this once
     CreateKey {
         /// 12 digits
         id: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Delete an access key of an account's root user
     DeleteKey {
@@ -69,12 +83,14 @@ pub enum AccountCommand {
 
 pub(super) async fn run(app: &Arc<App>, command: AccountCommand, out: &Out) -> anyhow::Result<bool> {
     match command {
-        AccountCommand::Create { name, email, id } => create(app, name, email, id, out).await?,
-        AccountCommand::List => list(app, out).await?,
+        AccountCommand::Create { name, email, id, json } => create(app, (name, email, id), json, out).await?,
+        AccountCommand::List { json } => list(app, json, out).await?,
         AccountCommand::Disable { id } => set_disabled(app, &id, true, out).await?,
         AccountCommand::Enable { id } => set_disabled(app, &id, false, out).await?,
-        AccountCommand::Quota { id, size } => super::usage::account(app, &id, size.as_deref(), out).await?,
-        AccountCommand::CreateKey { id } => create_access_key(app, &id, out).await?,
+        AccountCommand::Quota { id, size, json } => {
+            super::usage::account(app, &id, (size.as_deref(), json), out).await?
+        }
+        AccountCommand::CreateKey { id, json } => create_access_key(app, &id, (json, None), out).await?,
         AccountCommand::DeleteKey { id, access_key_id } => {
             delete_access_key(app, &id, &access_key_id).await?;
             out.line(format!("access key {access_key_id} is deleted")).await?;
@@ -83,7 +99,12 @@ pub(super) async fn run(app: &Arc<App>, command: AccountCommand, out: &Out) -> a
     Ok(true)
 }
 
-async fn create(app: &App, name: String, email: String, id: Option<String>, out: &Out) -> anyhow::Result<()> {
+async fn create(
+    app: &App,
+    (name, email, id): (String, String, Option<String>),
+    as_json: bool,
+    out: &Out,
+) -> anyhow::Result<()> {
     let id = id.unwrap_or_else(account_id);
     ensure!(is_account_id(&id), "{id} is not an account's id: it has 12 digits");
     for (what, text) in [("name", &name), ("email address", &email)] {
@@ -95,12 +116,20 @@ async fn create(app: &App, name: String, email: String, id: Option<String>, out:
     ensure!(state.by_email(&email).next().is_none(), "another account has the address {email}");
     let account = Account::new(&id, &name, &email, Timestamp::now().unix_ms());
     app.iam.create_account(account.clone()).await?;
-    out.line(format!("account       {id}")).await?;
-    out.line(format!("canonical id  {}", account.canonical_id)).await?;
-    create_access_key(app, &id, out).await
+    if !as_json {
+        out.line(format!("account       {id}")).await?;
+        out.line(format!("canonical id  {}", account.canonical_id)).await?;
+    }
+    create_access_key(app, &id, (as_json, Some(&account.canonical_id)), out).await
 }
 
-async fn create_access_key(app: &App, account: &str, out: &Out) -> anyhow::Result<()> {
+/// `canonical_id`: of an account that was made just now.
+async fn create_access_key(
+    app: &App,
+    account: &str,
+    (as_json, canonical_id): (bool, Option<&str>),
+    out: &Out,
+) -> anyhow::Result<()> {
     let (id, secret) = access_key();
     let made = app.iam.change(account, |draft| {
         let record = app.iam.seal_access_key(&id, &secret, (account, None), draft.now_unix_ms());
@@ -111,6 +140,11 @@ async fn create_access_key(app: &App, account: &str, out: &Out) -> anyhow::Resul
         Ok(has < MAX_ACCESS_KEYS)
     });
     ensure!(made.await?, "the root user has {MAX_ACCESS_KEYS} access keys, and can have no more");
+    if as_json {
+        let told =
+            json!({ "account": account, "canonical_id": canonical_id, "access_key": id, "secret": *secret });
+        return out.line(Zeroizing::new(told.to_string()).as_str()).await;
+    }
     out.line(format!("access key    {id}")).await?;
     let line = Zeroizing::new(format!("secret        {}", *secret));
     out.line(line.as_str()).await?;
@@ -148,10 +182,13 @@ async fn set_disabled(app: &App, id: &str, is_disabled: bool, out: &Out) -> anyh
     out.line(format!("account {id} is {now}")).await
 }
 
-async fn list(app: &App, out: &Out) -> anyhow::Result<()> {
+async fn list(app: &App, as_json: bool, out: &Out) -> anyhow::Result<()> {
     let main = app.iam.main_account();
-    out.line(format!("{:12}  {:8}  {:20}  {:5}  {:5}  name", "account", "state", "made", "users", "roles"))
-        .await?;
+    if !as_json {
+        let head =
+            format!("{:12}  {:8}  {:20}  {:5}  {:5}  name", "account", "state", "made", "users", "roles");
+        out.line(head).await?;
+    }
     for state in app.iam.state().accounts.values() {
         let account = &state.account;
         let status = match account.is_disabled {
@@ -164,6 +201,19 @@ async fn list(app: &App, out: &Out) -> anyhow::Result<()> {
             at => iso8601(Timestamp(at)),
         };
         let (users, roles) = (state.users.len(), state.roles.len());
+        if as_json {
+            let told = json!({
+                "account": account.id,
+                "state": status,
+                "made": made,
+                "users": users,
+                "roles": roles,
+                "name": account.display_name,
+                "email": account.email,
+            });
+            out.line(told.to_string()).await?;
+            continue;
+        }
         let email = if account.email.is_empty() { String::new() } else { format!(" <{}>", account.email) };
         let name = format!("{}{email}", account.display_name);
         out.line(format!("{:12}  {status:8}  {made:20}  {users:5}  {roles:5}  {name}", account.id)).await?;

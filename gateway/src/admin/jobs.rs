@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use storage::name::Timestamp;
 
 use super::Out;
@@ -22,6 +23,7 @@ pub(super) async fn tell(app: &Arc<App>, as_json: bool, out: &Out) -> anyhow::Re
         return Ok(true);
     }
     let full_sweep = FullSweep::load(&app.catalog).await?;
+    let walk = app.job_states.lifecycle_walk.lock().clone();
     let Status {
         scrub, lifecycle, reclaim, usage, disk, is_ready, certificate_days, requests, warnings, ..
     } = status;
@@ -69,11 +71,27 @@ pub(super) async fn tell(app: &Arc<App>, as_json: bool, out: &Out) -> anyhow::Re
         ),
     })
     .await?;
-    let ReclaimTotals { displaced, orphans, quarantined, moved, sweeps } = reclaim;
+    if let Some(walk) = walk {
+        out.line(format!(
+            "           a walk begun {}: {} versions looked at, about {} to go",
+            ago(walk.began_unix_ms),
+            walk.seen,
+            walk.backlog()
+        ))
+        .await?;
+    }
+    let ReclaimTotals { displaced, orphans, quarantined, moved, sweeps, backlog, in_quarantine, .. } =
+        reclaim;
     out.line(format!(
-        "reclaim    since the start: {displaced} displaced blobs, {orphans} of no record, {quarantined} in quarantine, {moved} moved; {sweeps} sweeps"
+        "reclaim    since the start: {displaced} displaced blobs, {orphans} of no record, {quarantined} put into quarantine, {moved} moved; {sweeps} sweeps"
     ))
     .await?;
+    let oldest =
+        backlog.oldest_unix_ms.map_or_else(String::new, |at| format!(", the oldest since {}", ago(at)));
+    out.line(format!("           {} records of displaced blobs wait{oldest}", backlog.waiting)).await?;
+    if let Some(blobs) = in_quarantine {
+        out.line(format!("quarantine {blobs} blobs")).await?;
+    }
     if let Some(FullSweep { ended_unix_ms, looked_at, failed, .. }) = full_sweep {
         let how =
             failed.map_or_else(|| format!("{looked_at} blobs looked at"), |why| format!("FAILED: {why}"));
@@ -89,7 +107,7 @@ pub(super) async fn tell(app: &Arc<App>, as_json: bool, out: &Out) -> anyhow::Re
 }
 
 /// Lets every blob be looked at for a record, here or by the gateway that does so, and tells what came of it.
-pub(super) async fn sweep(app: &Arc<App>, out: &Out) -> anyhow::Result<bool> {
+pub(super) async fn sweep(app: &Arc<App>, as_json: bool, out: &Out) -> anyhow::Result<bool> {
     let done = if app.catalog.is_shared() && app.blobs.traits().by_session {
         let number = FullSweep::ask(&app.catalog).await?.asked;
         loop {
@@ -106,6 +124,11 @@ pub(super) async fn sweep(app: &Arc<App>, out: &Out) -> anyhow::Result<bool> {
     let FullSweep { looked_at, orphans, quarantined, failed, .. } = done;
     if let Some(why) = failed {
         anyhow::bail!("{why}");
+    }
+    if as_json {
+        let told = json!({ "looked_at": looked_at, "orphans": orphans, "quarantined": quarantined });
+        out.line(told.to_string()).await?;
+        return Ok(true);
     }
     out.line(format!(
         "sweep      {looked_at} blobs looked at, {orphans} of no record deleted, {quarantined} put into quarantine"

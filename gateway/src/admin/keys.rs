@@ -9,6 +9,7 @@ use kms_core::kms::{Caller, Kms};
 use kms_core::policy::Document;
 use kms_core::secret::SecretBytes;
 use kms_core::store::{CopyReport, StoreReport};
+use serde_json::{Value, json};
 use storage::name::Timestamp;
 
 use super::{Host, Out};
@@ -17,8 +18,21 @@ use crate::app::App;
 use crate::authz::condition_keys;
 use crate::instance::write_new;
 
-pub(super) async fn status(host: &Host, out: &Out) -> anyhow::Result<bool> {
+pub(super) async fn status(host: &Host, as_json: bool, out: &Out) -> anyhow::Result<bool> {
     let counts = host.kms.counts();
+    if as_json {
+        let told = json!({
+            "root_key": host.root,
+            "keys": counts.keys,
+            "backing_keys": counts.backing_keys,
+            "grants": counts.grants,
+            "aliases": counts.aliases,
+            "domain_key": counts.domain_generation,
+            "has_recovery_kit": counts.has_recovery_kit,
+        });
+        out.line(told.to_string()).await?;
+        return Ok(true);
+    }
     out.line(format!("root key      {}", host.root)).await?;
     for (what, count) in [
         ("keys", counts.keys),
@@ -39,14 +53,29 @@ pub(super) async fn status(host: &Host, out: &Out) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-pub(super) async fn verify_store(host: &Host, accept: bool, out: &Out) -> anyhow::Result<bool> {
+pub(super) async fn verify_store(
+    host: &Host,
+    accept: bool,
+    as_json: bool,
+    out: &Out,
+) -> anyhow::Result<bool> {
     anyhow::ensure!(!accept, "a loss is accepted on a stopped gateway");
     let (kms, places) = (host.kms.clone(), host.places.clone());
     let report = tokio::task::spawn_blocking(move || kms.verify_store(places)).await??;
-    for line in report_lines(&report) {
+    let lines = if as_json { vec![report_json(&report)] } else { report_lines(&report) };
+    for line in lines {
         out.line(line).await?;
     }
     Ok(report.is_whole())
+}
+
+/// A look at the key store's copies, as one JSON object.
+pub fn report_json(report: &StoreReport) -> String {
+    let copies = report.parts.iter().map(|CopyReport { name, path, number, entries, fault }| {
+        json!({ "copy": name, "place": path, "commit": number, "entries": entries, "fault": fault })
+    });
+    json!({ "whole": report.is_whole(), "copies": copies.collect::<Vec<_>>(), "faults": report.faults })
+        .to_string()
 }
 
 /// A look at the key store's copies, as a table.
@@ -69,7 +98,23 @@ pub fn report_lines(report: &StoreReport) -> Vec<String> {
     lines
 }
 
-pub(super) async fn list(kms: &Kms, out: &Out) -> anyhow::Result<bool> {
+pub(super) async fn list(kms: &Kms, as_json: bool, out: &Out) -> anyhow::Result<bool> {
+    if as_json {
+        for (entry, aliases) in kms.entries() {
+            let key = &entry.key;
+            let told = json!({
+                "key": key.id.to_string(),
+                "arn": kms.arn(key),
+                "state": key.state.name(),
+                "origin": key.origin.name(),
+                "manager": key.manager.name(),
+                "spec": key.spec.name(),
+                "aliases": aliases,
+            });
+            out.line(told.to_string()).await?;
+        }
+        return Ok(true);
+    }
     out.line(format!(
         "{:36}  {:15}  {:8}  {:8}  {:17}  aliases",
         "key", "state", "origin", "manager", "spec"
@@ -84,9 +129,33 @@ pub(super) async fn list(kms: &Kms, out: &Out) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-pub(super) async fn describe(kms: &Kms, key: &str, out: &Out) -> anyhow::Result<bool> {
+pub(super) async fn describe(kms: &Kms, key: &str, as_json: bool, out: &Out) -> anyhow::Result<bool> {
     let entry = kms.find(key)?;
     let key = &entry.key;
+    if as_json {
+        let deletion = match key.state {
+            KeyState::PendingDeletion { deletion_unix_ms } => Some(iso8601(Timestamp(deletion_unix_ms))),
+            _ => None,
+        };
+        // A policy is a document by itself; one that were none is told as it is.
+        let policy =
+            serde_json::from_str(&entry.policy.text).unwrap_or_else(|_| Value::from(&*entry.policy.text));
+        let told = json!({
+            "arn": kms.arn(key),
+            "spec": key.spec.name(),
+            "usage": key.usage.name(),
+            "state": key.state.name(),
+            "deletion": deletion,
+            "manager": key.manager.name(),
+            "origin": key.origin.name(),
+            "description": key.description,
+            "rotation_days": key.rotation.map(|rotation| rotation.period_days),
+            "backing_keys": entry.backing().len(),
+            "policy": policy,
+        });
+        out.line(told.to_string()).await?;
+        return Ok(true);
+    }
     out.line(format!("key           {}", kms.arn(key))).await?;
     out.line(format!("kind          {}, {}", key.spec.name(), key.usage.name())).await?;
     out.line(format!("state         {}", key.state.name())).await?;
@@ -112,6 +181,7 @@ pub(super) struct Question {
     pub(super) action: String,
     pub(super) context: Vec<String>,
     pub(super) via: Option<String>,
+    pub(super) json: bool,
 }
 
 pub(super) async fn who_can(app: &App, key: &str, asked: Question, out: &Out) -> anyhow::Result<bool> {
@@ -126,10 +196,23 @@ pub(super) async fn who_can(app: &App, key: &str, asked: Question, out: &Out) ->
     let request_id = "who-can".to_owned();
     let caller = Caller { via_service: asked.via, request_id, ..Caller::of(subject) };
     let policy = kms.find(key).ok().and_then(|entry| Document::parse_resource(&entry.policy.text).ok());
-    for name in policy.iter().flat_map(|policy| condition_keys::unknown_to("kms", policy)) {
+    let unknown: Vec<_> =
+        policy.iter().flat_map(|policy| condition_keys::unknown_to("kms", policy)).collect();
+    let explained = kms.explain(&caller, &asked.action, key, &context);
+    if asked.json {
+        let (is_allowed, by, why) = match &explained {
+            Ok(None) => (true, Some("key policy".to_owned()), None),
+            Ok(Some(grant)) => (true, Some(format!("grant {grant}")), None),
+            Err(error) => (false, None, Some(error.to_string())),
+        };
+        let told = json!({ "allowed": is_allowed, "by": by, "why": why, "unknown_condition_keys": unknown });
+        out.line(told.to_string()).await?;
+        return Ok(is_allowed);
+    }
+    for name in unknown {
         out.line(format!("warning: the key policy asks for {name}, which no request to KMS has")).await?;
     }
-    match kms.explain(&caller, &asked.action, key, &context) {
+    match explained {
         Ok(None) => out.line("yes: the key policy allows it").await?,
         Ok(Some(grant)) => out.line(format!("yes: grant {grant} allows it")).await?,
         Err(error) => {

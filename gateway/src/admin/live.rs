@@ -21,7 +21,7 @@ pub(super) async fn trace(
 ) -> anyhow::Result<bool> {
     filter.check().map_err(anyhow::Error::msg)?;
     let render = if json { as_json } else { as_text };
-    let (trace, mut requests) = LiveTrace::new(filter, render, WAITING);
+    let (trace, mut requests) = LiveTrace::new(move |record| filter.admits(record), render, WAITING);
     let trace = Arc::new(trace);
     let _subscription = Observers::of_process().add(trace.clone());
     let mut told = 0;

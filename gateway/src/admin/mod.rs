@@ -28,25 +28,39 @@ use crate::app::App;
 use crate::observe::live::TraceFilter;
 
 pub use accounts::AccountCommand;
-pub use keys::report_lines;
+pub use keys::{report_json, report_lines};
 
 /// A command for whoever has the key store open.
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
 pub enum AdminCommand {
     /// What the key store holds and which root key it needs; everything in it is unsealed to tell this
-    Status,
+    Status {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Compare both copies of the key store and its head, read from the disk; exit code 1 if anything is not as it was written
     VerifyStore {
         /// Take the best copy of a stopped gateway's store as right, whatever its head says: what was committed afterwards is lost
         #[arg(long)]
         accept: bool,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// All keys
-    List,
+    List {
+        /// One JSON object per key
+        #[arg(long)]
+        json: bool,
+    },
     /// One key, with its policy
     Describe {
         /// Id, ARN, alias or alias ARN
         key: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Tell whether a principal may do something to a key, and why
     WhoCan {
@@ -64,6 +78,9 @@ pub enum AdminCommand {
         /// Through this service, such as s3.us-east-1.amazonaws.com
         #[arg(long, value_name = "SERVICE")]
         via: Option<String>,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Give a key that nobody can administer any more the default policy
     ResetKeyPolicy {
@@ -98,7 +115,10 @@ pub enum AdminCommand {
     },
     /// Looks at every blob for those without a record.
     #[command(skip)]
-    Sweep,
+    Sweep {
+        /// As one JSON object.
+        json: bool,
+    },
     /// Tells requests as they end.
     #[command(skip)]
     Trace {
@@ -135,11 +155,16 @@ pub enum AdminCommand {
         bucket: String,
         /// How much, or `none`.
         size: Option<String>,
+        /// As one JSON object.
+        json: bool,
     },
     /// Count what would become unreadable without a key: objects, uploads under way, buckets with it as their default
     Dependents {
         /// Id, ARN, alias or alias ARN
         key: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Tell what depends on a key, and with --yes schedule its deletion
     ScheduleDeletion {
@@ -214,7 +239,7 @@ impl AdminCommand {
                 | Dependents { .. }
                 | Rewrap { .. }
                 | ScheduleDeletion { .. }
-                | Sweep
+                | Sweep { .. }
                 | WhoCan { .. }
                 | Witness { .. }
         )
@@ -333,12 +358,12 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
     }
     let objects = || host.app.as_ref().ok_or_else(|| anyhow::anyhow!("objects are not open"));
     match command {
-        C::Status => keys::status(host, out).await,
-        C::VerifyStore { accept } => keys::verify_store(host, accept, out).await,
-        C::List => keys::list(&host.kms, out).await,
-        C::Describe { key } => keys::describe(&host.kms, &key, out).await,
-        C::WhoCan { key, principal, action, context, via } => {
-            let asked = keys::Question { principal, action, context, via };
+        C::Status { json } => keys::status(host, json, out).await,
+        C::VerifyStore { accept, json } => keys::verify_store(host, accept, json, out).await,
+        C::List { json } => keys::list(&host.kms, json, out).await,
+        C::Describe { key, json } => keys::describe(&host.kms, &key, json, out).await,
+        C::WhoCan { key, principal, action, context, via, json } => {
+            let asked = keys::Question { principal, action, context, via, json };
             keys::who_can(objects()?, &key, asked, out).await
         }
         C::ResetKeyPolicy { key } => keys::reset_policy(host, key, out).await,
@@ -347,14 +372,16 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
             keys::recovery_kit(host, file, passphrase.secret(), out).await
         }
         C::Witness { note } => witness::witness(objects()?, note.as_deref(), out).await,
-        C::Sweep => jobs::sweep(objects()?, out).await,
+        C::Sweep { json } => jobs::sweep(objects()?, json, out).await,
         C::Jobs { json } => jobs::tell(objects()?, json, out).await,
         C::Usage { json } => usage::tell(objects()?, json, out).await,
-        C::BucketQuota { bucket, size } => usage::bucket(objects()?, &bucket, size.as_deref(), out).await,
+        C::BucketQuota { bucket, size, json } => {
+            usage::bucket(objects()?, &bucket, (size.as_deref(), json), out).await
+        }
         C::Trace { filter, json, count } => live::trace(filter, json, count, out).await,
         C::Top { interval_s, json, count } => live::top(interval_s, json, count, out).await,
         C::Account(command) => accounts::run(objects()?, command, out).await,
-        C::Dependents { key } => objects::dependents(objects()?, &key, out).await.map(|_| true),
+        C::Dependents { key, json } => objects::dependents(objects()?, &key, json, out).await.map(|_| true),
         C::ScheduleDeletion { key, days, yes } => {
             objects::schedule_deletion(objects()?, &key, days, yes, out).await
         }

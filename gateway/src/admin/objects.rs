@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use storage::session::Lease;
 
 use super::{Out, root_user};
 use crate::api::admin::{CountDependents, Dependents};
 use crate::api::s3::ops::object::rewrap::{Rewrapped, Under, rewrap_object};
 use crate::app::App;
+use crate::bucket::usage::report;
 use crate::bucket::walk::{Pages, Versions};
 use crate::observe::metrics::REWRAP;
 
@@ -18,18 +20,35 @@ const TOLD_EVERY: Duration = Duration::from_millis(500);
 const MAX_TOLD_FAILURES: u64 = 20;
 
 /// Counts what needs a key, and tells it.
-pub(super) async fn dependents(app: &Arc<App>, key: &str, out: &Out) -> anyhow::Result<Dependents> {
+pub(super) async fn dependents(
+    app: &Arc<App>,
+    key: &str,
+    as_json: bool,
+    out: &Out,
+) -> anyhow::Result<Dependents> {
     let mut counting = CountDependents::of(app, app.kms.arn(&app.kms.find(key)?.key));
     let mut pace = Pace::new(None);
     let mut told = 0;
     while counting.step().await? {
-        for bucket in &counting.found.default_of[told..] {
+        for bucket in counting.found.default_of[told..].iter().filter(|_| !as_json) {
             out.line(format!("bucket s3://{bucket} has it as its default")).await?;
         }
         told = counting.found.default_of.len();
         pace.steps(out, counting.found.versions_looked_at, "versions looked at").await?;
     }
     let Dependents { objects, bytes, uploads, buckets, .. } = counting.found;
+    if as_json {
+        let told = json!({
+            "key": counting.arn(),
+            "objects": objects,
+            "buckets": buckets,
+            "bytes": bytes,
+            "uploads": uploads,
+            "default_of": counting.found.default_of,
+        });
+        out.line(told.to_string()).await?;
+        return Ok(counting.found);
+    }
     out.line(format!("key      {}", counting.arn())).await?;
     out.line(format!("objects  {objects} in {buckets} buckets, {bytes} bytes")).await?;
     out.line(format!("uploads  {uploads} under way")).await?;
@@ -45,7 +64,7 @@ pub(super) async fn schedule_deletion(
     yes: bool,
     out: &Out,
 ) -> anyhow::Result<bool> {
-    let count = dependents(app, key, out).await?;
+    let count = dependents(app, key, false, out).await?;
     let needed = count.objects + count.uploads;
     if needed > 0 {
         out.line(format!(
@@ -103,7 +122,7 @@ pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::
     let caller = root_user(&owner, "host rewrap");
     // A bucket-level key that is remembered may still be under the former backing key.
     app.sse.forget_bucket_keys();
-    let _running = REWRAP.begin();
+    let mut running = REWRAP.begin(total(app, &asked).await?);
     // Who only counts needs no lease.
     let held = Held(if asked.dry_run { None } else { Some(lease(app, out).await?) });
     let (mut moved, mut already, mut failed) = (0u64, 0u64, 0u64);
@@ -121,7 +140,7 @@ pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::
                 let catalog = lease.as_ref().map_or(&app.catalog, Lease::catalog);
                 for (object, which) in page {
                     pace.step(out, "versions looked at").await?;
-                    REWRAP.seen.add(1);
+                    running.has_seen();
                     let way = (&from, to.as_deref());
                     let over = (&**app, catalog);
                     match rewrap_object(over, &bucket, (&object, which), way, &caller, asked.dry_run).await {
@@ -149,6 +168,13 @@ pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::
     let done = if asked.dry_run { "to be rewrapped" } else { "rewrapped" };
     out.line(format!("objects  {moved} {done}, {already} were there already, {failed} failed")).await?;
     Ok(failed == 0)
+}
+
+/// How many versions it has to look at, as far as counters tell: they know of no prefixes.
+async fn total(app: &App, asked: &Rewrap) -> anyhow::Result<u64> {
+    let usage = report(&app.catalog, None, usize::MAX).await?;
+    let is_asked = |name: &str| asked.bucket.as_deref().is_none_or(|only| only == name);
+    Ok(usage.buckets.iter().filter(|held| is_asked(&held.name)).map(|held| held.usage.versions).sum())
 }
 
 /// The lease of the job, of gateways that share their records; waits for another one that does it.

@@ -7,7 +7,7 @@ use storage::catalog::Usage;
 use storage::name::BucketName;
 
 use super::Out;
-use crate::api::admin::usage_as_value;
+use crate::api::admin::{usage_as_value, usage_value};
 use crate::api::s3::ops::bucket::set_quota;
 use crate::app::App;
 use crate::bucket::usage::{AccountUsage, BucketUsage, parse_size, report, size_text};
@@ -77,7 +77,12 @@ fn quota_of(text: &str) -> anyhow::Result<Option<u64>> {
 }
 
 /// Sets how much a bucket may hold, if asked to, and tells it.
-pub(super) async fn bucket(app: &App, name: &str, size: Option<&str>, out: &Out) -> anyhow::Result<bool> {
+pub(super) async fn bucket(
+    app: &App,
+    name: &str,
+    (size, as_json): (Option<&str>, bool),
+    out: &Out,
+) -> anyhow::Result<bool> {
     let name = BucketName::parse(name).with_context(|| format!("{name} is no name of a bucket"))?;
     if let Some(size) = size {
         let quota = quota_of(size)?;
@@ -85,19 +90,40 @@ pub(super) async fn bucket(app: &App, name: &str, size: Option<&str>, out: &Out)
     }
     let bucket = app.catalog.bucket(&name).await?;
     let held = app.catalog.usage(bucket.id).await?;
-    out.line(held_of(&format!("bucket {name}"), &held, storage::catalog::bucket_quota(&bucket))).await?;
+    let quota = storage::catalog::bucket_quota(&bucket);
+    out.line(match as_json {
+        true => held_value("bucket", name.as_str(), &held, quota),
+        false => held_of(&format!("bucket {name}"), &held, quota),
+    })
+    .await?;
     Ok(true)
 }
 
 /// Sets how much an account may hold in all its buckets, if asked to, and tells it.
-pub(super) async fn account(app: &App, id: &str, size: Option<&str>, out: &Out) -> anyhow::Result<()> {
+pub(super) async fn account(
+    app: &App,
+    id: &str,
+    (size, as_json): (Option<&str>, bool),
+    out: &Out,
+) -> anyhow::Result<()> {
     ensure!(app.iam.state().account(id).is_some(), "there is no account {id}");
     if let Some(size) = size {
         app.catalog.set_account_quota(id, quota_of(size)?).await?;
     }
     let quota = app.catalog.account_quota(id).await?;
     let held = app.catalog.account_usage(id).await?;
-    out.line(held_of(&format!("account {id}"), &held, quota)).await
+    out.line(match as_json {
+        true => held_value("account", id, &held, quota),
+        false => held_of(&format!("account {id}"), &held, quota),
+    })
+    .await
+}
+
+fn held_value(what: &str, whose: &str, held: &Usage, quota: Option<u64>) -> String {
+    let mut told = usage_value(held);
+    told[what] = whose.into();
+    told["quota_bytes"] = quota.into();
+    told.to_string()
 }
 
 fn held_of(whose: &str, held: &Usage, quota: Option<u64>) -> String {

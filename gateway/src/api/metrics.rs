@@ -1,5 +1,5 @@
 //! `/_sealgate/metrics`: what is counted, for Prometheus. On a listener of its own it needs no signature; beside S3 its callers sign, and
-//! need the action `sealgate:GetMetrics`.
+//! need the action `sealgate:GetMetrics`; a bearer token as `mc admin prometheus generate` makes it is as good as a signature there.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use super::query::{self, Code, Refusal, now_unix_ms};
 use super::ready::Closed;
 use super::{minio, ready};
 use crate::app::App;
-use crate::auth::{self, Expected};
+use crate::auth::{self, Expected, bearer};
 use crate::authz::GlobalKeys;
 use crate::bucket::usage::{self, UsageReport};
 use crate::config::Config;
@@ -93,11 +93,27 @@ async fn authorize(app: &App, parts: &Parts, peer: Peer) -> Result<(), Refusal> 
     let expected = Expected { region: &app.region, service: "s3", now_unix_ms, source: peer.address.ip() };
     host::of(parts).map_err(|error| Refusal::new(Code::ValidationError, error.to_string()))?;
     app.watch.identities().await.map_err(IamError::from)?;
-    let authenticated = auth::authenticate(parts, app.keys(), expected)?;
-    let identity = authenticated.identity;
-    super::record::authenticated(&identity, authenticated.signed);
+    let identity = match bearer::token(&parts.headers) {
+        Some(token) => {
+            let identity = bearer::authenticate(token, app.keys(), expected)?;
+            super::record::authenticated(&identity, None);
+            identity
+        }
+        None => {
+            let authenticated = auth::authenticate(parts, app.keys(), expected)?;
+            super::record::authenticated(&authenticated.identity, authenticated.signed);
+            authenticated.identity
+        }
+    };
     let global_keys = GlobalKeys::of(parts, peer, &app.region, now_unix_ms);
-    Ok(app.authorizer.authorize_action(&identity, ACTION, "*", || global_keys.context())?)
+    app.authorizer.authorize_action(&identity, ACTION, "*", || global_keys.context())?;
+    // They name every account's buckets.
+    match identity.account().is_some_and(|account| account.id == app.iam.main_account().id) {
+        true => Ok(()),
+        false => {
+            Err(Refusal::new(Code::AccessDenied, "Metrics are for callers of the gateway's main account."))
+        }
+    }
 }
 
 fn plain(status: StatusCode, text: impl Into<bytes::Bytes>) -> Response<ResponseBody> {
@@ -154,7 +170,10 @@ fn gather(app: Result<&App, Closed>, config: &Config) -> Text {
     of_engines(&mut text);
     of_disk(config, &mut text);
     of_certificate(config, &mut text);
-    metrics::write_jobs(&mut text);
+    metrics::write_traces(&mut text);
+    metrics::write_logs(&mut text);
+    let walk = app.and_then(|app| app.job_states.lifecycle_walk.lock().clone());
+    metrics::write_jobs(walk.as_ref(), &mut text);
     if let Some(app) = app {
         text.gauge(
             "sealgate_uptime_seconds",
@@ -339,6 +358,26 @@ fn of_jobs(app: &App, text: &mut Text) {
         "sealgate_quarantined_blobs",
         "Blobs put into quarantine, since nobody could account for them",
         count(reclaim.quarantined),
+    );
+    let in_quarantine = reclaim.in_quarantine.map(|blobs| (vec![], blobs as f64));
+    text.gauge("sealgate_quarantine_blobs", "Blobs that are in quarantine", in_quarantine);
+    text.gauge(
+        "sealgate_reclaim_backlog_records",
+        "Records of displaced blobs that wait to be deleted: at most 10000 are counted",
+        count(reclaim.backlog.waiting),
+    );
+    let seconds = |unix_ms: u64| (vec![], unix_ms as f64 / 1000.0);
+    let oldest = reclaim.backlog.oldest_unix_ms;
+    let waits_s = oldest.map_or(0.0, |since| now_unix_ms().saturating_sub(since) as f64 / 1000.0);
+    text.gauge(
+        "sealgate_reclaim_oldest_waiting_seconds",
+        "For how long the oldest of them waits; 0: none does",
+        one(waits_s),
+    );
+    text.gauge(
+        "sealgate_reclaim_last_end_timestamp_seconds",
+        "When space was last reclaimed without an error, in seconds since the Unix epoch",
+        reclaim.ended_unix_ms.map(seconds),
     );
     let scrub = app.job_states.scrub.lock().clone();
     let running = scrub.current.as_ref();

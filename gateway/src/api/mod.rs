@@ -67,8 +67,7 @@ pub async fn handle(
         tracing::debug!(%error, "a request is refused: its audit line could not be written");
         return unavailable(door, &parts, NO_AUDIT);
     }
-    let is_required = app.audit.as_ref().is_some_and(|audit| audit.is_required());
-    let asked = is_required.then(|| parts.clone());
+    let speech = app.audit.is_some().then(|| Speech::of(door, &parts));
     // Until it is answered, nothing that it has read of the records is reclaimed, on whichever gateway.
     // On the heap, once: what answers a request is large, and each future around it would be moved with it, and hold room for it twice.
     let answering = Box::pin(dispatch(&app, door, parts, body, peer));
@@ -77,8 +76,8 @@ pub async fn handle(
         && let Err(error) = recording.look(response.status(), |record| audit.answered(record))
     {
         tracing::error!(%error, "a request was carried out, and its audit line could not be written");
-        if let Some(parts) = asked {
-            response = unavailable(door, &parts, NO_AUDIT);
+        if let Some(speech) = speech {
+            response = speech.unavailable(NO_AUDIT);
         }
     }
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
@@ -163,18 +162,43 @@ fn refusal(door: Door, parts: &Parts, message: &'static str) -> Response<Respons
     if let Some(path) = minio::path(parts, &[]).filter(|path| path.starts_with("health/")) {
         return minio::health(path, false);
     }
-    if door == Door::Every && admin::asks(parts.uri.path()) {
-        return admin::unavailable(message);
+    Speech::of(door, parts).unavailable(message)
+}
+
+/// In which protocol a request is refused.
+#[derive(Clone, Copy)]
+enum Speech {
+    Admin,
+    Kms,
+    Query,
+    S3 { is_head: bool },
+}
+
+impl Speech {
+    fn of(door: Door, parts: &Parts) -> Self {
+        if door == Door::Every && admin::asks(parts.uri.path()) {
+            Self::Admin
+        } else if door == Door::Kms || asks_kms(parts) {
+            Self::Kms
+        } else if query::asks(parts) {
+            Self::Query
+        } else {
+            Self::S3 { is_head: parts.method == http::Method::HEAD }
+        }
     }
-    if door == Door::Kms || asks_kms(parts) {
-        return kms::timed_out();
+
+    fn unavailable(self, message: &'static str) -> Response<ResponseBody> {
+        match self {
+            Self::Admin => admin::unavailable(message),
+            Self::Kms => kms::timed_out(),
+            Self::Query => query::unavailable(message),
+            Self::S3 { is_head } => {
+                let error = s3::error::S3Error::new(s3::error::Code::ServiceUnavailable).message(message);
+                request::note(|record| record.error_code = Some(error.code.name()));
+                error.into_response("", "", is_head)
+            }
+        }
     }
-    if query::asks(parts) {
-        return query::unavailable(message);
-    }
-    let error = s3::error::S3Error::new(s3::error::Code::ServiceUnavailable).message(message);
-    request::note(|record| record.error_code = Some(error.code.name()));
-    error.into_response("", "", parts.method == http::Method::HEAD)
 }
 
 /// Is it a request of KMS's JSON protocol? S3 knows no such header.

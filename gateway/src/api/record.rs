@@ -3,19 +3,48 @@
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Response};
-use storage::catalog::Bucket;
+use http_body::Body;
+use serde_json::Value;
+use storage::catalog::{Bucket, VersionRef};
+use storage::name::ObjectKey;
 
 use super::s3::error::S3Error;
 use super::s3::operation::Operation;
 use super::s3::target::Target;
+use super::s3::wire::tree::Element;
 use crate::auth::{AuthType, Signed};
 use crate::bucket::{Logging, Setting};
 use crate::http::body::ResponseBody;
 use crate::http::header;
 use crate::iam::Identity;
-use crate::observe::audit::parameters;
+use crate::observe::audit;
+use crate::observe::audit::parameters::{self, camel_case, told_value};
 use crate::observe::bucket_log::{self, LogSource};
-use crate::observe::request::{self, DeletedObject, RequestDetail, Requester, Signature, SignaturePlace};
+use crate::observe::request::{
+    self, CopiedObject, DeletedObject, RequestDetail, Requester, Signature, SignaturePlace,
+};
+
+/// Headers of S3 that the audit tells: what a write asks for. None is a secret.
+static TOLD_HEADERS: [HeaderName; 9] = [
+    header::ACL,
+    header::COPY_SOURCE,
+    header::SSE,
+    header::SSE_KMS_KEY_ID,
+    header::STORAGE_CLASS,
+    header::METADATA_DIRECTIVE,
+    header::OBJECT_LOCK_MODE,
+    header::OBJECT_LOCK_RETAIN_UNTIL_DATE,
+    header::BYPASS_GOVERNANCE_RETENTION,
+];
+
+/// Headers of S3's answers that the audit tells of changes.
+static TOLD_ANSWERS: [HeaderName; 5] = [
+    header::VERSION_ID,
+    header::COPY_SOURCE_VERSION_ID,
+    header::SSE,
+    header::SSE_KMS_KEY_ID,
+    header::DELETE_MARKER,
+];
 
 /// The most parameters of a body that are told.
 const MAX_PARAMETERS: usize = 64;
@@ -91,32 +120,118 @@ pub(super) fn of_operation(operation: Operation, target: &Target, headers: &Head
             let decoded = number(headers, &header::DECODED_CONTENT_LENGTH);
             detail.object_len = decoded.or_else(|| number(headers, &CONTENT_LENGTH));
         }
+        for name in &TOLD_HEADERS {
+            if let Some(value) = headers.get(name) {
+                let value = String::from_utf8_lossy(value.as_bytes());
+                let told = parameters::told(name.as_str(), &value);
+                detail.parameters.push((name.as_str().to_owned(), told.into()));
+            }
+        }
     });
 }
 
 /// Of which account the bucket is, and where its access logs go.
 pub(super) fn of_bucket(bucket: &Bucket) {
-    let setting = bucket.configs.get(Logging::NAME);
-    if setting.is_some() {
-        bucket_log::is_needed_from_now();
-    }
+    let log_source = log_source(bucket);
     request::detail(|detail| {
         detail.bucket_owner = Some(bucket.owner.clone());
-        detail.log_source = setting.map(|setting| LogSource {
-            bucket: bucket.name.as_str().to_owned(),
-            account: bucket.owner.clone(),
-            region: bucket.region.clone(),
-            setting: setting.clone(),
-        });
+        detail.log_source = log_source;
     });
 }
 
-/// Parameters that its body has. Secrets are not told.
+/// Where the access logs of a bucket go, if they go anywhere.
+pub(super) fn log_source(bucket: &Bucket) -> Option<LogSource> {
+    let setting = bucket.configs.get(Logging::NAME)?;
+    bucket_log::is_needed_from_now();
+    Some(LogSource {
+        bucket: bucket.name.as_str().to_owned(),
+        account: bucket.owner.clone(),
+        region: bucket.region.clone(),
+        setting: setting.clone(),
+    })
+}
+
+/// What a copy reads, as it is named, and where the access logs of its bucket go.
+pub(super) fn copies(bucket: &Bucket, object: &ObjectKey, version: VersionRef) {
+    let log_source = log_source(bucket);
+    request::detail(|detail| {
+        let version_id = match version {
+            VersionRef::Current => None,
+            VersionRef::Null => Some("null".to_owned()),
+            VersionRef::Id(id) | VersionRef::Noncurrent(id) => Some(id.to_string()),
+        };
+        detail.copied = Some(Box::new(CopiedObject {
+            bucket: bucket.name.as_str().to_owned(),
+            bucket_owner: bucket.owner.clone(),
+            object: object.as_str().to_owned(),
+            version_id,
+            object_len: None,
+            log_source,
+        }));
+    });
+}
+
+/// What a copy reads was found, and is so long.
+pub(super) fn found_copied(object_len: u64) {
+    request::detail(|detail| {
+        if let Some(copied) = &mut detail.copied {
+            copied.object_len = Some(object_len);
+        }
+    });
+}
+
+/// Parameters of a form. Secrets are not told.
 pub(super) fn parameters<'a>(all: impl Iterator<Item = (&'a str, &'a str)>) {
     request::detail(|detail| {
-        let told = all.map(|(name, value)| (name.to_owned(), parameters::told(name, value)));
+        // These two say which operation it is.
+        let all = all.filter(|(name, _)| !matches!(*name, "Action" | "Version"));
+        let told = all.map(|(name, value)| (camel_case(name), parameters::told(name, value).into()));
         detail.parameters = told.take(MAX_PARAMETERS).collect();
     });
+}
+
+/// Members of a JSON document that asks for something. Secrets are not told.
+pub(super) fn members(document: &Value) {
+    request::detail(|detail| detail.parameters = told_members(document));
+}
+
+/// Members of a JSON document that answers a change. Secrets are not told.
+pub(super) fn answered(document: &Value) {
+    changed(|detail| detail.response = told_members(document));
+}
+
+/// Writes down something of an operation whose answer the audit tells.
+fn changed(write: impl FnOnce(&mut RequestDetail)) {
+    request::note(|record| {
+        let tells = record.operation.is_some_and(audit::tells_answer);
+        if let Some(detail) = record.detail.as_mut().filter(|_| tells) {
+            write(detail);
+        }
+    });
+}
+
+/// The same of an XML document, of whose result is told.
+pub(super) fn answered_xml(document: &[u8]) {
+    changed(|detail| {
+        let Ok(root) = Element::parse_any(document) else { return };
+        let result = root.children.iter().find(|child| child.name.ends_with("Result"));
+        detail.response = result.map_or_else(Vec::new, |result| told_members(&json_of(result)));
+    });
+}
+
+fn told_members(document: &Value) -> Vec<(String, Value)> {
+    let members = document.as_object().into_iter().flatten().take(MAX_PARAMETERS);
+    members.map(|(name, value)| (camel_case(name), told_value(name, value))).collect()
+}
+
+fn json_of(element: &Element) -> Value {
+    if element.children.is_empty() {
+        return Value::String(element.text.clone());
+    }
+    if element.children.iter().all(|child| child.name == "member") {
+        return element.children.iter().map(json_of).collect();
+    }
+    Value::Object(element.children.iter().map(|child| (child.name.clone(), json_of(child))).collect())
 }
 
 /// What became of an object of a multi-object delete.
@@ -152,10 +267,18 @@ pub(super) fn of_answer(response: &Response<ResponseBody>) {
         if let Some(version) = text(&header::VERSION_ID) {
             detail.version_id = Some(version.to_owned());
         }
+        if operation.is_some_and(audit::tells_answer) {
+            let told =
+                TOLD_ANSWERS.iter().filter_map(|name| Some((name.as_str().to_owned(), text(name)?.into())));
+            detail.response = told.collect();
+        }
         let reads = matches!(operation, Some("GetObject" | "HeadObject"));
         if reads && response.status().is_success() {
             let whole = text(&CONTENT_RANGE).and_then(|range| range.rsplit_once('/')?.1.parse().ok());
-            detail.object_len = whole.or_else(|| number(headers, &CONTENT_LENGTH));
+            // Of a GET the body tells it, of a HEAD a header.
+            let told = number(headers, &CONTENT_LENGTH);
+            let of_body = || response.body().size_hint().exact().filter(|_| operation == Some("GetObject"));
+            detail.object_len = whole.or(told).or_else(of_body);
         }
     });
 }

@@ -2,6 +2,8 @@
 
 use storage::name::Timestamp;
 
+use crate::decimal::push_decimal;
+
 /// The namespace of S3's documents.
 pub const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 /// The namespace of schema instances, for the grantees of an ACL.
@@ -112,18 +114,7 @@ impl XmlWriter {
 
     /// Digits.
     pub fn digits(&mut self, value: u64) {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        let mut rest = value;
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.out.extend_from_slice(&digits[at..]);
+        push_decimal(&mut self.out, value);
     }
 
     /// A time in ISO 8601 with milliseconds.

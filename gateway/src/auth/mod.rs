@@ -1,5 +1,6 @@
 //! Who is it: AWS Signature Version 4 in headers, query and streams.
 
+pub mod bearer;
 mod failures;
 mod sigv2;
 pub(crate) mod sigv4;

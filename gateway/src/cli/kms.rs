@@ -146,21 +146,26 @@ pub(super) fn admin(config: &Config, command: AdminCommand) -> anyhow::Result<Ex
     match (socket::ask(&config.data, &asked, |told| terminal.show(told))?, command) {
         (Some(success), _) => Ok(code(success)),
         // To open the store would mend what is to be told here.
-        (None, AdminCommand::VerifyStore { accept }) => verify_stopped(config, accept).map(code),
+        (None, AdminCommand::VerifyStore { accept, json }) => verify_stopped(config, accept, json).map(code),
         (None, command) => on_stopped(config, command, &mut terminal).map(code),
     }
 }
 
-fn verify_stopped(config: &Config, accept: bool) -> anyhow::Result<bool> {
+fn verify_stopped(config: &Config, accept: bool, as_json: bool) -> anyhow::Result<bool> {
     let folder = DataFolder::open(config, IfAbsent::Refuse)?;
     let root = root::open(config, &folder)?;
     let places = kms_places(config, &folder);
     if accept {
         Kms::accept_loss(&places, &*root)?;
-        println!("the key store is taken as it is; what it had afterwards is lost");
+        if !as_json {
+            println!("the key store is taken as it is; what it had afterwards is lost");
+        }
     }
     let report = Kms::verify_closed_store(&places, &*root)?;
-    admin::report_lines(&report).iter().for_each(|line| println!("{line}"));
+    match as_json {
+        true => println!("{}", admin::report_json(&report)),
+        false => admin::report_lines(&report).iter().for_each(|line| println!("{line}")),
+    }
     Ok(report.is_whole())
 }
 

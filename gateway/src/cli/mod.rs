@@ -8,6 +8,14 @@ macro_rules! println {
 macro_rules! print {
     ($($text:tt)*) => { crate::cli::output::print(format_args!($($text)*)) };
 }
+/// As std's, but that a standard error which is closed ends nothing.
+macro_rules! eprintln {
+    () => { crate::cli::output::print_error(format_args!("\n")) };
+    ($($text:tt)*) => { crate::cli::output::print_error(format_args!("{}\n", format_args!($($text)*))) };
+}
+macro_rules! eprint {
+    ($($text:tt)*) => { crate::cli::output::print_error(format_args!($($text)*)) };
+}
 
 mod adopt;
 mod all_blobs;
@@ -97,7 +105,11 @@ enum Command {
     ///
     /// Of gateways that share their records, ask any. Blobs of writes that were never committed are deleted; up to 64 that nothing
     /// accounts for go into quarantine. Exit codes: 0, done; 1, not completed.
-    Sweep,
+    Sweep {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Show how the gateway is, on one screen: ready or not, what it holds, disk, background jobs, warnings with what to do
     Status {
         /// One JSON object
@@ -244,6 +256,9 @@ enum BucketCommand {
         bucket: String,
         /// Such as 500GiB, 1.5TB or 1048576; `none` takes the quota away
         size: Option<String>,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -353,7 +368,7 @@ fn run(mut cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             rebuild::run(config, mode, json)
         }
         Command::Scrub { json } => scrub::run(config, json),
-        Command::Sweep => kms::admin(&config, crate::admin::AdminCommand::Sweep),
+        Command::Sweep { json } => kms::admin(&config, crate::admin::AdminCommand::Sweep { json }),
         Command::Status { json } => status::run(&config, json),
         Command::Trace { filter, json, count } => {
             running_only(&config, crate::admin::AdminCommand::Trace { filter, json, count })
@@ -380,8 +395,8 @@ fn run(mut cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Command::Kms { command } => kms::run(&config, command),
         Command::Account { command } => kms::admin(&config, crate::admin::AdminCommand::Account(command)),
         Command::Usage { json } => kms::admin(&config, crate::admin::AdminCommand::Usage { json }),
-        Command::Bucket { command: BucketCommand::Quota { bucket, size } } => {
-            kms::admin(&config, crate::admin::AdminCommand::BucketQuota { bucket, size })
+        Command::Bucket { command: BucketCommand::Quota { bucket, size, json } } => {
+            kms::admin(&config, crate::admin::AdminCommand::BucketQuota { bucket, size, json })
         }
         Command::Iam(command) => iam::run(&config, command),
         Command::Health => health::run(&config),

@@ -26,7 +26,6 @@ impl Notifier {
     }
 
     /// It reads its settings again; [`Notifier::ready`] says that it has.
-    #[allow(dead_code)] // Settings are read once, as of now.
     pub(super) fn reloading(&self) {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         let now_us = now.tv_sec.saturating_mul(1_000_000) + now.tv_nsec / 1000;

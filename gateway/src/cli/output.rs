@@ -1,7 +1,12 @@
-//! Standard output, for as long as somebody reads it.
+//! Standard output and standard error, for as long as somebody reads them.
 
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
+
+/// Writes a text to standard error. Where that is closed, nobody is told.
+pub(super) fn print_error(text: Arguments<'_>) {
+    let _ = std::io::stderr().write_fmt(text);
+}
 
 /// Writes a text. Who has closed the other end of the pipe wants no more of it: the program ends, as one does that the signal of a broken
 /// pipe ends. Other failures are told once, on standard error.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::log::{self, SetFilter};
+use super::notify::Notifier;
 use crate::config::{Apply, Config, ListenerName, Reloads};
 use crate::http::listener::{Limits, ListenerOptions, raise_descriptor_limit};
 use crate::http::proxies::TrustedProxies;
@@ -85,12 +86,18 @@ pub(super) fn follow_log(reloads: &Reloads, set: SetFilter) {
 }
 
 /// Reads the configuration again at each SIGHUP, and certificates when their files change.
-pub(super) async fn keep(reloads: &Reloads, mut hangup: Signal, shown: Option<Certificates>) -> Infallible {
+pub(super) async fn keep(
+    reloads: &Reloads,
+    mut hangup: Signal,
+    shown: Option<Certificates>,
+    notifier: &Notifier,
+) -> Infallible {
     let mut seen = fingerprint(&reloads.config());
     loop {
         tokio::select! {
             _ = hangup.recv() => {
-                reload(reloads);
+                notifier.reloading();
+                notifier.ready(reload(reloads));
                 seen = fingerprint(&reloads.config());
             }
             () = tokio::time::sleep(CERTIFICATE_PAUSE), if shown.is_some() => {
@@ -114,17 +121,21 @@ pub(super) async fn keep(reloads: &Reloads, mut hangup: Signal, shown: Option<Ce
     }
 }
 
-fn reload(reloads: &Reloads) {
+/// Reads the configuration again; answers what came of it, for whoever looks at the service.
+fn reload(reloads: &Reloads) -> &'static str {
     match reloads.reload() {
         Ok(changes) => {
             tracing::info!(changed = changes.taken.join(", "), "the configuration was read again");
             if !changes.need_restart.is_empty() {
                 let settings = changes.need_restart.join(", ");
                 tracing::warn!(settings, "these settings have changed, and need a restart");
+                return "Serving; some settings have changed and need a restart: see the log";
             }
+            "Serving with the configuration as it is now"
         }
         Err(error) => {
-            tracing::error!(%error, "the configuration can't be taken over: the former one goes on")
+            tracing::error!(%error, "the configuration can't be taken over: the former one goes on");
+            "Serving with the former configuration: the new one can't be taken over, see the log"
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::http::listener::{Peer, serve};
 use crate::instance::{Credentials, DataFolder, IfAbsent, kms_places};
 use crate::jobs::{Jobs, Paces, lifecycle, scrub};
 use crate::memory;
+use crate::observe::live;
 use crate::observe::metrics::REQUESTS;
 use crate::observe::reopen;
 use crate::observe::request::Observers;
@@ -225,11 +226,12 @@ async fn gateway(config: &Config, reloads: &Arc<Reloads>, log: SetFilter) -> any
     let inside = async {
         let ended = tokio::select! {
             ended = work(reloads, admin, sealed, app.clone(), &jobs) => ended,
-            never = reload::keep(reloads, hangup, certificates) => match never {},
+            never = reload::keep(reloads, hangup, certificates, &notifier) => match never {},
             ended = logs.run(&app) => ended,
             () = stop => Ok(()),
         };
         notifier.stopping();
+        live::end_followers();
         let _ = stopping.send(true);
         ended
     };

@@ -97,8 +97,8 @@ where
             () = &mut stop => break,
             accepted = accept(&listener, &slots, &options) => accepted,
         };
-        let Some((mut stream, address, connection, slot)) = accepted else { continue };
-        let ListenerOptions { limits, proxies, proxy_protocol } = options.borrow().clone();
+        let Some(Accepted { mut stream, address, connection, slot, options }) = accepted else { continue };
+        let ListenerOptions { limits, proxies, proxy_protocol } = options;
         let has_header = proxy_protocol && proxies.contains(address.ip());
         let served = Served {
             handler: handler.clone(),
@@ -153,28 +153,39 @@ where
     tokio::time::timeout(shutdown_timeout, graceful.shutdown()).await.is_ok()
 }
 
+/// A connection that has its slot.
+struct Accepted {
+    stream: TcpStream,
+    address: SocketAddr,
+    connection: Arc<Connection>,
+    slot: Slot,
+    /// What it goes by.
+    options: ListenerOptions,
+}
+
 /// The next connection, once there is a slot for it.
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Slots>,
     options: &watch::Receiver<ListenerOptions>,
-) -> Option<(TcpStream, SocketAddr, Arc<Connection>, Slot)> {
+) -> Option<Accepted> {
     match listener.accept().await {
         Ok((stream, address)) => {
             // Answers are written whole: waiting to coalesce them only adds latency.
             let _ = stream.set_nodelay(true);
             let _ = SockRef::from(&stream).set_tcp_notsent_lowat(MAX_UNSENT_LEN);
-            let ListenerOptions { limits, proxies, .. } = options.borrow().clone();
+            let options = options.borrow().clone();
+            let limits = options.limits;
             slots.set(limits.max_connections, limits.max_connections_per_address);
             let patience = Patience { idle: limits.idle_timeout, stall: limits.body_idle_timeout };
             let connection = Arc::new(Connection::new(patience));
-            let Some(slot) = slots.take(address.ip(), &connection, proxies.contains(address.ip())).await
-            else {
+            let is_proxy = options.proxies.contains(address.ip());
+            let Some(slot) = slots.take(address.ip(), &connection, is_proxy).await else {
                 CONNECTIONS.refused.add(1);
                 tracing::debug!(%address, "connection refused: its address has too many");
                 return None;
             };
-            Some((stream, address, connection, slot))
+            Some(Accepted { stream, address, connection, slot, options })
         }
         Err(error) => {
             // Out of descriptors, or the peer is gone already: neither ends the listener.

@@ -10,12 +10,14 @@ use storage::catalog::{
     Authority, Bucket, Catalog, CatalogError, ListRequest, ListRow, ObjectVersion, Precondition, VersionRef,
     VersionSummary, Versioning,
 };
+use storage::figures::Counter;
 use storage::name::{ObjectKey, Timestamp};
 use tokio::sync::watch;
 
 use crate::app::App;
 use crate::bucket::{Lifecycle, Rule, Setting, Transition, When, is_due};
-use crate::observe::jobs::LifecycleRun;
+use crate::observe::jobs::{LifecycleRun, LifecycleWalk};
+use crate::observe::metrics::LIFECYCLE;
 use crate::transfer::journal::ChangeError;
 use crate::work;
 
@@ -74,10 +76,14 @@ pub async fn run(app: Arc<App>, pace: Pace, mut stopped: watch::Receiver<bool>) 
         }
         let Some(lease) = super::lease(&app, JOB).await else { continue };
         let mut walk = Walk::new(&app, lease.catalog().clone(), pace.rate);
+        *app.job_states.lifecycle_walk.lock() =
+            Some(LifecycleWalk { began_unix_ms: Timestamp::now().unix_ms(), ..LifecycleWalk::default() });
         let result = tokio::select! {
             _ = stopped.changed() => return,
             result = work::timed(walk.all()) => result,
         };
+        *app.job_states.lifecycle_walk.lock() = None;
+        LIFECYCLE.has_walked(result.is_ok());
         *app.job_states.lifecycle.lock() = Some(LifecycleRun {
             ended_unix_ms: Timestamp::now().unix_ms(),
             is_whole: result.is_ok(),
@@ -183,8 +189,35 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// How much a walk that goes on from here has to look at, as far as counters tell.
+    async fn total(&self, from: Option<&Cursor>) -> Result<u64, CatalogError> {
+        let usages = self.catalog.usage_of_buckets().await?;
+        let (mut total, mut after) = (0, None);
+        loop {
+            let request =
+                ListRequest { prefix: String::new(), delimiter: None, after: after.take(), limit: PAGE_LEN };
+            let page = self.catalog.list_buckets(None, &request).await?;
+            for row in &page.rows {
+                let ListRow::Item(bucket) = row else { continue };
+                after = Some(bucket.name.as_str().to_owned());
+                let is_behind = from.is_none_or(|from| bucket.name.as_str() >= from.bucket.as_str());
+                if is_behind && bucket.configs.contains_key(Lifecycle::NAME) {
+                    let held = usages.get(&bucket.id).copied().unwrap_or_default();
+                    total += held.versions + held.delete_markers;
+                }
+            }
+            if !page.truncated {
+                return Ok(total);
+            }
+        }
+    }
+
     async fn all(&mut self) -> Result<(), ChangeError> {
         let from = self.cursor().await;
+        let total = self.total(from.as_ref()).await?;
+        if let Some(walk) = &mut *self.app.job_states.lifecycle_walk.lock() {
+            walk.total = total;
+        }
         // The listing goes on behind a name: the bucket that the walk stands in is asked for by itself.
         let mut after = None;
         if let Some(from) = &from
@@ -262,6 +295,11 @@ impl<'a> Walk<'a> {
             let request =
                 ListRequest { prefix: String::new(), delimiter: None, after: after.take(), limit: PAGE_LEN };
             let page = self.catalog.list_versions(bucket, &request, after_version).await?;
+            let seen = page.rows.len() as u64;
+            LIFECYCLE.seen.add(seen);
+            if let Some(walk) = &mut *self.app.job_states.lifecycle_walk.lock() {
+                walk.seen += seen;
+            }
             for row in &page.rows {
                 let ListRow::Item(summary) = row else { continue };
                 self.done.seen += 1;
@@ -332,7 +370,7 @@ impl<'a> Walk<'a> {
             };
             if rules.rules.iter().filter(of_this).any(expires) {
                 let changed = self.expire(bucket, &summary.object, &same).await;
-                return self.count(changed, |done| &mut done.expired).await;
+                return self.count(changed, (|done| &mut done.expired, &LIFECYCLE.expired)).await;
             }
             let transitions = rules.rules.iter().filter(of_this).flat_map(|rule| {
                 let sized = rule.filter.larger_than.is_some() || rule.filter.smaller_than.is_some();
@@ -357,7 +395,10 @@ impl<'a> Walk<'a> {
                 .delete_version(bucket, &summary.object, noncurrent, &same, Authority::usual())
                 .await;
             return self
-                .count(deleted.map(drop).map_err(ChangeError::from), |done| &mut done.noncurrent)
+                .count(
+                    deleted.map(drop).map_err(ChangeError::from),
+                    (|done| &mut done.noncurrent, &LIFECYCLE.noncurrent),
+                )
                 .await;
         }
         let transitions = rules.rules.iter().filter(of_this).flat_map(|rule| {
@@ -418,7 +459,7 @@ impl<'a> Walk<'a> {
             .records_in(&self.catalog)
             .replace(bucket, &summary.object, &former, next, Authority::usual())
             .await;
-        self.count(replaced, |done| &mut done.transitions).await
+        self.count(replaced, (|done| &mut done.transitions, &LIFECYCLE.transitions)).await
     }
 
     /// A delete marker that is the object's only version.
@@ -445,7 +486,8 @@ impl<'a> Walk<'a> {
         let deleted = catalog
             .delete_version(bucket, object, which(marker), &Precondition::None, Authority::usual())
             .await;
-        self.count(deleted.map(drop).map_err(ChangeError::from), |done| &mut done.markers).await
+        let deleted = deleted.map(drop).map_err(ChangeError::from);
+        self.count(deleted, (|done| &mut done.markers, &LIFECYCLE.markers)).await
     }
 
     async fn uploads(&mut self, bucket: &Bucket, rules: &Lifecycle) -> Result<(), ChangeError> {
@@ -463,7 +505,8 @@ impl<'a> Walk<'a> {
                 let end = rules.upload_end(upload.object.as_str(), upload.initiated, self.day_ms);
                 if end.is_some_and(|end| end.at <= now) {
                     let ended = self.catalog.abort_upload(bucket, &upload.object, upload.id).await;
-                    self.count(ended.map_err(ChangeError::from), |done| &mut done.uploads).await?;
+                    let ended = ended.map_err(ChangeError::from);
+                    self.count(ended, (|done| &mut done.uploads, &LIFECYCLE.uploads)).await?;
                 }
                 (after, after_upload) = (Some(upload.object.to_string()), Some(upload.id));
             }
@@ -477,11 +520,17 @@ impl<'a> Walk<'a> {
     async fn count(
         &mut self,
         changed: Result<(), ChangeError>,
-        counter: fn(&mut Done) -> &mut u64,
+        (counter, figure): (fn(&mut Done) -> &mut u64, &Counter),
     ) -> Result<(), ChangeError> {
         match changed {
-            Ok(()) => *counter(&mut self.done) += 1,
-            Err(ChangeError::Catalog(CatalogError::Locked)) => self.done.locked += 1,
+            Ok(()) => {
+                *counter(&mut self.done) += 1;
+                figure.add(1);
+            }
+            Err(ChangeError::Catalog(CatalogError::Locked)) => {
+                self.done.locked += 1;
+                LIFECYCLE.locked.add(1);
+            }
             Err(ChangeError::Catalog(
                 CatalogError::PreconditionFailed
                 | CatalogError::Contended

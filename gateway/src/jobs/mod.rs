@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use kms_core::ops::ScheduledWork;
 use storage::kv::Standing;
+use storage::name::Timestamp;
 use storage::reclaim::{ReclaimError, Reclaimed};
 use storage::session::{Lease, SessionState};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
+use crate::observe::jobs::{MAX_BACKLOG, ReclaimBacklog};
 
 /// How soon space that was displaced is freed.
 const DRAIN_INTERVAL: Duration = Duration::from_secs(1);
@@ -32,6 +34,12 @@ const GATEWAYS_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often what ended sessions left behind is looked at, where that is no look at every blob.
 const ENDED_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often it is counted what waits to be deleted.
+const BACKLOG_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How often what is in quarantine is counted, beside each time that it changed.
+const QUARANTINE_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// How often keys are looked at: rotation, expiry, deletion.
 const KEYS_INTERVAL: Duration = Duration::from_secs(60);
@@ -199,6 +207,8 @@ async fn reclaim(app: Arc<App>, interval: Duration, mut stopped: watch::Receiver
     let mut next_compaction = tokio::time::Instant::now();
     let mut next_sweep = next_compaction;
     let mut next_annotations = next_compaction;
+    let mut next_backlog = next_compaction;
+    let mut next_quarantine = next_compaction;
     let sweep_interval = if app.blobs.traits().by_session { ENDED_INTERVAL } else { SWEEP_INTERVAL };
     loop {
         tokio::select! {
@@ -234,6 +244,18 @@ async fn reclaim(app: Arc<App>, interval: Duration, mut stopped: watch::Receiver
                 }
                 app.job_states.reclaim.lock().sweeps += 1;
             }
+            if now >= next_backlog {
+                next_backlog = now + BACKLOG_INTERVAL;
+                let (waiting, oldest) = app.catalog.displaced_backlog(MAX_BACKLOG).await?;
+                let oldest_unix_ms = oldest.map(|oldest| oldest.unix_ms());
+                app.job_states.reclaim.lock().backlog = ReclaimBacklog { waiting, oldest_unix_ms };
+            }
+            if now >= next_quarantine || done.quarantined + done.expired > 0 {
+                next_quarantine = now + QUARANTINE_INTERVAL;
+                let count = app.blobs.count_quarantined().await.map_err(ReclaimError::from)?;
+                app.job_states.reclaim.lock().in_quarantine = Some(count);
+            }
+            app.job_states.reclaim.lock().ended_unix_ms = Some(Timestamp::now().unix_ms());
             Ok::<_, ReclaimError>(done)
         };
         tokio::select! {

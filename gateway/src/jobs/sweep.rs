@@ -93,6 +93,14 @@ impl FullSweep {
             Ok(done) => (done, None),
             Err(error) => (Reclaimed::default(), Some(error.to_string())),
         };
+        let in_quarantine = app.blobs.count_quarantined().await.ok();
+        {
+            let mut totals = app.job_states.reclaim.lock();
+            totals.orphans += done.orphans;
+            totals.quarantined += done.quarantined;
+            totals.sweeps += 1;
+            totals.in_quarantine = in_quarantine.or(totals.in_quarantine);
+        }
         Self::change(catalog, |state| {
             *state = Self {
                 asked: state.asked,

@@ -9,8 +9,9 @@ use time::OffsetDateTime;
 
 use super::line_log::LineLog;
 use super::request::{Observer, RequestDetail, RequestRecord, SignaturePlace, Wants};
-use super::server_access::{self, CanonicalIds, push_decimal, push_ip, push_two};
+use super::server_access::{self, CanonicalIds, push_ip, push_two};
 use crate::config::{AccessLogConfig, AccessLogFormat};
+use crate::decimal::push_decimal;
 
 /// What of a line's buffer is kept between two lines, in bytes.
 const KEPT_LEN: usize = 16 << 10;

@@ -23,6 +23,7 @@ use time::OffsetDateTime;
 
 use super::access_log::with_buffer;
 use super::line_log::open;
+use super::metrics::LOGS;
 use super::request::{Observer, RequestRecord, Wants};
 use super::server_access::{self, CanonicalIds};
 use crate::config::BucketLogConfig;
@@ -244,7 +245,7 @@ impl BucketLog {
     /// When it can't be removed.
     pub fn give_up(&self, ready: &Ready) -> io::Result<()> {
         let lines = ready.lines.iter().filter(|byte| **byte == b'\n').count() as u64;
-        self.shared.dropped.fetch_add(lines, Ordering::Relaxed);
+        self.shared.has_dropped(lines);
         self.forget(&ready.path)
     }
 
@@ -269,25 +270,50 @@ impl Observer for BucketLog {
     }
 
     fn ended(&self, record: &RequestRecord) {
-        let Some(source) = record.detail.as_ref().and_then(|detail| detail.log_source.as_ref()) else {
-            return;
-        };
-        with_buffer(|lines| {
-            server_access::write_all(record, &*self.shared.ids, lines);
-            let at = record.arrived.duration_since(UNIX_EPOCH).unwrap_or_default();
-            self.shared.push(source, at.as_secs() / 86_400, lines);
-        });
+        let Some(detail) = &record.detail else { return };
+        let day = record.arrived.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 86_400;
+        if let Some(source) = &detail.log_source {
+            with_buffer(|lines| {
+                server_access::write_all(record, &*self.shared.ids, lines);
+                self.shared.push(source, day, lines);
+            });
+        }
+        if let Some(copied) = &detail.copied
+            && let Some(source) = &copied.log_source
+        {
+            with_buffer(|lines| {
+                server_access::write_copied(record, copied, &*self.shared.ids, lines);
+                self.shared.push(source, day, lines);
+            });
+        }
     }
 }
 
 impl Shared {
+    fn has_dropped(&self, lines: u64) {
+        self.dropped.fetch_add(lines, Ordering::Relaxed);
+        LOGS.bucket_dropped.add(lines);
+    }
+
     fn push(&self, source: &LogSource, day: u64, lines: &[u8]) {
         let mut waiting = self.waiting.lock();
+        if waiting.is_closed {
+            // Of the last delivery itself: the next start delivers it.
+            drop(waiting);
+            let mut open = HashMap::new();
+            let written = self.append(&mut open, (source.clone(), day), lines);
+            let written = written.and_then(|()| open.values().try_for_each(|one| make_ready(&one.path)));
+            if let Err(error) = written {
+                self.has_dropped(1);
+                tracing::debug!(%error, "a record for a bucket's log can't be written");
+            }
+            return;
+        }
         let spooled_len = self.spooled_len.load(Ordering::Relaxed);
         if waiting.len + lines.len() > MAX_WAITING_LEN || spooled_len > self.config.spool_len {
             drop(waiting);
             let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
-            self.dropped.fetch_add(count, Ordering::Relaxed);
+            self.has_dropped(count);
             return;
         }
         waiting.len += lines.len();
@@ -315,7 +341,7 @@ impl Shared {
             for (key, lines) in lines {
                 if let Err(error) = self.append(&mut open, key, &lines) {
                     let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
-                    self.dropped.fetch_add(count, Ordering::Relaxed);
+                    self.has_dropped(count);
                     tracing::debug!(%error, "records for a bucket's log can't be written");
                 }
             }

@@ -14,6 +14,8 @@ pub struct JobStates {
     pub scrub: Mutex<ScrubState>,
     /// The last walk of lifecycle rules.
     pub lifecycle: Mutex<Option<LifecycleRun>>,
+    /// The walk under way.
+    pub lifecycle_walk: Mutex<Option<LifecycleWalk>>,
     /// What was reclaimed since the start.
     pub reclaim: Mutex<ReclaimTotals>,
     /// What is under which encryption.
@@ -59,6 +61,24 @@ pub struct LifecycleRun {
     pub changes: u64,
 }
 
+/// A walk of lifecycle rules under way.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LifecycleWalk {
+    /// When it began, in milliseconds since the Unix epoch.
+    pub began_unix_ms: u64,
+    /// Versions and delete markers of buckets with rules, as they were counted when it began.
+    pub total: u64,
+    /// How many of them it has looked at.
+    pub seen: u64,
+}
+
+impl LifecycleWalk {
+    /// About how many versions and delete markers it has still to look at.
+    pub fn backlog(&self) -> u64 {
+        self.total.saturating_sub(self.seen)
+    }
+}
+
 /// What was reclaimed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReclaimTotals {
@@ -72,7 +92,28 @@ pub struct ReclaimTotals {
     pub moved: u64,
     /// Times that all blobs were looked at for those without a record.
     pub sweeps: u64,
+    /// What waits to be deleted.
+    #[serde(default)]
+    pub backlog: ReclaimBacklog,
+    /// Blobs that are in quarantine now; `None`: not counted yet.
+    #[serde(default)]
+    pub in_quarantine: Option<u64>,
+    /// When space was last looked after, in milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub ended_unix_ms: Option<u64>,
 }
+
+/// What was displaced and waits to be deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReclaimBacklog {
+    /// Records of displaced blobs: at most [`MAX_BACKLOG`] are counted.
+    pub waiting: u64,
+    /// Since when the oldest waits, in milliseconds since the Unix epoch.
+    pub oldest_unix_ms: Option<u64>,
+}
+
+/// How far a backlog is counted.
+pub const MAX_BACKLOG: usize = 10_000;
 
 impl ScrubState {
     /// The file of a data folder.

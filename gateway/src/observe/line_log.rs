@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::metrics::LOGS;
 use super::reopen;
 
 /// The most bytes of lines that wait for the writer.
@@ -80,7 +81,7 @@ impl LineLog {
         let mut waiting = self.shared.waiting.lock();
         if waiting.lines.len() + line.len() > MAX_WAITING_LEN {
             drop(waiting);
-            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            self.shared.has_dropped(1);
             return;
         }
         let was_empty = waiting.lines.is_empty();
@@ -108,6 +109,11 @@ impl Drop for LineLog {
 }
 
 impl Shared {
+    fn has_dropped(&self, lines: u64) {
+        self.dropped.fetch_add(lines, Ordering::Relaxed);
+        LOGS.access_dropped.add(lines);
+    }
+
     fn write(&self, mut out: Out) {
         let mut seen = reopen::Seen::now();
         let mut told = 0;
@@ -137,7 +143,7 @@ impl Shared {
             }
             let count = |lines: &[u8]| lines.iter().filter(|byte| **byte == b'\n').count() as u64;
             if let Err(error) = out.write(&lines) {
-                self.dropped.fetch_add(count(&lines), Ordering::Relaxed);
+                self.has_dropped(count(&lines));
                 if warned.is_none_or(|at| at.elapsed() > WARN_PAUSE) {
                     tracing::error!(log = self.name, %error, "log lines could not be written");
                 }

@@ -1,16 +1,30 @@
 //! Requests as they end, for whoever looks on: each (`sealgate trace`), or how many and how fast (`sealgate top`).
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Args;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::access_log::write_json;
 use super::request::{Observer, RequestRecord, Service, Wants};
+
+static STOPPING: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::channel(false).0);
+
+/// Ends answers that go on for as long as somebody reads them: this process stops.
+pub fn end_followers() {
+    STOPPING.send_replace(true);
+}
+
+/// Waits until this process stops.
+pub async fn stopping() {
+    // The sender is never dropped.
+    let _ = STOPPING.subscribe().wait_for(|stopping| *stopping).await;
+}
 
 /// Which requests somebody looks at.
 #[derive(Debug, Clone, Default, PartialEq, Args, Serialize, Deserialize)]
@@ -69,23 +83,26 @@ impl TraceFilter {
     }
 }
 
+/// Which requests are handed on.
+type Admits = Box<dyn Fn(&RequestRecord) -> bool + Send + Sync>;
+
 /// Hands requests on, rendered. Who does not keep up misses some, which is counted.
 pub struct LiveTrace {
-    filter: TraceFilter,
+    admits: Admits,
     render: fn(&RequestRecord) -> Vec<u8>,
     to: mpsc::Sender<Vec<u8>>,
     missed: AtomicU64,
 }
 
 impl LiveTrace {
-    /// One that keeps so many rendered requests for its reader.
+    /// One that keeps so many rendered requests for its reader, of those that `admits` lets pass.
     pub fn new(
-        filter: TraceFilter,
+        admits: impl Fn(&RequestRecord) -> bool + Send + Sync + 'static,
         render: fn(&RequestRecord) -> Vec<u8>,
         capacity: usize,
     ) -> (Self, mpsc::Receiver<Vec<u8>>) {
         let (to, from) = mpsc::channel(capacity);
-        (Self { filter, render, to, missed: AtomicU64::new(0) }, from)
+        (Self { admits: Box::new(admits), render, to, missed: AtomicU64::new(0) }, from)
     }
 
     /// How many requests were missed since this was asked last.
@@ -100,7 +117,7 @@ impl Observer for LiveTrace {
     }
 
     fn ended(&self, record: &RequestRecord) {
-        if !self.filter.admits(record) {
+        if !(self.admits)(record) {
             return;
         }
         match self.to.try_reserve() {

@@ -2,6 +2,8 @@
 //! Series are bounded: operations and error codes come from closed sets.
 //! <https://prometheus.io/docs/practices/naming/>
 
+mod jobs;
+mod logs;
 mod text;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,6 +14,8 @@ use http::StatusCode;
 use parking_lot::RwLock;
 use storage::figures::{Counter, DURATION_BOUNDS_NS, Histogram};
 
+pub use jobs::{LIFECYCLE, REWRAP, write as write_jobs};
+pub use logs::{LOGS, write as write_logs};
 pub use text::{Labels, Text};
 
 use super::request::{Observer, RequestRecord, Service, Wants};
@@ -75,15 +79,6 @@ pub struct TraceFigures {
     pub dropped: Counter,
 }
 
-/// Rewraps of this process.
-pub static REWRAP: RewrapFigures = RewrapFigures {
-    running: AtomicI64::new(0),
-    moved: Counter::new(),
-    failed: Counter::new(),
-    seen: Counter::new(),
-    ended_unix_ms: AtomicI64::new(0),
-};
-
 /// See [`CONNECTIONS`].
 #[derive(Debug)]
 pub struct ConnectionFigures {
@@ -114,39 +109,6 @@ impl Drop for OpenConnection {
     }
 }
 
-/// See [`REWRAP`].
-#[derive(Debug)]
-pub struct RewrapFigures {
-    running: AtomicI64,
-    /// Versions that were looked at.
-    pub seen: Counter,
-    /// Versions that were rewrapped.
-    pub moved: Counter,
-    /// Versions that could not be.
-    pub failed: Counter,
-    ended_unix_ms: AtomicI64,
-}
-
-/// A rewrap that runs.
-#[derive(Debug)]
-pub struct RunningRewrap(());
-
-impl RewrapFigures {
-    /// One begins; it runs until the answer is dropped.
-    pub fn begin(&self) -> RunningRewrap {
-        self.running.fetch_add(1, Ordering::Relaxed);
-        RunningRewrap(())
-    }
-}
-
-impl Drop for RunningRewrap {
-    fn drop(&mut self) {
-        let now_unix_ms = storage::name::Timestamp::now().unix_ms();
-        REWRAP.ended_unix_ms.store(i64::try_from(now_unix_ms).unwrap_or_default(), Ordering::Relaxed);
-        REWRAP.running.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Writes what is known of connections.
 pub fn write_connections(text: &mut Text) {
     let one = |value: f64| [(vec![], value)];
@@ -165,34 +127,13 @@ pub fn write_connections(text: &mut Text) {
     }
 }
 
-/// Writes what is known of rewraps and traces.
-pub fn write_jobs(text: &mut Text) {
-    let one = |value: f64| [(vec![], value)];
+/// Writes what is known of traces.
+pub fn write_traces(text: &mut Text) {
     text.counter(
         "sealgate_trace_spans",
         "Spans of requests, by outcome",
         [("sent", &TRACES.sent), ("failed", &TRACES.failed), ("dropped", &TRACES.dropped)]
             .map(|(outcome, counter)| (vec![("outcome", outcome)], counter.get() as f64)),
-    );
-    let running = REWRAP.running.load(Ordering::Relaxed);
-    text.gauge("sealgate_rewrap_running", "Rewraps that run now", one(running as f64));
-    text.counter(
-        "sealgate_rewrap_versions_seen",
-        "Versions that rewraps looked at",
-        one(REWRAP.seen.get() as f64),
-    );
-    text.counter(
-        "sealgate_rewrap_versions",
-        "Versions that rewraps had to wrap anew, by outcome",
-        [("ok", &REWRAP.moved), ("failed", &REWRAP.failed)]
-            .map(|(outcome, counter)| (vec![("outcome", outcome)], counter.get() as f64)),
-    );
-    let ended_unix_ms = REWRAP.ended_unix_ms.load(Ordering::Relaxed);
-    let ended = (ended_unix_ms > 0).then_some((vec![], ended_unix_ms as f64 / 1000.0));
-    text.gauge(
-        "sealgate_rewrap_last_end_timestamp_seconds",
-        "When the last rewrap ended, in seconds since the Unix epoch",
-        ended,
     );
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
 use kms_core::policy::Subject;
 use parking_lot::{Mutex, RwLock};
+use serde_json::Value;
 
 use super::bucket_log::LogSource;
 
@@ -126,10 +127,14 @@ pub struct RequestDetail {
     pub tls: Option<Arc<TlsSession>>,
     /// The error's message, as the client was told.
     pub error_message: Option<String>,
-    /// Parameters of a request whose body has them, as far as they may be told: no secrets.
-    pub parameters: Vec<(String, String)>,
+    /// Parameters that are not in the target, by the names that CloudTrail has for them, as far as they may be told: no secrets.
+    pub parameters: Vec<(String, Value)>,
+    /// What an answer that told of a change told, likewise.
+    pub response: Vec<(String, Value)>,
     /// The objects that a multi-object delete was about.
     pub deleted: Vec<DeletedObject>,
+    /// What a copy reads.
+    pub copied: Option<Box<CopiedObject>>,
     /// Its bucket and the setting of that one's access logging, where that is on.
     pub log_source: Option<LogSource>,
 }
@@ -145,6 +150,23 @@ pub struct DeletedObject {
     pub status: u16,
     /// Why it was not deleted.
     pub error_code: Option<&'static str>,
+}
+
+/// An object that a copy reads.
+#[derive(Debug, Clone)]
+pub struct CopiedObject {
+    /// Its bucket.
+    pub bucket: String,
+    /// The account of that.
+    pub bucket_owner: String,
+    /// Its name.
+    pub object: String,
+    /// The version that is named.
+    pub version_id: Option<String>,
+    /// Its plain bytes, once it was found.
+    pub object_len: Option<u64>,
+    /// Its bucket and the setting of that one's access logging, where that is on.
+    pub log_source: Option<LogSource>,
 }
 
 /// Who asks.

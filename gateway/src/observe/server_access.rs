@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, Method, Version};
+use kms_core::policy::Principal;
 use time::OffsetDateTime;
 
-use super::request::{RequestDetail, RequestRecord, Requester, SignaturePlace};
+use super::request::{CopiedObject, RequestDetail, RequestRecord, Requester, SignaturePlace};
+use crate::decimal::push_decimal;
 
 /// The canonical user id of an account, by its 12 digits; `None`: there is no such account.
 pub type CanonicalIds = dyn Fn(&str) -> Option<String> + Send + Sync;
@@ -30,7 +32,26 @@ pub fn write(record: &RequestRecord, ids: &CanonicalIds, line: &mut Vec<u8>) {
     };
     let operation = operation(record.operation, &record.method, detail);
     let whole = Some((record.sent_len, record.duration, record.turnaround));
-    entry(record, detail, ids, (operation.0, operation.1), &subject, whole, line);
+    entry(record, (detail, None), ids, operation, &subject, whole, line);
+}
+
+/// Writes the line that the log of a copy's source has of it, with its line feed. It is of the read alone.
+pub fn write_copied(record: &RequestRecord, copied: &CopiedObject, ids: &CanonicalIds, lines: &mut Vec<u8>) {
+    let none = RequestDetail::default();
+    let detail = record.detail.as_deref().unwrap_or(&none);
+    let resource = if record.operation == Some("UploadPartCopy") { "PART_GET" } else { "OBJECT_GET" };
+    let is_found = copied.object_len.is_some();
+    let subject = Subject {
+        object: Some(&copied.object),
+        version_id: copied.version_id.as_deref(),
+        // What failed after the source was found was not the read.
+        error_code: record.error_code.filter(|_| !is_found),
+        status: if is_found { Some(200) } else { record.status.map(|status| status.as_u16()) },
+        object_len: copied.object_len,
+    };
+    let of = (copied.bucket.as_str(), copied.bucket_owner.as_str());
+    entry(record, (detail, Some(of)), ids, ("REST.COPY", resource), &subject, None, lines);
+    lines.push(b'\n');
 }
 
 /// Writes the line of a request, and one for each object that a multi-object delete was about, each with its line feed.
@@ -46,7 +67,7 @@ pub fn write_all(record: &RequestRecord, ids: &CanonicalIds, lines: &mut Vec<u8>
             status: Some(deleted.status),
             object_len: None,
         };
-        entry(record, detail, ids, ("BATCH.DELETE", "OBJECT"), &subject, None, lines);
+        entry(record, (detail, None), ids, ("BATCH.DELETE", "OBJECT"), &subject, None, lines);
         lines.push(b'\n');
     }
 }
@@ -60,20 +81,21 @@ struct Subject<'a> {
     object_len: Option<u64>,
 }
 
-/// One entry. `whole`: bytes and times of the request, where the entry is of all of it.
+/// One entry. `whole`: bytes and times of the request, where the entry is of all of it; `of`: the bucket and its account, where they are
+/// not the request's.
 fn entry(
     record: &RequestRecord,
-    detail: &RequestDetail,
+    (detail, of): (&RequestDetail, Option<(&str, &str)>),
     ids: &CanonicalIds,
     (verb, resource): (&str, &str),
     subject: &Subject<'_>,
     whole: Option<(u64, Duration, Option<Duration>)>,
     line: &mut Vec<u8>,
 ) {
-    let owner = detail.bucket_owner.as_deref().and_then(ids);
-    push(line, owner.as_deref());
+    let account = of.map(|(_, account)| account).or(detail.bucket_owner.as_deref());
+    push(line, account.and_then(ids).as_deref());
     space(line);
-    push(line, detail.bucket.as_deref());
+    push(line, of.map(|(bucket, _)| bucket).or(detail.bucket.as_deref()));
     space(line);
     push_time(line, record.arrived);
     space(line);
@@ -106,9 +128,14 @@ fn entry(
     space(line);
     push_number(line, whole.and_then(|(_, _, turnaround)| turnaround).map(millis));
     space(line);
-    push_quoted(line, detail.referer.as_ref().map(HeaderValue::as_bytes));
-    space(line);
-    push_quoted(line, detail.user_agent.as_ref().map(HeaderValue::as_bytes));
+    match whole {
+        Some(_) => {
+            push_quoted(line, detail.referer.as_ref().map(HeaderValue::as_bytes));
+            space(line);
+            push_quoted(line, detail.user_agent.as_ref().map(HeaderValue::as_bytes));
+        }
+        None => line.extend_from_slice(b"- -"),
+    }
     space(line);
     push(line, subject.version_id);
     space(line);
@@ -301,7 +328,7 @@ fn push_request_uri(line: &mut Vec<u8>, record: &RequestRecord, detail: &Request
 }
 
 /// Path and query of a request, without what opens something.
-pub(super) fn push_target(out: &mut Vec<u8>, detail: &RequestDetail) {
+pub fn push_target(out: &mut Vec<u8>, detail: &RequestDetail) {
     out.extend_from_slice(detail.uri.path().as_bytes());
     let Some(query) = detail.uri.query() else { return };
     out.push(b'?');
@@ -330,28 +357,17 @@ fn opens_something(name: &str) -> bool {
 fn push_requester(line: &mut Vec<u8>, requester: Option<&Requester>, ids: &CanonicalIds) {
     match requester {
         None => line.extend_from_slice(ABSENT),
+        // A service of AWS's, as AWS writes it.
+        Some(Requester { subject, .. }) if matches!(subject.other, Some(Principal::Service(_))) => {
+            line.extend_from_slice(b"svc:");
+            push(line, Some(&subject.arn));
+        }
         Some(requester) if requester.subject.is_root() => match ids(&requester.account) {
             Some(id) => push(line, Some(&id)),
             None => push(line, Some(&requester.account)),
         },
         Some(requester) => push(line, Some(&requester.subject.arn)),
     }
-}
-
-/// A decimal number.
-pub(super) fn push_decimal(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = number;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }
 
 fn push_number(line: &mut Vec<u8>, number: Option<u64>) {

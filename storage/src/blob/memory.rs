@@ -140,6 +140,10 @@ impl BlobStore for MemoryBlobStore {
         Ok(())
     }
 
+    async fn count_quarantined(&self) -> Result<u64, BlobError> {
+        Ok(self.shared.quarantine.lock().len() as u64)
+    }
+
     async fn expire_quarantine(&self, kept: Duration) -> Result<u64, BlobError> {
         let before = Timestamp::now().unix_ms().saturating_sub(kept.as_millis() as u64);
         let mut quarantine = self.shared.quarantine.lock();

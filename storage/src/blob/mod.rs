@@ -172,6 +172,9 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Puts a blob away: it is not found and not listed any more. [`BlobError::NotFound`] if there is none.
     async fn quarantine(&self, blob: &BlobId, why: Why) -> Result<(), BlobError>;
 
+    /// How many blobs are in quarantine.
+    async fn count_quarantined(&self) -> Result<u64, BlobError>;
+
     /// Deletes what has been in quarantine for longer than this; answers how many.
     async fn expire_quarantine(&self, kept: Duration) -> Result<u64, BlobError>;
 

@@ -75,6 +75,24 @@ impl Catalog {
         }
     }
 
+    /// What waits to be deleted: how many records of it there are, of which no more than `most` are counted, and since when the oldest
+    /// waits. One record may be of many blobs.
+    pub async fn displaced_backlog(&self, most: usize) -> Result<(u64, Option<Timestamp>), CatalogError> {
+        let mut range =
+            KeyRange { start: layout::displaced_end(0), end: Some(layout::displaced_end(u64::MAX)) };
+        let (mut count, mut oldest) = (0, None);
+        while count < most {
+            let found = self.kv.scan(range.clone(), Direction::Forward, SCAN_LEN.min(most - count)).await?;
+            count += found.len();
+            oldest = oldest.or_else(|| layout::displaced_at(&found.first()?.0));
+            match found.last() {
+                Some((last, _)) if found.len() == SCAN_LEN => range.start = layout::successor(last),
+                _ => break,
+            }
+        }
+        Ok((count as u64, oldest))
+    }
+
     /// Forgets what [`Catalog::next_displaced`] named, once its blobs are deleted.
     pub async fn forget_displaced(&self, displaced: Vec<Displaced>) -> Result<(), CatalogError> {
         self.commit_apart(displaced.into_iter().map(|displaced| displaced.afterwards)).await

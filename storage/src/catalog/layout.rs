@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::CatalogError;
 use crate::kv::{Key, prefix_end};
-use crate::name::{BucketId, BucketName, ObjectKey, UploadId, VersionId};
+use crate::name::{BucketId, BucketName, ObjectKey, Timestamp, UploadId, VersionId};
 
 /// Buckets by name.
 pub(super) const BUCKET: u8 = b'B';
@@ -178,6 +178,11 @@ pub(super) fn displaced(unix_ms: u64, salt: [u8; 8]) -> Key {
     key.put_u64(unix_ms);
     key.put_slice(&salt);
     key.freeze()
+}
+
+/// When something was displaced, by its key.
+pub(super) fn displaced_at(key: &[u8]) -> Option<Timestamp> {
+    Some(Timestamp(u64::from_be_bytes(key.get(1..9)?.try_into().ok()?)))
 }
 
 /// The key that is behind everything displaced before this time.

@@ -177,6 +177,7 @@ async fn what_nobody_can_account_for_is_put_away_and_can_be_put_back() {
         .collect();
     names.sort_unstable();
     assert_eq!(names, ["gone", "large"]);
+    assert_eq!(world.blobs.count_quarantined().await.unwrap(), 2);
     assert_eq!(world.blobs.expire_quarantine(Duration::from_secs(60)).await.unwrap(), 0);
 
     assert_eq!(world.blobs.release_quarantine(&[Why::CutOff]).await.unwrap(), 0);

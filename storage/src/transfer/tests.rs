@@ -381,6 +381,10 @@ impl BlobStore for Failing<MemoryBlobStore> {
         self.0.quarantine(blob, why).await
     }
 
+    async fn count_quarantined(&self) -> Result<u64, BlobError> {
+        self.0.count_quarantined().await
+    }
+
     async fn expire_quarantine(&self, kept: Duration) -> Result<u64, BlobError> {
         self.0.expire_quarantine(kept).await
     }

@@ -29,7 +29,7 @@ use storage::name::{BucketName, ObjectKey};
 pub use self::dependents::{CountDependents, CountError, Dependents};
 pub use self::sessions::{REVOKED, policy_before};
 pub use self::status::{Disk, Status, Warning};
-pub use self::usage::as_value as usage_as_value;
+pub use self::usage::{as_value as usage_as_value, usage_value};
 use super::query::{self, Call, Parameters, now_unix_ms};
 use super::s3::request::Query;
 use super::s3::wire::version;

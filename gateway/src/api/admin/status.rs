@@ -82,7 +82,8 @@ impl Status {
         let is_ready = crate::api::ready::is_ready(app);
         let certificate_days = certificate_days(app);
         let requests = REQUESTS.in_flight();
-        let warnings = warnings(app, (disk, certificate_days), &usage, (&scrub, damaged_records));
+        let warnings =
+            warnings(app, (disk, certificate_days), &usage, (&scrub, damaged_records, reclaim.in_quarantine));
         Ok(Self {
             app: app.clone(),
             scrub,
@@ -126,6 +127,7 @@ impl Status {
             "requests_in_flight": self.requests,
             "scrub": self.scrub,
             "lifecycle": self.lifecycle,
+            "lifecycle_walk": *app.job_states.lifecycle_walk.lock(),
             "reclaim": self.reclaim,
             "full_sweep": self.full_sweep,
             "damaged_records_met": self.damaged_records,
@@ -173,7 +175,7 @@ fn warnings(
     app: &App,
     (disk, certificate_days): (Option<Disk>, Option<i64>),
     usage: &UsageReport,
-    (scrub, damaged_records): (&ScrubState, usize),
+    (scrub, damaged_records, in_quarantine): (&ScrubState, usize, Option<u64>),
 ) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |what: String, advice| warnings.push(Warning { what, advice });
@@ -231,6 +233,12 @@ fn warnings(
     }
     if damaged_records > 0 {
         warn(format!("{damaged_records} records can't be read"), "`sealgate check` names them");
+    }
+    if let Some(blobs @ 1..) = in_quarantine {
+        warn(
+            format!("{blobs} blobs are in quarantine, since nobody could account for them"),
+            "stop the gateway and run `sealgate check` before quarantine_days have passed",
+        );
     }
     let quotas =
         usage.buckets.iter().map(|bucket| (format!("bucket {}", bucket.name), bucket.usage, bucket.quota));

@@ -80,7 +80,8 @@ pub fn as_value(found: &UsageReport) -> Value {
     })
 }
 
-fn usage_value(usage: &Usage) -> Value {
+/// What something holds.
+pub fn usage_value(usage: &Usage) -> Value {
     json!({
         "objects": usage.objects,
         "versions": usage.versions,

@@ -54,7 +54,10 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> Re
     let request_id = hex::encode(id);
     record::ids(&request_id, "");
     let (status, answer) = match answer(app, &parts, body, peer, &request_id).await {
-        Ok(answer) => (StatusCode::OK, answer),
+        Ok(answer) => {
+            record::answered(&answer);
+            (StatusCode::OK, answer)
+        }
         Err(refusal) => {
             record::refused(refusal.name(), &refusal);
             refusal.answer(&request_id)
@@ -131,9 +134,7 @@ async fn answer(
         false => serde_json::from_slice(&body)
             .map_err(|_| Refusal::Door("SerializationException", "The request is not JSON.".to_owned()))?,
     };
-    if let Some(members) = request.as_object() {
-        record::parameters(members.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))));
-    }
+    record::members(&request);
     let cost = cost::of(operation, &request);
     // A key that is made when it is first named may have to wait for a store that others share.
     if cost.is_none() && !operations::waits(operation) && !app.watch.is_shared() {

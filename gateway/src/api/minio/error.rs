@@ -33,6 +33,9 @@ pub(super) enum AdminError {
     /// MinIO has it, and this gateway does not.
     #[error("{0} of MinIO's admin API is not implemented.")]
     NotImplemented(String),
+    /// It can be asked again later.
+    #[error("{0}")]
+    TooMany(&'static str),
     /// IAM refuses.
     #[error("{}", .0.message)]
     Refused(Refusal),
@@ -61,6 +64,7 @@ impl AdminError {
             Self::NoChange => ("XMinioAdminPolicyChangeAlreadyApplied", StatusCode::BAD_REQUEST),
             Self::Invalid(_) | Self::Crypt(_) => ("XMinioAdminInvalidArgument", StatusCode::BAD_REQUEST),
             Self::NotImplemented(_) => ("NotImplemented", StatusCode::NOT_IMPLEMENTED),
+            Self::TooMany(_) => ("SlowDown", StatusCode::SERVICE_UNAVAILABLE),
             Self::Refused(refusal) => (refusal.code.name(), refusal.code.status()),
         }
     }

@@ -1,6 +1,6 @@
-//! The part of MinIO's admin API that `mc admin info`, `mc quota`, `mc admin user` and `mc admin policy` need. Nothing is kept of its own: a user is
-//! IAM's, whose access key has the user's name for its id; a policy is a managed policy of the caller's account, or one of AWS's. Who
-//! may do what IAM decides, by its own actions; whoever reads everything at once needs `iam:GetAccountAuthorizationDetails`.
+//! The part of MinIO's admin API that `mc admin info`, `trace`, `user` and `policy`, and `mc quota` need. Nothing is kept of its own: a
+//! user is IAM's, whose access key has the user's name for its id; a policy is a managed policy of the caller's account, or one of
+//! AWS's. Who may do what IAM decides, by its own actions; whoever reads everything at once needs `iam:GetAccountAuthorizationDetails`.
 //! <https://github.com/minio/madmin-go>
 
 mod canned;
@@ -9,6 +9,7 @@ mod error;
 mod info;
 mod policy;
 mod quota;
+mod trace;
 mod user;
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use super::{iam, record};
 use crate::app::App;
 use crate::auth::{self, Expected};
 use crate::authz::GlobalKeys;
-use crate::http::body::{RequestBody, ResponseBody};
+use crate::http::body::{ByteStream, RequestBody, ResponseBody};
 use crate::http::header;
 use crate::http::host;
 use crate::http::listener::Peer;
@@ -40,7 +41,7 @@ pub const RESERVED_BUCKET: &str = "minio";
 /// Versions of the API; what is answered here is the same in both.
 const ADMIN: [&str; 2] = ["admin/v3/", "admin/v4/"];
 /// Calls, as those know them who are told of requests.
-const CALLS: [&str; 17] = [
+const CALLS: [&str; 18] = [
     "add-canned-policy",
     "add-user",
     "datausageinfo",
@@ -57,6 +58,7 @@ const CALLS: [&str; 17] = [
     "set-bucket-quota",
     "set-user-or-group-policy",
     "set-user-status",
+    "trace",
     "user-info",
 ];
 /// Keys of bodies are derived one after the other: each takes 64 MiB.
@@ -70,6 +72,8 @@ enum Told {
     Plain(Value),
     /// Encrypted for the caller.
     Sealed(Value),
+    /// For as long as the client reads.
+    Following(ByteStream),
 }
 
 /// The path behind `/minio/`, if the request is for MinIO's own APIs.
@@ -88,7 +92,7 @@ pub fn health(path: &str, is_open: bool) -> Response<ResponseBody> {
         Some("ready" | "cluster" | "cluster/read") => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::NOT_FOUND,
     };
-    respond(status, Vec::new())
+    respond(status, ResponseBody::empty())
 }
 
 /// Answers one request, whose path is this behind `/minio/`.
@@ -106,7 +110,7 @@ pub async fn serve(
     request::note(|record| record.operation = CALLS.iter().copied().find(|known| *known == call));
     let result = answer(app, call, parts, body, peer, &request_id).await;
     let mut response = match result {
-        Ok(document) => respond(StatusCode::OK, document),
+        Ok(body) => respond(StatusCode::OK, body),
         Err(refused) => {
             if let AdminError::Refused(refusal) = &refused
                 && refusal.is_failure()
@@ -117,7 +121,7 @@ pub async fn serve(
             let (code, status) = refused.code();
             record::refused(code, &refused);
             let told = json!({ "Code": code, "Message": refused.to_string(), "RequestId": request_id });
-            respond(status, told.to_string().into_bytes())
+            respond(status, ResponseBody::full(told.to_string()))
         }
     };
     if let Ok(value) = HeaderValue::from_str(&request_id) {
@@ -126,8 +130,8 @@ pub async fn serve(
     response
 }
 
-fn respond(status: StatusCode, document: Vec<u8>) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::full(document));
+fn respond(status: StatusCode, body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(http::header::CONTENT_TYPE, json);
@@ -141,7 +145,7 @@ async fn answer(
     body: RequestBody,
     peer: Peer,
     request_id: &str,
-) -> Result<Vec<u8>, AdminError> {
+) -> Result<ResponseBody, AdminError> {
     // MinIO's clients sign for no region.
     let signed = query::Scope::of(parts);
     let region = signed.as_ref().map(|scope| scope.region.as_str());
@@ -158,11 +162,12 @@ async fn answer(
     let admin = Admin { app, identity: &identity, global_keys, request_id, query, body: &body, host };
     // Nobody, and sessions that IAM does not take, get no further.
     admin.account()?;
-    match run(&admin, &parts.method, call).await? {
-        Told::Nothing => Ok(Vec::new()),
-        Told::Plain(value) => Ok(value.to_string().into_bytes()),
-        Told::Sealed(value) => admin.seal(value.to_string().as_bytes()).await,
-    }
+    Ok(match run(&admin, &parts.method, call).await? {
+        Told::Nothing => ResponseBody::full(Vec::new()),
+        Told::Plain(value) => ResponseBody::full(value.to_string()),
+        Told::Sealed(value) => ResponseBody::full(admin.seal(value.to_string().as_bytes()).await?),
+        Told::Following(lines) => ResponseBody::Unsized(lines),
+    })
 }
 
 async fn run(admin: &Admin<'_>, method: &Method, call: &str) -> Result<Told, AdminError> {
@@ -171,6 +176,7 @@ async fn run(admin: &Admin<'_>, method: &Method, call: &str) -> Result<Told, Adm
         ("GET", "datausageinfo") => info::data_usage(admin).await,
         ("GET", "get-bucket-quota") => quota::get(admin).await,
         ("PUT", "set-bucket-quota") => quota::set(admin).await,
+        ("GET", "trace") => trace::follow(admin),
         ("PUT", "add-user") => user::add(admin).await,
         ("GET", "list-users") => user::list(admin),
         ("GET", "user-info") => user::info(admin),

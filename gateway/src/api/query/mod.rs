@@ -152,7 +152,10 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> Re
     request::note(|record| record.service = service.observed());
     let mut encoded = None;
     let (status, document) = match result {
-        Ok(document) => (StatusCode::OK, document),
+        Ok(document) => {
+            record::answered_xml(&document);
+            (StatusCode::OK, document)
+        }
         Err(refusal) => {
             record::refused(refusal.code.name(), &refusal.message);
             if refusal.is_failure() {

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, Method};
@@ -17,8 +17,10 @@ use super::error::{Code, S3Error};
 use super::operation::Operation;
 use super::ops::object;
 use super::request::{Query, S3Request};
+use crate::api::{query, record};
 use crate::app::App;
 use crate::auth::PayloadAuth;
+use crate::auth::sigv4::sign::encoded_path;
 use crate::authz::{self, GlobalKeys, Question};
 use crate::bucket::{
     Grantee, LOG_DELIVERY_SERVICE, LogKeyFormat, Logging, ObjectLock, OwnershipControls, PartitionDateSource,
@@ -28,6 +30,8 @@ use crate::http::body::RequestBody;
 use crate::http::header;
 use crate::iam::{Account, Identity, Principal};
 use crate::observe::bucket_log::{self, BucketLog, Ready, date_time};
+use crate::observe::metrics::LOGS;
+use crate::observe::request::{Observer, RequestDetail, RequestRecord, Requester, Service};
 use crate::sse::{self, BucketEncryption, DefaultAlgorithm, EnvelopePlace};
 use crate::transfer::ingest::{Announced, Source};
 
@@ -113,10 +117,12 @@ async fn deliver_file(log: &BucketLog, app: &App, path: &Path) -> std::io::Resul
         log.forget(path)?;
         return Ok(true);
     };
-    let Err(error) = app.catalog.request(deliver(app, &ready)).await else {
+    let Err(error) = app.catalog.request(deliver(log, app, &ready)).await else {
         log.delivered(&ready)?;
+        LOGS.delivered.add(1);
         return Ok(true);
     };
+    LOGS.undelivered.add(1);
     let age = Timestamp::now().unix_ms().saturating_sub(ready.at_unix_ms);
     let is_given_up = u128::from(age) > PATIENCE.as_millis();
     let bucket = &ready.header.bucket;
@@ -132,7 +138,7 @@ async fn deliver_file(log: &BucketLog, app: &App, path: &Path) -> std::io::Resul
     Ok(is_given_up)
 }
 
-async fn deliver(app: &App, ready: &Ready) -> Result<(), Undelivered> {
+async fn deliver(log: &BucketLog, app: &App, ready: &Ready) -> Result<(), Undelivered> {
     let header = &ready.header;
     let refused = |what: &str| Undelivered::Refused(what.to_owned());
     let logging: Logging =
@@ -157,6 +163,8 @@ async fn deliver(app: &App, ready: &Ready) -> Result<(), Undelivered> {
 
     let owner = app.owner_of(&target);
     let len = ready.lines.len() as u64;
+    let began = (SystemTime::now(), Instant::now());
+    let mut told = own_record(&identity, &owner, &target, &object, len);
     let request = S3Request {
         request_id: ready.unique.clone(),
         operation: Operation::PutObject,
@@ -180,7 +188,59 @@ async fn deliver(app: &App, ready: &Ready) -> Result<(), Undelivered> {
     let lines = ready.lines.clone();
     let source = Source::Stream(Box::pin(stream::iter([Ok(lines)])));
     object::store(app, &target, &request, source, Announced::Exactly(len)).await?;
+    told.arrived = began.0;
+    told.duration = began.1.elapsed();
+    // As any other write to the target: its own log has it, also where that is the log which is delivered.
+    log.ended(&told);
+    if let Some(audit) = &app.audit
+        && let Err(error) = audit.answered(&told)
+    {
+        tracing::error!(%error, "a log was delivered, and its audit line could not be written");
+    }
     Ok(())
+}
+
+/// What is told of a delivery, as if it had been asked for by a request.
+fn own_record(
+    identity: &Identity,
+    owner: &Arc<Account>,
+    target: &Bucket,
+    object: &ObjectKey,
+    len: u64,
+) -> RequestRecord {
+    let requester = Requester {
+        subject: identity.subject.clone(),
+        account: owner.id.clone(),
+        access_key_id: Arc::from(""),
+    };
+    let path = encoded_path(&format!("/{}/{}", target.name, object.as_str()));
+    let detail = RequestDetail {
+        uri: path.parse().unwrap_or_default(),
+        request_id: query::request_id(),
+        bucket: Some(target.name.as_str().to_owned()),
+        bucket_owner: Some(target.owner.clone()),
+        object: Some(object.as_str().to_owned()),
+        object_len: Some(len),
+        requester: Some(requester),
+        log_source: record::log_source(target),
+        ..RequestDetail::default()
+    };
+    RequestRecord {
+        arrived: SystemTime::now(),
+        duration: Duration::ZERO,
+        time_to_first_byte: None,
+        turnaround: None,
+        remote: (std::net::Ipv4Addr::LOCALHOST, 0).into(),
+        service: Service::S3,
+        operation: Some(Operation::PutObject.name()),
+        method: Method::PUT,
+        status: Some(http::StatusCode::OK),
+        error_code: None,
+        received_len: len,
+        sent_len: 0,
+        is_whole: true,
+        detail: Some(Box::new(detail)),
+    }
 }
 
 fn headers(logging: &Logging, owner: &Account) -> HeaderMap {

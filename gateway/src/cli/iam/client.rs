@@ -36,6 +36,8 @@ pub(super) struct Client {
     url: String,
     host: String,
     credentials: Credentials,
+    /// Is JSON printed, for programs?
+    pub(super) as_json: bool,
 }
 
 struct Credentials {
@@ -48,7 +50,7 @@ struct Credentials {
 
 impl Client {
     /// A client of the gateway at this URL, or else of the one of this configuration.
-    pub(super) fn open(config: &Config, endpoint: Option<&str>) -> anyhow::Result<Self> {
+    pub(super) fn open(config: &Config, endpoint: Option<&str>, as_json: bool) -> anyhow::Result<Self> {
         let endpoint = endpoint
             .filter(|text| !text.is_empty())
             .map_or_else(|| own(config), |text| Ok(text.to_owned()))?;
@@ -61,7 +63,7 @@ impl Client {
             "--endpoint: {endpoint} must be scheme, host and port alone"
         );
         let (url, host) = (format!("{scheme}://{host}/"), host.to_string());
-        Ok(Self { agent: agent(TIMEOUT), url, host, credentials: Credentials::find(config)? })
+        Ok(Self { agent: agent(TIMEOUT), url, host, credentials: Credentials::find(config)?, as_json })
     }
 
     /// Has an action carried out; answers its `…Result`.

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::client::{Client, text};
 use super::holder::{Holder, membership};
-use super::table::{columns, table};
+use super::table::columns;
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum GroupCommand {
@@ -43,11 +43,11 @@ pub(super) fn run(client: &Client, command: GroupCommand) -> anyhow::Result<()> 
     match command {
         GroupCommand::Create { name } => {
             client.ask("CreateGroup", &[("GroupName", &name)])?;
-            println!("group {name} is made");
+            client.say(&format!("group {name} is made"));
         }
         GroupCommand::List => {
             let rows = client.all("ListGroups", &[], "Groups")?;
-            print!("{}", table(["name", "made", "arn"], &columns(&rows, ["GroupName", "CreateDate", "Arn"])));
+            client.show_rows(["name", "made", "arn"], &columns(&rows, ["GroupName", "CreateDate", "Arn"]));
         }
         GroupCommand::Delete { name, force } => {
             let group = Holder::group(name.clone());
@@ -60,11 +60,11 @@ pub(super) fn run(client: &Client, command: GroupCommand) -> anyhow::Result<()> 
         }
         GroupCommand::Add { group, user } => {
             membership(client, "AddUserToGroup", &group, &user)?;
-            println!("user {user} is in group {group}");
+            client.say(&format!("user {user} is in group {group}"));
         }
         GroupCommand::Remove { group, user } => {
             membership(client, "RemoveUserFromGroup", &group, &user)?;
-            println!("user {user} is not in group {group} any more");
+            client.say(&format!("user {user} is not in group {group} any more"));
         }
     }
     Ok(())

@@ -82,7 +82,7 @@ impl Holder {
             }
         }
         client.ask(&format!("Delete{}", self.kind), &[self.named()])?;
-        println!("{} is deleted", self.title());
+        client.say(&format!("{} is deleted", self.title()));
         Ok(())
     }
 
@@ -94,10 +94,10 @@ impl Holder {
         let action = format!("Put{}Policy", self.kind);
         let policy = policy_before(&before).to_string();
         client.ask(&action, &[self.named(), ("PolicyName", REVOKED), ("PolicyDocument", &policy)])?;
-        println!(
+        client.say(&format!(
             "sessions of {} from before {before} may do nothing any more (policy {REVOKED})",
             self.title()
-        );
+        ));
         Ok(())
     }
 }

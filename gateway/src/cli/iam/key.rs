@@ -1,11 +1,11 @@
 //! `sealgate key …`: access keys.
 
 use clap::Subcommand;
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::client::{Client, child, text};
 use super::refusal::AskError;
-use super::table::table;
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum KeyCommand {
@@ -46,6 +46,14 @@ pub(super) fn run(client: &Client, command: KeyCommand) -> anyhow::Result<()> {
     match command {
         KeyCommand::Create { user } => {
             let made = child(client.ask("CreateAccessKey", &[("UserName", &user)])?, "AccessKey");
+            if client.as_json {
+                let told = json!({
+                    "access_key": text(&made, "AccessKeyId"),
+                    "secret": text(&made, "SecretAccessKey"),
+                });
+                println!("{}", *Zeroizing::new(told.to_string()));
+                return Ok(());
+            }
             println!("access key  {}", text(&made, "AccessKeyId"));
             let line = Zeroizing::new(format!("secret      {}", text(&made, "SecretAccessKey")));
             println!("{}", *line);
@@ -56,7 +64,7 @@ pub(super) fn run(client: &Client, command: KeyCommand) -> anyhow::Result<()> {
         KeyCommand::Enable { user, id } => set(client, &user, &id, "Active", "enabled")?,
         KeyCommand::Delete { user, id } => {
             client.ask("DeleteAccessKey", &[("UserName", &user), ("AccessKeyId", &id)])?;
-            println!("access key {id} is deleted");
+            client.say(&format!("access key {id} is deleted"));
         }
     }
     Ok(())
@@ -64,12 +72,21 @@ pub(super) fn run(client: &Client, command: KeyCommand) -> anyhow::Result<()> {
 
 fn set(client: &Client, user: &str, id: &str, status: &str, told: &str) -> anyhow::Result<()> {
     client.ask("UpdateAccessKey", &[("UserName", user), ("AccessKeyId", id), ("Status", status)])?;
-    println!("access key {id} is {told}");
+    client.say(&format!("access key {id} is {told}"));
     Ok(())
 }
 
+/// What is told of access keys.
+pub(super) const HEADING: [&str; 4] = ["access key", "state", "made", "last used"];
+
 /// Shows a user's access keys, and what each was last used for.
 pub(super) fn list(client: &Client, user: &str) -> anyhow::Result<()> {
+    client.show_rows(HEADING, &rows(client, user)?);
+    Ok(())
+}
+
+/// A user's access keys.
+pub(super) fn rows(client: &Client, user: &str) -> anyhow::Result<Vec<[String; HEADING.len()]>> {
     let mut rows = Vec::new();
     for row in client.all("ListAccessKeys", &[("UserName", user)], "AccessKeyMetadata")? {
         let id = text(&row, "AccessKeyId").to_owned();
@@ -82,8 +99,7 @@ pub(super) fn list(client: &Client, user: &str) -> anyhow::Result<()> {
         let status = text(&row, "Status").to_ascii_lowercase();
         rows.push([id, status, text(&row, "CreateDate").to_owned(), used]);
     }
-    print!("{}", table(["access key", "state", "made", "last used"], &rows));
-    Ok(())
+    Ok(rows)
 }
 
 /// The ids of a user's access keys.

@@ -30,6 +30,9 @@ pub(super) struct Endpoint {
     /// URL of the gateway; default: where this configuration listens
     #[arg(long, value_name = "URL", env = "AWS_ENDPOINT_URL", global = true)]
     endpoint: Option<String>,
+    /// One JSON document instead of text
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Subcommand)]
@@ -72,7 +75,7 @@ pub(super) enum IamCommand {
 }
 
 pub(super) fn run(config: &Config, command: IamCommand) -> anyhow::Result<ExitCode> {
-    let open = |at: Endpoint| Client::open(config, at.endpoint.as_deref());
+    let open = |at: Endpoint| Client::open(config, at.endpoint.as_deref(), at.json);
     match command {
         IamCommand::User { at, command } => user::run(&open(at)?, command)?,
         IamCommand::Key { at, command } => key::run(&open(at)?, command)?,

@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use super::client::{Client, child, text};
 use super::document;
 use super::holder::Holder;
-use super::table::{columns, table};
+use super::table::columns;
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum PolicyCommand {
@@ -77,22 +77,13 @@ pub(super) fn run(client: &Client, command: PolicyCommand) -> anyhow::Result<()>
         PolicyCommand::Create { name, file } => {
             let text_of = document(&file)?;
             let made = client.ask("CreatePolicy", &[("PolicyName", &name), ("PolicyDocument", &text_of)])?;
-            println!("policy  {name}");
-            println!("arn     {}", text(&child(made, "Policy"), "Arn"));
+            client.show_facts(&[("policy", name), ("arn", text(&child(made, "Policy"), "Arn").to_owned())]);
         }
         PolicyCommand::List { all } => {
             let scope = if all { "All" } else { "Local" };
             let rows = client.all("ListPolicies", &[("Scope", scope)], "Policies")?;
-            print!(
-                "{}",
-                table(
-                    ["name", "version", "attached", "changed", "arn"],
-                    &columns(
-                        &rows,
-                        ["PolicyName", "DefaultVersionId", "AttachmentCount", "UpdateDate", "Arn"]
-                    )
-                )
-            );
+            let members = ["PolicyName", "DefaultVersionId", "AttachmentCount", "UpdateDate", "Arn"];
+            client.show_rows(["name", "version", "attached", "changed", "arn"], &columns(&rows, members));
         }
         PolicyCommand::Show { arn } => {
             let policy = child(client.ask("GetPolicy", &[("PolicyArn", &arn)])?, "Policy");
@@ -102,18 +93,18 @@ pub(super) fn run(client: &Client, command: PolicyCommand) -> anyhow::Result<()>
         }
         PolicyCommand::Delete { arn } => {
             client.ask("DeletePolicy", &[("PolicyArn", &arn)])?;
-            println!("policy {arn} is deleted");
+            client.say(&format!("policy {arn} is deleted"));
         }
         PolicyCommand::Attach { arn, to } => {
             if let Some(holder) = to.holder() {
                 holder.attach(client, &arn)?;
-                println!("{} has {arn}", holder.title());
+                client.say(&format!("{} has {arn}", holder.title()));
             }
         }
         PolicyCommand::Detach { arn, from } => {
             if let Some(holder) = from.holder() {
                 holder.detach(client, &arn)?;
-                println!("{} does not have {arn} any more", holder.title());
+                client.say(&format!("{} does not have {arn} any more", holder.title()));
             }
         }
     }

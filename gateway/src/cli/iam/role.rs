@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::client::{Client, child, text};
 use super::document;
 use super::holder::Holder;
-use super::table::{columns, table};
+use super::table::columns;
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum RoleCommand {
@@ -38,12 +38,11 @@ pub(super) fn run(client: &Client, command: RoleCommand) -> anyhow::Result<()> {
             let trust = document(&trust_file)?;
             let made =
                 client.ask("CreateRole", &[("RoleName", &name), ("AssumeRolePolicyDocument", &trust)])?;
-            println!("role  {name}");
-            println!("arn   {}", text(&child(made, "Role"), "Arn"));
+            client.show_facts(&[("role", name), ("arn", text(&child(made, "Role"), "Arn").to_owned())]);
         }
         RoleCommand::List => {
             let rows = client.all("ListRoles", &[], "Roles")?;
-            print!("{}", table(["name", "made", "arn"], &columns(&rows, ["RoleName", "CreateDate", "Arn"])));
+            client.show_rows(["name", "made", "arn"], &columns(&rows, ["RoleName", "CreateDate", "Arn"]));
         }
         RoleCommand::Delete { name, force } => Holder::role(name).delete(client, force, || Ok(()))?,
         RoleCommand::RevokeSessions { name } => Holder::role(name).revoke_sessions(client)?,

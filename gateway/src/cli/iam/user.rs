@@ -5,7 +5,7 @@ use clap::Subcommand;
 use super::client::{Client, child, text};
 use super::holder::{Holder, membership};
 use super::key;
-use super::table::{columns, table};
+use super::table::{columns, object, objects};
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum UserCommand {
@@ -46,16 +46,17 @@ pub(super) fn run(client: &Client, command: UserCommand) -> anyhow::Result<()> {
     match command {
         UserCommand::Create { name, path, policy } => {
             let made = client.ask("CreateUser", &[("UserName", &name), ("Path", &path)])?;
-            println!("user  {name}");
-            println!("arn   {}", text(&child(made, "User"), "Arn"));
+            let mut facts =
+                vec![("user", name.clone()), ("arn", text(&child(made, "User"), "Arn").to_owned())];
             if let Some(arn) = policy {
                 Holder::user(name).attach(client, &arn)?;
-                println!("has   {arn}");
+                facts.push(("has", arn));
             }
+            client.show_facts(&facts);
         }
         UserCommand::List => {
             let rows = client.all("ListUsers", &[], "Users")?;
-            print!("{}", table(["name", "made", "arn"], &columns(&rows, ["UserName", "CreateDate", "Arn"])));
+            client.show_rows(["name", "made", "arn"], &columns(&rows, ["UserName", "CreateDate", "Arn"]));
         }
         UserCommand::Show { name } => show(client, name)?,
         UserCommand::Delete { name, force } => {
@@ -77,25 +78,35 @@ pub(super) fn run(client: &Client, command: UserCommand) -> anyhow::Result<()> {
 
 fn show(client: &Client, name: String) -> anyhow::Result<()> {
     let user = child(client.ask("GetUser", &[("UserName", &name)])?, "User");
-    println!("name      {}", text(&user, "UserName"));
-    println!("arn       {}", text(&user, "Arn"));
-    println!("made      {}", text(&user, "CreateDate"));
+    let mut facts = Vec::new();
+    for (name, member) in [("name", "UserName"), ("arn", "Arn"), ("made", "CreateDate")] {
+        facts.push((name, text(&user, member).to_owned()));
+    }
     let boundary = child(user, "PermissionsBoundary");
     if !boundary.children.is_empty() {
-        println!("boundary  {}", text(&boundary, "PermissionsBoundaryArn"));
+        facts.push(("boundary", text(&boundary, "PermissionsBoundaryArn").to_owned()));
     }
     let holder = Holder::user(name);
-    for (what, names) in [
-        ("group", groups(client, &holder.name)?),
-        ("policy", holder.attached(client)?),
-        ("inline", holder.inline(client)?),
-    ] {
-        for name in names {
-            println!("{what:8}  {name}");
-        }
+    let lists = [
+        ("group", "groups", groups(client, &holder.name)?),
+        ("policy", "policies", holder.attached(client)?),
+        ("inline", "inline_policies", holder.inline(client)?),
+    ];
+    let keys = key::rows(client, &holder.name)?;
+    if client.as_json {
+        let mut told = object(&facts);
+        told.extend(lists.into_iter().map(|(_, of, names)| (of.to_owned(), names.into())));
+        told.insert("access_keys".to_owned(), objects(key::HEADING, &keys));
+        println!("{}", serde_json::Value::Object(told));
+        return Ok(());
     }
+    for (what, _, names) in lists {
+        facts.extend(names.into_iter().map(|name| (what, name)));
+    }
+    client.show_facts(&facts);
     println!();
-    key::list(client, &holder.name)
+    client.show_rows(key::HEADING, &keys);
+    Ok(())
 }
 
 /// The groups that a user is in.

@@ -70,6 +70,31 @@ struct UserIdentity<'a> {
     invoked_by: Option<&'a str>,
 }
 
+/// What a decision about a use of a key adds to the line of the request that it was for.
+#[derive(Debug)]
+pub(super) struct KeyDecision {
+    resource: Option<Resource>,
+    additional: Map<String, Value>,
+}
+
+impl KeyDecision {
+    pub(super) fn of(decision: &AuditEvent<'_>) -> Self {
+        let mut additional = Map::new();
+        additional.insert("keyMaterialId".to_owned(), json!(decision.key_material_id));
+        additional.insert("encryptionContextNames".to_owned(), json!(decision.encryption_context_names));
+        additional.insert("remembered".to_owned(), json!(decision.remembered));
+        if let Some(grant) = &decision.grant {
+            additional.insert("grantId".to_owned(), json!(grant));
+        }
+        let resource = decision.key.as_ref().map(|arn| Resource {
+            arn: arn.clone(),
+            account_id: arn.split(':').nth(4).map(str::to_owned),
+            r#type: "AWS::KMS::Key",
+        });
+        Self { resource, additional }
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct Resource {
     #[serde(rename = "ARN")]
@@ -120,7 +145,7 @@ impl<'a> UserIdentity<'a> {
             account_id: account,
             access_key_id,
             user_name: value(subject, "aws:username"),
-            invoked_by: None,
+            invoked_by: subject.context.get("aws:principalservicename").map(|_| subject.arn.as_str()),
         }
     }
 }
@@ -135,6 +160,7 @@ fn kind(subject: &Subject) -> &'static str {
         "User" => "IAMUser",
         "AssumedRole" => "AssumedRole",
         "FederatedUser" => "FederatedUser",
+        "Service" => "AWSService",
         _ if subject.is_root() => "Root",
         _ => "Unknown",
     }
@@ -189,18 +215,13 @@ impl<'a> Event<'a> {
         let is_of_nobody =
             detail.signature.is_none() && error_code.is_none_or(|code| OF_NOBODY.contains(&code));
         let read_only = match record.operation {
-            Some(operation) => is_read(operation),
+            Some(operation) => is_read(operation) || CRYPTOGRAPHIC.contains(&operation),
             None => record.method == http::Method::GET || record.method == http::Method::HEAD,
         };
-        let mut response = Map::new();
-        if !read_only && !is_refused {
-            if let Some(version) = &detail.version_id {
-                response.insert(format!("{HEADERS}-version-id"), json!(version));
-            }
-            if let Some(sse) = detail.sse {
-                response.insert(format!("{HEADERS}-server-side-encryption"), json!(sse));
-            }
-        }
+        let response: Map<_, _> = match is_refused {
+            true => Map::new(),
+            false => detail.response.iter().cloned().collect(),
+        };
         let arrived = OffsetDateTime::from(record.arrived);
         Some(Self {
             event_version: VERSION,
@@ -236,6 +257,25 @@ impl<'a> Event<'a> {
         })
     }
 
+    /// Adds what was decided about uses of keys for this request.
+    pub(super) fn add_decisions(&mut self, decisions: impl Iterator<Item = KeyDecision>) {
+        for KeyDecision { resource, additional } in decisions {
+            self.resources.extend(resource.filter(|new| self.resources.iter().all(|r| r.arn != new.arn)));
+            for (name, value) in additional {
+                // Of several decisions, as of a ReEncrypt, each has its say.
+                let value = match self.additional_event_data.remove(&name) {
+                    Some(Value::Array(mut all)) if !value.is_array() => {
+                        all.push(value);
+                        Value::Array(all)
+                    }
+                    Some(first) if first != value => json!([first, value]),
+                    _ => value,
+                };
+                self.additional_event_data.insert(name, value);
+            }
+        }
+    }
+
     /// A decision about a use of a key.
     pub(super) fn of_key(
         decision: &'a AuditEvent<'a>,
@@ -248,15 +288,8 @@ impl<'a> Event<'a> {
             // The host's own: `sealgate:ResetKeyPolicy`.
             _ => ("kms.sealgate", decision.action),
         };
-        let mut additional = Map::new();
-        additional.insert("keyMaterialId".to_owned(), json!(decision.key_material_id));
-        additional.insert("encryptionContextNames".to_owned(), json!(decision.encryption_context_names));
-        additional.insert("remembered".to_owned(), json!(decision.remembered));
-        if let Some(grant) = &decision.grant {
-            additional.insert("grantId".to_owned(), json!(grant));
-        }
+        let KeyDecision { resource, additional } = KeyDecision::of(decision);
         let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(decision.time_unix_ms);
-        let key_account = decision.key.as_deref().and_then(|arn| arn.split(':').nth(4)).map(str::to_owned);
         let mut parameters = Map::new();
         if let Some(key) = &decision.key {
             parameters.insert("keyId".to_owned(), json!(key));
@@ -294,15 +327,7 @@ impl<'a> Event<'a> {
             request_id: decision.request_id,
             event_id: new_id(),
             read_only: is_read(event_name) || CRYPTOGRAPHIC.contains(&event_name),
-            resources: decision
-                .key
-                .iter()
-                .map(|arn| Resource {
-                    arn: arn.clone(),
-                    account_id: key_account.clone(),
-                    r#type: "AWS::KMS::Key",
-                })
-                .collect(),
+            resources: resource.into_iter().collect(),
             event_type: "AwsApiCall",
             management_event: true,
             recipient_account_id: account,
@@ -336,6 +361,12 @@ const CRYPTOGRAPHIC: [&str; 12] = [
     "Sign",
     "Verify",
 ];
+
+/// Does the audit tell what such an operation answered? It does of changes, and of credentials that were made.
+pub(crate) fn tells_answer(operation: &str) -> bool {
+    let makes_credentials = matches!(operation, "GetSessionToken" | "GetFederationToken");
+    makes_credentials || !is_read(operation) && !CRYPTOGRAPHIC.contains(&operation)
+}
 
 /// Does an operation of this name change nothing?
 fn is_read(operation: &str) -> bool {

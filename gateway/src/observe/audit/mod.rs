@@ -7,7 +7,7 @@ mod spool;
 pub mod verify;
 mod webhook;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -17,12 +17,15 @@ use std::{fmt, io};
 
 use kms_core::audit::{Audit, AuditEvent};
 use parking_lot::Mutex;
+use serde::Serialize;
 use ureq::Agent;
 
 use self::chain::ChainFile;
-use self::event::Event;
+pub(crate) use self::event::tells_answer;
+use self::event::{Event, KeyDecision};
 use self::spool::Spool;
 use self::webhook::Bell;
+use super::metrics::LOGS;
 use super::request::{Observer, RequestRecord, Service, Wants};
 use crate::config::{AuditConfig, AuditWebhook, WhenSpoolIsFull};
 
@@ -30,8 +33,12 @@ use crate::config::{AuditConfig, AuditWebhook, WhenSpoolIsFull};
 const SYNC_PAUSE: Duration = Duration::from_secs(1);
 /// The shortest time between two warnings of one kind.
 const WARN_PAUSE: Duration = Duration::from_secs(30);
-/// The most requests of which it is remembered that a decision about a key was told.
+/// The most requests to KMS whose decisions wait for the request's line: those of more have lines of their own.
 const MAX_DECIDED: usize = 16 << 10;
+/// How long they wait.
+const DECIDED_PATIENCE: Duration = Duration::from_secs(60);
+/// The most decisions of one of them.
+const MAX_DECISIONS: usize = 16;
 
 /// Why a line could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -53,13 +60,26 @@ pub struct AuditLog {
     chain: Mutex<ChainFile>,
     spool: Option<Arc<Mutex<Spool>>>,
     bell: Arc<Bell>,
-    /// Requests of which a decision about a key was told.
-    decided: Mutex<HashSet<String>>,
+    /// What was decided about uses of keys for requests to KMS that have no line yet.
+    decided: Mutex<HashMap<String, Vec<Decided>>>,
     fails: AtomicBool,
     failed: AtomicU64,
     dropped: AtomicU64,
     warned: Mutex<Option<Instant>>,
     tried: Mutex<Option<Instant>>,
+}
+
+/// A decision about the use of a key that waits for the line of its request.
+struct Decided {
+    since: Instant,
+    decision: KeyDecision,
+    /// Its own line, where none comes.
+    line: serde_json::Value,
+}
+
+/// Is it the id of a request to KMS, which gets a line? What the host asks has words for an id.
+fn is_of_door(request_id: &str) -> bool {
+    request_id.len() == 32 && request_id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl fmt::Debug for AuditLog {
@@ -144,6 +164,7 @@ impl AuditLog {
     }
 
     fn sync(&self) {
+        self.write_decided(DECIDED_PATIENCE);
         let mut chain = self.chain.lock();
         chain.rotate_if_asked();
         // Its own handle, so that nobody waits for the disk.
@@ -164,27 +185,45 @@ impl AuditLog {
         }
     }
 
-    /// Do requests fail whose lines can't be written?
-    pub fn is_required(&self) -> bool {
-        self.is_required
-    }
-
     /// What KMS tells of each decision.
     pub fn of_keys(self: &Arc<Self>) -> Audit {
         let log = self.clone();
         Audit::new(move |decision: &AuditEvent<'_>| {
             let refusal = decision.refusal.as_deref();
             let refusal = refusal.map(|text| text.split_once(": ").unwrap_or((text, "")));
-            if decision.via_service.is_none() && !decision.request_id.is_empty() {
+            let event = Event::of_key(decision, &log.region, refusal);
+            if decision.via_service.is_none() && is_of_door(decision.request_id) {
                 let mut decided = log.decided.lock();
-                if decided.len() >= MAX_DECIDED {
-                    decided.clear();
+                // The request's own line will tell it.
+                if decided.len() < MAX_DECIDED
+                    && let Ok(line) = serde_json::to_value(&event)
+                {
+                    let waiting = decided.entry(decision.request_id.to_owned()).or_default();
+                    if waiting.len() < MAX_DECISIONS {
+                        let decision = KeyDecision::of(decision);
+                        waiting.push(Decided { since: Instant::now(), decision, line });
+                        return;
+                    }
                 }
-                decided.insert(decision.request_id.to_owned());
             }
             // Whether the request fails for it is decided when the line of the request itself is written.
-            let _ = log.append(&Event::of_key(decision, &log.region, refusal));
+            let _ = log.append(&event);
         })
+    }
+
+    /// Writes lines of decisions whose requests have had none for so long: who asked was gone before.
+    fn write_decided(&self, patience: Duration) {
+        let mut late = Vec::new();
+        self.decided.lock().retain(|_, waiting| {
+            let is_late = waiting.first().is_none_or(|first| first.since.elapsed() >= patience);
+            if is_late {
+                late.append(waiting);
+            }
+            !is_late
+        });
+        for decided in late {
+            let _ = self.append(&decided.line);
+        }
     }
 
     /// Refuses a request before anything is done, where lines are required and can't be written now.
@@ -218,15 +257,13 @@ impl AuditLog {
     /// # Errors
     /// When it could not be written and the settings require it: then the request is not to be answered as if all were well.
     pub fn answered(&self, record: &RequestRecord) -> Result<(), AuditError> {
-        let Some(event) = Event::of_request(record, &self.region) else { return Ok(()) };
+        let Some(mut event) = Event::of_request(record, &self.region) else { return Ok(()) };
         if record.service == Service::Kms
             && let Some(detail) = &record.detail
         {
-            let was_told = self.decided.lock().remove(&detail.request_id);
-            let says_more = record.error_code.is_some_and(|code| code != "AccessDeniedException");
-            if was_told && !says_more {
-                return Ok(());
-            }
+            let decided = self.decided.lock().remove(&detail.request_id);
+            let decisions = decided.unwrap_or_default().into_iter().map(|decided| decided.decision);
+            event.add_decisions(decisions);
         }
         match self.append(&event) {
             Err(error) if self.is_required => Err(error),
@@ -234,7 +271,7 @@ impl AuditLog {
         }
     }
 
-    fn append(&self, event: &Event<'_>) -> Result<(), AuditError> {
+    fn append(&self, event: &impl Serialize) -> Result<(), AuditError> {
         let appended = self.try_append(event);
         match &appended {
             Err(error) => self.has_failed(error),
@@ -243,7 +280,7 @@ impl AuditLog {
         appended
     }
 
-    fn try_append(&self, event: &Event<'_>) -> Result<(), AuditError> {
+    fn try_append(&self, event: &impl Serialize) -> Result<(), AuditError> {
         let mut chain = self.chain.lock();
         chain.append(event)?;
         if let Some(spool) = &self.spool {
@@ -253,6 +290,7 @@ impl AuditLog {
             }
             if !has_room {
                 let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+                LOGS.audit_unsent.add(1);
                 self.warn(|| {
                     tracing::error!(dropped, "audit lines are not sent to the webhook: their spool is full")
                 });
@@ -265,6 +303,7 @@ impl AuditLog {
     fn has_failed(&self, error: &AuditError) {
         self.fails.store(true, Ordering::Relaxed);
         let failed = self.failed.fetch_add(1, Ordering::Relaxed) + 1;
+        LOGS.audit_failed.add(1);
         let is_required = self.is_required;
         self.warn(|| tracing::error!(%error, failed, is_required, "audit lines could not be written"));
     }
@@ -291,6 +330,7 @@ impl AuditLog {
 impl Drop for AuditLog {
     fn drop(&mut self) {
         self.bell.stop();
+        self.write_decided(Duration::ZERO);
         self.sync();
     }
 }

@@ -370,6 +370,10 @@ impl BlobStore for FsBlobStore {
         self.put_away(blob, why).await
     }
 
+    async fn count_quarantined(&self) -> Result<u64, BlobError> {
+        self.count_put_away().await
+    }
+
     async fn expire_quarantine(&self, kept: Duration) -> Result<u64, BlobError> {
         self.delete_put_away(kept).await
     }

@@ -126,6 +126,13 @@ impl FsBlobStore {
         listed.await.map_err(BlobError::Unavailable)
     }
 
+    /// See [`BlobStore::count_quarantined`].
+    pub(super) async fn count_put_away(&self) -> Result<u64, BlobError> {
+        let quarantine = self.quarantine.clone();
+        let listed = blocking(move || quarantine.list()).await;
+        Ok(listed.map_err(BlobError::Unavailable)?.len() as u64)
+    }
+
     /// See [`BlobStore::expire_quarantine`].
     pub(super) async fn delete_put_away(&self, kept: Duration) -> Result<u64, BlobError> {
         let quarantine = self.quarantine.clone();

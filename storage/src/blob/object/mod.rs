@@ -281,6 +281,10 @@ impl BlobStore for ObjectBlobStore {
         self.shared.quarantine(*blob, why).await
     }
 
+    async fn count_quarantined(&self) -> Result<u64, BlobError> {
+        Ok(self.shared.put_away().await?.len() as u64)
+    }
+
     async fn expire_quarantine(&self, kept: Duration) -> Result<u64, BlobError> {
         self.shared.expire_quarantine(kept).await
     }

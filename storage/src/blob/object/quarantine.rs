@@ -23,7 +23,7 @@ const MAX_QUARANTINED: usize = 100_000;
 const END_LEN: u64 = 16 << 10;
 
 /// An object in quarantine.
-struct PutAway {
+pub(super) struct PutAway {
     name: Path,
     id: BlobId,
     since: Timestamp,
@@ -127,7 +127,7 @@ impl Shared {
         Ok(count)
     }
 
-    async fn put_away(&self) -> Result<Vec<PutAway>, BlobError> {
+    pub(super) async fn put_away(&self) -> Result<Vec<PutAway>, BlobError> {
         let none = BlobId::from_bytes([0; 16]);
         let folder = self.places.quarantine();
         let mut listed = self.store.list(Some(&folder));

@@ -116,6 +116,10 @@ impl BlobStore for Paired {
         self.0.quarantine(blob, why).await
     }
 
+    async fn count_quarantined(&self) -> std::result::Result<u64, BlobError> {
+        self.0.count_quarantined().await
+    }
+
     async fn expire_quarantine(&self, kept: Duration) -> std::result::Result<u64, BlobError> {
         self.0.expire_quarantine(kept).await
     }

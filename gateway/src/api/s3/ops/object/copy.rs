@@ -10,6 +10,7 @@ use super::lookup::{self, Found, insert};
 use super::properties::Properties;
 use super::write::{self, MAX_WRITE_LEN, NewVersion};
 use super::{annotation, archive};
+use crate::api::record;
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::permissions::versioned;
 use crate::api::s3::request::{S3Request, S3Response};
@@ -257,6 +258,7 @@ pub(in crate::api::s3::ops) async fn readable_bucket(
         }
         error => error.into(),
     })?;
+    record::copies(&bucket, &source.object, source.version);
     check_expected_owner(&request.headers, &header::SOURCE_EXPECTED_BUCKET_OWNER, &bucket.owner)?;
     let action = versioned("s3:GetObject", source.version);
     request.authorize(app, action, &bucket, Some(&source.object), source.version).await?;
@@ -280,7 +282,7 @@ pub(in crate::api::s3::ops) async fn find_source(
         {
             Err(Code::AccessDenied.into())
         }
-        found => found,
+        found => found.inspect(|found| record::found_copied(found.record.plain_len)),
     }
 }
 

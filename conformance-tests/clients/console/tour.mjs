@@ -51,7 +51,8 @@ try {
   await button(page, "Verify").click();
   await page.getByText("Authentic.").waitFor();
   await settled(page);
-  await page.setViewportSize({ width: 1200, height: 900 });
+  await page.setViewportSize({ width: 1200, height: 1000 });
+  await page.evaluate(() => document.getElementById("main").scrollTo(0, 0));
   await picture("console-encryption");
   await page.setViewportSize({ width: 1200, height: 720 });
 

@@ -38,7 +38,7 @@ export function Encryption({ target, head, customerKey }: { target: Target; head
           <>
             <Card title="From the root key to the bytes" actions={<Badge kind="accent">{data.mode}</Badge>}>
               <Chain links={data.chain ?? []} />
-              <p class="muted">Each key is stored only under the one to its left. Whoever destroys one makes unreadable all that is to its right.</p>
+              <p class="muted">Each key is stored only under the one before it. Whoever destroys one makes unreadable all that comes after it.</p>
             </Card>
             <div class="grid">
               <Facts data={data} />
@@ -194,7 +194,7 @@ export function Chain({ links }: { links: Link[] }) {
                 <title>{link.id ?? ""}</title>
               </text>
               <text class="sub" x={x + 14} y={y + 79}>
-                {clip(link.algorithm ?? "", 22)}
+                {clip(link.algorithm ?? "", 20)}
                 <title>{link.algorithm ?? ""}</title>
               </text>
               {isLast ? null : isRowEnd ? (
@@ -223,7 +223,7 @@ const name = (kind: string): string => WORDS[kind] ?? kind.replace(/_/g, " ").re
 const clip = (text: string, most: number): string => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 function short(id: string | null | undefined): string {
   const text = (id ?? "").split("/").pop()!;
-  return text.length > 21 ? `${text.slice(0, 9)}…${text.slice(-8)}` : text;
+  return text.length > 20 ? `${text.slice(0, 9)}…${text.slice(-8)}` : text;
 }
 
 function Verify({ query, customerKey, size }: { query: Record<string, string | undefined>; customerKey: string; size: number }) {

@@ -37,6 +37,8 @@ pub(crate) struct Shape {
 
 /// Bytes of an object that lies in its record.
 const INLINED: usize = 1000;
+/// The quota of IAM.
+const USERS_PER_ACCOUNT: usize = 5000;
 /// Connections that ask for such objects.
 const INLINED_CONNECTIONS: usize = 16;
 
@@ -156,10 +158,14 @@ async fn identities(shape: &Shape, stage: &Stage, gateway: &Server) -> anyhow::R
     for _ in 0..shape.runs.max(1) {
         none.push(started()?);
     }
-    let mut caller = Caller::open(&gateway.endpoint, Credentials::root()).await?;
     let began = Instant::now();
-    for number in 0..shape.users {
-        caller.iam("CreateUser", &[("UserName", &format!("user-{number}"))]).await?.success()?;
+    for first in (0..shape.users).step_by(USERS_PER_ACCOUNT) {
+        let account = tokio::task::block_in_place(|| gateway.create_account(&format!("figures-{first}")))?;
+        let credentials = Credentials::of_key(&account.access_key_id, &account.secret_access_key);
+        let mut caller = Caller::open(&gateway.endpoint, credentials).await?;
+        for number in first..shape.users.min(first + USERS_PER_ACCOUNT) {
+            caller.iam("CreateUser", &[("UserName", &format!("user-{number}"))]).await?.success()?;
+        }
     }
     let made_s = began.elapsed().as_secs_f64();
     let mut all = Vec::new();

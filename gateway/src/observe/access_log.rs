@@ -188,7 +188,9 @@ impl Members<'_> {
 
 /// A JSON string of bytes that are mostly plain text.
 fn string(out: &mut Vec<u8>, value: &[u8]) {
-    if value.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+    // Of every byte, without a way out: many are looked at at once then.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') & (*byte != b'"') & (*byte != b'\\');
+    if value.iter().fold(true, |all, byte| all & is_plain(byte)) {
         out.push(b'"');
         out.extend_from_slice(value);
         out.push(b'"');

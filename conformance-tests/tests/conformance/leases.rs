@@ -119,6 +119,8 @@ s3.put_object(Bucket="bucket", Key="overwritten", Body=b"y")
     let second = gateway(&cluster.places());
     until("the other one has looked around", || status(&second)["reclaim"]["sweeps"].as_u64() > Some(0));
     assert!(notes("overwritten") > 0, "the other one swept beside it");
+    // It would take the lease at its next look.
+    drop(second);
     lose_lease(&cluster, "annotations");
     proxy.set(Way::Open);
     tokio::time::sleep(PASSED).await;

@@ -32,6 +32,8 @@ try {
   await dialog(page).getByLabel("Keep versions").check();
   await field(dialog(page), "Default encryption").selectOption("aws:kms");
   await field(dialog(page), "KMS key").fill("alias/finance");
+  // With it, objects would open for a while after the key is disabled.
+  await dialog(page).getByLabel("Bucket key").uncheck();
   await picture("console-create-bucket");
   await button(dialog(page), "Create").click();
   await page.getByRole("heading", { name: "This bucket is empty" }).waitFor();
@@ -51,7 +53,7 @@ try {
   await button(page, "Verify").click();
   await page.getByText("Authentic.").waitFor();
   await settled(page);
-  await page.setViewportSize({ width: 1200, height: 1000 });
+  await page.setViewportSize({ width: 1200, height: 840 });
   await page.evaluate(() => document.getElementById("main").scrollTo(0, 0));
   await picture("console-encryption");
   await page.setViewportSize({ width: 1200, height: 720 });
@@ -102,6 +104,7 @@ try {
   await page.setViewportSize({ width: 1200, height: 900 });
   await settled(page);
   await picture("console-overview");
+  await page.setViewportSize({ width: 1200, height: 720 });
   await page.emulateMedia({ colorScheme: "dark" });
   await go(page, "#/object/invoices/invoice-2026-007.csv?tab=encryption");
   await page.locator("svg.chain").waitFor();

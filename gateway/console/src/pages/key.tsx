@@ -59,7 +59,7 @@ function Shown({ about, aliases, tab, reload }: KeyProps & { aliases: Loaded<sdk
       ) : state === "Disabled" ? (
         <p class="note warn" role="status">
           <strong>This key is disabled.</strong>
-          <span>What it protects can't be read, and nothing new is written under it, until it is enabled.</span>
+          <span>What it protects can't be read, and nothing new is written under it, until it is enabled. Objects under a bucket key may open until the gateway asks for that anew (<code>bucket_key_window_s</code>).</span>
         </p>
       ) : null}
       <Tabs tabs={tabs} value={tab} onChange={(next) => go(["key", id], { tab: next })} />

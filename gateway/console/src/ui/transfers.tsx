@@ -153,13 +153,15 @@ const WORDS: Record<State, [string, string]> = {
 };
 
 export function Transfers() {
-  const [open, setOpen] = useState(true);
+  const [wanted, setOpen] = useState<boolean | undefined>();
   const all = transfers.value;
   if (!all.length) return null;
   const active = all.filter(({ state }) => state === "running" || state === "waiting").length;
   const failed = all.filter(({ state }) => state === "failed").length;
+  // Once all is well, only the head stays, so that it covers nothing.
+  const open = wanted ?? all.some(({ state }) => state !== "done" && state !== "cancelled");
   return (
-    <section class={`tray ${active || failed ? "" : "idle"}`} aria-label="Uploads">
+    <section class="tray" aria-label="Uploads">
       <header>
         <strong class="grow" role="status">
           {active ? `Uploading ${plural(active, "file")}` : failed ? `${failed} failed` : `${plural(all.length, "upload")} ended`}
@@ -169,8 +171,7 @@ export function Transfers() {
         </Button>
         {active || all.some(({ state }) => state === "paused") ? null : <Button kind="ghost small" icon="close" label="Clear" onClick={() => { transfers.value = []; }} />}
       </header>
-      {open ? (
-        <ul tabIndex={0} aria-label="Files">
+      <ul hidden={!open} tabIndex={0} aria-label="Files">
           {all.slice(-50).map((one) => (
             <li key={one.id}>
               <div class="row tight">
@@ -186,8 +187,7 @@ export function Transfers() {
               <small class="muted">{one.error ?? `${bytes(one.sent)} of ${bytes(one.file.size)}${rate(one)}`}</small>
             </li>
           ))}
-        </ul>
-      ) : null}
+      </ul>
     </section>
   );
 }

@@ -356,8 +356,11 @@ async fn verify_reads_all_of_an_object_and_finds_one_changed_byte() {
     if Server::skips("a byte of a blob on this disk is changed") {
         return;
     }
-    let mut blob =
-        OpenOptions::new().read(true).write(true).open(largest_file(&server.data.join("blobs"))).unwrap();
+    let mut blob = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(largest_file(&server.data.join("blobs/files")))
+        .unwrap();
     let at = SeekFrom::Start(2_000_000);
     let mut byte = [0];
     blob.seek(at).unwrap();

@@ -173,25 +173,25 @@ service = {"Service": "logging.s3.amazonaws.com"}
 policy = json.loads(kms.get_key_policy(KeyId=key)["Policy"])
 policy["Statement"].append({"Effect": "Allow", "Principal": service, "Action": "kms:GenerateDataKey*", "Resource": "*"})
 kms.put_key_policy(KeyId=key, Policy=json.dumps(policy))
-for name in ("target", "from", "to"):
+for name in ("target", "from", "into"):
     s3.create_bucket(Bucket=name)
 s3.put_bucket_encryption(Bucket="target", ServerSideEncryptionConfiguration={"Rules": [
     {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}]})
 s3.put_bucket_policy(Bucket="target", Policy=json.dumps({"Version": "2012-10-17", "Statement": [
     {"Effect": "Allow", "Principal": service, "Action": "s3:PutObject", "Resource": "arn:aws:s3:::target/*"}]}))
-for name in ("target", "from", "to"):
+for name in ("target", "from", "into"):
     enabled = {"TargetBucket": "target", "TargetPrefix": f"{name}/"}
     s3.put_bucket_logging(Bucket=name, BucketLoggingStatus={"LoggingEnabled": enabled})
 s3.put_object(Bucket="from", Key="a one", Body=b"x" * 10)
 s3.get_object(Bucket="from", Key="a one", Range="bytes=2-4")["Body"].read()
 s3.get_object(Bucket="from", Key="a one")["Body"].read()
-s3.copy_object(Bucket="to", Key="two", CopySource={"Bucket": "from", "Key": "a one"})
+s3.copy_object(Bucket="into", Key="two", CopySource={"Bucket": "from", "Key": "a one"})
 try:
-    s3.copy_object(Bucket="to", Key="two", CopySource={"Bucket": "from", "Key": "absent"})
+    s3.copy_object(Bucket="into", Key="two", CopySource={"Bucket": "from", "Key": "absent"})
 except s3.exceptions.ClientError as error:
     assert error.response["Error"]["Code"] == "NoSuchKey", error
-upload = s3.create_multipart_upload(Bucket="to", Key="parts")["UploadId"]
-s3.upload_part_copy(Bucket="to", Key="parts", UploadId=upload, PartNumber=1, CopySource="from/a one")
+upload = s3.create_multipart_upload(Bucket="into", Key="parts")["UploadId"]
+s3.upload_part_copy(Bucket="into", Key="parts", UploadId=upload, PartNumber=1, CopySource="from/a one")
 print(key)
 "#;
 
@@ -229,7 +229,7 @@ fn copies_and_deliveries_have_their_records_and_a_target_its_key() {
         let of_delivery = records
             .iter()
             .any(|(name, _, line)| name.starts_with("target/") && line[4] == "svc:logging.s3.amazonaws.com");
-        if has("from/", "REST.COPY.PART_GET") && has("to/", "REST.COPY.PART") && of_delivery {
+        if has("from/", "REST.COPY.PART_GET") && has("into/", "REST.COPY.PART") && of_delivery {
             break records;
         }
         assert!(began.elapsed().as_secs() < 60, "{delivered}");
@@ -249,8 +249,8 @@ fn copies_and_deliveries_have_their_records_and_a_target_its_key() {
     assert!(read[0].len() == 64 && read[0] == read[4] && read[19] == "SigV4", "{read:?}");
     let absent = find("from", "REST.COPY.OBJECT_GET", "404");
     assert_eq!((absent[7].as_str(), absent[10].as_str()), ("absent", "NoSuchKey"), "{absent:?}");
-    assert_eq!(find("from", "REST.COPY.PART_GET", "200")[5], find("to", "REST.COPY.PART", "200")[5]);
-    assert_eq!(find("to", "REST.COPY.OBJECT", "200")[7], "two");
+    assert_eq!(find("from", "REST.COPY.PART_GET", "200")[5], find("into", "REST.COPY.PART", "200")[5]);
+    assert_eq!(find("into", "REST.COPY.OBJECT", "200")[7], "two");
     // A part of an object, and all of it.
     assert_eq!(find("from", "REST.GET.OBJECT", "206")[11..13], ["3", "10"]);
     assert_eq!(find("from", "REST.GET.OBJECT", "200")[11..13], ["10", "10"]);

@@ -231,9 +231,7 @@ fn takes_gzip(accepted: &[u8]) -> bool {
     accepted.split(',').any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
         let is_refused = |weight: &str| {
-            weight
-                .strip_prefix("q=")
-                .is_some_and(|q| q.trim_end_matches('0').trim_end_matches('.').is_empty())
+            weight.strip_prefix("q=").is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0))
         };
         matches!(parts.next(), Some("gzip" | "*")) && !parts.any(is_refused)
     })

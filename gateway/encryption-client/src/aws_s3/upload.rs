@@ -3,7 +3,7 @@
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::complete_multipart_upload::CompleteMultipartUploadOutput;
 use aws_sdk_s3::operation::create_multipart_upload::builders::CreateMultipartUploadInputBuilder;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 
 use super::{ROOM_LEN, S3EncryptionClient, failed, names};
 use crate::content::Sealer;
@@ -18,6 +18,8 @@ pub struct MultipartUpload {
     bucket: String,
     key: String,
     upload_id: String,
+    /// Was it begun with the checksum that the SDK gives parts?
+    has_crc32: bool,
     /// Gone once a part could not be sealed or sent: those behind it would not be what was sealed.
     sealer: Option<Sealer>,
     held: Option<Vec<u8>>,
@@ -45,6 +47,7 @@ impl S3EncryptionClient {
             bucket,
             key: name,
             upload_id: created.upload_id.unwrap_or_default(),
+            has_crc32: created.checksum_algorithm == Some(ChecksumAlgorithm::Crc32),
             sealer,
             held: None,
             parts: Vec::new(),
@@ -110,8 +113,8 @@ impl MultipartUpload {
         let request = self.sdk().upload_part().bucket(&self.bucket).key(&self.key).upload_id(&self.upload_id);
         let sent = request.part_number(number).body(sealed.into()).send().await.map_err(failed)?;
         let part = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag);
-        // The SDK's default checksum; S3 compares it with what it has of the part.
-        let part = part.set_checksum_crc32(sent.checksum_crc32);
+        // S3 compares it with what it has of the part, and refuses one of an upload that was begun without.
+        let part = part.set_checksum_crc32(sent.checksum_crc32.filter(|_| self.has_crc32));
         self.parts.push(part.build());
         Ok(())
     }

@@ -29,7 +29,10 @@ pub(in crate::cli) enum RoleCommand {
         force: bool,
     },
     /// End all sessions of a role that have begun until now
-    RevokeSessions { name: String },
+    RevokeSessions {
+        /// The role's name
+        name: String,
+    },
 }
 
 pub(super) fn run(client: &Client, command: RoleCommand) -> anyhow::Result<()> {

@@ -108,14 +108,6 @@ impl Cluster {
         Server::start_shared(places, &all, prepare)
     }
 
-    /// Gateways whose session is not ended.
-    ///
-    /// # Errors
-    /// When the database is away.
-    pub fn live_sessions(&self) -> anyhow::Result<usize> {
-        Ok(self.ask("select count(*) from kv where key >= 'G' and key < 'H'")?.parse()?)
-    }
-
     /// What a statement answers in the database of records.
     ///
     /// # Errors

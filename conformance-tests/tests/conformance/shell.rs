@@ -49,6 +49,8 @@ impl<'a> Shell<'a> {
             .env("AWS_CONFIG_FILE", "config")
             .env("AWS_SHARED_CREDENTIALS_FILE", "none")
             .env_remove("AWS_PROFILE")
+            // rclone makes no session where it is set.
+            .env_remove("AWS_CA_BUNDLE")
             .env_remove("AWS_SESSION_TOKEN")
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("SEALGATE_DATA", &self.server.data)

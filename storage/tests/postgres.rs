@@ -28,6 +28,7 @@ async fn it_keeps_the_contract() {
     long_transactions_and_what_the_server_refuses(&server).await;
     a_server_that_goes_away_comes_back(&server).await;
     hosts_that_do_not_answer_are_passed_over(&server).await;
+    the_server_asks_after_gateways_that_say_nothing(&server).await;
     let deadlocks = "select deadlocks from pg_stat_database where datname = 'race'";
     assert_eq!(server.ask("contract", deadlocks).unwrap(), "0");
 }
@@ -253,6 +254,28 @@ async fn silencing_proxy(to: u16) -> (u16, Arc<tokio::sync::watch::Sender<bool>>
         }
     });
     (port, silent)
+}
+
+/// A gateway whose machine lost power can't end its connections, nor give back the locks of a commit that the server had half of.
+async fn the_server_asks_after_gateways_that_say_nothing(server: &Server) {
+    let kv = open(server, "again").await;
+    kv.get(&[Key::from_static(b"k")]).await.unwrap();
+    let ours = format!("0100007F:{:04X}", server.port());
+    for _ in 0..100 {
+        // proc(5): a timer of kind 2 is that of the keepalive, its time is in hundredths of a second.
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let fields = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let established = fields.filter(|line| line[1] == ours && line[3] == "01");
+        let timers: Vec<_> = established.map(|line| line[5].split_once(':').unwrap()).collect();
+        let is_soon = |&(kind, when): &(&str, &str)| {
+            kind == "02" && u64::from_str_radix(when, 16).is_ok_and(|hundredths| hundredths <= 1_000)
+        };
+        if timers.iter().any(is_soon) && timers.iter().all(is_soon) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("a connection has no keepalive of 10 s");
 }
 
 /// The first host hangs, then the second is the one that takes writes: both as after a failover to another host.

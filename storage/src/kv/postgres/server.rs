@@ -67,8 +67,11 @@ pub(super) async fn connect(config: &PostgresConfig) -> Result<Connection, Conne
 
 async fn connect_to(config: &PostgresConfig, server: &Config) -> Result<Connection, tokio_postgres::Error> {
     let connection = config.dial.dial(server).await?;
-    // A commit counts on locks taken before its snapshot, and on what the server says being on its disk and its standby's.
+    // A commit counts on locks taken before its snapshot, and on what the server says being on its disk and its standby's. A gateway
+    // whose machine loses power between two packets of a commit leaves its locks to the server, which has to find out by itself: 25 s.
     let settings = "set default_transaction_isolation = 'read committed'; set statement_timeout = 0; set lock_timeout = 0; \
+                    set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3; \
+                    set tcp_user_timeout = 25000; \
                     set idle_in_transaction_session_timeout = 0; set enable_seqscan = off; set enable_hashjoin = off; \
                     set enable_mergejoin = off; \
                     select set_config('synchronous_commit', 'on', false) \

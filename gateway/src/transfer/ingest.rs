@@ -15,7 +15,8 @@ use subtle::ConstantTimeEq;
 use tokio::task::JoinHandle;
 
 use super::aws_chunked::{ChunkedError, Decoder};
-use super::digest::{ChecksumAlgorithm, Hasher, Md5};
+use super::digest::{ChecksumAlgorithm, Hasher};
+use super::md5::{self, Md5, Together};
 use super::pool::{self, STEP_LEN};
 use crate::auth::PayloadAuth;
 use crate::http::body::{BodyError, ByteStream, RequestBody, StreamError};
@@ -94,6 +95,9 @@ pub enum IngestError {
     /// A worker thread ended badly.
     #[error("a worker thread ended badly")]
     Worker(#[from] tokio::task::JoinError),
+    /// The thread that computes MD5s ended badly.
+    #[error(transparent)]
+    Md5Worker(#[from] md5::Ended),
 }
 
 /// Where plain bytes come from.
@@ -299,6 +303,7 @@ async fn pipelined(
     sealer: Sealer,
     writer: Box<dyn BlobWriter>,
 ) -> Result<(Digests, Box<dyn BlobWriter>), IngestError> {
+    let together = digests.md5.is_some().then(|| Arc::new(Together::join()));
     let mut digesting = Stage::Idle(digests);
     let mut sealing = Stage::Idle((sealer, writer));
     let mut digested: Option<Vec<u8>> = None;
@@ -311,7 +316,7 @@ async fn pipelined(
         if let Some(step) = digested.take() {
             sealing = seal_and_write(sealing, step).await?;
         }
-        digesting = Stage::busy(state, step, |digests: &mut Digests, step| digests.update(step));
+        digesting = Stage::Busy(tokio::spawn(digest(state, step, together.clone())));
         if is_last {
             break;
         }
@@ -352,21 +357,36 @@ async fn seal_and_write(sealing: Sealing, step: Vec<u8>) -> Result<Sealing, Inge
     Ok(Stage::Busy(task))
 }
 
+/// Takes a step into the digests: MD5 together with other bodies', what else takes long on a thread for it.
+async fn digest(
+    mut digests: Digests,
+    mut step: Vec<u8>,
+    together: Option<Arc<Together>>,
+) -> Result<(Digests, Vec<u8>), IngestError> {
+    let md5 = digests.md5.take();
+    if digests.take_long() {
+        let task = tokio::task::spawn_blocking(move || {
+            digests.update(&step);
+            (digests, step)
+        });
+        (digests, step) = task.await?;
+    } else {
+        digests.update(&step);
+    }
+    if let (Some(md5), Some(together)) = (md5, together) {
+        let (md5, back) = together.update(md5, step).await?;
+        (digests.md5, step) = (Some(md5), back);
+    }
+    Ok((digests, step))
+}
+
 /// A stage of the pipeline: its state, or the task that has it and gives it back with a buffer.
 enum Stage<S> {
     Idle(S),
-    Busy(JoinHandle<Result<(S, Vec<u8>), tokio::task::JoinError>>),
+    Busy(JoinHandle<Result<(S, Vec<u8>), IngestError>>),
 }
 
 impl<S: Send + 'static> Stage<S> {
-    fn busy(mut state: S, buffer: Vec<u8>, work: impl FnOnce(&mut S, &[u8]) + Send + 'static) -> Self {
-        let task = tokio::task::spawn_blocking(move || {
-            work(&mut state, &buffer);
-            Ok((state, buffer))
-        });
-        Self::Busy(task)
-    }
-
     async fn wait(self) -> Result<(S, Option<Vec<u8>>), IngestError> {
         match self {
             Self::Idle(state) => Ok((state, None)),
@@ -387,6 +407,12 @@ struct Digests {
 }
 
 impl Digests {
+    /// Does a step take more than a fraction of a millisecond, MD5 aside?
+    fn take_long(&self) -> bool {
+        self.payload.is_some()
+            || [&self.checksum, &self.second].into_iter().flatten().any(|hasher| !hasher.is_fast())
+    }
+
     fn update(&mut self, data: &[u8]) {
         // A few chunks at a time, so that the second digest finds them in the cache.
         for piece in data.chunks(32 * 1024) {

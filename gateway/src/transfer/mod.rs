@@ -5,4 +5,5 @@ pub mod digest;
 pub mod egress;
 pub mod ingest;
 pub mod journal;
+pub mod md5;
 mod pool;

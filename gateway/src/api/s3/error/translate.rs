@@ -308,7 +308,9 @@ impl From<IngestError> for S3Error {
                 Self::invalid_request(format!("Value for {} trailing header is invalid.", algorithm.header()))
             }
             IngestError::Trailers => Code::MalformedTrailerError.into(),
-            IngestError::Source(_) | IngestError::Worker(_) => Self::new(Code::InternalError).source(error),
+            IngestError::Source(_) | IngestError::Worker(_) | IngestError::Md5Worker(_) => {
+                Self::new(Code::InternalError).source(error)
+            }
         }
     }
 }

@@ -4,7 +4,8 @@ use storage::catalog::{CompletedPart, Part, StoredChecksum};
 
 use crate::api::s3::error::{Code, S3Error};
 use crate::api::s3::wire::checksum;
-use crate::transfer::digest::{ChecksumAlgorithm, Md5, combine, composite};
+use crate::transfer::digest::{ChecksumAlgorithm, combine, composite};
+use crate::transfer::md5::Md5;
 
 /// The longest object, in bytes: 50 TB.
 const MAX_LEN: u64 = 50_000_000_000_000;

@@ -6,6 +6,7 @@ pub mod bucket_log;
 pub mod encryption_summary;
 pub mod history;
 pub mod jobs;
+pub mod json;
 mod line_log;
 pub mod live;
 pub mod metrics;

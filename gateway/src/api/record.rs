@@ -120,7 +120,8 @@ pub(super) fn of_operation(operation: Operation, target: &Target, headers: &Head
             let decoded = number(headers, &header::DECODED_CONTENT_LENGTH);
             detail.object_len = decoded.or_else(|| number(headers, &CONTENT_LENGTH));
         }
-        for name in &TOLD_HEADERS {
+        let told: &[HeaderName] = if detail.wants_parameters { &TOLD_HEADERS } else { &[] };
+        for name in told {
             if let Some(value) = headers.get(name) {
                 let value = String::from_utf8_lossy(value.as_bytes());
                 let told = parameters::told(name.as_str(), &value);
@@ -182,7 +183,7 @@ pub(super) fn found_copied(object_len: u64) {
 
 /// Parameters of a form. Secrets are not told.
 pub(super) fn parameters<'a>(all: impl Iterator<Item = (&'a str, &'a str)>) {
-    request::detail(|detail| {
+    request::parameters(|detail| {
         // These two say which operation it is.
         let all = all.filter(|(name, _)| !matches!(*name, "Action" | "Version"));
         let told = all.map(|(name, value)| (camel_case(name), parameters::told(name, value).into()));
@@ -192,7 +193,7 @@ pub(super) fn parameters<'a>(all: impl Iterator<Item = (&'a str, &'a str)>) {
 
 /// Members of a JSON document that asks for something. Secrets are not told.
 pub(super) fn members(document: &Value) {
-    request::detail(|detail| detail.parameters = told_members(document));
+    request::parameters(|detail| detail.parameters = told_members(document));
 }
 
 /// Members of a JSON document that answers a change. Secrets are not told.
@@ -204,7 +205,7 @@ pub(super) fn answered(document: &Value) {
 fn changed(write: impl FnOnce(&mut RequestDetail)) {
     request::note(|record| {
         let tells = record.operation.is_some_and(audit::tells_answer);
-        if let Some(detail) = record.detail.as_mut().filter(|_| tells) {
+        if let Some(detail) = record.detail.as_mut().filter(|detail| tells && detail.wants_parameters) {
             write(detail);
         }
     });
@@ -267,7 +268,7 @@ pub(super) fn of_answer(response: &Response<ResponseBody>) {
         if let Some(version) = text(&header::VERSION_ID) {
             detail.version_id = Some(version.to_owned());
         }
-        if operation.is_some_and(audit::tells_answer) {
+        if detail.wants_parameters && operation.is_some_and(audit::tells_answer) {
             let told =
                 TOLD_ANSWERS.iter().filter_map(|name| Some((name.as_str().to_owned(), text(name)?.into())));
             detail.response = told.collect();

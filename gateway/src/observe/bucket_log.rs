@@ -21,7 +21,7 @@ use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::access_log::with_buffer;
+use super::json::with_buffer;
 use super::line_log::open;
 use super::metrics::LOGS;
 use super::request::{Observer, RequestRecord, Wants};

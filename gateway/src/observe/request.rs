@@ -127,6 +127,8 @@ pub struct RequestDetail {
     pub tls: Option<Arc<TlsSession>>,
     /// The error's message, as the client was told.
     pub error_message: Option<String>,
+    /// Does anybody want `parameters` and `response`?
+    pub wants_parameters: bool,
     /// Parameters that are not in the target, by the names that CloudTrail has for them, as far as they may be told: no secrets.
     pub parameters: Vec<(String, Value)>,
     /// What an answer that told of a change told, likewise.
@@ -218,8 +220,10 @@ pub enum Wants {
     Nothing,
     /// Its record without [`RequestRecord::detail`].
     Record,
-    /// Its record.
+    /// Its record, without what was asked for and answered ([`RequestDetail::parameters`], [`RequestDetail::response`]).
     Detail,
+    /// Its record, with all that is known.
+    Parameters,
 }
 
 /// Who is told of requests. It is asked on the threads that serve them: nothing here may wait.
@@ -305,10 +309,11 @@ impl ConnectionObservers {
     ) -> Option<Arc<Recording>> {
         let observers = self.now();
         let wants = observers.iter().map(|observer| observer.wants()).max();
-        let wants_detail = match wants {
+        let wants = match wants {
             None | Some(Wants::Nothing) => return None,
-            Some(wants) => wants == Wants::Detail,
+            Some(wants) => wants,
         };
+        let wants_detail = wants >= Wants::Detail;
         for observer in &*observers {
             observer.begins();
         }
@@ -323,6 +328,7 @@ impl ConnectionObservers {
                 user_agent: header(http::header::USER_AGENT),
                 trace_parent: request.headers().get("traceparent").cloned(),
                 tls: tls.cloned(),
+                wants_parameters: wants >= Wants::Parameters,
                 ..RequestDetail::default()
             })
         });
@@ -461,6 +467,15 @@ pub fn detail(write: impl FnOnce(&mut RequestDetail)) {
     });
 }
 
+/// As [`detail`], of what was asked for and answered.
+pub fn parameters(write: impl FnOnce(&mut RequestDetail)) {
+    detail(|detail| {
+        if detail.wants_parameters {
+            write(detail);
+        }
+    });
+}
+
 /// The record of the request that this task answers, for a task that works for it.
 pub fn current() -> Option<Arc<Recording>> {
     CURRENT.try_with(Arc::clone).ok()
@@ -524,10 +539,19 @@ mod tests {
         let second = observers.add(detailed.clone());
         drop(subscription);
         let recording = begin(&connection).unwrap();
-        recording.scope(async { detail(|detail| detail.bucket = Some("b".to_owned())) }).await;
+        recording
+            .scope(async {
+                parameters(|_| panic!("nobody wants parameters"));
+                detail(|detail| detail.bucket = Some("b".to_owned()));
+            })
+            .await;
         assert_eq!(*detailed.ended.lock(), [(None, 0, Some("b".to_owned()), false)]);
         assert_eq!(observer.ended.lock().len(), 1);
-        drop((second, idle));
+        let third = observers.add(seen(Wants::Parameters));
+        let recording = begin(&connection).unwrap();
+        recording.scope(async { parameters(|detail| detail.bucket = Some("c".to_owned())) }).await;
+        assert_eq!(detailed.ended.lock().last().unwrap().2.as_deref(), Some("c"));
+        drop((second, third, idle));
         assert!(begin(&connection).is_none());
     }
 }

@@ -329,7 +329,12 @@ fn push_request_uri(line: &mut Vec<u8>, record: &RequestRecord, detail: &Request
 
 /// Path and query of a request, without what opens something.
 pub fn push_target(out: &mut Vec<u8>, detail: &RequestDetail) {
-    out.extend_from_slice(detail.uri.path().as_bytes());
+    push_target_by(out, detail, |out, piece| out.extend_from_slice(piece));
+}
+
+/// The same, each piece of it as `push` has it.
+pub(super) fn push_target_by(out: &mut Vec<u8>, detail: &RequestDetail, push: impl Fn(&mut Vec<u8>, &[u8])) {
+    push(out, detail.uri.path().as_bytes());
     let Some(query) = detail.uri.query() else { return };
     out.push(b'?');
     let mut is_first = true;
@@ -337,20 +342,23 @@ pub fn push_target(out: &mut Vec<u8>, detail: &RequestDetail) {
         if !std::mem::take(&mut is_first) {
             out.push(b'&');
         }
-        let name = pair.split('=').next().unwrap_or_default();
-        if name.len() < pair.len() && opens_something(name) {
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"=REDACTED");
-        } else {
-            out.extend_from_slice(pair.as_bytes());
+        match pair.split_once('=') {
+            Some((name, _)) if opens_something(name) => {
+                push(out, name.as_bytes());
+                out.extend_from_slice(b"=REDACTED");
+            }
+            _ => push(out, pair.as_bytes()),
         }
     }
 }
 
 /// Is a query parameter of this name a signature or a token?
 fn opens_something(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name == "signature" || name.ends_with("-signature") || name.ends_with("-security-token")
+    let ends_with = |end: &str| {
+        let start = name.len().checked_sub(end.len());
+        start.and_then(|start| name.get(start..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+    };
+    name.eq_ignore_ascii_case("signature") || ends_with("-signature") || ends_with("-security-token")
 }
 
 /// The canonical id of an account's root user, the ARN of everybody else; `-` for nobody.

@@ -2,17 +2,25 @@
 //! Attributes are those of OpenTelemetry's semantic conventions.
 //! <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>
 
+use std::cell::RefCell;
+use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, Version};
-use serde_json::{Value, json};
 
+use crate::decimal::push_decimal;
+use crate::observe::json::push_string;
 use crate::observe::request::{RequestDetail, RequestRecord};
 
-/// `SPAN_KIND_SERVER`.
-const SERVER: u8 = 2;
-/// `STATUS_CODE_ERROR`.
-const ERROR: u8 = 2;
+/// Bytes of a span's own ids: 16 of its trace, 8 of its own.
+const IDS_LEN: usize = 24;
+/// Ids that are drawn at once.
+const IDS_AT_ONCE: usize = 64;
+
+thread_local! {
+    /// Random bytes for ids that come: to ask the system for each is a call of it for each request.
+    static IDS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The trace that a request belongs to.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,82 +30,147 @@ struct Parent<'a> {
     is_sampled: bool,
 }
 
-/// The span; `None`: the client does not want this trace to be kept.
-pub(super) fn of(record: &RequestRecord) -> Option<Value> {
-    let detail = record.detail.as_deref()?;
-    let parent = detail.trace_parent.as_ref().and_then(parent);
-    if parent.as_ref().is_some_and(|parent| !parent.is_sampled) {
-        return None;
-    }
-    let mut random = [0; 24];
-    getrandom::fill(&mut random).ok()?;
-    let (trace, span) = random.split_at(16);
-    let trace = parent.as_ref().map_or_else(|| hex::encode(trace), |parent| parent.trace.to_owned());
-    let name = record.operation.map_or_else(|| record.method.to_string(), str::to_owned);
-    let end = record.arrived + record.duration;
-    let mut value = json!({
-        "traceId": trace,
-        "spanId": hex::encode(span),
-        "name": name,
-        "kind": SERVER,
-        "startTimeUnixNano": unix_ns(record.arrived),
-        "endTimeUnixNano": unix_ns(end),
-        "attributes": attributes(record, detail),
-    });
-    if let Some(parent) = parent {
-        value["parentSpanId"] = parent.span.into();
-    }
-    if let Some(after) = record.time_to_first_byte {
-        let at = unix_ns(record.arrived + after);
-        value["events"] = json!([{ "name": "answer began", "timeUnixNano": at }]);
-    }
-    // A refusal is the client's error, and none of a server's span.
-    let failed = record.status.is_none_or(|status| status.is_server_error()) || !record.is_whole;
-    if failed {
-        value["status"] =
-            json!({ "code": ERROR, "message": detail.error_message.as_deref().unwrap_or_default() });
-    }
-    Some(value)
+/// The span of a request that has ended.
+pub(super) struct Span<'a> {
+    record: &'a RequestRecord,
+    detail: &'a RequestDetail,
+    parent: Option<Parent<'a>>,
 }
 
-fn attributes(record: &RequestRecord, detail: &RequestDetail) -> Vec<Value> {
-    let mut attributes = Vec::with_capacity(20);
-    let mut text = |key: &str, value: Option<&str>| {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            attributes.push(json!({ "key": key, "value": { "stringValue": value } }));
+/// Random bytes for the ids of one span.
+fn ids() -> Option<[u8; IDS_LEN]> {
+    IDS.with_borrow_mut(|waiting| {
+        if waiting.is_empty() {
+            waiting.resize(IDS_AT_ONCE * IDS_LEN, 0);
+            if getrandom::fill(waiting).is_err() {
+                waiting.clear();
+            }
+        }
+        let at = waiting.len().checked_sub(IDS_LEN)?;
+        let ids = waiting.get(at..)?.try_into().ok();
+        waiting.truncate(at);
+        ids
+    })
+}
+
+impl<'a> Span<'a> {
+    /// `None`: the client does not want this trace to be kept.
+    pub(super) fn of(record: &'a RequestRecord) -> Option<Self> {
+        let detail = record.detail.as_deref()?;
+        let parent = detail.trace_parent.as_ref().and_then(parent);
+        let is_sampled = parent.as_ref().is_none_or(|parent| parent.is_sampled);
+        is_sampled.then_some(Self { record, detail, parent })
+    }
+
+    /// Appends it. `None`: there are no random bytes for its ids.
+    pub(super) fn write(&self, out: &mut Vec<u8>) -> Option<()> {
+        let Self { record, detail, parent } = self;
+        let ids = ids()?;
+        let (trace, span) = ids.split_at(16);
+        out.extend_from_slice(b"{\"traceId\":\"");
+        match parent {
+            Some(parent) => out.extend_from_slice(parent.trace.as_bytes()),
+            None => push_hex(out, trace),
+        }
+        out.extend_from_slice(b"\",\"spanId\":\"");
+        push_hex(out, span);
+        if let Some(parent) = parent {
+            out.extend_from_slice(b"\",\"parentSpanId\":\"");
+            out.extend_from_slice(parent.span.as_bytes());
+        }
+        out.extend_from_slice(b"\",\"name\":");
+        push_string(out, record.operation.unwrap_or(record.method.as_str()).as_bytes());
+        // SPAN_KIND_SERVER
+        out.extend_from_slice(b",\"kind\":2,\"startTimeUnixNano\":\"");
+        push_decimal(out, unix_ns(record.arrived));
+        out.extend_from_slice(b"\",\"endTimeUnixNano\":\"");
+        push_decimal(out, unix_ns(record.arrived + record.duration));
+        out.push(b'"');
+        if let Some(after) = record.time_to_first_byte {
+            out.extend_from_slice(b",\"events\":[{\"name\":\"answer began\",\"timeUnixNano\":\"");
+            push_decimal(out, unix_ns(record.arrived + after));
+            out.extend_from_slice(b"\"}]");
+        }
+        // A refusal is the client's error, and none of a server's span.
+        if record.status.is_none_or(|status| status.is_server_error()) || !record.is_whole {
+            // STATUS_CODE_ERROR
+            out.extend_from_slice(b",\"status\":{\"code\":2,\"message\":");
+            push_string(out, detail.error_message.as_deref().unwrap_or_default().as_bytes());
+            out.push(b'}');
+        }
+        push_attributes(out, record, detail);
+        out.push(b'}');
+        Some(())
+    }
+}
+
+fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+}
+
+/// Appends an attribute: text that may need escapes, if there is any (`text`); else text that needs none and a number (`word`, `number`).
+macro_rules! push_attribute {
+    ($out:expr, $key:literal, text: $value:expr) => {
+        if let Some(value) = $value.map(AsRef::<[u8]>::as_ref).filter(|value| !value.is_empty()) {
+            $out.extend_from_slice(
+                concat!(",{\"key\":\"", $key, "\",\"value\":{\"stringValue\":").as_bytes(),
+            );
+            push_string($out, value);
+            $out.extend_from_slice(b"}}");
         }
     };
-    let header = |value: &Option<HeaderValue>| value.as_ref().and_then(|v| Some(v.to_str().ok()?.to_owned()));
-    text("http.request.method", Some(record.method.as_str()));
-    text("url.path", Some(detail.uri.path()));
-    text("url.scheme", Some(if detail.tls.is_some() { "https" } else { "http" }));
-    text("server.address", header(&detail.host).as_deref());
-    text("client.address", Some(&record.remote.ip().to_string()));
-    text("user_agent.original", header(&detail.user_agent).as_deref());
-    text("network.protocol.name", Some("http"));
-    text("network.protocol.version", Some(if detail.version == Version::HTTP_2 { "2" } else { "1.1" }));
-    text("rpc.service", Some(record.service.name()));
-    text("rpc.method", record.operation);
-    text("aws.request_id", Some(&detail.request_id));
-    text("aws.extended_request_id", Some(&detail.host_id));
-    text("aws.s3.bucket", detail.bucket.as_deref());
-    text("aws.s3.key", detail.object.as_deref());
-    text("error.type", record.error_code);
-    text("sealgate.requester", detail.requester.as_ref().map(|requester| requester.subject.arn.as_str()));
-    text("sealgate.encryption", detail.sse);
-    let mut number = |key: &str, value: u64| {
-        attributes.push(json!({ "key": key, "value": { "intValue": value.to_string() } }));
+    ($out:expr, $key:literal, word: $value:expr) => {
+        $out.extend_from_slice(concat!(",{\"key\":\"", $key, "\",\"value\":{\"stringValue\":\"").as_bytes());
+        $out.extend_from_slice($value.as_bytes());
+        $out.extend_from_slice(b"\"}}");
     };
-    if let Some(status) = record.status {
-        number("http.response.status_code", status.as_u16().into());
-    }
-    number("http.request.body.size", record.received_len);
-    number("http.response.body.size", record.sent_len);
-    attributes
+    ($out:expr, $key:literal, number: $value:expr) => {
+        $out.extend_from_slice(concat!(",{\"key\":\"", $key, "\",\"value\":{\"intValue\":\"").as_bytes());
+        push_decimal($out, $value);
+        $out.extend_from_slice(b"\"}}");
+    };
 }
 
-fn unix_ns(time: SystemTime) -> String {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos().to_string()
+fn push_attributes(out: &mut Vec<u8>, record: &RequestRecord, detail: &RequestDetail) {
+    // The first of them has no comma before it.
+    out.extend_from_slice(
+        b",\"attributes\":[{\"key\":\"network.protocol.name\",\"value\":{\"stringValue\":\"http\"}}",
+    );
+    let version = if detail.version == Version::HTTP_2 { "2" } else { "1.1" };
+    push_attribute!(out, "network.protocol.version", word: version);
+    push_attribute!(out, "http.request.method", text: Some(record.method.as_str()));
+    push_attribute!(out, "url.path", text: Some(detail.uri.path()));
+    push_attribute!(out, "url.scheme", word: if detail.tls.is_some() { "https" } else { "http" });
+    push_attribute!(out, "server.address", text: detail.host.as_ref());
+    out.extend_from_slice(b",{\"key\":\"client.address\",\"value\":{\"stringValue\":\"");
+    // An address can always be written to memory.
+    let _ = write!(out, "{}", record.remote.ip());
+    out.extend_from_slice(b"\"}}");
+    push_attribute!(out, "user_agent.original", text: detail.user_agent.as_ref());
+    push_attribute!(out, "rpc.service", word: record.service.name());
+    push_attribute!(out, "rpc.method", text: record.operation);
+    push_attribute!(out, "aws.request_id", text: Some(&detail.request_id));
+    push_attribute!(out, "aws.extended_request_id", text: Some(&detail.host_id));
+    push_attribute!(out, "aws.s3.bucket", text: detail.bucket.as_ref());
+    push_attribute!(out, "aws.s3.key", text: detail.object.as_ref());
+    push_attribute!(out, "error.type", text: record.error_code);
+    let requester = detail.requester.as_ref().map(|requester| &requester.subject.arn);
+    push_attribute!(out, "sealgate.requester", text: requester);
+    push_attribute!(out, "sealgate.encryption", text: detail.sse);
+    if let Some(status) = record.status {
+        push_attribute!(out, "http.response.status_code", number: status.as_u16().into());
+    }
+    push_attribute!(out, "http.request.body.size", number: record.received_len);
+    push_attribute!(out, "http.response.body.size", number: record.sent_len);
+    out.push(b']');
+}
+
+fn unix_ns(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What `traceparent` says. <https://www.w3.org/TR/trace-context/#traceparent-header>

@@ -337,7 +337,7 @@ impl Drop for AuditLog {
 
 impl Observer for AuditLog {
     fn wants(&self) -> Wants {
-        Wants::Detail
+        Wants::Parameters
     }
 
     fn ended(&self, record: &RequestRecord) {

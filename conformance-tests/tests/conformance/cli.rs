@@ -1,6 +1,6 @@
 //! The binary's own commands for users, keys, policies, groups and roles, against a gateway; what they make, the AWS CLI uses.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use conformance_tests::installed;
@@ -281,6 +281,98 @@ fn what_is_text_for_people_is_json_for_programs() {
     assert_eq!(all("user list")[0]["name"], "alice");
     assert_eq!(all("key list alice")[0]["last_used"], "never");
     assert!(all("policy list --all").as_array().unwrap().len() > 5);
+}
+
+/// What only changes or judges something, and has no JSON of its own: one object with what it did, what it said, and whether it worked.
+#[test]
+fn changes_are_told_as_one_object() {
+    let mut server = Server::start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let data = server.data.clone();
+    let told = |line: &str| -> Value {
+        let mut command = Command::new(binary().unwrap());
+        command.current_dir(folder.path()).args(line.split(' ')).args(["--json", "--data"]).arg(&data);
+        let output = command.output().unwrap();
+        let told = text(&output.stdout);
+        assert_eq!(told.lines().count(), 1, "{line}: {told}{}", text(&output.stderr));
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(told["ok"], output.status.success(), "{line}: {told}");
+        assert_eq!(told["error"].is_string(), !text(&output.stderr).is_empty(), "{line}: {told}");
+        told
+    };
+    let done = |line: &str| -> Value {
+        let told = told(line);
+        assert!(told["ok"] == true && told["lines"].is_array(), "{line}: {told}");
+        told
+    };
+    let key = {
+        let shell = Shell { server: &server, folder: folder.path() };
+        let made = shell.aws("kms create-key", &Credentials::root());
+        let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+        made["KeyMetadata"]["Arn"].as_str().unwrap().to_owned()
+    };
+    // The running gateway says where it is: these settings have another address.
+    let shown = told_status(&server, &data);
+    assert_eq!(shown["addresses"]["s3"], server.endpoint.as_str(), "{shown}");
+
+    assert_eq!(done(&format!("kms reset-key-policy {key}"))["key"], key.as_str());
+    assert_eq!(done(&format!("kms rewrap {key} --dry-run"))["moved"], 0);
+    let refused = told("kms reset-key-policy alias/nothing");
+    assert!(
+        refused["ok"] == false && refused["error"].as_str().unwrap().contains("alias/nothing"),
+        "{refused}"
+    );
+    // Nothing was asked for that failed: the answer is no.
+    let asked = told(&format!("kms schedule-deletion {key}"));
+    assert_eq!(
+        (&asked["ok"], &asked["is_scheduled"], &asked["objects"]),
+        (&false.into(), &false.into(), &0.into())
+    );
+    assert_eq!(done(&format!("kms schedule-deletion {key} --yes"))["is_scheduled"], true);
+    let account = server.create_account("json").unwrap();
+    assert_eq!(done(&format!("account disable {}", account.id))["state"], "disabled");
+    assert_eq!(done(&format!("account enable {}", account.id))["account"], account.id.as_str());
+    let address = server.endpoint.trim_start_matches("http://").to_owned();
+    assert_eq!(done(&format!("health --listen {address}"))["address"], address.as_str());
+    assert!(told("health --listen 127.0.0.1:1")["error"].as_str().unwrap().contains("nothing answers"));
+    std::fs::write(folder.path().join("settings.toml"), "region = \"us-east-1\"\n").unwrap();
+    assert_eq!(done("config check settings.toml")["file"], "settings.toml");
+    std::fs::write(folder.path().join("wrong.toml"), "regin = \"us-east-1\"\n").unwrap();
+    assert!(told("config check wrong.toml")["error"].as_str().unwrap().contains("regin"));
+    let mut serve = Command::new(binary().unwrap());
+    let output = serve.args(["serve", "--json", "--data"]).arg(folder.path().join("none")).output().unwrap();
+    assert!(!output.status.success() && text(&output.stderr).contains("log_format"), "{output:?}");
+    if Server::is_shared() {
+        return;
+    }
+
+    let saved = done("backup saved");
+    assert!(saved["records"].as_u64() > Some(0) && saved["root_key"].is_string(), "{saved}");
+    let note = done("witness")["note"].clone();
+    std::fs::write(folder.path().join("note"), note.to_string()).unwrap();
+    assert_eq!(done("witness --check note")["commit_of_note"], note["commit"]);
+    std::fs::write(folder.path().join("passphrase"), "of the recovery kit").unwrap();
+    let kit = done("kms recovery-kit export kit --kit-passphrase-file passphrase");
+    assert_eq!(kit["root_key"], saved["root_key"]);
+    server.stop().unwrap();
+    assert_eq!(done("kms rekey-domain")["root_key"], saved["root_key"]);
+    let adopted = done("adopt");
+    assert!(adopted["records"].as_u64() > Some(0) && adopted["data_folder"].is_string(), "{adopted}");
+    assert_eq!(done("export records.jsonl")["file"], "records.jsonl");
+    let root_key = PathBuf::from(format!("{}.root-key", data.display()));
+    let restored = folder.path().join("restored");
+    let mut restore = Command::new(binary().unwrap());
+    restore.args(["restore", "--json", "--data"]).arg(&restored).arg("--root-key").arg(root_key);
+    let output = restore.arg(folder.path().join("saved")).output().unwrap();
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(told["ok"] == true && told["root_key"] == saved["root_key"], "{told}");
+}
+
+fn told_status(server: &Server, data: &Path) -> Value {
+    let mut command = Command::new(binary().unwrap());
+    let output = command.args(["status", "--json", "--data"]).arg(data).output().unwrap();
+    assert!(output.status.success(), "{}: {}", server.endpoint, text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// MinIO's admin API, with MinIO's client for Python.

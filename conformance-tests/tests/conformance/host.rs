@@ -130,9 +130,14 @@ fn a_path_too_long_for_a_socket_is_no_hindrance() {
 fn the_proof_of_encryption_holds() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(binary().unwrap());
-    let output = command.args(["doctor", "encryption", "--scratch"]).arg(folder.path()).output().unwrap();
+    let output =
+        command.args(["doctor", "encryption", "--json", "--scratch"]).arg(folder.path()).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("checks hold"), "{text}");
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let checks = told["checks"].as_array().unwrap();
+    assert!(checks.len() > 1 && checks.iter().all(|check| check["holds"] == true), "{text}");
+    let last = told["lines"].as_array().unwrap().last().unwrap().as_str().unwrap();
+    assert!(told["ok"] == true && last.contains("checks hold"), "{text}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the scratch folder is left clean");
 }

@@ -93,6 +93,8 @@ pub(super) async fn run(app: &Arc<App>, command: AccountCommand, out: &Out) -> a
         AccountCommand::CreateKey { id, json } => create_access_key(app, &id, (json, None), out).await?,
         AccountCommand::DeleteKey { id, access_key_id } => {
             delete_access_key(app, &id, &access_key_id).await?;
+            out.fact("account", &*id).await?;
+            out.fact("access_key", &*access_key_id).await?;
             out.line(format!("access key {access_key_id} is deleted")).await?;
         }
     }
@@ -178,6 +180,8 @@ async fn set_disabled(app: &App, id: &str, is_disabled: bool, out: &Out) -> anyh
             Ok(())
         })
         .await?;
+    out.fact("account", id).await?;
+    out.fact("state", if is_disabled { "disabled" } else { "enabled" }).await?;
     let now = if is_disabled { "disabled: nobody of it is let in" } else { "enabled" };
     out.line(format!("account {id} is {now}")).await
 }

@@ -84,6 +84,10 @@ pub(super) async fn backup(app: &Arc<App>, file: &Path, out: &Out) -> anyhow::Re
         let _ = std::fs::remove_file(file);
     }
     let (records, keys) = written?;
+    out.fact("records", records).await?;
+    out.fact("keys", keys).await?;
+    out.fact("file", file.display().to_string()).await?;
+    out.fact("root_key", app.stores.root.id()).await?;
     out.line(format!("{records} records of the catalog and {keys} of the key store in {}", file.display()))
         .await?;
     out.line(format!("it needs root key {}, and nothing of it can be read without", app.stores.root.id()))

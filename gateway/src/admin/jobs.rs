@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use storage::name::Timestamp;
 
 use super::Out;
@@ -16,10 +16,18 @@ use crate::observe::jobs::{LifecycleRun, ReclaimTotals, ScrubRound, ScrubState};
 /// Between two looks whether a sweep is done.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// Tells it of a running gateway.
-pub(super) async fn tell(app: &Arc<App>, as_json: bool, out: &Out) -> anyhow::Result<bool> {
+pub(super) async fn tell(
+    app: &Arc<App>,
+    addresses: &[(&'static str, String)],
+    as_json: bool,
+    out: &Out,
+) -> anyhow::Result<bool> {
     let status = Status::of(app).await?;
     if as_json {
-        out.line(status.as_value().to_string()).await?;
+        let mut told = status.as_value();
+        let urls = addresses.iter().map(|(name, url)| (name.to_lowercase(), Value::from(&**url)));
+        told["addresses"] = Value::Object(urls.collect());
+        out.line(told.to_string()).await?;
         return Ok(true);
     }
     let full_sweep = FullSweep::load(&app.catalog).await?;
@@ -32,6 +40,9 @@ pub(super) async fn tell(app: &Arc<App>, as_json: bool, out: &Out) -> anyhow::Re
     let uptime = duration_text(app.started.elapsed().as_secs());
     out.line(format!("running    {ready}, unsealed, version {}, for {uptime}", env!("CARGO_PKG_VERSION")))
         .await?;
+    for (name, url) in addresses {
+        out.line(format!("{name:9}  {url}")).await?;
+    }
     out.line(format!("account    {}, region {}", app.iam.main_account().id, app.region)).await?;
     let counted = if usage.is_counted { "" } else { " (still being counted)" };
     out.line(format!(

@@ -227,6 +227,7 @@ pub(super) async fn reset_policy(host: &Host, key: String, out: &Out) -> anyhow:
     let kms = host.kms.clone();
     let entry = tokio::task::spawn_blocking(move || kms.reset_key_policy(&key)).await??;
     let arn = host.kms.arn(&entry.key);
+    out.fact("key", &*arn).await?;
     out.line(format!("{arn} has the default policy again: the account decides")).await?;
     Ok(true)
 }
@@ -243,6 +244,8 @@ pub(super) async fn recovery_kit(
     text.push(b'\n');
     anyhow::ensure!(!file.exists(), "{} exists already", file.display());
     write_new(&file, &text).with_context(|| format!("can't write {}", file.display()))?;
+    out.fact("root_key", &*kit.root_id).await?;
+    out.fact("file", file.display().to_string()).await?;
     out.line(format!("recovery kit  {} in {}", kit.root_id, file.display())).await?;
     out.line("keep it and its passphrase away from this machine, and apart from one another").await?;
     out.line("if the root key is lost: sealgate kms recovery-kit restore FILE --new-root-key FILE").await?;

@@ -20,6 +20,7 @@ use kms_core::kms::{Caller, Kms};
 use kms_core::secret::SecretBytes;
 use kms_core::store::StorePlaces;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
@@ -256,6 +257,8 @@ pub struct Host {
     pub root: String,
     /// Where the key store lies.
     pub places: StorePlaces,
+    /// What listens of a running gateway, and the URL of it.
+    pub addresses: Vec<(&'static str, String)>,
 }
 
 /// What a command tells, line by line.
@@ -263,6 +266,8 @@ pub struct Host {
 pub enum Told {
     /// For standard output.
     Line(String),
+    /// Something that programs want to know, by name: a line says it to people.
+    Fact(String, Value),
     /// How far long work is, for a terminal.
     Progress(String),
     /// For standard error.
@@ -281,6 +286,11 @@ pub struct Out(mpsc::Sender<Told>);
 impl Out {
     async fn line(&self, text: impl Into<String>) -> anyhow::Result<()> {
         self.0.send(Told::Line(text.into())).await.map_err(|_| anyhow::anyhow!("nobody listens any more"))
+    }
+
+    /// Tells programs what lines tell people.
+    async fn fact(&self, name: &str, value: impl Into<Value>) -> anyhow::Result<()> {
+        self.send(Told::Fact(name.to_owned(), value.into())).await
     }
 
     /// Goes on only as long as somebody listens.
@@ -373,7 +383,7 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
         }
         C::Witness { note } => witness::witness(objects()?, note.as_deref(), out).await,
         C::Sweep { json } => jobs::sweep(objects()?, json, out).await,
-        C::Jobs { json } => jobs::tell(objects()?, json, out).await,
+        C::Jobs { json } => jobs::tell(objects()?, &host.addresses, json, out).await,
         C::Usage { json } => usage::tell(objects()?, json, out).await,
         C::BucketQuota { bucket, size, json } => {
             usage::bucket(objects()?, &bucket, (size.as_deref(), json), out).await

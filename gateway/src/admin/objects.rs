@@ -49,6 +49,11 @@ pub(super) async fn dependents(
         out.line(told.to_string()).await?;
         return Ok(counting.found);
     }
+    for (name, count) in [("objects", objects), ("bytes", bytes), ("uploads", uploads)] {
+        out.fact(name, count).await?;
+    }
+    out.fact("key", counting.arn()).await?;
+    out.fact("default_of", &*counting.found.default_of).await?;
     out.line(format!("key      {}", counting.arn())).await?;
     out.line(format!("objects  {objects} in {buckets} buckets, {bytes} bytes")).await?;
     out.line(format!("uploads  {uploads} under way")).await?;
@@ -72,6 +77,7 @@ pub(super) async fn schedule_deletion(
         ))
         .await?;
     }
+    out.fact("is_scheduled", yes).await?;
     if !yes {
         out.line("nothing was changed; add --yes to schedule the deletion").await?;
         return Ok(false);
@@ -166,6 +172,10 @@ pub(super) async fn rewrap(app: &Arc<App>, asked: Rewrap, out: &Out) -> anyhow::
     }
     drop(held);
     let done = if asked.dry_run { "to be rewrapped" } else { "rewrapped" };
+    for (name, count) in [("moved", moved), ("already", already), ("failed", failed)] {
+        out.fact(name, count).await?;
+    }
+    out.fact("dry_run", asked.dry_run).await?;
     out.line(format!("objects  {moved} {done}, {already} were there already, {failed} failed")).await?;
     Ok(failed == 0)
 }

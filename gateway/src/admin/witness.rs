@@ -41,11 +41,14 @@ pub(super) async fn witness(app: &Arc<App>, note: Option<&str>, out: &Out) -> an
         let (mark, made_unix_ms) = (hex::encode(mark), Timestamp::now().unix_ms());
         leave(app, &mark, made_unix_ms).await?;
         let note = Note { sealgate_witness: id.clone(), commit, made_unix_ms, mark };
+        out.fact("note", serde_json::to_value(&note)?).await?;
         out.line(serde_json::to_string(&note)?).await?;
         return Ok(true);
     };
     let note: Note = serde_json::from_str(note.trim()).context("it is no note of `sealgate witness`")?;
     ensure!(note.sealgate_witness == *id, "the note is of another data folder ({})", note.sealgate_witness);
+    out.fact("commit", commit).await?;
+    out.fact("commit_of_note", note.commit).await?;
     let (_, marks) = app.catalog.documents(SHELF).await?;
     let oldest = marks.iter().filter_map(|(name, _)| name.split('-').next()?.parse::<u64>().ok()).min();
     if marks.iter().any(|(name, _)| name.ends_with(&note.mark)) {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 
+use super::output;
 use crate::app::App;
 use crate::config::Config;
 use crate::instance::{DataFolder, IfAbsent};
@@ -34,6 +35,9 @@ pub(super) fn run(config: Config) -> anyhow::Result<ExitCode> {
         );
         let number = app.stores.storage.commit_number();
         app.close().await?;
+        output::fact("data_folder", &*id);
+        output::fact("records", records);
+        output::fact("commit", number);
         println!("taken as it stands: data folder {id}, {records} records, commit {number}");
         println!("what was committed later than the catalog tells is not in it: `sealgate check` names blobs without a");
         println!("record, and `sealgate rebuild --add` brings in what they hold");

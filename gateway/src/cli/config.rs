@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Subcommand;
 
-use super::log;
+use super::{log, output};
 use crate::config::{Config, Origin, RawConfig, settings};
 use crate::http::tls;
 
@@ -42,6 +42,7 @@ pub(super) fn run(
             if let Some((certificates, private_key)) = &config.tls {
                 tls::read(certificates, private_key).context("tls_cert, tls_key")?;
             }
+            output::fact("file", file.map(|file| file.display().to_string()));
             match file {
                 Some(file) => println!("{}: this configuration is right", file.display()),
                 None => {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 
+use super::output;
 use super::progress::Progress;
 use crate::app::App;
 use crate::config::Config;
@@ -35,6 +36,7 @@ pub(super) fn export(config: Config, path: &Path) -> anyhow::Result<ExitCode> {
         }
         out.into_inner().map_err(|error| error.into_error())?.sync_all()?;
         app.close().await?;
+        output::fact("file", path.display().to_string());
         println!("exported to {}; it tells names and metadata in the clear: keep it private", path.display());
         Ok(ExitCode::SUCCESS)
     })
@@ -62,6 +64,7 @@ pub(super) fn import(config: Config, path: &Path) -> anyhow::Result<ExitCode> {
         app.catalog.load(lines.iter().map(String::as_str)).await?;
         drop(progress);
         app.close().await?;
+        output::fact("file", path.display().to_string());
         println!("imported from {}", path.display());
         Ok(ExitCode::SUCCESS)
     })

@@ -18,6 +18,23 @@ pub(super) struct Addresses {
     pub(super) console: Option<SocketAddr>,
 }
 
+impl Addresses {
+    /// What listens there, and the URL of it.
+    pub(super) fn urls(self, config: &Config) -> Vec<(&'static str, String)> {
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        let of = |address: SocketAddr| format!("{scheme}://{address}");
+        [
+            ("S3", Some(of(self.main))),
+            ("KMS", self.kms.map(of)),
+            ("metrics", self.metrics.map(|address| format!("http://{address}{}", api::metrics::PATH))),
+            ("console", self.console.map(of)),
+        ]
+        .into_iter()
+        .filter_map(|(name, url)| Some((name, url?)))
+        .collect()
+    }
+}
+
 /// Tells a newcomer where everything is, and what to paste.
 pub(super) fn announce(
     config: &Config,
@@ -32,15 +49,9 @@ pub(super) fn announce(
         |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
     let mut out = std::io::stdout().lock();
     writeln!(out, "Sealgate {}", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "  S3 endpoint  {endpoint}")?;
-    if let Some(address) = addresses.kms {
-        writeln!(out, "  KMS          {scheme}://{address}")?;
-    }
-    if let Some(address) = addresses.metrics {
-        writeln!(out, "  metrics      http://{address}{}", api::metrics::PATH)?;
-    }
-    if let Some(address) = addresses.console {
-        writeln!(out, "  console      {scheme}://{address}")?;
+    for (name, url) in addresses.urls(config) {
+        let name = if name == "S3" { "S3 endpoint" } else { name };
+        writeln!(out, "  {name:11}  {url}")?;
     }
     writeln!(out, "  account      {}", app.iam.main_account().id)?;
     match &config.places.metadata {

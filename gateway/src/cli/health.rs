@@ -14,6 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// Asks once.
 pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let address = super::own_address(config);
+    super::output::fact("address", address.to_string());
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)
         .with_context(|| format!("nothing answers on {address}"))?;
     if config.tls.is_some() {

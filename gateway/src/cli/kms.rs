@@ -12,6 +12,7 @@ use kms_core::kms::Kms;
 use kms_core::root::{RecoveryKit, RootKey};
 use kms_core::secret::SecretBytes;
 
+use super::output;
 use crate::admin::socket::Asked;
 use crate::admin::{self, AdminCommand, Host, Passphrase, Told, socket};
 use crate::app::{App, open_kms};
@@ -95,6 +96,7 @@ pub(super) fn run(config: &Config, command: KmsCommand) -> anyhow::Result<ExitCo
             let recovery = kit.open(&passphrase)?;
             let new = new_root(config, &new_root_key, &folder)?;
             Kms::recover(kms_places(config, &folder), &recovery, &*new)?;
+            output::fact("root_key", new.id());
             println!("the key store needs root key {} now: start with --root-key {new_root_key}", new.id());
             Ok(ExitCode::SUCCESS)
         }
@@ -102,6 +104,7 @@ pub(super) fn run(config: &Config, command: KmsCommand) -> anyhow::Result<ExitCo
             let folder = DataFolder::open(config, IfAbsent::Refuse)?;
             let root = root::open(config, &folder)?;
             open_kms(config, &folder, root.clone())?.rekey_domain(&*root)?;
+            output::fact("root_key", root.id());
             println!("the key store is sealed under a new domain key");
             Ok(ExitCode::SUCCESS)
         }
@@ -111,6 +114,8 @@ pub(super) fn run(config: &Config, command: KmsCommand) -> anyhow::Result<ExitCo
             let kms = open_kms(config, &folder, root.clone())?;
             let new = new_root(config, &new_root_key, &folder)?;
             kms.rekey_root(kms_places(config, &folder), &*root, &*new)?;
+            output::fact("root_key", new.id());
+            output::fact("former_root_key", root.id());
             println!("the key store needs root key {} now: start with --root-key {new_root_key}", new.id());
             println!("keep root key {} for backups from before", root.id());
             Ok(ExitCode::SUCCESS)
@@ -182,7 +187,8 @@ fn on_stopped(config: &Config, command: AdminCommand, terminal: &mut Terminal) -
             }
             false => (None, Arc::new(open_kms(config, &folder, root)?), Some(folder)),
         };
-        let mut running = admin::start(Host { kms, app: app.clone(), root: root_text, places }, command);
+        let host = Host { kms, app: app.clone(), root: root_text, places, addresses: Vec::new() };
+        let mut running = admin::start(host, command);
         let mut success = false;
         while let Some(message) = running.told.recv().await {
             terminal.show(&message);
@@ -226,8 +232,9 @@ impl Terminal {
         }
         match told {
             Told::Line(line) => println!("{line}"),
-            Told::Failed(why) => eprintln!("sealgate: {why}"),
-            Told::Warning(text) => eprintln!("sealgate: {text}"),
+            Told::Fact(name, value) => output::fact(name, value.clone()),
+            Told::Failed(why) => output::failed(why),
+            Told::Warning(text) => output::warn(text),
             Told::Progress(_) | Told::Alive | Told::Ended(_) => {}
         }
     }

@@ -49,6 +49,7 @@ use std::process::ExitCode;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use serde_json::Value;
 
 use crate::config::{Config, Origin, RawConfig, Reloads};
 
@@ -59,6 +60,9 @@ struct Cli {
     /// Configuration file (TOML). Flags and SEALGATE_… variables win over it; `sealgate serve --help` lists all settings
     #[arg(long, value_name = "FILE", env = "SEALGATE_CONFIG", global = true)]
     config: Option<PathBuf>,
+    /// One JSON object instead of text: `ok`, `error`, what the command did, and `lines`, its text
+    #[arg(long, global = true)]
+    json: bool,
     #[command(flatten)]
     settings: RawConfig,
     #[command(subcommand)]
@@ -292,13 +296,33 @@ pub fn main() -> ExitCode {
         ) => ExitCode::from(report::COULD_NOT_RUN),
         _ => ExitCode::FAILURE,
     };
-    match run(cli, &matches) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("sealgate: {error:#}");
-            failure
+    if cli.json && !has_own_json(&matches) {
+        if matches!(cli.command, None | Some(Command::Serve)) {
+            eprintln!(
+                "sealgate: --json is of commands: for a gateway's log in JSON set log_format = \"json\""
+            );
+            return ExitCode::FAILURE;
         }
+        output::keep();
     }
+    let code = run(cli, &matches).unwrap_or_else(|error| {
+        output::failed(&format!("{error:#}"));
+        failure
+    });
+    output::end(code)
+}
+
+/// Has the command that is given JSON of its own?
+fn has_own_json(matches: &ArgMatches) -> bool {
+    let (mut definition, mut matches) = (&Cli::command(), matches);
+    while let Some((name, below)) = matches.subcommand() {
+        let Some(found) = definition.find_subcommand(name) else { return false };
+        if found.get_arguments().any(|argument| argument.get_id() == "json") {
+            return true;
+        }
+        (definition, matches) = (found, below);
+    }
+    false
 }
 
 /// The command line. Settings are flags of every command, but only `serve` tells them all.
@@ -401,14 +425,23 @@ fn run(mut cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Command::Iam(command) => iam::run(&config, command),
         Command::Health => health::run(&config),
         Command::ConditionKeys => {
+            let sources = crate::api::s3::request_context::sources();
+            output::fact("condition_keys", named(sources, "source"));
             print!("{}", crate::api::s3::request_context::markdown());
             Ok(ExitCode::SUCCESS)
         }
         Command::Operations => {
+            output::fact("operations", named(crate::api::s3::operation::statuses(), "status"));
             print!("{}", crate::api::s3::operation::markdown());
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Names, each with what is told of it.
+fn named<T: Into<Value>>(rows: impl Iterator<Item = (&'static str, T)>, what: &str) -> Vec<Value> {
+    let row = |(name, told): (&str, T)| Value::from_iter([("name", Value::from(name)), (what, told.into())]);
+    rows.map(row).collect()
 }
 
 /// Has a command carried out that only a running gateway can.
@@ -433,6 +466,9 @@ fn own_address(config: &Config) -> SocketAddr {
 fn restore(config: &Config, file: &std::path::Path) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let header = runtime.block_on(crate::admin::backup::restore(config, file))?;
+    output::fact("account", &*header.account_id);
+    output::fact("root_key", &*header.root_id);
+    output::fact("made_unix_ms", header.made_unix_ms);
     println!("restored account {} to {}", header.account_id, config.data.display());
     println!(
         "now put the copied folder `blobs` in it; if it is newer than the backup, `sealgate rebuild --add` brings in"

@@ -225,7 +225,7 @@ async fn gateway(config: &Config, reloads: &Arc<Reloads>, log: SetFilter) -> any
     let jobs = Mutex::new(None);
     let inside = async {
         let ended = tokio::select! {
-            ended = work(reloads, admin, sealed, app.clone(), &jobs) => ended,
+            ended = work(reloads, admin, sealed, app.clone(), (addresses, &jobs)) => ended,
             never = reload::keep(reloads, hangup, certificates, &notifier) => match never {},
             ended = logs.run(&app) => ended,
             () = stop => Ok(()),
@@ -363,7 +363,7 @@ async fn work(
     admin: Option<UnixListener>,
     sealed: Option<Start<'_>>,
     app: Current,
-    jobs: &Mutex<Option<Jobs>>,
+    (addresses, jobs): (Addresses, &Mutex<Option<Jobs>>),
 ) -> anyhow::Result<()> {
     let config = reloads.config();
     let config = &*config;
@@ -387,7 +387,7 @@ async fn work(
         .await;
         start.open_with(root).await?;
     }
-    tokio::try_join!(keep(reloads, &app, jobs), administer(config, admin, &app))?;
+    tokio::try_join!(keep(reloads, &app, jobs), administer(config, admin, &app, addresses.urls(config)))?;
     Ok(())
 }
 
@@ -482,7 +482,12 @@ async fn settle(app: Arc<App>) {
 }
 
 /// Answers on the admin socket, for whichever gateway serves.
-async fn administer(config: &Config, admin: Option<UnixListener>, current: &Current) -> anyhow::Result<()> {
+async fn administer(
+    config: &Config,
+    admin: Option<UnixListener>,
+    current: &Current,
+    addresses: Vec<(&'static str, String)>,
+) -> anyhow::Result<()> {
     let (Some(admin), Some(app)) = (admin, current.get()) else { return std::future::pending().await };
     let root = super::kms::root_text(config, &*app.stores.root);
     let places = kms_places(config, &app.stores.folder);
@@ -491,7 +496,7 @@ async fn administer(config: &Config, admin: Option<UnixListener>, current: &Curr
     let host = || {
         let app = current.get();
         let kms = app.as_ref().map_or_else(|| first.clone(), |app| app.kms.clone());
-        Host { kms, app, root: root.clone(), places: places.clone() }
+        Host { kms, app, root: root.clone(), places: places.clone(), addresses: addresses.clone() }
     };
     socket::serve(admin, host).await;
     Ok(())

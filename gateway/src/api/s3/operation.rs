@@ -251,17 +251,20 @@ pub const MARKDOWN_END: &str = "<!-- operations:end -->";
 
 /// The table of operations: what stands there between [`MARKDOWN_BEGIN`] and [`MARKDOWN_END`].
 pub fn markdown() -> String {
-    let mut out = String::from("| Operation | Status |\n| --- | --- |\n");
-    for (status, text) in [
+    let rows = statuses().map(|(name, text)| format!("| {name} | {text} |\n"));
+    format!("| Operation | Status |\n| --- | --- |\n{}", rows.collect::<String>())
+}
+
+/// Each operation, and how far it goes: those that go furthest come first.
+pub fn statuses() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let texts = [
         (Status::Implemented, "yes"),
         (Status::ReadsAsUnset, "answers as AWS does where nothing is set"),
         (Status::NotImplemented, "`NotImplemented`"),
-    ] {
-        for row in TABLE.iter().filter(|row| row.status == status) {
-            out.push_str(&format!("| {} | {text} |\n", row.name));
-        }
-    }
-    out
+    ];
+    texts.into_iter().flat_map(|(status, text)| {
+        TABLE.iter().filter(move |row| row.status == status).map(move |row| (row.name, text))
+    })
 }
 
 #[cfg(test)]

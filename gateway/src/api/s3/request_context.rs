@@ -113,9 +113,14 @@ const WITH_DOCUMENTS: [Operation; 4] = [
 
 /// The table of `gateway/CONDITION-KEYS.md`.
 pub fn markdown() -> String {
-    let mut out = String::from("| Condition key | Its value |\n| --- | --- |\n");
-    for (name, source) in &KEYS {
-        let text = match source {
+    let rows = sources().map(|(name, text)| format!("| `{name}` | {text} |\n"));
+    format!("| Condition key | Its value |\n| --- | --- |\n{}", rows.collect::<String>())
+}
+
+/// Each condition key, and where its value is from.
+pub fn sources() -> impl Iterator<Item = (&'static str, String)> {
+    KEYS.into_iter().map(|(name, source)| {
+        let text = match &source {
             Header(name) => format!("the header `{name}`, or a parameter of that name in a presigned URL"),
             Parameter(name) => format!("the parameter `{name}`"),
             Signature => "how, when and with what hash of the body the request was signed".to_owned(),
@@ -127,9 +132,8 @@ pub fn markdown() -> String {
             Stored => "what is stored of the bucket or the object".to_owned(),
             Absent(why) => format!("none, ever: {why}"),
         };
-        out.push_str(&format!("| `{name}` | {text} |\n"));
-    }
-    out
+        (name, text)
+    })
 }
 
 /// Values of condition keys by their lower-case names: all that the request has, whatever its action.

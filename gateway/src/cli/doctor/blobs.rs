@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
+use serde_json::json;
 
 use crate::blobs::{self, Depth, Verdict};
+use crate::cli::output;
 use crate::cli::report::FAULTS;
 use crate::config::Config;
 
@@ -16,6 +18,16 @@ pub(in crate::cli) fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let observed = runtime.block_on(blobs::probe(&blobs, Depth::All));
     let width = observed.iter().map(|seen| seen.check.len()).max().unwrap_or(0);
+    let checks = observed.iter().map(|seen| {
+        let verdict = match seen.verdict {
+            Verdict::Holds => "holds",
+            Verdict::Warning => "warning",
+            Verdict::Refused => "refused",
+        };
+        json!({"check": seen.check, "detail": seen.detail, "verdict": verdict})
+    });
+    output::fact("checks", checks.collect::<Vec<_>>());
+    output::fact("url", blobs.url.to_string());
     println!("{}", blobs.url);
     for seen in &observed {
         let verdict = match seen.verdict {

@@ -12,9 +12,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
+use serde_json::json;
 
 use crate::api::local::LocalClient;
 use crate::app::App;
+use crate::cli::output;
 use crate::config::{Config, RawConfig};
 use crate::instance::{DataFolder, IfAbsent};
 use canary::Canaries;
@@ -36,6 +38,8 @@ pub(super) fn encryption(scratch: &Path) -> anyhow::Result<ExitCode> {
     std::fs::remove_dir_all(&folder).with_context(|| format!("can't remove {}", folder.display()))?;
     let findings = findings?;
 
+    let checks = findings.iter().map(|f| json!({"check": f.check, "detail": f.detail, "holds": f.holds}));
+    output::fact("checks", checks.collect::<Vec<_>>());
     let width = findings.iter().map(|f| f.check.len()).max().unwrap_or(0);
     for finding in &findings {
         let verdict = if finding.holds { "ok  " } else { "FAIL" };

@@ -1,6 +1,6 @@
 //! Keeps secrets from staying in memory, and memory from leaving the process.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use zeroizing_alloc::ZeroAlloc;
@@ -14,20 +14,27 @@ const MAX_WIPED_LEN: usize = 32 * 1024;
 #[derive(Debug)]
 pub struct WipingAllocator;
 
-const WIPING: ZeroAlloc<System> = ZeroAlloc(System);
+/// Where blocks come from: the C library, but for musl's, whose allocator has one lock for all threads.
+#[cfg(not(target_env = "musl"))]
+use std::alloc::System as Blocks;
 
-// SAFETY: every call goes to `System` with the arguments that the caller vouches for, by way of `ZeroAlloc` where the block is small;
-// blocks of both come from `System` with the same layout, so either may free them.
+#[cfg(target_env = "musl")]
+use mimalloc::MiMalloc as Blocks;
+
+const WIPING: ZeroAlloc<Blocks> = ZeroAlloc(Blocks);
+
+// SAFETY: every call goes to `Blocks` with the arguments that the caller vouches for, by way of `ZeroAlloc` where the block is small;
+// blocks of both come from `Blocks` with the same layout, so either may free them.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for WipingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller vouches.
-        unsafe { System.alloc(layout) }
+        unsafe { Blocks.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller vouches.
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe { Blocks.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -35,7 +42,7 @@ unsafe impl GlobalAlloc for WipingAllocator {
             // SAFETY: as the caller vouches.
             ..=MAX_WIPED_LEN => unsafe { WIPING.dealloc(block, layout) },
             // SAFETY: as the caller vouches.
-            _ => unsafe { System.dealloc(block, layout) },
+            _ => unsafe { Blocks.dealloc(block, layout) },
         }
     }
 
@@ -44,7 +51,7 @@ unsafe impl GlobalAlloc for WipingAllocator {
             // SAFETY: as the caller vouches. It copies into a new block and wipes the old one.
             ..=MAX_WIPED_LEN => unsafe { WIPING.realloc(block, layout, len) },
             // SAFETY: as the caller vouches.
-            _ => unsafe { System.realloc(block, layout, len) },
+            _ => unsafe { Blocks.realloc(block, layout, len) },
         }
     }
 }

@@ -78,6 +78,12 @@ impl Pkcs11Root {
 
 fn log_in(module: &Path, token: &str, pin: &SecretBytes) -> Result<Session, RootError> {
     let unavailable = |e: Error| RootError::Unavailable(format!("{}: {e}", module.display()));
+    if cfg!(target_feature = "crt-static") {
+        return Err(RootError::Unavailable(format!(
+            "{}: this is the static program, which can't load a module of PKCS#11: use that of the .deb, which is linked to the C library",
+            module.display()
+        )));
+    }
     let library = Pkcs11::new(module).map_err(unavailable)?;
     match library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
         Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}

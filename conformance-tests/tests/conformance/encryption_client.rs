@@ -7,7 +7,7 @@ use aws_sdk_s3::operation::delete_object::DeleteObjectInput;
 use aws_sdk_s3::operation::delete_objects::DeleteObjectsInput;
 use aws_sdk_s3::operation::get_object::GetObjectInput;
 use aws_sdk_s3::operation::put_object::PutObjectInput;
-use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use aws_sdk_s3::types::{ChecksumAlgorithm, Delete, ObjectIdentifier};
 use conformance_tests::server::Server;
 use s3_encryption_client::aws_s3::S3EncryptionClient;
 use s3_encryption_client::keyring::{AesKeyring, AwsKms, Keyring, KmsKeyring};
@@ -95,8 +95,12 @@ async fn parts_instruction_files_and_deletions() {
     let none = Description::new();
     let settings = Settings::new().placement(Placement::InstructionFile);
     let client = S3EncryptionClient::new(sdk.clone(), aes(1), settings.clone()).unwrap();
-    for lens in [&[][..], &[5 << 20, 5 << 20], &[5 << 20, 1]] {
-        let input = CreateMultipartUploadInput::builder().bucket("sdk").key("parts");
+    let lens = [&[][..], &[5 << 20, 5 << 20], &[5 << 20, 1]];
+    for (lens, checksum) in
+        lens.into_iter().zip([None, Some(ChecksumAlgorithm::Crc32), Some(ChecksumAlgorithm::Sha256)])
+    {
+        let input =
+            CreateMultipartUploadInput::builder().bucket("sdk").key("parts").set_checksum_algorithm(checksum);
         let mut upload = client.create_multipart_upload(input, &none).await.unwrap();
         let mut whole = Vec::new();
         for (number, len) in lens.iter().enumerate() {

@@ -18,8 +18,8 @@ pub struct MultipartUpload {
     bucket: String,
     key: String,
     upload_id: String,
-    /// Was it begun with the checksum that the SDK gives parts?
-    has_crc32: bool,
+    /// The checksums that the upload was created with. S3 takes none of parts in a completion where it was created without.
+    checksum: Option<ChecksumAlgorithm>,
     /// Gone once a part could not be sealed or sent: those behind it would not be what was sealed.
     sealer: Option<Sealer>,
     held: Option<Vec<u8>>,
@@ -47,7 +47,7 @@ impl S3EncryptionClient {
             bucket,
             key: name,
             upload_id: created.upload_id.unwrap_or_default(),
-            has_crc32: created.checksum_algorithm == Some(ChecksumAlgorithm::Crc32),
+            checksum: created.checksum_algorithm,
             sealer,
             held: None,
             parts: Vec::new(),
@@ -111,10 +111,17 @@ impl MultipartUpload {
     async fn send(&mut self, sealed: Vec<u8>) -> Result<(), Error> {
         let number = i32::try_from(self.parts.len() + 1).map_err(|_| Error::UploadEnded)?;
         let request = self.sdk().upload_part().bucket(&self.bucket).key(&self.key).upload_id(&self.upload_id);
-        let sent = request.part_number(number).body(sealed.into()).send().await.map_err(failed)?;
-        let part = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag);
-        // S3 compares it with what it has of the part, and refuses one of an upload that was begun without.
-        let part = part.set_checksum_crc32(sent.checksum_crc32.filter(|_| self.has_crc32));
+        let request = request.part_number(number).set_checksum_algorithm(self.checksum.clone());
+        let sent = request.body(sealed.into()).send().await.map_err(failed)?;
+        let mut part = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag);
+        if self.checksum.is_some() {
+            part = part
+                .set_checksum_crc32(sent.checksum_crc32)
+                .set_checksum_crc32_c(sent.checksum_crc32_c)
+                .set_checksum_crc64_nvme(sent.checksum_crc64_nvme)
+                .set_checksum_sha1(sent.checksum_sha1)
+                .set_checksum_sha256(sent.checksum_sha256);
+        }
         self.parts.push(part.build());
         Ok(())
     }

@@ -14,10 +14,11 @@ import boto3
 sys.path.insert(0, str(Path(__file__).parents[2] / "gateway/encryption-client/vectors"))
 LEN, ROUNDS = 64 << 20, 3
 PYTHON = """
-import os, sys, boto3
-sys.argv = ["", "none"]
-from make_with_python import AES_KEY, AesKeyring, client
-body, s3 = open("body", "rb").read(), client(AesKeyring("V3"), "V3")
+import os, boto3
+from make_with_python import client
+from s3_encryption.materials.kms_keyring import KmsKeyring
+body = open("body", "rb").read()
+s3 = client(KmsKeyring(kms_client=boto3.client("kms"), kms_key_id=os.environ["KEY"]), "V3")
 for _ in range(int(os.environ["ROUNDS"])):
     s3.put_object(Bucket="speed", Key="python", Body=body)
     assert s3.get_object(Bucket="speed", Key="python")["Body"].read() == body
@@ -37,9 +38,9 @@ def main():
     program, stream_len = os.environ["SEALGATE"], int(sys.argv[1]) << 20 if len(sys.argv) > 1 else 1 << 30
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="speed")
-    Path("aes").write_bytes(bytes(range(32)))
+    os.environ["KEY"] = boto3.client("kms").create_key()["KeyMetadata"]["KeyId"]
     Path("body").write_bytes(os.urandom(LEN))
-    flags = ["--aes-key", "aes"]
+    flags = ["--kms-key", os.environ["KEY"]]
     paths = os.pathsep.join(sys.path)
     python = lambda rounds: cpu_s([sys.executable, "-c", PYTHON], env={**os.environ, "PYTHONPATH": paths, "ROUNDS": str(rounds)})
     start, _ = python(0)

@@ -13,7 +13,7 @@ from s3_encryption.materials.kms_keyring import KmsKeyring
 sys.path.insert(0, str(Path(__file__).parents[2] / "gateway/encryption-client/vectors"))
 from make_with_python import AES_KEY, AesKeyring, as_aes, client  # noqa: E402
 
-PART = 8 << 20
+PART = 5 << 20  # What `sealgate cse` sends streams in.
 POLICIES = {"V3": "require-encrypt-require-decrypt", "V2": "forbid-encrypt-allow-decrypt"}
 SIZES = [int(size) for size in os.environ.get("SIZES", "0 1 16 65537").split()]
 plain_s3 = boto3.client("s3")

@@ -38,9 +38,9 @@ pub enum Error {
          let it be spooled, or choose delayed authentication"
     )]
     TooLongToHold {
-        /// The sealed body, in bytes.
+        /// The body, in plain bytes.
         len: u64,
-        /// What may be held, in bytes.
+        /// What may be held, in plain bytes.
         max: u64,
     },
     /// The body is longer than what one request may hold in memory.

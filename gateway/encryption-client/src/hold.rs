@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt, once, try_unfold};
 use tokio::task::spawn_blocking;
 
-use crate::content::{Opener, OpeningKey};
+use crate::content::{self, Opener, OpeningKey};
 use crate::error::Error;
 use crate::release::Release;
 
@@ -27,15 +27,18 @@ pub(crate) async fn open(
     let Release::AfterAuthentication { max_memory, spool } = release else { return pass_on(&key, sealed) };
     // Who opens what authenticates nothing has asked for it.
     let Some(mut verifier) = key.verifier()? else { return pass_on(&key, sealed) };
-    let too_long = |len| Error::TooLongToHold { len, max: *max_memory };
+    let max_sealed = content::sealed_len(*max_memory);
+    let too_long = |len| Error::TooLongToHold { len: content::plain_len(len).unwrap_or(0), max: *max_memory };
     let len = sealed_len.unwrap_or(0);
-    if len > *max_memory && spool.is_none() {
+    if len > max_sealed && spool.is_none() {
         return Err(too_long(len));
     }
-    let mut held = Vec::with_capacity(usize::try_from(len.min(*max_memory)).unwrap_or(0));
+    // What is said to be too long is spooled from its start on.
+    let held_len = if len > max_sealed { 0 } else { len };
+    let mut held = Vec::with_capacity(usize::try_from(held_len).unwrap_or(0));
     let mut more = None;
     while let Some(piece) = sealed.try_next().await? {
-        if held.len() as u64 + piece.len() as u64 > *max_memory {
+        if len > max_sealed || held.len() as u64 + piece.len() as u64 > max_sealed {
             more = Some(piece);
             break;
         }
@@ -111,7 +114,7 @@ fn pass_on(key: &OpeningKey, sealed: Body) -> Result<Body, Error> {
 }
 
 /// The range of a plain body. All of it is read: its authenticity is told at its end.
-#[cfg(feature = "object-store")]
+#[cfg(any(feature = "object-store", feature = "object-store-0-13"))]
 pub(crate) fn cut(plain: Body, range: std::ops::Range<u64>) -> Body {
     let mut at = 0;
     plain

@@ -10,12 +10,14 @@ mod description;
 pub mod envelope;
 mod error;
 mod gcm;
-#[cfg(any(feature = "aws-sdk-s3", feature = "object-store"))]
+#[cfg(any(feature = "aws-sdk-s3", feature = "object-store", feature = "object-store-0-13"))]
 mod hold;
 mod key;
 pub mod keyring;
 #[cfg(feature = "object-store")]
 pub mod object_store;
+#[cfg(feature = "object-store-0-13")]
+pub mod object_store_0_13;
 mod release;
 mod suite;
 

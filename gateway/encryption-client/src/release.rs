@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum Release {
     /// Nothing before the whole body is authenticated. It is held sealed meanwhile.
     AfterAuthentication {
-        /// The longest body that is held in memory, in bytes.
+        /// The longest body that is held in memory, in plain bytes.
         max_memory: u64,
         /// The folder in which longer ones are held, in a file without a name, sealed. Without one they are refused.
         spool: Option<PathBuf>,

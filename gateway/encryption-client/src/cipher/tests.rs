@@ -73,6 +73,41 @@ async fn every_changed_byte_of_an_envelope_is_refused() {
 }
 
 #[tokio::test]
+async fn every_changed_byte_of_an_instruction_file_is_refused() {
+    for suite in SUITES {
+        let context = Description::from([("dept", "it")]);
+        let ciphers = [
+            (cipher(KmsKeyring::new(Arc::new(LocalKms::default()), "a"), suite), context),
+            (cipher(AesKeyring::new(&[1; 32]).unwrap().described([("key", "1")]), suite), none()),
+            (cipher(RsaKeyring::from_pem(RSA_PRIVATE).unwrap(), suite), none()),
+        ];
+        for (cipher, context) in &ciphers {
+            let (key, envelope) = cipher.seal(context).await.unwrap();
+            let mut body = b"a body".to_vec();
+            key.seal(&mut body).unwrap();
+            let parts = envelope.to_parts(Placement::InstructionFile).unwrap();
+            let Located::Partial(partial) = Envelope::locate(&parts.metadata).unwrap() else { panic!() };
+            let opens = async |file: &[u8]| match partial.complete(file) {
+                Ok(envelope) => match cipher.open(&envelope, context).await {
+                    Ok(key) => key.open(&mut body.clone()).is_ok(),
+                    Err(_) => false,
+                },
+                Err(_) => false,
+            };
+            let file = parts.instruction_file.unwrap().into_bytes();
+            assert!(opens(&file).await);
+            for at in 0..file.len() {
+                for flip in [0x01, 0x02, 0x10, 0x20, 0x40] {
+                    let mut changed = file.clone();
+                    changed[at] ^= flip;
+                    assert!(!opens(&changed).await, "{cipher:?}: {}", String::from_utf8_lossy(&changed));
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_body_opens_with_its_own_envelope_alone() {
     for suite in SUITES {
         let cipher = cipher(AesKeyring::new(&[1; 32]).unwrap(), suite);

@@ -8,9 +8,7 @@ use anyhow::{Context, anyhow, bail, ensure};
 use bytes::Bytes;
 use clap::Args;
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt, try_unfold};
-use object_store::{
-    Attribute, Attributes, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, WriteMultipart,
-};
+use object_store::{Attribute, Attributes, ObjectStoreExt, PutMultipartOptions};
 use parking_lot::Mutex;
 use s3_encryption_client::{Placement, Release};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -21,11 +19,8 @@ use super::place::{Place, S3Url};
 use super::told;
 use crate::cli::progress::Progress;
 
-/// What an object is sent in: 10,000 of them are more than the 64 GiB that can be sealed.
-const PART_LEN: usize = 8 << 20;
-/// Parts of an object that are under way at once.
-const CONCURRENT_PARTS: usize = 4;
-const STEP_LEN: usize = 1 << 20;
+/// Bytes that are read of a file or stream at once.
+const STEP_LEN: usize = 256 << 10;
 
 #[derive(Args)]
 pub(in crate::cli) struct CopyArgs {
@@ -60,6 +55,20 @@ pub(super) struct Copier {
     args: CopyArgs,
     connection: Connection,
     progress: Mutex<Progress>,
+}
+
+/// Why a body was not sealed into an object.
+enum Failed {
+    /// It can't be read.
+    Source(anyhow::Error),
+    /// It can't be put.
+    Store(object_store::Error),
+}
+
+impl From<object_store::Error> for Failed {
+    fn from(error: object_store::Error) -> Self {
+        Self::Store(error)
+    }
 }
 
 /// A plain body.
@@ -179,10 +188,10 @@ impl Copier {
         self.upload(pieces(opened), store, to, Attributes::new()).await
     }
 
-    /// Seals a body into an object: in one request if it is short, in parts otherwise.
+    /// Seals a body into an object.
     pub(super) async fn upload(
         &self,
-        mut body: Body,
+        body: Body,
         store: &Store,
         to: &S3Url,
         mut attributes: Attributes,
@@ -194,37 +203,13 @@ impl Copier {
         for (name, value) in &self.args.user_metadata {
             attributes.insert(Attribute::Metadata(name.clone().into()), value.clone().into());
         }
-        let mut start = Vec::new();
-        while start.len() < PART_LEN {
-            let Some(piece) = body.try_next().await? else {
-                let options = PutOptions { attributes, ..PutOptions::default() };
-                self.progress.lock().add_bytes(start.len() as u64);
-                store.put_opts(&to.name, start.into(), options).await.map_err(told)?;
-                return Ok(());
-            };
-            start.extend_from_slice(&piece);
-        }
         let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
-        let upload = store.put_multipart_opts(&to.name, options).await.map_err(told)?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_LEN);
-        let sent = async {
-            let mut next = Some(Bytes::from(std::mem::take(&mut start)));
-            while let Some(piece) = next {
-                upload.wait_for_capacity(CONCURRENT_PARTS).await.map_err(told)?;
-                self.progress.lock().add_bytes(piece.len() as u64);
-                upload.put(piece);
-                next = body.try_next().await?;
-            }
-            anyhow::Ok(())
-        };
-        match sent.await {
-            Ok(()) => upload.finish().await.map(drop).map_err(told),
-            Err(error) => {
-                // The first error tells more than that of cleaning up.
-                let _ = upload.abort().await;
-                Err(error)
-            }
-        }
+        let count = |piece: &Bytes| self.progress.lock().add_bytes(piece.len() as u64);
+        let body = body.map_err(Failed::Source).inspect_ok(count);
+        store.put_stream(&to.name, body, options).await.map(drop).map_err(|failed| match failed {
+            Failed::Source(error) => error,
+            Failed::Store(error) => told(error),
+        })
     }
 
     /// Opens an object into a file, which appears once the body was authenticated to its end: `store` may release before.

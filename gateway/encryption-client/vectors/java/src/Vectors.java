@@ -190,7 +190,7 @@ public class Vectors {
         for (String version : List.of("V3", "V2")) {
             String policy = version.equals("V3") ? "require-encrypt-require-decrypt" : "forbid-encrypt-allow-decrypt";
             for (String kind : List.of("kms", "aes", "rsa")) {
-                for (int length : new int[] {0, 1, 16, 65_537, 8 << 20, (8 << 20) + 1, 100 << 20}) {
+                for (int length : new int[] {0, 1, 16, 65_537, 5 << 20, (5 << 20) + 1, 8 << 20, (8 << 20) + 1, 100 << 20}) {
                     boolean instructed = length % 2 == 1;
                     S3EncryptionClient client = client(version, kind, pem, instructed);
                     String name = version + "-" + kind + "-" + length;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use object_store::memory::InMemory;
-use object_store::{GetRange, UpdateVersion};
+use super::api::memory::InMemory;
+use super::api::{GetRange, UpdateVersion};
 
 use super::*;
 use crate::error::KeyringError;
@@ -101,9 +101,9 @@ async fn nothing_of_a_changed_body_is_released_unless_that_was_asked_for() {
 async fn a_body_that_may_not_be_held_is_refused() {
     let release = Release::AfterAuthentication { max_memory: 100, spool: None };
     let store = store(Settings::new().release(release));
-    store.put(&"a".into(), body(84).into()).await.unwrap();
-    assert_eq!(read(&store, &"a".into()).await.unwrap().len(), 84);
-    store.put(&"b".into(), body(85).into()).await.unwrap();
+    store.put(&"a".into(), body(100).into()).await.unwrap();
+    assert_eq!(read(&store, &"a".into()).await.unwrap().len(), 100);
+    store.put(&"b".into(), body(101).into()).await.unwrap();
     let refused = read(&store, &"b".into()).await.unwrap_err().to_string();
     assert!(refused.contains("max_memory"), "{refused}");
 }
@@ -116,7 +116,7 @@ async fn parts_of_objects_are_what_was_chosen() {
     let refusing = store_over(inner.clone(), Settings::new());
     refusing.put(&path, plain.clone().into()).await.unwrap();
     let refused = refusing.get_range(&path, 0..1).await.unwrap_err();
-    assert!(matches!(refused, object_store::Error::NotSupported { .. }), "{refused}");
+    assert!(matches!(refused, api::Error::NotSupported { .. }), "{refused}");
     for ranges in [Ranges::FetchWhole, Ranges::Unauthenticated] {
         for release in releases() {
             let store = store_over(inner.clone(), Settings::new().release(release)).ranges(ranges);
@@ -190,17 +190,17 @@ async fn conditions_hold() {
     let create = || PutOptions { mode: PutMode::Create, ..PutOptions::default() };
     let put = store.put_opts(&"a".into(), "1".into(), create()).await.unwrap();
     let refused = store.put_opts(&"a".into(), "2".into(), create()).await;
-    assert!(matches!(refused, Err(object_store::Error::AlreadyExists { .. })));
+    assert!(matches!(refused, Err(api::Error::AlreadyExists { .. })));
     let update = |e_tag| PutOptions {
         mode: PutMode::Update(UpdateVersion { e_tag, version: None }),
         ..PutOptions::default()
     };
     store.put_opts(&"a".into(), "3".into(), update(put.e_tag.clone())).await.unwrap();
     let refused = store.put_opts(&"a".into(), "4".into(), update(put.e_tag)).await;
-    assert!(matches!(refused, Err(object_store::Error::Precondition { .. })));
+    assert!(matches!(refused, Err(api::Error::Precondition { .. })));
     let files = store_over(store.inner().clone(), Settings::new().placement(Placement::InstructionFile));
     let refused = files.put_opts(&"b".into(), "1".into(), create()).await;
-    assert!(matches!(refused, Err(object_store::Error::NotSupported { .. })));
+    assert!(matches!(refused, Err(api::Error::NotSupported { .. })));
 }
 
 #[tokio::test]
@@ -225,7 +225,7 @@ async fn what_is_not_sealed_is_not_given_out() {
     store.inner().put(&"a".into(), "plain".into()).await.unwrap();
     let refused = read(&store, &"a".into()).await.unwrap_err().to_string();
     assert!(refused.contains("not encrypted by an S3 Encryption Client"), "{refused}");
-    assert!(matches!(read(&store, &"none".into()).await, Err(object_store::Error::NotFound { .. })));
+    assert!(matches!(read(&store, &"none".into()).await, Err(api::Error::NotFound { .. })));
 }
 
 #[tokio::test]
@@ -257,6 +257,41 @@ async fn an_instruction_file_is_exchanged_for_the_one_that_was_read_and_no_other
     // Somebody writes the object before the new key is there: it would not be his body's.
     store.put(&name, body(20).into()).await.unwrap();
     let late = put_instruction_file(store.inner(), &file, "{}".to_owned(), stored.replacing()).await;
-    assert!(matches!(late, Err(object_store::Error::Precondition { .. })), "{late:?}");
+    assert!(matches!(late, Err(api::Error::Precondition { .. })), "{late:?}");
     assert_eq!(read(&store, &name).await.unwrap(), body(20));
+}
+
+#[tokio::test]
+async fn streams_come_back_whatever_pieces_they_are_in() {
+    const PART_LEN: usize = stream::PART_LEN;
+    for (len, piece_len, placement) in [
+        (0, 1, Placement::Metadata),
+        (1, 1, Placement::InstructionFile),
+        (PART_LEN - 1, 300_000, Placement::Metadata),
+        (PART_LEN, PART_LEN, Placement::Metadata),
+        (PART_LEN + 1, PART_LEN, Placement::InstructionFile),
+        (2 * PART_LEN + 5, 3 * PART_LEN, Placement::Metadata),
+    ] {
+        let store = store(Settings::new().placement(placement));
+        let (plain, path) = (body(len), Path::from("a"));
+        let pieces = plain.chunks(piece_len).map(|piece| Ok::<_, api::Error>(Bytes::copy_from_slice(piece)));
+        let own = Attributes::from_iter([(Attribute::ContentType, "text/a")]);
+        let options = PutMultipartOptions { attributes: own.clone(), ..PutMultipartOptions::default() };
+        store.put_stream(&path, futures_util::stream::iter(pieces), options).await.unwrap();
+        assert!(read(&store, &path).await.unwrap() == plain, "{len} {placement:?}");
+        assert_eq!(store.get(&path).await.unwrap().attributes, own);
+        assert_eq!(store.inner().head(&path).await.unwrap().size, len as u64 + 16);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_makes_no_object() {
+    let store = store(Settings::new());
+    for len in [1, stream::PART_LEN + 1] {
+        let failure = api::Error::Generic { store: "test", source: "cut off".into() };
+        let pieces = futures_util::stream::iter([Ok(Bytes::from(body(len))), Err(failure)]);
+        let broken = store.put_stream(&"a".into(), pieces, PutMultipartOptions::default()).await.unwrap_err();
+        assert!(broken.to_string().contains("cut off"), "{broken}");
+        assert!(matches!(store.head(&"a".into()).await, Err(api::Error::NotFound { .. })));
+    }
 }

@@ -1,8 +1,8 @@
 //! Envelopes of objects in a store.
 
-use object_store::path::Path;
-use object_store::{
-    Attribute, Attributes, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
+use super::api::path::Path;
+use super::api::{
+    self, Attribute, Attributes, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
     UpdateVersion,
 };
 
@@ -58,7 +58,7 @@ pub(super) async fn complete<S: ObjectStore + ?Sized>(
             return Err(Error::from(EnvelopeError::InstructionFile(why)).into());
         }
         Ok(file) => file,
-        Err(object_store::Error::NotFound { .. }) => return Err(Error::NotEncrypted.into()),
+        Err(api::Error::NotFound { .. }) => return Err(Error::NotEncrypted.into()),
         Err(error) => return Err(error),
     };
     let version = UpdateVersion { e_tag: file.meta.e_tag.clone(), version: file.meta.version.clone() };

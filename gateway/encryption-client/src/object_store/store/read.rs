@@ -1,22 +1,22 @@
 //! Objects on their way out.
 
+use super::api::path::Path;
+use super::api::{self, GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore};
 use futures_util::stream::{StreamExt, TryStreamExt};
-use object_store::path::Path;
-use object_store::{GetOptions, GetRange, GetResult, GetResultPayload, ObjectStore};
 
 use super::{EncryptedStore, Ranges, Result, plain_attributes};
 use crate::content::plain_len;
 use crate::error::{Error, PolicyError};
 use crate::hold::{self, Body};
 
-fn generic(error: Error) -> object_store::Error {
+fn generic(error: Error) -> api::Error {
     error.into()
 }
 
 /// What a store answers to a range beyond the object.
-pub(super) fn no_such_range(location: &Path) -> object_store::Error {
+pub(super) fn no_such_range(location: &Path) -> api::Error {
     let source = format!("the range begins behind the end of {location}");
-    object_store::Error::Generic { store: "EncryptedStore", source: source.into() }
+    api::Error::Generic { store: "EncryptedStore", source: source.into() }
 }
 
 fn sealed(result: GetResult) -> Body {
@@ -45,7 +45,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
         let envelope = self.envelope_of(location, &result.attributes).await?;
         let sealed_len = result.meta.size;
         let attributes = plain_attributes(std::mem::take(&mut result.attributes));
-        let (mut meta, extensions) = (result.meta.clone(), std::mem::take(&mut result.extensions));
+        let (mut meta, extra) = (result.meta.clone(), api::take_extra(&mut result));
         meta.size = envelope.plain_len(sealed_len).unwrap_or(sealed_len);
         let whole = 0..meta.size;
         let range = match range {
@@ -61,7 +61,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
             if range == whole { plain } else { hold::cut(plain, range.clone()) }
         };
         let payload = GetResultPayload::Stream(body.map_err(generic).boxed());
-        Ok(GetResult { payload, meta, range, attributes, extensions })
+        Ok(api::result(payload, meta, range, attributes, extra))
     }
 
     async fn read_range(&self, location: &Path, options: GetOptions, range: GetRange) -> Result<GetResult> {
@@ -81,7 +81,7 @@ impl<S: ObjectStore> EncryptedStore<S> {
             return Err(no_such_range(location));
         }
         let attributes = plain_attributes(std::mem::take(&mut result.attributes));
-        let extensions = std::mem::take(&mut result.extensions);
+        let extra = api::take_extra(&mut result);
         let block = u32::try_from(from / 16).map_err(|_| no_such_range(location))?;
         let mut keystream = key.keystream(block)?;
         // A range may begin inside of a block.
@@ -93,6 +93,6 @@ impl<S: ObjectStore> EncryptedStore<S> {
         });
         let body = hold::cut(opened.boxed(), 0..to - from);
         let payload = GetResultPayload::Stream(body.map_err(generic).boxed());
-        Ok(GetResult { payload, meta, range: from..to, attributes, extensions })
+        Ok(api::result(payload, meta, from..to, attributes, extra))
     }
 }

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::api::{self, MultipartUpload, ObjectStore, PutMode, PutPayload, PutResult, UploadPart};
 use async_trait::async_trait;
-use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, PutMode, PutPayload, PutResult, UploadPart};
 
-use super::{Result, put_instruction_file};
+use super::{InstructionFile, Result, put_instruction_file};
 use crate::content::Sealer;
 use crate::suite::TAG_LEN;
 
@@ -18,7 +17,7 @@ pub(super) struct EncryptedUpload<S> {
     /// Gone once the upload ended or can't go on.
     sealer: Option<Sealer>,
     held: Option<Vec<u8>>,
-    instruction_file: Option<(Path, String)>,
+    instruction_file: Option<InstructionFile>,
 }
 
 impl<S> EncryptedUpload<S> {
@@ -26,15 +25,27 @@ impl<S> EncryptedUpload<S> {
         store: Arc<S>,
         upload: Box<dyn MultipartUpload>,
         sealer: Sealer,
-        instruction_file: Option<(Path, String)>,
+        instruction_file: Option<InstructionFile>,
     ) -> Self {
         Self { store, upload, sealer: Some(sealer), held: None, instruction_file }
     }
 }
 
-fn ended() -> object_store::Error {
+/// Makes the object of an upload whose parts are all there; its key before it, so that it is never without.
+pub(super) async fn complete_upload<S: ObjectStore>(
+    store: &S,
+    upload: &mut dyn MultipartUpload,
+    instruction_file: Option<InstructionFile>,
+) -> Result<PutResult> {
+    if let Some((path, file)) = instruction_file {
+        put_instruction_file(store, &path, file, PutMode::Overwrite).await?;
+    }
+    upload.complete().await
+}
+
+fn ended() -> api::Error {
     let source = "the upload has ended, or failed at a former part".into();
-    object_store::Error::Generic { store: "EncryptedStore", source }
+    api::Error::Generic { store: "EncryptedStore", source }
 }
 
 #[async_trait]
@@ -58,10 +69,7 @@ impl<S: ObjectStore> MultipartUpload for EncryptedUpload<S> {
         let mut last = self.held.take().unwrap_or_default();
         sealer.finish(&mut last);
         self.upload.put_part(last.into()).await?;
-        if let Some((path, file)) = self.instruction_file.take() {
-            put_instruction_file(&*self.store, &path, file, PutMode::Overwrite).await?;
-        }
-        self.upload.complete().await
+        complete_upload(&*self.store, &mut *self.upload, self.instruction_file.take()).await
     }
 
     async fn abort(&mut self) -> Result<()> {

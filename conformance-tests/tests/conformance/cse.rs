@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use conformance_tests::caller::{Caller, Credentials as Signing};
 use conformance_tests::installed;
+use conformance_tests::seaweedfs::{BUCKET, Seaweedfs};
 use conformance_tests::server::{Server, binary};
 use serde_json::{Value, json};
 
@@ -18,11 +19,15 @@ const ACCOUNT: &str = "123456789012";
 const V2: &str = "--commitment-policy forbid-encrypt-allow-decrypt";
 const V2_TOO: &str = "--commitment-policy require-encrypt-allow-decrypt";
 
+async fn caller(server: &Server) -> Caller {
+    Caller::open(&server.endpoint, Signing::root()).await.unwrap()
+}
+
 /// A gateway with the bucket `cse` and two KMS keys, `alias/one` and `alias/two`.
 async fn gateway() -> Server {
     let server = Server::start_with(&["--account-id", ACCOUNT]).unwrap();
     client(&server).create_bucket().bucket("cse").send().await.unwrap();
-    let mut caller = Caller::open(&server.endpoint, Signing::root()).await.unwrap();
+    let mut caller = caller(&server).await;
     for alias in ["alias/one", "alias/two"] {
         let made = caller.kms("CreateKey", &json!({})).await.unwrap().success().unwrap();
         let made: Value = serde_json::from_str(&made.text()).unwrap();
@@ -103,6 +108,16 @@ async fn every_key_format_and_place_seals_and_opens() {
         &root,
     );
     assert!(told.contains("discovery filter"), "{told}");
+    let known = json!({"KeyId": "alias/one"});
+    let known = caller(&server).await.kms("DescribeKey", &known).await.unwrap().success().unwrap();
+    let known: Value = serde_json::from_str(&known.text()).unwrap();
+    let id = json!({"KeyId": known["KeyMetadata"]["KeyId"]});
+    caller(&server).await.kms("DisableKey", &id).await.unwrap().success().unwrap();
+    let v2 = format!("cse get s3://cse/object out --kms-key alias/one --context dept=it {V2_TOO}");
+    for line in [&*v2, "cse put 1 s3://cse/x --kms-key alias/one"] {
+        let told = shell.refused(line, &root);
+        assert!(told.contains("DisabledException"), "{line}: {told}");
+    }
     for (line, reason) in [
         ("cse put 1 s3://cse/x", "name the key"),
         ("cse put 1 s3://cse/x --aes-key aes --rsa-key rsa", "name one key alone"),
@@ -144,7 +159,7 @@ async fn streams_in_parts_come_back_and_nothing_is_released_of_one_that_was_chan
     assert!(put.status.success(), "{}", String::from_utf8_lossy(&put.stderr));
     let sdk = client(&server);
     let stored = sdk.get_object().bucket("cse").key("stream").send().await.unwrap();
-    assert!(stored.e_tag().unwrap().ends_with("-3\""), "{:?}", stored.e_tag());
+    assert!(stored.e_tag().unwrap().ends_with("-4\""), "{:?}", stored.e_tag());
     let metadata = stored.metadata().unwrap().clone();
     assert_eq!(metadata["a"], "b");
     let mut sealed = stored.body.collect().await.unwrap().to_vec();
@@ -160,6 +175,13 @@ async fn streams_in_parts_come_back_and_nothing_is_released_of_one_that_was_chan
         let got = piped(&shell, &format!("cse get s3://cse/stream - --aes-key aes{mode}"), Vec::new());
         assert!(!got.status.success() && got.stdout.is_empty(), "{mode}");
     }
+    // Nothing is left of an upload whose source turns out to be false at its end.
+    let copy = "cse cp s3://cse/stream s3://cse/copied --aes-key aes --delayed-authentication";
+    let told = shell.refused(copy, &Credentials::root());
+    assert!(told.contains("is not what was sealed"), "{told}");
+    let uploads = sdk.list_multipart_uploads().bucket("cse").send().await.unwrap();
+    assert!(uploads.uploads().is_empty(), "{uploads:?}");
+    sdk.head_object().bucket("cse").key("copied").send().await.unwrap_err();
     std::fs::write(folder.path().join("out"), "as it was").unwrap();
     let told = shell.refused("cse get s3://cse/stream out --aes-key aes", &Credentials::root());
     assert!(told.contains("is not what was sealed"), "{told}");
@@ -271,9 +293,116 @@ async fn keys_are_wrapped_anew_by_prefix_and_a_run_goes_on_where_one_ended() {
     assert!(!output.status.success() && told.contains("it needs a new object"), "{told}");
 }
 
+/// Runs it with these variables alone, in a home of its own.
+fn at_home(folder: &Path, line: &str, variables: &[(&str, &str)]) -> Result<(), String> {
+    let mut command = Command::new(binary().unwrap());
+    command.args(line.split(' ')).env_clear().env("HOME", folder).env("AWS_EC2_METADATA_DISABLED", "true");
+    let output = command.current_dir(folder).envs(variables.iter().copied()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(()) } else { Err(told) }
+}
+
+#[tokio::test]
+async fn profiles_say_who_asks_whom() {
+    let server = gateway().await;
+    let folder = folder(&[1]);
+    std::fs::create_dir(folder.path().join(".aws")).unwrap();
+    let write =
+        |name: &str, text: String| std::fs::write(folder.path().join(".aws").join(name), text).unwrap();
+    let (id, secret) =
+        (conformance_tests::server::ACCESS_KEY_ID, conformance_tests::server::SECRET_ACCESS_KEY);
+    let key = format!("aws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
+    write("credentials", format!("# keys\n[office]\n{key}[default]\n{key}"));
+    let endpoint = &server.endpoint;
+    let config = format!(
+        "[default]\nendpoint_url = {endpoint}\n\n[profile office]\nregion = us-east-1\nservices = ours\n\n\
+         [services ours]\ns3 =\n  endpoint_url = {endpoint}\nkms =\n  endpoint_url = {endpoint}\n\n\
+         [profile sso]\nsso_session = me\n"
+    );
+    write("config", config);
+    let run = |line: &str, variables: &[(&str, &str)]| at_home(folder.path(), line, variables);
+    run("cse put 1 s3://cse/default --aes-key aes", &[]).unwrap();
+    let put = "cse put 1 s3://cse/office --kms-key alias/one";
+    run(put, &[("AWS_PROFILE", "office")]).unwrap();
+    let somebody = [("AWS_ACCESS_KEY_ID", "AKIASOMEBODY"), ("AWS_SECRET_ACCESS_KEY", "else")];
+    // Variables go before a profile, unless it is named on the command line.
+    let told = run(put, &[("AWS_PROFILE", "office"), somebody[0], somebody[1]]).unwrap_err();
+    assert!(told.contains("UnrecognizedClientException"), "{told}");
+    run(&format!("{put} --profile office"), &somebody).unwrap();
+    for (profile, reason) in [("none", "there is no profile none"), ("sso", "by sso_session")] {
+        let told = run(put, &[("AWS_PROFILE", profile)]).unwrap_err();
+        assert!(told.contains(reason), "{told}");
+    }
+    write("config", "region = us-east-1\n".to_owned());
+    let told = run(put, &[]).unwrap_err();
+    assert!(told.contains("line 1: it is in no [SECTION]"), "{told}");
+}
+
+#[tokio::test]
+async fn another_s3_keeps_what_is_under_a_key_of_this_kms() {
+    let server = gateway().await;
+    let other = Seaweedfs::start().unwrap();
+    let folder = folder(&[0, 1, 7_000_000]);
+    let shell = Shell { server: &server, folder: folder.path() };
+    let at = format!("--kms-key alias/one --context dept=it --endpoint {}", other.endpoint());
+    for (len, place) in
+        [(0, ""), (1, " --instruction-file"), (7_000_000, ""), (7_000_000, " --instruction-file")]
+    {
+        shell.told(&format!("cse put {len} s3://{BUCKET}/d/{len} {at}{place}"));
+        shell.told(&format!("cse get s3://{BUCKET}/d/{len} out {at}"));
+        assert!(read(folder.path(), "out") == content(len, 1), "{len}{place}");
+    }
+    let rewrap = format!("cse rewrap s3://{BUCKET}/d/7000000 {at} --to-kms-key alias/two");
+    shell.told(&rewrap);
+    let line = format!("cse verify -r s3://{BUCKET}/d {at} --json");
+    let judged = shell.sealgate(&line, Some(&Credentials::root()));
+    let told: Value = serde_json::from_slice(&judged.stdout).unwrap();
+    assert_eq!(
+        (&told["counts"]["objects"], &told["faults"][0]["name"]),
+        (&json!(3), &json!(format!("s3://{BUCKET}/d/7000000")))
+    );
+}
+
 #[tokio::test]
 async fn what_aws_client_for_python_seals_opens_and_the_other_way_round() {
     let server = gateway().await;
     let program = binary().unwrap().to_str().unwrap().to_owned();
     installed::run_client(&server, "cse_both_ways.py", &[("SEALGATE", program)]).unwrap();
+}
+
+/// The program in `clients/lake`, built once for each state of it, or the one that LAKE names.
+fn lake() -> std::path::PathBuf {
+    if let Some(built) = std::env::var_os("LAKE") {
+        return built.into();
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/lake");
+    let wanted = concat!(
+        include_str!("../../clients/lake/Cargo.lock"),
+        include_str!("../../clients/lake/src/main.rs")
+    );
+    let home = installed::install("clients/lake", wanted, |home, _| {
+        let mut cargo = Command::new("cargo");
+        installed::run(cargo.args(["build", "--locked"]).env("CARGO_TARGET_DIR", home).current_dir(folder))
+    });
+    home.unwrap().join("debug/lake")
+}
+
+#[tokio::test]
+#[ignore = "it builds delta-rs and DataFusion first, which takes half an hour"]
+async fn delta_rs_and_datafusion_keep_tables_in_sealed_objects() {
+    let server = gateway().await;
+    let other = Seaweedfs::start().unwrap();
+    for (endpoint, bucket) in [(server.endpoint.clone(), "cse"), (other.endpoint(), BUCKET)] {
+        let folder = tempfile::tempdir().unwrap();
+        let variables = [
+            ("AWS_ENDPOINT_URL", &*endpoint),
+            ("BUCKET", bucket),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", conformance_tests::server::ACCESS_KEY_ID),
+            ("AWS_SECRET_ACCESS_KEY", conformance_tests::server::SECRET_ACCESS_KEY),
+        ];
+        let output = Command::new(lake()).current_dir(folder.path()).envs(variables).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(told.trim(), "work: ok", "{bucket}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }

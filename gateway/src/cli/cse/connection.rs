@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
-use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
-use object_store::{Certificate, ClientOptions};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider};
+use object_store::{Certificate, ClientOptions, StaticCredentialProvider};
 use s3_encryption_client::keyring::KmsClient;
 use s3_encryption_client::object_store::EncryptedStore;
 use s3_encryption_client::{CommitmentPolicy, ContentSuite, Placement, Release, Settings};
@@ -15,6 +15,7 @@ use ureq::tls::{PemItem, RootCerts, parse_pem};
 
 use super::keys::{KeyArgs, Keys};
 use super::kms::HttpKms;
+use super::profile::Profile;
 use crate::http::client::agent_trusting;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,20 +26,24 @@ const KMS_TIMEOUT: Duration = Duration::from_secs(30);
 /// A bucket, with sealed objects in it.
 pub(super) type Store = EncryptedStore<AmazonS3>;
 
-/// Where requests go. Credentials are those of the environment, as AWS's tools find them.
+/// Where requests go. Credentials are those of the environment and of profiles, as AWS's tools find them.
 #[derive(Args, Default)]
 pub(super) struct EndpointArgs {
-    /// Address of the S3; default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or else AWS
+    /// The profile of ~/.aws/credentials and ~/.aws/config: its credentials go before those of the environment; default: AWS_PROFILE, or
+    /// else `default`, whose credentials go behind them
+    #[arg(long, value_name = "NAME", help_heading = "Endpoints")]
+    profile: Option<String>,
+    /// Address of the S3; default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile's, or else AWS
     #[arg(long, value_name = "URL", help_heading = "Endpoints")]
     endpoint: Option<String>,
-    /// Address of the KMS; default: AWS_ENDPOINT_URL_KMS, AWS_ENDPOINT_URL, or else AWS
+    /// Address of the KMS; default: AWS_ENDPOINT_URL_KMS, AWS_ENDPOINT_URL, the profile's, or else AWS
     #[arg(long, value_name = "URL", help_heading = "Endpoints")]
     kms_endpoint: Option<String>,
-    /// Region that requests are signed for; default: AWS_REGION, AWS_DEFAULT_REGION, or else us-east-1
+    /// Region that requests are signed for; default: AWS_REGION, AWS_DEFAULT_REGION, the profile's, or else us-east-1
     #[arg(long, value_name = "REGION", help_heading = "Endpoints")]
     aws_region: Option<String>,
     /// Certificates (PEM) that the endpoints' certificates may be signed by, beside the system's at the S3 and in place of them at the KMS;
-    /// default: AWS_CA_BUNDLE
+    /// default: AWS_CA_BUNDLE, or else the profile's
     #[arg(long, value_name = "FILE", help_heading = "Endpoints")]
     ca_bundle: Option<PathBuf>,
 }
@@ -104,26 +109,48 @@ pub(super) struct Connection {
     kms_endpoint: String,
     region: String,
     certificates: Option<Vec<u8>>,
+    /// The profile's, if those of the environment don't go before.
+    credentials: Option<AwsCredentialProvider>,
 }
 
-fn variable(names: &[&str]) -> Option<String> {
+pub(super) fn variable(names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
 }
 
 impl Connection {
-    /// What flags and the environment say; nothing is asked of anybody yet.
+    /// What flags, the environment and the profile say; nothing is asked of anybody yet.
     pub(super) fn of(args: EndpointArgs) -> anyhow::Result<Self> {
+        let is_chosen = args.profile.is_some();
+        let profile = Profile::load(args.profile)?;
+        let of_profile = |setting: &str| profile.get(setting).map(str::to_owned);
         let region = args.aws_region.or_else(|| variable(&["AWS_REGION", "AWS_DEFAULT_REGION"]));
-        let region = region.unwrap_or_else(|| "us-east-1".to_owned());
-        let endpoint = args.endpoint.or_else(|| variable(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"]));
-        let kms_endpoint =
-            args.kms_endpoint.or_else(|| variable(&["AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL"]));
+        let region = region.or_else(|| of_profile("region")).unwrap_or_else(|| "us-east-1".to_owned());
+        let endpoint = |given: Option<String>, service: &str, name: &str| {
+            let variable = || variable(&[name, "AWS_ENDPOINT_URL"]);
+            given.or_else(variable).or_else(|| profile.endpoint(service).map(str::to_owned))
+        };
+        let kms_endpoint = endpoint(args.kms_endpoint, "kms", "AWS_ENDPOINT_URL_KMS");
         let kms_endpoint = kms_endpoint.unwrap_or_else(|| format!("https://kms.{region}.amazonaws.com"));
-        let file = args.ca_bundle.or_else(|| variable(&["AWS_CA_BUNDLE"]).map(PathBuf::from));
+        let file = args
+            .ca_bundle
+            .or_else(|| variable(&["AWS_CA_BUNDLE"]).or_else(|| of_profile("ca_bundle")).map(PathBuf::from));
         let read = |file: PathBuf| {
             std::fs::read(&file).with_context(|| format!("can't read the certificates in {}", file.display()))
         };
-        Ok(Self { endpoint, kms_endpoint, region, certificates: file.map(read).transpose()? })
+        let has_own = variable(&["AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE"]).is_some();
+        let credential = if has_own && !is_chosen { None } else { profile.credential()? };
+        ensure!(
+            credential.is_some() || !(has_own && is_chosen),
+            "the profile that --profile names has no access key, and those of the environment are somebody else's"
+        );
+        Ok(Self {
+            endpoint: endpoint(args.endpoint, "s3", "AWS_ENDPOINT_URL_S3"),
+            kms_endpoint,
+            certificates: file.map(read).transpose()?,
+            credentials: credential
+                .map(|own| Arc::new(StaticCredentialProvider::new(own)) as AwsCredentialProvider),
+            region,
+        })
     }
 
     /// A bucket as it is.
@@ -137,6 +164,9 @@ impl Connection {
             options = found.into_iter().fold(options, ClientOptions::with_root_certificate);
         }
         let mut builder = AmazonS3Builder::from_env().with_bucket_name(name).with_region(&self.region);
+        if let Some(credentials) = &self.credentials {
+            builder = builder.with_credentials(credentials.clone());
+        }
         if let Some(endpoint) = &self.endpoint {
             let is_plain = endpoint.starts_with("http://");
             options = options.with_allow_http(is_plain);

@@ -8,6 +8,7 @@ mod inspect;
 mod keys;
 mod kms;
 mod place;
+mod profile;
 mod rewrap;
 mod verify;
 

@@ -121,7 +121,7 @@ async fn put(caller: &mut Caller, target: &str, mode: &str, key: Option<&str>, b
 }
 
 /// A request for an operation, as its description has it.
-fn request_for(path: &str, key_id: &str) -> (String, &'static str) {
+fn request_for(method: &Method, path: &str, key_id: &str) -> (String, &'static str) {
     let target = match path {
         "/object/encryption" | "/object/verify" => format!("{path}?bucket=shown&key=object"),
         "/quota" => format!("{path}?bucket=shown"),
@@ -129,7 +129,12 @@ fn request_for(path: &str, key_id: &str) -> (String, &'static str) {
             .replace("{id}", key_id)
             .replace("{name}", if path.starts_with("/roles") { "worker" } else { "somebody" }),
     };
-    (target, if path == "/quota" { "{\"bytes\":1000000000}" } else { "" })
+    let body = match path {
+        "/quota" => "{\"bytes\":1000000000}",
+        "/accounts" if *method == Method::POST => "{\"name\":\"made\"}",
+        _ => "",
+    };
+    (target, body)
 }
 
 #[tokio::test]
@@ -142,7 +147,7 @@ async fn each_operation_answers_as_described_to_those_who_may_and_to_nobody_else
     for (path, methods) in description["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let method: Method = method.to_uppercase().parse().unwrap();
-            let (target, body) = request_for(path, &key_id);
+            let (target, body) = request_for(&method, path, &key_id);
             let action = operation["x-action"].as_str();
             let (kind, content) =
                 operation["responses"]["200"]["content"].as_object().unwrap().iter().next().unwrap();
@@ -174,7 +179,7 @@ async fn each_operation_answers_as_described_to_those_who_may_and_to_nobody_else
             }
         }
     }
-    assert!(asked >= 14, "{asked}");
+    assert!(asked >= 16, "{asked}");
 
     let wrong = |answer: Answer| (answer.status.as_u16(), json_of(&answer)["code"].clone());
     let unknown = admin(&mut root, Method::GET, "/nothing", "").await;
@@ -218,6 +223,8 @@ async fn another_accounts_principals_see_their_own() {
         (Method::POST, "/object/verify?bucket=shown&key=object".to_owned(), "", 403),
         (Method::PUT, "/quota?bucket=shown".to_owned(), "{\"bytes\":1}", 404),
         (Method::PUT, format!("/quota?account={}", tenant.id), "{\"bytes\":1}", 403),
+        (Method::POST, "/accounts".to_owned(), "{\"name\":\"made\"}", 403),
+        (Method::GET, "/audit?file=audit.jsonl".to_owned(), "", 403),
         (Method::GET, format!("/keys/{key_id}/dependents"), "", 404),
         (Method::GET, format!("/keys/{key_id}/who-can"), "", 404),
         (Method::POST, "/users/somebody/revoke-sessions".to_owned(), "", 404),
@@ -225,8 +232,12 @@ async fn another_accounts_principals_see_their_own() {
         let answer = admin(&mut other, method, &path, body).await;
         assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.text());
     }
-    let events = get(&mut other, "/audit").await;
-    let events = events["events"].as_array().unwrap();
+    let accounts = get(&mut other, "/accounts").await;
+    assert_eq!(accounts["accounts"].as_array().unwrap().len(), 1, "{accounts}");
+    assert_eq!(accounts["accounts"][0]["id"], tenant.id.as_str());
+    let told = get(&mut other, "/audit").await;
+    assert_eq!(told["files"], json!([]));
+    let events = told["events"].as_array().unwrap();
     assert!(!events.is_empty());
     let foreign = events.iter().filter(|event| event["userIdentity"]["accountId"] != tenant.id.as_str());
     assert_eq!(foreign.count(), 0, "{events:?}");
@@ -234,6 +245,72 @@ async fn another_accounts_principals_see_their_own() {
     let theirs = wait_for_summary(&mut other).await;
     assert_eq!(theirs["buckets"].as_array().unwrap().len(), 1, "{theirs}");
     assert_eq!(theirs["keys"], json!([]));
+}
+
+#[tokio::test]
+async fn an_account_is_made_with_the_only_copy_of_its_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit.jsonl");
+    let server = Server::start_with(&["--audit-log", audit.to_str().unwrap()]).unwrap();
+    let mut root = Caller::open(&server.endpoint, Credentials::root()).await.unwrap();
+    let wanted = json!({ "name": "Tenant", "email": "tenant@example.com", "id": "444455556666" }).to_string();
+    let made = admin(&mut root, Method::POST, "/accounts", &wanted).await.success().unwrap();
+    assert_eq!(made.headers["cache-control"], "no-store");
+    let made = json_of(&made);
+    assert_eq!(made["account"], "444455556666");
+    let (id, secret) = (made["access_key_id"].as_str().unwrap(), made["secret_access_key"].as_str().unwrap());
+    let mut tenant = Caller::open(&server.endpoint, Credentials::of_key(id, secret)).await.unwrap();
+    let who = get(&mut tenant, "/whoami").await;
+    assert_eq!((&who["account"], &who["is_root"]), (&json!("444455556666"), &json!(true)));
+    tenant.s3(Method::PUT, "/theirs", "").await.unwrap().success().unwrap();
+    let told = get(&mut root, "/accounts").await;
+    let rows = told["accounts"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["id"] == "444455556666").unwrap();
+    assert_eq!((&row["name"], &row["state"]), (&json!("Tenant"), &json!("enabled")));
+    assert_eq!(rows.iter().filter(|row| row["state"] == "main").count(), 1, "{told}");
+    let everywhere = format!("{told}{}", std::fs::read_to_string(&audit).unwrap());
+    assert!(everywhere.contains("CreateAccount") && !everywhere.contains(secret), "{everywhere}");
+    for (body, status, code) in [
+        (wanted.as_str(), 409, "EntityAlreadyExists"),
+        ("{\"name\":\"x\",\"email\":\"tenant@example.com\"}", 409, "EntityAlreadyExists"),
+        ("{\"name\":\" \"}", 400, "ValidationError"),
+        ("{\"name\":\"x\",\"id\":\"12\"}", 400, "ValidationError"),
+        ("{\"name\":\"x\",\"is_admin\":true}", 400, "InvalidParameterValue"),
+        ("", 400, "InvalidParameterValue"),
+    ] {
+        let answer = admin(&mut root, Method::POST, "/accounts", body).await;
+        let told = json_of(&answer);
+        assert_eq!((answer.status.as_u16(), &told["code"]), (status, &json!(code)), "{body}: {told}");
+    }
+    assert_eq!(get(&mut root, "/accounts").await["accounts"].as_array().unwrap().len(), rows.len());
+}
+
+#[tokio::test]
+async fn audit_logs_that_were_put_aside_are_looked_through_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, aside) = (folder.path().join("audit.jsonl"), folder.path().join("audit.jsonl.1"));
+    let server = Server::start_with(&["--audit-log", log.to_str().unwrap()]).unwrap();
+    let mut root = Caller::open(&server.endpoint, Credentials::root()).await.unwrap();
+    root.s3(Method::PUT, "/before", "").await.unwrap().success().unwrap();
+    std::fs::rename(&log, &aside).unwrap();
+    server.signal(rustix::process::Signal::USR1).unwrap();
+    for _ in 0..600 {
+        root.s3(Method::GET, "/", "").await.unwrap().success().unwrap();
+        if log.exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let made = "/audit?action=s3%3Acreatebucket";
+    let told = get(&mut root, made).await;
+    let names: Vec<_> = told["files"].as_array().unwrap().iter().map(|file| file["name"].clone()).collect();
+    assert_eq!((names, &told["events"]), (vec![json!("audit.jsonl"), json!("audit.jsonl.1")], &json!([])));
+    let told = get(&mut root, &format!("{made}&file=audit.jsonl.1")).await;
+    assert_eq!(told["events"].as_array().unwrap().len(), 1, "{told}");
+    for name in ["audit.jsonl.head", "..%2F..%2Fetc%2Fpasswd", "audit.jsonl.2"] {
+        let answer = admin(&mut root, Method::GET, &format!("/audit?file={name}"), "").await;
+        assert_eq!(answer.status, 404, "{name}: {}", answer.text());
+    }
 }
 
 async fn wait_for_summary(caller: &mut Caller) -> Value {

@@ -12,14 +12,10 @@ use zeroize::Zeroizing;
 use super::Out;
 use crate::api::s3::wire::time::iso8601;
 use crate::app::App;
-use crate::iam::{Account, access_key, account_id};
+use crate::iam::{Account, NewAccount, access_key};
 
-/// The most accounts.
-const MAX_ACCOUNTS: usize = 1000;
 /// The most access keys of a root user: AWS's two.
 const MAX_ACCESS_KEYS: usize = 2;
-/// The longest name and email address, in characters.
-const MAX_NAME_LEN: usize = 256;
 
 /// What can be done with accounts.
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
@@ -83,14 +79,16 @@ pub enum AccountCommand {
 
 pub(super) async fn run(app: &Arc<App>, command: AccountCommand, out: &Out) -> anyhow::Result<bool> {
     match command {
-        AccountCommand::Create { name, email, id, json } => create(app, (name, email, id), json, out).await?,
+        AccountCommand::Create { name, email, id, json } => {
+            create(app, NewAccount { name, email, id }, json, out).await?
+        }
         AccountCommand::List { json } => list(app, json, out).await?,
         AccountCommand::Disable { id } => set_disabled(app, &id, true, out).await?,
         AccountCommand::Enable { id } => set_disabled(app, &id, false, out).await?,
         AccountCommand::Quota { id, size, json } => {
             super::usage::account(app, &id, (size.as_deref(), json), out).await?
         }
-        AccountCommand::CreateKey { id, json } => create_access_key(app, &id, (json, None), out).await?,
+        AccountCommand::CreateKey { id, json } => create_access_key(app, &id, json, out).await?,
         AccountCommand::DeleteKey { id, access_key_id } => {
             delete_access_key(app, &id, &access_key_id).await?;
             out.fact("account", &*id).await?;
@@ -101,37 +99,18 @@ pub(super) async fn run(app: &Arc<App>, command: AccountCommand, out: &Out) -> a
     Ok(true)
 }
 
-async fn create(
-    app: &App,
-    (name, email, id): (String, String, Option<String>),
-    as_json: bool,
-    out: &Out,
-) -> anyhow::Result<()> {
-    let id = id.unwrap_or_else(account_id);
-    ensure!(is_account_id(&id), "{id} is not an account's id: it has 12 digits");
-    for (what, text) in [("name", &name), ("email address", &email)] {
-        ensure!(text.chars().count() <= MAX_NAME_LEN, "the {what} is longer than {MAX_NAME_LEN} characters");
-    }
-    ensure!(!name.trim().is_empty(), "an account has a name");
-    let state = app.iam.state();
-    ensure!(state.accounts.len() < MAX_ACCOUNTS, "there are {MAX_ACCOUNTS} accounts, and no more");
-    ensure!(state.by_email(&email).next().is_none(), "another account has the address {email}");
-    let account = Account::new(&id, &name, &email, Timestamp::now().unix_ms());
-    app.iam.create_account(account.clone()).await?;
+async fn create(app: &App, wanted: NewAccount, as_json: bool, out: &Out) -> anyhow::Result<()> {
+    let made = app.iam.make_account(&wanted).await?;
+    let Account { id, canonical_id, .. } = &made.account;
     if !as_json {
         out.line(format!("account       {id}")).await?;
-        out.line(format!("canonical id  {}", account.canonical_id)).await?;
+        out.line(format!("canonical id  {canonical_id}")).await?;
     }
-    create_access_key(app, &id, (as_json, Some(&account.canonical_id)), out).await
+    let key = (made.access_key_id.as_str(), made.secret_access_key.as_str());
+    tell_access_key((id, Some(canonical_id)), key, as_json, out).await
 }
 
-/// `canonical_id`: of an account that was made just now.
-async fn create_access_key(
-    app: &App,
-    account: &str,
-    (as_json, canonical_id): (bool, Option<&str>),
-    out: &Out,
-) -> anyhow::Result<()> {
+async fn create_access_key(app: &App, account: &str, as_json: bool, out: &Out) -> anyhow::Result<()> {
     let (id, secret) = access_key();
     let made = app.iam.change(account, |draft| {
         let record = app.iam.seal_access_key(&id, &secret, (account, None), draft.now_unix_ms());
@@ -142,13 +121,23 @@ async fn create_access_key(
         Ok(has < MAX_ACCESS_KEYS)
     });
     ensure!(made.await?, "the root user has {MAX_ACCESS_KEYS} access keys, and can have no more");
+    tell_access_key((account, None), (&id, &secret), as_json, out).await
+}
+
+/// `canonical_id`: of an account that was made just now.
+async fn tell_access_key(
+    (account, canonical_id): (&str, Option<&str>),
+    (id, secret): (&str, &str),
+    as_json: bool,
+    out: &Out,
+) -> anyhow::Result<()> {
     if as_json {
         let told =
-            json!({ "account": account, "canonical_id": canonical_id, "access_key": id, "secret": *secret });
+            json!({ "account": account, "canonical_id": canonical_id, "access_key": id, "secret": secret });
         return out.line(Zeroizing::new(told.to_string()).as_str()).await;
     }
     out.line(format!("access key    {id}")).await?;
-    let line = Zeroizing::new(format!("secret        {}", *secret));
+    let line = Zeroizing::new(format!("secret        {secret}"));
     out.line(line.as_str()).await?;
     out.line("the secret is not shown again").await
 }
@@ -223,8 +212,4 @@ async fn list(app: &App, as_json: bool, out: &Out) -> anyhow::Result<()> {
         out.line(format!("{:12}  {status:8}  {made:20}  {users:5}  {roles:5}  {name}", account.id)).await?;
     }
     Ok(())
-}
-
-fn is_account_id(text: &str) -> bool {
-    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -12,6 +12,7 @@ mod ids;
 mod managed;
 mod missing;
 mod model;
+mod new_account;
 mod opened_session;
 mod policy_text;
 mod record;
@@ -35,6 +36,7 @@ pub use model::{
     AccessKey, AccessKeyRecord, Group, LastUsed, ManagedPolicy, OidcProvider, PolicyVersion, Role, Tags, Use,
     User,
 };
+pub use new_account::{MadeAccount, NewAccount};
 pub use policy_text::{PolicyText, TrustPolicy};
 pub use record::check_document;
 pub use session::{MAX_TOKEN_LEN, Session, SessionOf, SessionPolicies, iso8601};

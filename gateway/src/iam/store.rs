@@ -25,6 +25,8 @@ use crate::seal::xaes::Xaes;
 
 /// The most session tokens that are kept open.
 const MAX_OPENED: usize = 4096;
+/// The most accounts.
+const MAX_ACCOUNTS: usize = 1000;
 /// How often a change is tried when other gateways change the same shelf.
 const MAX_ATTEMPTS: u32 = 8;
 /// What secrets of access keys are sealed as.
@@ -184,18 +186,37 @@ impl Iam {
         Err(IamError::ConcurrentModification)
     }
 
-    /// Makes an account.
-    pub async fn create_account(&self, account: Account) -> Result<(), IamError> {
+    /// Makes an account, with this access key of its root user.
+    ///
+    /// # Errors
+    /// When its id or email address is another's, there are too many, or the catalog fails.
+    pub async fn create_account(
+        &self,
+        account: Account,
+        access_key: Option<AccessKeyRecord>,
+    ) -> Result<(), IamError> {
         let _turn = self.changing.lock().await;
         for _ in 0..MAX_ATTEMPTS {
             let state = self.state();
             if state.accounts.contains_key(&account.id) {
                 return Err(IamError::exists("Account", &account.id));
             }
+            if state.accounts.len() >= MAX_ACCOUNTS {
+                return Err(IamError::LimitExceeded(format!(
+                    "there are {MAX_ACCOUNTS} accounts, and no more"
+                )));
+            }
+            if state.by_email(&account.email).next().is_some() {
+                let message = format!("another account has the address {}", account.email);
+                return Err(IamError::EntityAlreadyExists(message));
+            }
             let draft_of = AccountState::new(account.clone());
             let now_unix_ms = account.created_unix_ms;
             let mut draft = Draft { account: draft_of, changes: Default::default(), now_unix_ms };
             draft.put_account(account.clone());
+            if let Some(access_key) = &access_key {
+                draft.put_access_key(access_key.clone());
+            }
             if self.commit(&state, draft).await? {
                 return Ok(());
             }

@@ -191,7 +191,7 @@ async fn what_is_taken_over_piece_by_piece_is_what_is_there() {
         if number == 20 {
             let account = crate::iam::Account::new("444455556666", "other", "o@example.com", 5);
             one.watch.identities().await.unwrap();
-            one.iam.create_account(account).await.unwrap();
+            one.iam.create_account(account, None).await.unwrap();
         }
     }
     let fresh = cluster.gateway().await;

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -24,6 +24,23 @@ const MAX_READ_LEN: u64 = 64 << 20;
 const MAX_TIME: Duration = Duration::from_secs(5);
 /// The longest line that is looked at, in bytes.
 const MAX_LINE_LEN: usize = 1 << 20;
+
+/// Files that are told of at the most, and entries of their folder that are looked at for them.
+const MAX_FILES: usize = 100;
+const MAX_ENTRIES: usize = 10_000;
+/// Within so many bytes of an audit log stands what it begins with.
+const HEAD_LEN: u64 = 4096;
+/// What that is.
+const BEGINNING: &[u8] = b"\"ChainOpened\"";
+
+/// A log that can be looked through.
+#[derive(Debug)]
+struct LogFile {
+    name: String,
+    path: PathBuf,
+    len: u64,
+    modified_unix_ms: u64,
+}
 
 /// Which events.
 #[derive(Debug, Default)]
@@ -49,6 +66,11 @@ pub(super) async fn get(admin: &Admin<'_>) -> Result<Value, AdminError> {
             "This gateway keeps no audit log. The setting audit_log turns it on.",
         ));
     };
+    if audit.path == Path::new("-") {
+        return Err(AdminError::not_found(
+            "The audit goes to standard output, which can't be read again. Name a file by the setting audit_log.",
+        ));
+    }
     let text = |name: &str| admin.query.get(name).filter(|value| !value.is_empty());
     let time = |name: &str| {
         text(name)
@@ -74,10 +96,69 @@ pub(super) async fn get(admin: &Admin<'_>) -> Result<Value, AdminError> {
             .unwrap_or(1),
     };
     let after = admin.number("after")?;
-    let path = audit.path.clone();
-    let looked = tokio::task::spawn_blocking(move || look(&path, after, &filter)).await;
-    let (events, next) = looked.map_err(AdminError::failure)?.map_err(AdminError::failure)?;
-    Ok(json!({ "events": events, "next": next.map(|next| next.to_string()) }))
+    let wanted = text("file").map(str::to_owned);
+    if wanted.is_some() && !admin.is_main {
+        return Err(AdminError::not_of_host("A log that was put aside"));
+    }
+    let (path, is_main) = (audit.path.clone(), admin.is_main);
+    let looked = tokio::task::spawn_blocking(move || {
+        let files = if is_main { files(&path)? } else { Vec::new() };
+        let path = match wanted {
+            None => path,
+            // Nothing but what is told of is opened.
+            Some(wanted) => match files.iter().find(|file| file.name == wanted) {
+                Some(file) => file.path.clone(),
+                None => return Ok(None),
+            },
+        };
+        io::Result::Ok(Some((files, look(&path, after, &filter)?)))
+    });
+    let looked = looked.await.map_err(AdminError::failure)?.map_err(AdminError::failure)?;
+    let Some((files, (events, next))) = looked else {
+        return Err(AdminError::not_found(
+            "There is no such audit log: the member files names those there are.",
+        ));
+    };
+    let files = files.iter().map(|LogFile { name, len, modified_unix_ms, .. }| {
+        json!({ "name": name, "bytes": len, "modified_unix_ms": modified_unix_ms })
+    });
+    Ok(json!({
+        "events": events,
+        "next": next.map(|next| next.to_string()),
+        "files": files.collect::<Vec<_>>(),
+    }))
+}
+
+/// The log, and those beside it that were put aside under names that begin as its own does, newest first. Compressed ones are not among
+/// them: they can't be read from their end.
+fn files(log: &Path) -> io::Result<Vec<LogFile>> {
+    let stem = log.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let folder = log.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut found = Vec::new();
+    for entry in folder.read_dir()?.take(MAX_ENTRIES) {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        // One that is renamed or deleted meanwhile is no failure.
+        let Ok(metadata) = entry.metadata() else { continue };
+        let is_log = || entry.path().file_name() == log.file_name() || begins_as_log(&entry.path());
+        if !metadata.is_file() || !name.starts_with(&stem) || !is_log() {
+            continue;
+        }
+        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let modified = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let modified_unix_ms = u64::try_from(modified.as_millis()).unwrap_or(u64::MAX);
+        found.push(LogFile { name, path: entry.path(), len: metadata.len(), modified_unix_ms });
+    }
+    let is_current = |file: &LogFile| file.path.file_name() == log.file_name();
+    found.sort_by_key(|file| std::cmp::Reverse((is_current(file), file.modified_unix_ms)));
+    found.truncate(MAX_FILES);
+    Ok(found)
+}
+
+fn begins_as_log(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEAD_LEN).read_to_end(&mut head));
+    read.is_ok() && head.windows(BEGINNING.len()).any(|part| part == BEGINNING)
 }
 
 /// Looks through the file from its end, or from where a request before stopped.
@@ -223,6 +304,29 @@ mod tests {
         assert_eq!(pages, 5);
         // What was put aside is begun anew.
         assert_eq!(numbers(&look(file.path(), Some(u64::MAX), &filter).unwrap().0)[0], 2999);
+    }
+
+    #[test]
+    fn logs_that_were_put_aside_are_found_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str, age_s: u64| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            let modified = SystemTime::now() - Duration::from_secs(age_s);
+            File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
+        };
+        let log = "{\"eventName\":\"ChainOpened\"}\n";
+        write("audit.jsonl.2", log, 20);
+        write("audit.jsonl", "{}\n", 30);
+        write("audit-2026-01-01.jsonl", log, 10);
+        write("audit.jsonl.head", "{\"id\":\"1\"}", 0);
+        write("audit.jsonl.3.gz", "\u{1f}\u{8b}", 0);
+        write("other.jsonl", log, 0);
+        std::fs::create_dir(folder.path().join("audit.jsonl.d")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", folder.path().join("audit.jsonl.4")).unwrap();
+        let found = files(&folder.path().join("audit.jsonl")).unwrap();
+        let names: Vec<&str> = found.iter().map(|file| file.name.as_str()).collect();
+        assert_eq!(names, ["audit.jsonl", "audit-2026-01-01.jsonl", "audit.jsonl.2"]);
     }
 
     #[test]

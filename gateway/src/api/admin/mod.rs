@@ -3,6 +3,7 @@
 //!
 //! A principal of another account than the gateway's own sees what is of its account, and nothing of the host.
 
+mod accounts;
 mod audit;
 mod dependents;
 mod error;
@@ -85,6 +86,8 @@ operations! {
     GetHistory GET "history" "" "sealgate:GetHistory";
     GetUsage GET "usage" "" "sealgate:GetUsage";
     PutQuota PUT "quota" "" "sealgate:PutQuota";
+    ListAccounts GET "accounts" "" "sealgate:ListAccounts";
+    CreateAccount POST "accounts" "" "sealgate:CreateAccount";
     GetObjectEncryption GET "object/encryption" "" "sealgate:GetObjectEncryption";
     VerifyObject POST "object/verify" "" "sealgate:VerifyObject";
     GetEncryptionSummary GET "encryption/summary" "" "sealgate:GetEncryptionSummary";
@@ -225,6 +228,14 @@ async fn answer(
         Name::PutQuota => {
             admin.authorize(action, "*")?;
             usage::put_quota(&admin, &body).await?
+        }
+        Name::ListAccounts => {
+            admin.authorize(action, "*")?;
+            accounts::list(&admin)
+        }
+        Name::CreateAccount => {
+            admin.authorize_host(action)?;
+            accounts::create(&admin, &body).await?
         }
         Name::GetObjectEncryption => object::encryption(&admin, action).await?,
         Name::VerifyObject => return object::verify(&admin, action).await.map(Told::Lines),

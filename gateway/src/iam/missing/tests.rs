@@ -57,7 +57,7 @@ async fn filled() -> (Arc<MemoryKv>, Iam) {
     let careful = text(
         r#"{"Effect":"Allow","Action":"s3:*","Resource":"*"},{"Effect":"Deny","Action":"s3:DeleteObject","Resource":"*"}"#,
     );
-    iam.create_account(Account::new(OTHER, "other", "", 5)).await.unwrap();
+    iam.create_account(Account::new(OTHER, "other", "", 5), None).await.unwrap();
     iam.change(MAIN, |draft| {
         draft.put(ManagedPolicy {
             id: "ANPAcareful".to_owned(),

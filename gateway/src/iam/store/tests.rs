@@ -49,7 +49,7 @@ async fn what_is_changed_is_there_again() {
     let catalog = Catalog::new(Arc::new(MemoryKv::new()));
     let iam = open(&catalog).await;
     make(&iam, "alice").await.unwrap();
-    iam.create_account(Account::new("444455556666", "other", "o@example.com", 5)).await.unwrap();
+    iam.create_account(Account::new("444455556666", "other", "o@example.com", 5), None).await.unwrap();
     let again = open(&catalog).await;
     let state = again.state();
     let alice = state.accounts[MAIN].users.get("alice").unwrap();

@@ -107,6 +107,8 @@ async fn the_console_serves_its_page_and_nothing_else() {
     assert!(
         !page.headers.contains_key("set-cookie") && !page.headers.contains_key("access-control-allow-origin")
     );
+    // A browser that is told that it has the page already keeps the policy of before.
+    assert!(!page.headers.contains_key("etag"), "{:?}", page.headers);
     // Scripts and styles come from files whose names change with what is in them.
     for name in assets_in(&page.text()) {
         let asset = ask(&console, "GET", &format!("/{name}"), &[("Accept-Encoding", "gzip")], "");

@@ -60,6 +60,8 @@ struct Provider {
     client_id: String,
     /// Where browsers reach it.
     origin: String,
+    /// Where it hands them tokens, if that is known, and elsewhere.
+    token_origin: Option<String>,
 }
 
 impl Console {
@@ -106,9 +108,9 @@ impl Console {
     fn config(&self, endpoint: &str, providers: &[Provider]) -> Response<ResponseBody> {
         let providers: Vec<_> = providers
             .iter()
-            .map(|Provider { issuer, client_id, .. }| {
+            .map(|Provider { issuer, client_id, token_origin, .. }| {
                 let name = issuer.split_once("://").map_or(issuer.as_str(), |(_, name)| name);
-                json!({ "name": name, "issuer": issuer, "client_id": client_id })
+                json!({ "name": name, "issuer": issuer, "client_id": client_id, "token_origin": token_origin })
             })
             .collect();
         let told = json!({
@@ -158,11 +160,15 @@ fn providers(app: &App) -> Vec<Provider> {
     let all = main.into_iter().flat_map(|account| account.providers.values());
     let each = all.flat_map(|provider| {
         let origin = origin_of(&provider.url);
+        let endpoint = app.web_identities.token_endpoint(&provider.url);
+        let token_origin =
+            endpoint.and_then(|url| origin_of(&url)).filter(|other| Some(other) != origin.as_ref());
         provider.client_ids.iter().filter_map(move |client_id| {
             Some(Provider {
                 issuer: provider.url.clone(),
                 client_id: client_id.clone(),
                 origin: origin.clone()?,
+                token_origin: token_origin.clone(),
             })
         })
     });
@@ -177,7 +183,11 @@ fn origin_of(url: &str) -> Option<String> {
 
 /// Nothing but the page's own files runs; it speaks to the APIs and to identity providers, and to nobody else.
 fn content_security_policy(endpoint: &str, providers: &[Provider]) -> String {
-    let mut origins: Vec<&str> = providers.iter().map(|provider| provider.origin.as_str()).collect();
+    let each = providers.iter().flat_map(|provider| {
+        let Provider { origin, token_origin, .. } = provider;
+        [Some(origin.as_str()), token_origin.as_deref()]
+    });
+    let mut origins: Vec<&str> = each.flatten().collect();
     origins.sort_unstable();
     origins.dedup();
     let origins: String = origins.into_iter().flat_map(|origin| [" ", origin]).collect();
@@ -199,7 +209,10 @@ fn asset(path: &str, headers: &HeaderMap) -> Response<ResponseBody> {
         false => (plain, None),
     };
     let etag = asset.etag();
-    let is_known = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
+    // Browsers keep a page's content security policy when they are told that the page is the same, and it goes by who is registered.
+    let is_page = path == INDEX;
+    let is_known =
+        !is_page && headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
     let mut response = match is_known {
         true => {
             let mut response = Response::new(ResponseBody::empty());
@@ -219,7 +232,7 @@ fn asset(path: &str, headers: &HeaderMap) -> Response<ResponseBody> {
     }
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     headers.insert(CACHE_CONTROL, if asset.is_hashed() { FOR_EVER } else { REVALIDATED });
-    if let Ok(etag) = HeaderValue::from_str(&etag) {
+    if let Some(etag) = HeaderValue::from_str(&etag).ok().filter(|_| !is_page) {
         headers.insert(ETAG, etag);
     }
     response

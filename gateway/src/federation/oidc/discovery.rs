@@ -29,13 +29,35 @@ pub fn is_issuer(url: &str) -> bool {
     scheme_of(url).is_some() && !url.contains(['?', '#'])
 }
 
+/// How a provider describes itself.
+#[derive(Deserialize)]
+struct Document {
+    issuer: String,
+    jwks_uri: String,
+    token_endpoint: Option<String>,
+}
+
 /// The keys that this issuer publishes now. Blocks for two requests at most.
 pub(super) fn fetch(agent: &Agent, issuer: &str) -> Result<KeySet, FetchError> {
-    #[derive(Deserialize)]
-    struct Document {
-        issuer: String,
-        jwks_uri: String,
+    let document = describe(agent, issuer)?;
+    if !may_name(issuer, &document.jwks_uri) {
+        return Err(FetchError::Unusable("its jwks_uri is no https:// URL".to_owned()));
     }
+    let keys = get(agent, &document.jwks_uri, MAX_KEY_SET_LEN)?;
+    KeySet::parse(&keys).ok_or_else(|| FetchError::Unusable("its jwks_uri holds no set of keys".to_owned()))
+}
+
+/// Where this issuer hands tokens out; `None`: it does not say so, or names what it may not. Blocks for one request.
+pub(super) fn token_endpoint(agent: &Agent, issuer: &str) -> Result<Option<String>, FetchError> {
+    Ok(describe(agent, issuer)?.token_endpoint.filter(|endpoint| may_name(issuer, endpoint)))
+}
+
+/// A provider elsewhere must not make us, or a browser, ask this host.
+fn may_name(issuer: &str, url: &str) -> bool {
+    scheme_of(url).is_some_and(|scheme| scheme == "https" || !is_https(issuer))
+}
+
+fn describe(agent: &Agent, issuer: &str) -> Result<Document, FetchError> {
     let unusable = |why: &str| FetchError::Unusable(why.to_owned());
     if !is_issuer(issuer) {
         return Err(unusable("its issuer is no https:// URL"));
@@ -47,13 +69,7 @@ pub(super) fn fetch(agent: &Agent, issuer: &str) -> Result<KeySet, FetchError> {
     if document.issuer != issuer {
         return Err(unusable("its openid-configuration names another issuer"));
     }
-    // A provider elsewhere must not make us ask this host.
-    let scheme = scheme_of(&document.jwks_uri).filter(|scheme| *scheme == "https" || !is_https(issuer));
-    if scheme.is_none() {
-        return Err(unusable("its jwks_uri is no https:// URL"));
-    }
-    let keys = get(agent, &document.jwks_uri, MAX_KEY_SET_LEN)?;
-    KeySet::parse(&keys).ok_or_else(|| unusable("its jwks_uri holds no set of keys"))
+    Ok(document)
 }
 
 fn is_https(url: &str) -> bool {
@@ -151,6 +167,30 @@ mod tests {
             });
             fetch(&client::agent(Duration::from_secs(5)), &issuer)
         })
+    }
+
+    #[test]
+    fn where_tokens_are_handed_out_is_told_if_it_may_be() {
+        let agent = client::agent(Duration::from_secs(5));
+        let told = |endpoint: &str| {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let issuer = format!("http://{}", listener.local_addr().unwrap());
+            let body = format!(r#"{{"issuer": "{issuer}", "jwks_uri": "{issuer}/jwks"{endpoint}}}"#);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let (mut stream, _) = listener.accept().unwrap();
+                    assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n", body.len());
+                    stream.write_all(format!("{head}Connection: close\r\n\r\n{body}").as_bytes()).unwrap();
+                });
+                token_endpoint(&agent, &issuer).unwrap()
+            })
+        };
+        assert_eq!(told(""), None);
+        let elsewhere = "https://tokens.example/oauth2/token";
+        assert_eq!(told(&format!(r#", "token_endpoint": "{elsewhere}""#)).as_deref(), Some(elsewhere));
+        assert_eq!(told(r#", "token_endpoint": "http://10.0.0.1/token""#), None);
+        assert!(!may_name("https://idp.example", "http://127.0.0.1:9000/"));
     }
 
     fn refusal(answers: &[(&str, &str)]) -> String {

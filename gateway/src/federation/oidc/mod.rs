@@ -7,6 +7,7 @@ mod discovery;
 mod keys;
 mod session;
 mod token;
+mod token_endpoints;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,6 +19,7 @@ pub use token::Token;
 use crate::http::client;
 use cache::Cache;
 use keys::Mismatch;
+use token_endpoints::TokenEndpoints;
 
 /// How long one request to a provider may take; there are two for its keys.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -88,6 +90,7 @@ impl WebIdentityError {
 /// Verifies tokens, and keeps the keys of their providers; one for the process.
 pub struct Verifier {
     cache: Cache,
+    token_endpoints: TokenEndpoints,
 }
 
 impl Default for Verifier {
@@ -100,7 +103,17 @@ impl Verifier {
     /// Asks nobody yet.
     pub fn new() -> Self {
         let agent = client::agent(TIMEOUT);
-        Self { cache: Cache::new(FAILURE_AFTER, move |issuer| discovery::fetch(&agent, issuer)) }
+        let same = agent.clone();
+        Self {
+            cache: Cache::new(FAILURE_AFTER, move |issuer| discovery::fetch(&agent, issuer)),
+            token_endpoints: TokenEndpoints::new(move |issuer| discovery::token_endpoint(&same, issuer)),
+        }
+    }
+
+    /// Where an issuer hands tokens out to whoever logs in, as far as it is known by now; asking for it makes it known. Within a runtime
+    /// alone.
+    pub fn token_endpoint(&self, issuer: &str) -> Option<String> {
+        self.token_endpoints.of(issuer)
     }
 
     /// Verifies a token against the provider that [`Token::issuer`] names: issuer, audience and times first, which cost nothing, then

@@ -10,7 +10,7 @@ const { chromium } = require("playwright-core");
 const axePath = require.resolve("axe-core/axe.min.js");
 
 /** How long anything may take: the machine may be busy. */
-export const PATIENCE_MS = 60_000;
+export const PATIENCE_MS = Number(process.env.CONSOLE_PATIENCE_MS ?? 60_000);
 export const console_url = process.env.CONSOLE_URL;
 
 /** A page that notes down what it must not say. */
@@ -53,7 +53,7 @@ export async function signIn(page, id = process.env.AWS_ACCESS_KEY_ID, secret = 
 /** The control of this label. */
 export function field(scope, label) {
   const page = scope.page?.() ?? scope;
-  return scope.locator("label.field", { has: page.locator(`.label:text-is("${label}")`) }).locator("input, select, textarea").first();
+  return scope.locator("label.field", { has: page.locator(`.label:text-is(${JSON.stringify(label)})`) }).locator("input, select, textarea").first();
 }
 
 export const dialog = (page) => page.locator("dialog[open]").last();

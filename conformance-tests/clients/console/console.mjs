@@ -3,18 +3,26 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { iam, root, sts, until } from "./api.mjs";
+import { listen } from "./asks.mjs";
 import { button, console_url, dialog, expect, field, go, open, serious, settled, signIn, tab } from "./browser.mjs";
+import { accounts, identities, keyActions } from "./press-access.mjs";
+import { bucketSettings, folders, objectActions, pausedUpload } from "./press-buckets.mjs";
 import { CLIENT, start } from "./provider.mjs";
 
 const BUCKET = "console-test";
 const ALIAS = "alias/console-test";
 const XSS = "<img src=x onerror=alert(1)>";
+/** A picture of one point. */
+const DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 const MIB = 1024 * 1024;
-/** Larger than two parts of an upload. */
-const LARGE_MIB = Number(process.env.CONSOLE_UPLOAD_MIB ?? 20);
+/** 200 MB, in parts of 8 MiB. */
+const LARGE_MIB = Number(process.env.CONSOLE_UPLOAD_MIB ?? 192);
 
 const folder = mkdtempSync(join(tmpdir(), "console-"));
 const { browser, page, faults } = await open();
+const account = (await root(sts, "GetCallerIdentity")).Account;
+const asks = listen(page, new URL(process.env.AWS_ENDPOINT_URL).origin);
 let step = "";
 const found = [];
 const steps = [];
@@ -103,11 +111,8 @@ try {
   await run(`uploads, of ${LARGE_MIB} MiB in parts, paused and resumed`, async () => {
     const csv = file("table.csv", 'name,amount\n"Smith, Sons",42\nACME,100\n');
     const html = file(`${XSS.replace("/", "")}.html`, "<script>alert(1)</script>");
-    await upload([csv, html, file("large.bin", large)]);
-    const pause = page.getByRole("button", { name: "Pause large.bin" });
-    // On a fast machine it may be through before it can be paused.
-    if (await pause.click({ timeout: 3000 }).then(() => true, () => false)) await page.getByRole("button", { name: "Resume large.bin" }).click({ timeout: 5000 }).catch(() => {});
-    for (const name of ["table.csv", "onerror", "large.bin"]) await uploaded(name);
+    await pausedUpload(page, BUCKET, "large.bin", () => upload([csv, html, file("data.json", '{"one":1}'), file("dot.png", Buffer.from(DOT, "base64")), file("large.bin", large)]));
+    for (const name of ["table.csv", "onerror", "data.json", "dot.png", "large.bin"]) await uploaded(name);
     await page.locator(".lb a", { hasText: XSS }).waitFor();
     await check("objects");
     await object("large.bin");
@@ -121,6 +126,11 @@ try {
     expect((await page.locator("img[src=x]").count()) === 0, "no element was made of a name");
     await object("table.csv", "preview");
     await page.getByRole("cell", { name: "Smith, Sons" }).waitFor();
+    await object("data.json", "preview");
+    await page.locator("pre", { hasText: '"one": 1' }).waitFor();
+    await object("dot.png", "preview");
+    await page.locator(".preview img").waitFor();
+    expect(await page.locator(".preview img").evaluate((image) => image.decode().then(() => image.naturalWidth === 1)), "the image is shown");
   });
 
   await run("encryption in every mode", async () => {
@@ -210,7 +220,10 @@ try {
     const alert = other.page.getByRole("alert");
     await alert.getByText("You may not do this").waitFor();
     await alert.getByText(/s3:ListBucket/).first().waitFor();
-    // The root user opens the sealed explanation; here the simulation tells.
+    const may = { Version: "2012-10-17", Statement: [{ Effect: "Allow", Action: "sts:DecodeAuthorizationMessage", Resource: "*" }] };
+    await root(iam, "PutUserPolicy", { UserName: "denied", PolicyName: "explain", PolicyDocument: JSON.stringify(may) });
+    await button(alert, "Why denied?").click();
+    await alert.getByText("No statement allows it. Asked for:").waitFor();
     await go(page, "#/user/denied?tab=why");
     await button(page, "Would it be allowed?").click();
     await page.getByText("no statement allows it either").waitFor();
@@ -228,7 +241,6 @@ try {
       await field(dialog(page), "Thumbprint").fill("0".repeat(40));
       await button(dialog(page), "Add").click();
       await page.getByRole("cell", { name: provider.issuer.replace("http://", "") }).first().waitFor();
-      const account = /\d{12}/.exec(await page.locator(".who").textContent())[0];
       const trust = { Effect: "Allow", Principal: { Federated: `arn:aws:iam::${account}:oidc-provider/${provider.issuer.replace("http://", "")}` }, Action: "sts:AssumeRoleWithWebIdentity" };
       await go(page, "#/roles");
       await button(page, "Create role").click();
@@ -237,6 +249,8 @@ try {
       await button(dialog(page), "Create").click();
       await page.getByRole("heading", { name: "people" }).waitFor();
       const other = await tab(browser);
+      const told = async () => (await (await fetch(`${console_url}/config.json`)).json()).providers[0]?.token_origin;
+      await until("the gateway learns where tokens are handed out", told, (origin) => origin === provider.tokens);
       await other.page.goto(console_url);
       await other.page.getByRole("tab", { name: "Single sign-on" }).click();
       await field(other.page, "Role ARN").fill(`arn:aws:iam::${account}:role/people`);
@@ -251,6 +265,39 @@ try {
     }
   });
 
+  await run("a login by LDAP", async () => {
+    const [user, password, role] = ["USER", "PASSWORD", "ROLE_NAME"].map((name) => process.env[`LDAP_${name}`]);
+    if (!user) return;
+    const trust = { Effect: "Allow", Principal: { Federated: `arn:aws:iam::${account}:ldap-provider/default` }, Action: "sts:AssumeRoleWithLDAPIdentity" };
+    const all = { Effect: "Allow", Action: "s3:ListAllMyBuckets", Resource: "*" };
+    const policy = (statement) => JSON.stringify({ Version: "2012-10-17", Statement: [statement] });
+    await root(iam, "CreateRole", { RoleName: role, AssumeRolePolicyDocument: policy(trust) });
+    await root(iam, "PutRolePolicy", { RoleName: role, PolicyName: "list", PolicyDocument: policy(all) });
+    const other = await tab(browser);
+    await other.page.goto(console_url);
+    await other.page.getByRole("tab", { name: "LDAP" }).click();
+    await field(other.page, "User name").fill(user);
+    await field(other.page, "Password").fill(`${password}, but not quite`);
+    await button(other.page, "Sign in").click();
+    await other.page.getByRole("alert").getByText("AccessDenied").waitFor();
+    await field(other.page, "Password").fill(password);
+    await button(other.page, "Sign in").click();
+    await other.page.locator(".shell").waitFor();
+    await go(other.page, "#/me");
+    await other.page.getByText(`assumed-role/${role}/`).first().waitFor();
+    await go(other.page, "#/buckets");
+    await other.page.getByRole("link", { name: BUCKET }).first().waitFor();
+    expect(other.faults.length === 0, other.faults.join("\n"));
+    await other.context.close();
+  });
+
+  await run("buttons of a bucket's settings", () => bucketSettings(page, BUCKET));
+  await run("tags, links and locks of an object", () => objectActions(page));
+  await run("folders, dropped and chosen", () => folders(page, BUCKET, folder));
+  await run("buttons of a key", () => keyActions(page, account));
+  await run("buttons of users, groups, roles and policies", () => identities(page, account));
+  await run("a further account", () => accounts(page));
+
   await run("a restored version", async () => {
     await go(page, `#/browse/${BUCKET}`);
     await upload([file("table.csv", "name\nreplaced\n")]);
@@ -263,16 +310,20 @@ try {
   });
 
   await run("every page, light and dark and small", async () => {
-    const settings = ["encryption", "versioning", "lock", "policy", "public", "owner", "lifecycle", "cors", "logging", "quota", "tags", "uploads"];
+    const settings = ["encryption", "versioning", "lock", "policy", "public", "owner", "lifecycle", "cors", "logging", "quota", "tags", "more", "uploads"];
     const routes = ["#/overview", "#/buckets", "#/keys", "#/users", "#/groups", "#/roles", "#/policies", "#/providers", "#/simulate", "#/accounts", "#/audit", "#/me", ...settings.map((name) => `#/bucket/${BUCKET}?tab=${name}`)];
     const key = await (await go(page, "#/keys"), page.getByRole("link", { name: ALIAS }).getAttribute("href"));
     routes.push(...["overview", "objects", "policy", "grants", "who", "aliases", "tags"].map((name) => `${key}?tab=${name}`));
+    routes.push(`#/browse/${BUCKET}`, ...["overview", "encryption", "preview", "versions", "tags", "lock"].map((name) => `#/object/${BUCKET}/table.csv?tab=${name}`));
+    routes.push("#/user/denied", "#/user/denied?tab=keys", "#/user/denied?tab=groups", "#/role/people", "#/role/people?tab=trust");
     for (const route of routes) {
+      asks.opened(route.replace(/^#\//, "").replace(BUCKET, "BUCKET").replace(/(key|object\/BUCKET|user|role)\/[^?]+/, "$1/…").replace("?tab=", ", "));
       await go(page, route);
       const errors = await page.locator(".main .note.danger[role=alert]").allTextContents();
       expect(errors.length === 0, `${route} shows no error: ${errors.join(" ")}`);
       await check(route);
     }
+    asks.opened(undefined);
     await page.emulateMedia({ colorScheme: "dark" });
     for (const route of ["#/overview", "#/keys", `#/browse/${BUCKET}`]) {
       await go(page, route);
@@ -293,6 +344,7 @@ try {
   step = "axe";
   if (found.length) throw new Error(`axe finds serious faults:\n${[...new Set(found)].join("\n")}`);
   console.log(steps.join("\n"));
+  if (process.env.CONSOLE_ASKS) writeFileSync(process.env.CONSOLE_ASKS, `${asks.table()}\n`);
 } catch (error) {
   const picture = process.env.CONSOLE_FAILURE ?? join(tmpdir(), "console-failure.png");
   const pages = browser.contexts().flatMap((context) => context.pages());

@@ -8,7 +8,7 @@ export const CLIENT = "console";
 export async function start() {
   const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const codes = new Map();
-  const provider = { asked: 0, issuer: "" };
+  const provider = { asked: 0, issuer: "", tokens: "" };
   const encode = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const token = (nonce) => {
     const now = Math.floor(Date.now() / 1000);
@@ -20,7 +20,7 @@ export async function start() {
     const json = (value, status = 200) => response.writeHead(status, { "content-type": "application/json", "access-control-allow-origin": "*" }).end(JSON.stringify(value));
     if (url.pathname === "/.well-known/openid-configuration") {
       const { issuer } = provider;
-      json({ issuer, authorization_endpoint: `${issuer}/authorize`, token_endpoint: `${issuer}/token`, jwks_uri: `${issuer}/keys`, id_token_signing_alg_values_supported: ["RS256"], response_types_supported: ["code"], subject_types_supported: ["public"] });
+      json({ issuer, authorization_endpoint: `${issuer}/authorize`, token_endpoint: `${provider.tokens}/token`, jwks_uri: `${issuer}/keys`, id_token_signing_alg_values_supported: ["RS256"], response_types_supported: ["code"], subject_types_supported: ["public"] });
     } else if (url.pathname === "/keys") {
       json({ keys: [{ ...publicKey.export({ format: "jwk" }), kid: "1", use: "sig", alg: "RS256" }] });
     } else if (url.pathname === "/authorize") {
@@ -45,6 +45,8 @@ export async function start() {
   });
   await new Promise((resolve) => server.listen(Number(process.env.OIDC_PORT ?? 0), "127.0.0.1", resolve));
   provider.issuer = `http://localhost:${server.address().port}`;
+  // Elsewhere than the issuer, as those of large providers are: the console has to be let there.
+  provider.tokens = `http://127.0.0.1:${server.address().port}`;
   provider.close = () => server.close();
   return provider;
 }

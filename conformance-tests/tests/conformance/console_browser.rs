@@ -6,11 +6,15 @@ use std::process::Command;
 
 use conformance_tests::installed::{install, run};
 use conformance_tests::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server};
+use conformance_tests::slapd::{PEOPLE, Slapd};
 
 /// The most that the whole console may cost a browser, in bytes as they are sent.
 const MAX_SENT_LEN: usize = 600 * 1024;
 /// Longest time for a browser's whole work, as `timeout` takes it.
 const LIMIT: &str = "10m";
+const ACCOUNT_ID: &str = "111122223333";
+/// The role of people of the directory; the script makes it.
+const ROLE_NAME: &str = "directory";
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -86,16 +90,28 @@ fn the_console_is_small() {
 #[test]
 fn the_console_works_in_a_real_browser() {
     let scripts = workspace().join("conformance-tests/clients/console");
+    // The console's own packages have the SDK, by which the script asks what a press has done.
+    let sdk = packages("console-build", &workspace().join("gateway/console"));
     let packages = packages("console-tests", &scripts);
+    let slapd = Slapd::start().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let audit = folder.path().join("audit.jsonl");
-    let arguments = ["--console-listen", "127.0.0.1:0", "--audit-log", audit.to_str().unwrap()];
+    let role = format!("arn:aws:iam::{ACCOUNT_ID}:role/{ROLE_NAME}");
+    let mut arguments = slapd.arguments();
+    arguments.extend(["--console-listen", "127.0.0.1:0", "--account-id", ACCOUNT_ID].map(str::to_owned));
+    arguments.extend(["--ldap-role-arn", &role, "--audit-log", audit.to_str().unwrap()].map(str::to_owned));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let server = Server::start_with(&arguments).unwrap();
     let console = server.greeting.iter().find_map(|line| line.trim().strip_prefix("console")).unwrap().trim();
     let output = Command::new("timeout")
         .args([LIMIT, "node"])
         .arg(scripts.join("console.mjs"))
         .env("CONSOLE_PACKAGES", &packages)
+        .env("CONSOLE_SDK", &sdk)
+        .env("AWS_ENDPOINT_URL", &server.endpoint)
+        .env("LDAP_USER", PEOPLE[0].0)
+        .env("LDAP_PASSWORD", PEOPLE[0].1)
+        .env("LDAP_ROLE_NAME", ROLE_NAME)
         .env("CONSOLE_URL", console)
         .env("CONSOLE_FAILURE", packages.join("failure.png"))
         .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)

@@ -11,6 +11,8 @@ export interface Provider {
   name: string;
   issuer: string;
   client_id: string;
+  /** Where it hands tokens out, if that is known to be elsewhere than at its issuer. */
+  token_origin?: string | null;
   role_arn?: string;
   scopes?: string;
 }

@@ -65,8 +65,8 @@ export async function adminPut(path: string, query: Query, body: unknown): Promi
   await send("PUT", path, query, body);
 }
 
-export async function adminPost(path: string, query: Query = {}): Promise<any> {
-  const text = await (await send("POST", path, query)).text();
+export async function adminPost(path: string, query: Query = {}, body?: unknown): Promise<any> {
+  const text = await (await send("POST", path, query, body)).text();
   return text ? JSON.parse(text) : undefined;
 }
 

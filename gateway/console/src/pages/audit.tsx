@@ -1,6 +1,6 @@
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { admin } from "../api/admin";
-import { time } from "../format";
+import { bytes, time } from "../format";
 import { Badge, Button, Card, Field, Head, Load, Select, Text, useLoad } from "../ui/core";
 
 interface Filter {
@@ -9,8 +9,10 @@ interface Filter {
   principal: string;
   action: string;
   error: string;
+  /** A log that was put aside; empty: the current one. */
+  file: string;
 }
-const NONE: Filter = { from: "", to: "", principal: "", action: "", error: "" };
+const NONE: Filter = { from: "", to: "", principal: "", action: "", error: "", file: "" };
 const PAGE = 100;
 
 const pick = (event: any, ...names: string[]): string => {
@@ -28,6 +30,10 @@ export function Audit({ query }: { parts: string[]; query: URLSearchParams }) {
   const after = afters[afters.length - 1];
   const iso = (local: string) => (local ? new Date(local).toISOString() : "");
   const events = useLoad<any>(() => admin("audit", { ...filter, from: iso(filter.from), to: iso(filter.to), limit: PAGE, after }), [filter, after]);
+  // The choice stays while another log is read.
+  const known = useRef<{ name: string; bytes: number; modified_unix_ms: number }[]>([]);
+  if (events.data?.files) known.current = events.data.files;
+  const files = known.current;
   const set = (part: Partial<Filter>) => setDraft({ ...draft, ...part });
   return (
     <div class="page">
@@ -47,6 +53,7 @@ export function Audit({ query }: { parts: string[]; query: URLSearchParams }) {
             <Text label="Principal" value={draft.principal} onInput={(principal) => set({ principal })} placeholder="arn:aws:iam::…" />
             <Text label="Action" value={draft.action} onInput={(action) => set({ action })} placeholder="kms:Decrypt" />
             <Select label="Outcome" value={draft.error} onChange={(error) => set({ error })} options={[["", "All"], ["none", "Done"], ["AccessDenied", "Denied"], ["any", "Any error"]]} />
+            {files.length > 1 ? <Select label="Log" value={draft.file} onChange={(file) => set({ file })} options={files.map((one, index): [string, string] => [index ? one.name : "", `${index ? one.name : "Current"}, ${index ? `until ${time(one.modified_unix_ms)}, ` : ""}${bytes(one.bytes)}`])} /> : null}
             <Field label="From">
               <input type="datetime-local" value={draft.from} onInput={(event) => set({ from: event.currentTarget.value })} />
             </Field>
@@ -68,7 +75,7 @@ export function Audit({ query }: { parts: string[]; query: URLSearchParams }) {
           const next = data.next;
           return (
             <>
-              {rows.length ? <Rows rows={rows} /> : <p class="muted">Nothing matches. Events are there if the gateway has an audit log (setting audit_log).</p>}
+              {rows.length ? <Rows rows={rows} /> : <p class="muted">Nothing matches{filter.file ? ` in ${filter.file}` : ""}. Logs that were put aside under the name of the audit log are looked through one by one; compressed ones are not shown.</p>}
               <div class="row end">
                 {afters.length ? <Button onClick={() => setAfters(afters.slice(0, -1))}>Newer</Button> : null}
                 {next ? <Button onClick={() => setAfters([...afters, String(next)])}>Older</Button> : null}

@@ -12,11 +12,12 @@ import { PolicyEditor, faults } from "../ui/policy-editor";
 import { Simulation } from "../ui/simulation";
 import { Table } from "../ui/table";
 import { TagEditor } from "../ui/tags";
+import { More } from "./bucket-more";
 import { Cors, Lifecycle } from "./bucket-rules";
 
 const TABS: [string, string][] = [
   ["encryption", "Encryption"], ["versioning", "Versioning"], ["lock", "Object lock"], ["policy", "Policy"], ["public", "Public access"], ["owner", "Ownership & ACL"],
-  ["lifecycle", "Lifecycle"], ["cors", "CORS"], ["logging", "Logging"], ["quota", "Quota"], ["tags", "Tags"], ["uploads", "Unfinished uploads"],
+  ["lifecycle", "Lifecycle"], ["cors", "CORS"], ["logging", "Logging"], ["quota", "Quota"], ["tags", "Tags"], ["more", "More"], ["uploads", "Unfinished uploads"],
 ];
 
 export interface TabProps {
@@ -35,6 +36,7 @@ const PAGES: Record<string, (props: TabProps) => preact.ComponentChild> = {
   logging: (props) => <Logging {...props} />,
   quota: (props) => <Quota {...props} />,
   tags: (props) => <Tags {...props} />,
+  more: (props) => <More {...props} />,
   uploads: (props) => <Uploads {...props} />,
 };
 

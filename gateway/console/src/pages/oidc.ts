@@ -24,9 +24,18 @@ export function handBack(): boolean {
 
 /** The ID token of whoever logs in. */
 export async function logIn(provider: Provider): Promise<string> {
-  const [verifier, state, nonce] = [random(), random(), random()];
   // Opened at once: a browser blocks windows that come later than the click.
   const other = window.open("about:blank", "_blank", "popup,width=520,height=680");
+  try {
+    return await logInBy(provider, other);
+  } catch (error) {
+    other?.close();
+    throw error;
+  }
+}
+
+async function logInBy(provider: Provider, other: Window | null): Promise<string> {
+  const [verifier, state, nonce] = [random(), random(), random()];
   const found = await fetch(`${provider.issuer.replace(/\/$/, "")}/.well-known/openid-configuration`);
   if (!found.ok) throw new Error(`${provider.issuer} did not tell its configuration (status ${found.status}).`);
   const { authorization_endpoint, token_endpoint } = (await found.json()) as { authorization_endpoint: string; token_endpoint: string };
@@ -36,6 +45,10 @@ export async function logIn(provider: Provider): Promise<string> {
   const asked = { response_type: "code", client_id: provider.client_id, redirect_uri: redirect, scope: provider.scopes ?? "openid profile email", state, nonce, code_challenge: challenge, code_challenge_method: "S256" };
   for (const [name, value] of Object.entries(asked)) address.searchParams.set(name, value);
   if (address.protocol !== "https:" && address.protocol !== "http:") throw new Error("The provider's address is not one of the web.");
+  const origins = [new URL(provider.issuer).origin, provider.token_origin];
+  if (!origins.includes(new URL(token_endpoint).origin)) {
+    throw new Error(`${provider.issuer} hands tokens out at ${new URL(token_endpoint).origin}, which this page may not ask: it was loaded before the gateway knew that. Load it anew, then try again.`);
+  }
   if (!other) throw new Error("The browser blocked the window of the login. Allow it for this site, then try again.");
   other.location.href = address.href;
   const code = await answer(state);

@@ -1,48 +1,25 @@
 import { useState } from "preact/hooks";
 import * as sdk from "@aws-sdk/client-iam";
-import { adminPost } from "../api/admin";
 import { time } from "../format";
 import { go, href } from "../router";
 import { iam } from "../session";
-import { Badge, Button, Card, Confirm, Copy, Field, FormModal, Head, Load, Modal, Tabs, Text, toast, useLoad } from "../ui/core";
-import { HolderPolicies, RevokeSessions, managedPolicies, pages, strip, type Holder } from "../ui/iam";
-import { Simulation } from "../ui/simulation";
+import { Badge, Button, Card, Confirm, Field, FormModal, Load, Text, toast, useLoad } from "../ui/core";
+import { HolderList, HolderPage, NAME_PATTERN } from "../ui/holders";
+import { managedPolicies } from "../ui/iam";
+import { NewAccessKey } from "../ui/new-access-key";
 import { Table } from "../ui/table";
 
 export function Users(_: { parts: string[] }) {
-  const [creating, setCreating] = useState(false);
-  const users = useLoad(async () => {
-    const client = await iam();
-    return pages(async (Marker) => {
-      const page = await client.send(new sdk.ListUsersCommand({ Marker, MaxItems: 1000 }));
-      return { rows: page.Users, IsTruncated: page.IsTruncated, Marker: page.Marker };
-    });
-  }, []);
   return (
-    <div class="page">
-      <Head title="Users">
-        <Button icon="plus" kind="primary" onClick={() => setCreating(true)}>
-          Create user
-        </Button>
-      </Head>
-      <Load of={users}>
-        {(rows) => (
-          <Table
-            caption="Users"
-            rows={rows}
-            id={(user) => user.Arn!}
-            text={(user) => user.UserName!}
-            empty={{ icon: "users", title: "No users yet", children: <p>A user has access keys of its own, and may do what policies allow.</p> }}
-            columns={[
-              { name: "Name", by: (user) => user.UserName!, cell: (user) => <a href={href(["user", user.UserName!])}>{user.UserName}</a> },
-              { name: "ARN", kind: "opt", cell: (user) => <code>{user.Arn}</code> },
-              { name: "Created", by: (user) => user.CreateDate?.getTime() ?? 0, cell: (user) => time(user.CreateDate) },
-            ]}
-          />
-        )}
-      </Load>
-      {creating ? <Create onClose={() => setCreating(false)} /> : null}
-    </div>
+    <HolderList
+      kind="user"
+      about="A user has access keys of its own, and may do what policies allow."
+      list={async (Marker) => {
+        const page = await (await iam()).send(new sdk.ListUsersCommand({ Marker, MaxItems: 1000 }));
+        return { ...page, rows: page.Users?.map((one) => ({ name: one.UserName!, arn: one.Arn!, created: one.CreateDate })) };
+      }}
+      create={(close) => <Create onClose={close} />}
+    />
   );
 }
 
@@ -59,7 +36,7 @@ function Create({ onClose }: { onClose: () => void }) {
   };
   return (
     <FormModal title="Create user" submit="Create" onClose={onClose} onSubmit={create}>
-      <Text label="Name" value={name} onInput={setName} required pattern="[A-Za-z0-9+=,.@_\-]{1,64}" />
+      <Text label="Name" value={name} onInput={setName} required pattern={NAME_PATTERN} />
       <Field label="Policy" hint="More can be attached later. Without any, the user may do nothing.">
         <select value={policy} onChange={(event) => setPolicy(event.currentTarget.value)}>
           <option value="">None</option>
@@ -76,58 +53,27 @@ function Create({ onClose }: { onClose: () => void }) {
 
 export function UserPage({ parts, query }: { parts: string[]; query: URLSearchParams }) {
   const name = parts[0]!;
-  const tab = query.get("tab") ?? "policies";
-  const holder: Holder = { kind: "user", name };
-  const [removing, setRemoving] = useState(false);
-  const user = useLoad(async () => (await (await iam()).send(new sdk.GetUserCommand({ UserName: name }))).User!, [name]);
   const remove = async () => {
     const client = await iam();
     const UserName = name;
-    await strip(holder);
     for (const key of (await client.send(new sdk.ListAccessKeysCommand({ UserName }))).AccessKeyMetadata ?? []) await client.send(new sdk.DeleteAccessKeyCommand({ UserName, AccessKeyId: key.AccessKeyId }));
     for (const group of (await client.send(new sdk.ListGroupsForUserCommand({ UserName }))).Groups ?? []) await client.send(new sdk.RemoveUserFromGroupCommand({ UserName, GroupName: group.GroupName }));
     await client.send(new sdk.DeleteUserCommand({ UserName }));
-    toast(`${name} is deleted.`);
-    go(["users"]);
   };
   return (
-    <div class="page">
-      <Head title={name} crumbs={<a href={href(["users"])}>Users</a>}>
-        <Button icon="trash" kind="danger" onClick={() => setRemoving(true)}>
-          Delete
-        </Button>
-      </Head>
-      <Tabs tabs={[["policies", "Policies"], ["keys", "Access keys"], ["groups", "Groups"], ["why", "Why denied?"], ["sessions", "Sessions"]]} value={tab} onChange={(id) => go(["user", name], { tab: id })} />
-      <Load of={user}>
-        {(data) => (
-          <div class="stack" key={tab}>
-            {tab === "keys" ? (
-              <AccessKeys user={name} />
-            ) : tab === "groups" ? (
-              <Groups user={name} />
-            ) : tab === "why" ? (
-              <Card title={`Would ${name} be allowed?`}>
-                <Simulation principal={data.Arn!} />
-              </Card>
-            ) : tab === "sessions" ? (
-              <RevokeSessions holder={holder} revoke={() => adminPost(`users/${encodeURIComponent(name)}/revoke-sessions`)} />
-            ) : (
-              <>
-                <HolderPolicies holder={holder} />
-                <Card>
-                  <Copy value={data.Arn!} />
-                </Card>
-              </>
-            )}
-          </div>
-        )}
-      </Load>
-      {removing ? (
-        <Confirm title={`Delete ${name}?`} submit="Delete user" typed={name} onClose={() => setRemoving(false)} onSubmit={remove}>
-          <p>Its access keys stop working at once, and its policies and memberships go with it.</p>
-        </Confirm>
-      ) : null}
-    </div>
+    <HolderPage
+      kind="user"
+      name={name}
+      query={query}
+      load={async () => (await (await iam()).send(new sdk.GetUserCommand({ UserName: name }))).User!}
+      arn={(user) => user.Arn!}
+      tabs={[
+        ["keys", "Access keys", () => <AccessKeys user={name} />],
+        ["groups", "Groups", () => <Groups user={name} />],
+      ]}
+      warning="Its access keys stop working at once, and its policies and memberships go with it."
+      remove={remove}
+    />
   );
 }
 
@@ -178,21 +124,7 @@ function AccessKeys({ user }: { user: string }) {
           />
         )}
       </Load>
-      {made ? (
-        <Modal title="The new access key" onClose={() => setMade(undefined)}>
-          <p class="note warn">The secret is shown once. Copy it now: nobody can show it again.</p>
-          <dl class="facts">
-            <dt>Access key ID</dt>
-            <dd>
-              <Copy value={made.AccessKeyId!} />
-            </dd>
-            <dt>Secret access key</dt>
-            <dd>
-              <Copy value={made.SecretAccessKey!} />
-            </dd>
-          </dl>
-        </Modal>
-      ) : null}
+      {made ? <NewAccessKey id={made.AccessKeyId!} secret={made.SecretAccessKey!} onClose={() => setMade(undefined)} /> : null}
       {removing ? (
         <Confirm
           title="Delete this access key?"

@@ -1,7 +1,7 @@
 /** Would it be allowed, and why not: asks the evaluator that decides requests. */
 import { useState } from "preact/hooks";
 import { SimulateCustomPolicyCommand, SimulatePrincipalPolicyCommand, type ContextEntry, type EvaluationResult } from "@aws-sdk/client-iam";
-import { iam } from "../session";
+import { iam, identity } from "../session";
 import { Badge, Button, ErrorNote, Field, Text } from "./core";
 
 interface Props {
@@ -14,10 +14,13 @@ interface Props {
   action?: string;
 }
 
+/** IAM wants a policy of the caller: one that says nothing stands for a caller who has none. */
+const NO_POLICY = JSON.stringify({ Version: "2012-10-17", Statement: [{ Effect: "Allow", Action: "none:Nothing", Resource: "*" }] });
+
 export function Simulation({ principal, policies, resourcePolicy, caller, resource = "*", action = "s3:GetObject" }: Props) {
   const [actions, setActions] = useState(action);
   const [on, setOn] = useState(resource);
-  const [as, setAs] = useState(caller ?? "");
+  const [as, setAs] = useState(caller ?? `arn:aws:iam::${identity.value!.account}:user/anybody`);
   const [context, setContext] = useState("");
   const [results, setResults] = useState<EvaluationResult[] | undefined>();
   const [error, setError] = useState<unknown>();
@@ -33,7 +36,7 @@ export function Simulation({ principal, policies, resourcePolicy, caller, resour
       const shared = { ActionNames: actions.split(/[\s,]+/).filter(Boolean), ResourceArns: on.split(/[\s,]+/).filter(Boolean), ContextEntries: ContextEntries.length ? ContextEntries : undefined, ResourcePolicy: resourcePolicy || undefined };
       const answer = principal
         ? await client.send(new SimulatePrincipalPolicyCommand({ ...shared, PolicySourceArn: principal, CallerArn: resourcePolicy ? principal : undefined }))
-        : await client.send(new SimulateCustomPolicyCommand({ ...shared, PolicyInputList: policies?.length ? policies : [], CallerArn: as || undefined }));
+        : await client.send(new SimulateCustomPolicyCommand({ ...shared, PolicyInputList: policies?.length ? policies : [NO_POLICY], CallerArn: as.trim() || undefined }));
       setResults(answer.EvaluationResults ?? []);
     } catch (problem) {
       setError(problem);
@@ -44,7 +47,7 @@ export function Simulation({ principal, policies, resourcePolicy, caller, resour
       <div class="cols">
         <Text label="Actions" value={actions} onInput={setActions} placeholder="s3:GetObject, s3:PutObject" />
         <Text label="Resources" value={on} onInput={setOn} placeholder="arn:aws:s3:::my-bucket/*" />
-        {principal ? null : <Text label="Caller's ARN" value={as} onInput={setAs} placeholder="arn:aws:iam::…:user/…" />}
+        {principal ? null : <Text label="Caller's ARN" value={as} onInput={setAs} placeholder="arn:aws:iam::…:user/…" hint="It need not exist." />}
       </div>
       <details>
         <summary>Condition keys</summary>

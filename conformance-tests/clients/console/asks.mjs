@@ -2,6 +2,7 @@
 
 /** Sub-resources of S3, and what the operation on them is called behind Get, Put or Delete. */
 const OF_S3 = {
+  abac: "BucketAbac", requestPayment: "BucketRequestPayment",
   accelerate: "BucketAccelerateConfiguration", acl: "BucketAcl", cors: "BucketCors", encryption: "BucketEncryption", "legal-hold": "ObjectLegalHold", lifecycle: "BucketLifecycleConfiguration",
   location: "BucketLocation", logging: "BucketLogging", "object-lock": "ObjectLockConfiguration", ownershipControls: "BucketOwnershipControls", policy: "BucketPolicy",
   policyStatus: "BucketPolicyStatus", publicAccessBlock: "PublicAccessBlock", retention: "ObjectRetention", versioning: "BucketVersioning",
@@ -36,22 +37,27 @@ function operation(request, endpoint) {
   return isObject ? `${VERBS[method]}Object` : `${VERBS[method]}Bucket`;
 }
 
-/** Listens to what a page of the browser asks; `opened` is told what is being opened, `table` tells what was asked. */
+/** Listens to what a page of the browser asks. `opened` is told what is being opened: a page, and which tab of it; `table` tells what was asked. */
 export function listen(page, endpoint) {
+  /** By page: the requests of each time that it, or a tab of it, was opened. */
   const asked = new Map();
-  let where;
+  let now;
   page.on("request", (request) => {
-    const name = where && operation(request, endpoint);
-    if (name) asked.get(where).push(name);
+    const name = now && operation(request, endpoint);
+    if (name) now.push(name);
   });
   return {
     opened(name) {
-      where = name;
-      if (name && !asked.has(name)) asked.set(name, []);
+      now = name && [];
+      if (name) asked.set(name, [...(asked.get(name) ?? []), now]);
     },
     table() {
-      const rows = [...asked].map(([name, all]) => `| ${name} | ${all.length} | ${[...new Set(all)].join(", ")} |`);
-      return ["| what is opened | requests | of |", "| --- | --- | --- |", ...rows].join("\n");
+      const rows = [...asked].map(([name, times]) => {
+        const counts = times.map(({ length }) => length);
+        const [least, most] = [Math.min(...counts), Math.max(...counts)];
+        return `| ${name} | ${least === most ? most : `${least} to ${most}`} | ${[...new Set(times.flat())].join(", ")} |`;
+      });
+      return ["| page | requests when it, or a tab of it, is opened | of |", "| --- | --- | --- |", ...rows].join("\n");
     },
   };
 }

@@ -93,8 +93,10 @@ export function Browse({ parts, query }: { parts: string[]; query: URLSearchPara
     setPartial([]);
     return list(bucket, prefix, flat, versions, (rows) => mine === epoch.current && setPartial(rows), () => mine !== epoch.current);
   }, [bucket, prefix, flat, versions]);
+  const shown = useRef(done);
   useEffect(() => {
-    if (done) listed.reload();
+    if (done !== shown.current) listed.reload();
+    shown.current = done;
   }, [done]);
   useEffect(() => setChosen(new Set()), [bucket, prefix, flat, versions]);
 

@@ -3,7 +3,7 @@
 // From the environment: CONSOLE_SDK, a folder with the console's own packages; AWS_ENDPOINT_URL and credentials.
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { expect } from "./browser.mjs";
+import { PATIENCE_MS, expect } from "./browser.mjs";
 
 const require = createRequire(join(process.env.CONSOLE_SDK, "package.json"));
 export const s3 = require("@aws-sdk/client-s3");
@@ -36,7 +36,7 @@ export async function until(what, ask, is) {
   for (;;) {
     const answer = await ask();
     if (is(answer)) return answer;
-    expect(Date.now() - began < 30_000, `${what}; the last answer was ${JSON.stringify(answer)?.slice(0, 600)}`);
+    expect(Date.now() - began < PATIENCE_MS, `${what}; the last answer was ${JSON.stringify(answer)?.slice(0, 600)}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -258,19 +258,26 @@ async fn silencing_proxy(to: u16) -> (u16, Arc<tokio::sync::watch::Sender<bool>>
 
 /// A gateway whose machine lost power can't end its connections, nor give back the locks of a commit that the server had half of.
 async fn the_server_asks_after_gateways_that_say_nothing(server: &Server) {
-    let kv = open(server, "again").await;
+    server.create("power").unwrap();
+    let kv = open(server, "power").await;
     kv.get(&[Key::from_static(b"k")]).await.unwrap();
-    let ours = format!("0100007F:{:04X}", server.port());
+    let asked = server.ask("contract", "select client_port from pg_stat_activity where datname = 'power'");
+    let peers: Vec<String> =
+        asked.unwrap().lines().map(|port| format!(":{:04X}", port.trim().parse::<u16>().unwrap())).collect();
+    assert!(!peers.is_empty());
+    let server_end = format!(":{:04X}", server.port());
     for _ in 0..100 {
         // proc(5): a timer of kind 2 is that of the keepalive, its time is in hundredths of a second.
         let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
         let fields = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let established = fields.filter(|line| line[1] == ours && line[3] == "01");
-        let timers: Vec<_> = established.map(|line| line[5].split_once(':').unwrap()).collect();
+        let ours = fields.filter(|line| {
+            line[1].ends_with(&server_end) && peers.iter().any(|peer| line[2].ends_with(peer))
+        });
+        let timers: Vec<_> = ours.map(|line| line[5].split_once(':').unwrap()).collect();
         let is_soon = |&(kind, when): &(&str, &str)| {
             kind == "02" && u64::from_str_radix(when, 16).is_ok_and(|hundredths| hundredths <= 1_000)
         };
-        if timers.iter().any(is_soon) && timers.iter().all(is_soon) {
+        if timers.len() == peers.len() && timers.iter().all(is_soon) {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;

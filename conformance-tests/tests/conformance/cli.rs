@@ -339,6 +339,8 @@ fn changes_are_told_as_one_object() {
     assert_eq!(done("config check settings.toml")["file"], "settings.toml");
     std::fs::write(folder.path().join("wrong.toml"), "regin = \"us-east-1\"\n").unwrap();
     assert!(told("config check wrong.toml")["error"].as_str().unwrap().contains("regin"));
+    assert!(done("operations")["operations"].as_array().unwrap().len() > 100);
+    assert!(done("condition-keys")["condition_keys"][0]["source"].is_string());
     let mut serve = Command::new(binary().unwrap());
     let output = serve.args(["serve", "--json", "--data"]).arg(folder.path().join("none")).output().unwrap();
     assert!(!output.status.success() && text(&output.stderr).contains("log_format"), "{output:?}");

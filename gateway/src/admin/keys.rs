@@ -244,7 +244,7 @@ pub(super) async fn recovery_kit(
     text.push(b'\n');
     anyhow::ensure!(!file.exists(), "{} exists already", file.display());
     write_new(&file, &text).with_context(|| format!("can't write {}", file.display()))?;
-    out.fact("root_key", &*kit.root_id).await?;
+    out.fact("recovery_root", &*kit.root_id).await?;
     out.fact("file", file.display().to_string()).await?;
     out.line(format!("recovery kit  {} in {}", kit.root_id, file.display())).await?;
     out.line("keep it and its passphrase away from this machine, and apart from one another").await?;

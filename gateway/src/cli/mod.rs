@@ -297,10 +297,13 @@ pub fn main() -> ExitCode {
         _ => ExitCode::FAILURE,
     };
     if cli.json && !has_own_json(&matches) {
-        if matches!(cli.command, None | Some(Command::Serve)) {
-            eprintln!(
-                "sealgate: --json is of commands: for a gateway's log in JSON set log_format = \"json\""
-            );
+        let instead = match &cli.command {
+            None | Some(Command::Serve) => "for a gateway's log in JSON set log_format = \"json\"",
+            Some(Command::Completions { .. } | Command::Man { .. }) => "what this prints is for shells and man",
+            Some(_) => "",
+        };
+        if !instead.is_empty() {
+            eprintln!("sealgate: there is no --json here: {instead}");
             return ExitCode::FAILURE;
         }
         output::keep();

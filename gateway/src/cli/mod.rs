@@ -299,7 +299,9 @@ pub fn main() -> ExitCode {
     if cli.json && !has_own_json(&matches) {
         let instead = match &cli.command {
             None | Some(Command::Serve) => "for a gateway's log in JSON set log_format = \"json\"",
-            Some(Command::Completions { .. } | Command::Man { .. }) => "what this prints is for shells and man",
+            Some(Command::Completions { .. } | Command::Man { .. }) => {
+                "what this prints is for shells and man"
+            }
             Some(_) => "",
         };
         if !instead.is_empty() {

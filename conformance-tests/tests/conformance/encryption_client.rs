@@ -1,4 +1,4 @@
-//! The crate s3-encryption-client over the AWS SDK, against a gateway.
+//! The crate s3-encryption-client over the AWS SDK, against a gateway; and over the crate object_store, against two kinds of S3.
 
 use std::sync::Arc;
 
@@ -8,9 +8,14 @@ use aws_sdk_s3::operation::delete_objects::DeleteObjectsInput;
 use aws_sdk_s3::operation::get_object::GetObjectInput;
 use aws_sdk_s3::operation::put_object::PutObjectInput;
 use aws_sdk_s3::types::{ChecksumAlgorithm, Delete, ObjectIdentifier};
-use conformance_tests::server::Server;
+use conformance_tests::seaweedfs::{self, Seaweedfs};
+use conformance_tests::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server};
+use object_store::aws::AmazonS3Builder;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use s3_encryption_client::aws_s3::S3EncryptionClient;
 use s3_encryption_client::keyring::{AesKeyring, AwsKms, Keyring, KmsKeyring};
+use s3_encryption_client::object_store::EncryptedStore;
 use s3_encryption_client::{
     CommitmentPolicy, ContentSuite, Description, Error, Placement, Release, Settings,
 };
@@ -132,4 +137,59 @@ async fn parts_instruction_files_and_deletions() {
     client.delete_objects(DeleteObjectsInput::builder().bucket("sdk").delete(delete)).await.unwrap();
     let left = sdk.list_objects_v2().bucket("sdk").send().await.unwrap();
     assert!(left.contents().is_empty(), "{left:?}");
+}
+
+const WRITERS: usize = 4;
+const COMMITS: usize = 5;
+
+/// What writers of a Delta table do: each commit is a put of the next name, which must not be there yet.
+async fn commit(store: impl ObjectStore, writer: usize) {
+    let mut version = 0;
+    for commit in 0..COMMITS {
+        loop {
+            let name = Path::from(format!("log/{version}"));
+            let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+            let body = format!("{writer} {commit}").into_bytes();
+            match store.put_opts(&name, body.into(), options).await {
+                Ok(_) => break,
+                Err(object_store::Error::AlreadyExists { .. }) => version += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn commits_of_several_writers_are_all_there_once() {
+    let server = Server::start().unwrap();
+    client(&server).create_bucket().bucket("sdk").send().await.unwrap();
+    let other = Seaweedfs::start().unwrap();
+    for (endpoint, bucket) in [(server.endpoint.clone(), "sdk"), (other.endpoint(), seaweedfs::BUCKET)] {
+        let open = || {
+            let s3 = AmazonS3Builder::new()
+                .with_endpoint(&endpoint)
+                .with_region("us-east-1")
+                .with_bucket_name(bucket)
+                .with_access_key_id(ACCESS_KEY_ID)
+                .with_secret_access_key(SECRET_ACCESS_KEY)
+                .with_allow_http(true);
+            let store = EncryptedStore::new(s3.build().unwrap(), aes(1), Settings::new()).unwrap();
+            store.ignore_instruction_files()
+        };
+        let writers: Vec<_> = (0..WRITERS).map(|writer| tokio::spawn(commit(open(), writer))).collect();
+        for writer in writers {
+            writer.await.unwrap();
+        }
+        let (store, mut found) = (open(), Vec::new());
+        for version in 0..WRITERS * COMMITS {
+            let got = store.get(&Path::from(format!("log/{version}"))).await.unwrap();
+            found.push(String::from_utf8(got.bytes().await.unwrap().to_vec()).unwrap());
+        }
+        let all =
+            (0..WRITERS).flat_map(|writer| (0..COMMITS).map(move |commit| format!("{writer} {commit}")));
+        found.sort();
+        assert_eq!(found, all.collect::<Vec<_>>(), "{bucket}");
+        let behind = store.head(&Path::from(format!("log/{}", WRITERS * COMMITS))).await;
+        assert!(matches!(behind, Err(object_store::Error::NotFound { .. })), "{behind:?}");
+    }
 }

@@ -97,7 +97,7 @@ async fn every_changed_byte_of_an_instruction_file_is_refused() {
             let file = parts.instruction_file.unwrap().into_bytes();
             assert!(opens(&file).await);
             for at in 0..file.len() {
-                for flip in [0x01, 0x02, 0x10, 0x20, 0x40] {
+                for flip in [0x01, 0x20] {
                     let mut changed = file.clone();
                     changed[at] ^= flip;
                     assert!(!opens(&changed).await, "{cipher:?}: {}", String::from_utf8_lossy(&changed));

@@ -264,6 +264,11 @@ impl Caller {
         Ok(request.body(Full::new(body))?)
     }
 
+    /// Can something be sent on this connection, or has the other side closed it?
+    pub fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
     async fn deliver(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<Response<Incoming>> {
         self.sender.ready().await?;
         Ok(self.sender.send_request(request).await?)

@@ -74,8 +74,9 @@ impl Client {
         }
         let answer = tokio::time::timeout(PATIENCE, async {
             let mut caller = match self.open.remove(&gate.number) {
-                Some((_, caller)) => caller,
-                None => Caller::open(endpoint, Credentials::root()).await?,
+                // A gateway may close a connection behind an answer.
+                Some((_, caller)) if caller.is_open() => caller,
+                _ => Caller::open(endpoint, Credentials::root()).await?,
             };
             let answer = caller.send(method, target, headers, body).await?;
             let (parts, body) = answer.into_parts();

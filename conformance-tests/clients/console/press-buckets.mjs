@@ -1,8 +1,9 @@
 // Buttons of buckets and objects.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { refusal, root, s3, until } from "./api.mjs";
-import { button, dialog, expect, field, go } from "./browser.mjs";
+import { button, dialog, expect, field, go, serious } from "./browser.mjs";
 import { LOCKED, press, reopen, submit, tags, toasted } from "./press.mjs";
 
 const DAY_MS = 86_400_000;
@@ -14,21 +15,7 @@ export async function bucketSettings(page, Bucket) {
   const told = (name) => root(s3, name, { Bucket });
 
   await tab("lifecycle");
-  await button(page, "Add a rule").click();
-  await field(dialog(page), "Name").fill("expire-logs");
-  await field(dialog(page), "Prefix").fill("logs/");
-  await field(dialog(page), "Delete objects after days").fill("30");
-  await dialog(page).getByText("Objects are deleted 30 days after they were written.").waitFor();
-  await submit(page, "Save");
-  await page.getByText('Of objects whose names begin with "logs/":').waitFor();
-  const rule = (await told("GetBucketLifecycleConfiguration")).Rules[0];
-  expect(rule.ID === "expire-logs" && rule.Expiration.Days === 30 && rule.AbortIncompleteMultipartUpload.DaysAfterInitiation === 7, `the rule is there: ${JSON.stringify(rule)}`);
-  await button(page, "Disable").click();
-  await button(page, "Enable").waitFor();
-  expect((await told("GetBucketLifecycleConfiguration")).Rules[0].Status === "Disabled", "the rule is disabled");
-  await button(page, "Delete rule expire-logs").click();
-  await page.getByText("No rules: objects stay").waitFor();
-  expect((await refusal(told("GetBucketLifecycleConfiguration"))) === "NoSuchLifecycleConfiguration", "the rule is gone");
+  await lifecycle(page, () => told("GetBucketLifecycleConfiguration"));
 
   await tab("cors");
   await button(page, "An example").click();
@@ -143,6 +130,62 @@ export async function bucketSettings(page, Bucket) {
   await page.getByRole("heading", { name: "No unfinished uploads" }).waitFor();
   const left = (await told("ListMultipartUploads")).Uploads ?? [];
   expect(!left.some(({ UploadId }) => UploadId === begun.UploadId), "the upload is aborted");
+}
+
+/** A rule with conditions: refused until it can be, made, edited, switched off, deleted. */
+async function lifecycle(page, ask) {
+  const rule = async () => (await ask()).Rules[0];
+  await button(page, "Add a rule").click();
+  const form = dialog(page);
+  await field(form, "Name").fill("expire-logs");
+  await field(form, "Prefix").fill("logs/");
+  await field(form, "Larger than").fill("128 KiB");
+  await button(form, "Add a tag").click();
+  await form.getByLabel("Key of tag 1").fill("kind");
+  await form.getByLabel("Value of tag 1").fill("log");
+  await field(form, "Delete former versions after days").fill("30");
+  await field(form, "But keep the newest").fill("3");
+  await button(form, "Change their class").click();
+  await field(form, "Class").selectOption("GLACIER");
+  await field(form, "Days").fill("10");
+  await field(form, "Abort uploads after days").fill("7");
+  await button(form, "Save").click();
+  await form.getByRole("alert").getByText("Uploads have neither tags nor a size").waitFor();
+  expect(await field(form, "Abort uploads after days").evaluate((input) => input === document.activeElement), "what is wrong gets the focus");
+  const faults = await serious(page);
+  expect(!faults.length, `axe finds nothing serious in the form: ${faults.join("\n")}`);
+  const size = page.viewportSize();
+  await page.setViewportSize({ width: 390, height: 844 });
+  const over = await form.evaluate((element) => element.scrollWidth - element.clientWidth);
+  expect(over <= 0, `the form fits a phone; it is ${over} px too wide`);
+  await page.setViewportSize(size);
+  await field(form, "Abort uploads after days").fill("");
+  await submit(page, "Save");
+  await page.getByText('Of objects whose names begin with "logs/" and tagged kind=log and larger than 128.0 KiB:').waitFor();
+  const { ID, Status, ...made } = await rule();
+  const wanted = {
+    Filter: { And: { Prefix: "logs/", Tags: [{ Key: "kind", Value: "log" }], ObjectSizeGreaterThan: 131_072 } },
+    NoncurrentVersionExpiration: { NoncurrentDays: 30, NewerNoncurrentVersions: 3 },
+    Transitions: [{ Days: 10, StorageClass: "GLACIER" }],
+  };
+  expect(ID === "expire-logs" && Status === "Enabled" && isDeepStrictEqual(made, wanted), `the rule is what was typed: ${JSON.stringify(made)}`);
+
+  await button(page, "Edit rule expire-logs").click();
+  await field(form, "Deletion").selectOption("date");
+  await field(form, "From this day on (UTC)").fill("2099-01-01");
+  await button(form, "Remove change of class 1").click();
+  await button(form, "Remove tag 1").click();
+  await submit(page, "Save");
+  await page.getByText("Objects are deleted from 2099-01-01 on.").waitFor();
+  const edited = await rule();
+  const { Tags, ...rest } = wanted.Filter.And;
+  expect(isDeepStrictEqual(edited.Filter, { And: rest }) && edited.Expiration.Date.toISOString().startsWith("2099-01-01T00:00:00") && !edited.Transitions, `the rule is edited: ${JSON.stringify(edited)}`);
+  await button(page, "Switch off rule expire-logs").click();
+  await button(page, "Switch on rule expire-logs").waitFor();
+  expect(isDeepStrictEqual(await rule(), { ...edited, Status: "Disabled" }), "the rule is off, and the same otherwise");
+  await button(page, "Delete rule expire-logs").click();
+  await page.getByText("No rules: objects stay").waitFor();
+  expect((await refusal(ask())) === "NoSuchLifecycleConfiguration", "the rule is gone");
 }
 
 /** Tags, links, retention and legal hold of an object; and that nothing is deleted which a lock keeps. */

@@ -13,7 +13,8 @@ import { Simulation } from "../ui/simulation";
 import { Table } from "../ui/table";
 import { TagEditor } from "../ui/tags";
 import { More } from "./bucket-more";
-import { Cors, Lifecycle } from "./bucket-rules";
+import { Cors } from "./bucket-cors";
+import { Lifecycle } from "./lifecycle";
 
 const TABS: [string, string][] = [
   ["encryption", "Encryption"], ["versioning", "Versioning"], ["lock", "Object lock"], ["policy", "Policy"], ["public", "Public access"], ["owner", "Ownership & ACL"],

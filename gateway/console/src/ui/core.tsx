@@ -83,12 +83,13 @@ export function Badge({ kind = "", children }: { kind?: string; children: Compon
   return <span class={`badge ${kind}`}>{children}</span>;
 }
 
-export function Field({ label, hint, children }: { label: string; hint?: ComponentChildren; children: ComponentChildren }) {
+export function Field({ label, hint, error, children }: { label: string; hint?: ComponentChildren; error?: string; children: ComponentChildren }) {
   return (
     <label class="field">
       <span class="label">{label}</span>
       {children}
       {hint ? <span class="hint">{hint}</span> : null}
+      {error ? <span class="wrong">{error}</span> : null}
     </label>
   );
 }
@@ -98,7 +99,10 @@ interface TextProps {
   value: string;
   onInput: (value: string) => void;
   hint?: ComponentChildren;
+  /** What is wrong with the value, and what to do. */
+  error?: string;
   type?: string;
+  inputMode?: string;
   placeholder?: string;
   required?: boolean;
   autoComplete?: string;
@@ -106,18 +110,18 @@ interface TextProps {
   disabled?: boolean;
 }
 
-export function Text({ label, value, onInput, hint, ...rest }: TextProps) {
+export function Text({ label, value, onInput, hint, error, ...rest }: TextProps) {
   return (
-    <Field label={label} hint={hint}>
-      <input value={value} onInput={(event) => onInput(event.currentTarget.value)} spellcheck={false} {...(rest as object)} />
+    <Field label={label} hint={hint} error={error}>
+      <input value={value} aria-invalid={error ? true : undefined} onInput={(event) => onInput(event.currentTarget.value)} spellcheck={false} {...(rest as object)} />
     </Field>
   );
 }
 
-export function Select({ label, value, options, onChange, hint, disabled }: { label: string; value: string; options: (string | [string, string])[]; onChange: (value: string) => void; hint?: ComponentChildren; disabled?: boolean }) {
+export function Select({ label, value, options, onChange, hint, error, disabled }: { label: string; value: string; options: (string | [string, string])[]; onChange: (value: string) => void; hint?: ComponentChildren; error?: string; disabled?: boolean }) {
   return (
-    <Field label={label} hint={hint}>
-      <select value={value} disabled={disabled} onChange={(event) => onChange(event.currentTarget.value)}>
+    <Field label={label} hint={hint} error={error}>
+      <select value={value} aria-invalid={error ? true : undefined} disabled={disabled} onChange={(event) => onChange(event.currentTarget.value)}>
         {options.map((option) => {
           const [id, name] = typeof option === "string" ? [option, option] : option;
           return (
@@ -194,7 +198,7 @@ export function Modal({ title, onClose, children, wide }: { title: string; onClo
   );
 }
 
-/** A dialog with a form: what fails stays in it, above its buttons. */
+/** A dialog with a form: what fails stays in it, above its buttons. It stays open for more where `onSubmit` answers `false`. */
 export function FormModal({ title, onClose, onSubmit, submit = "Save", danger, children, wide, ready = true }: { title: string; onClose: () => void; onSubmit: () => Promise<unknown>; submit?: string; danger?: boolean; children: ComponentChildren; wide?: boolean; ready?: boolean }) {
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>();
@@ -207,7 +211,7 @@ export function FormModal({ title, onClose, onSubmit, submit = "Save", danger, c
           setBusy(true);
           setError(undefined);
           try {
-            await onSubmit();
+            if ((await onSubmit()) === false) setBusy(false);
           } catch (problem) {
             setError(problem);
             setBusy(false);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { iam, root, sts, until } from "./api.mjs";
 import { listen } from "./asks.mjs";
 import { button, console_url, dialog, expect, field, go, open, serious, settled, signIn, tab } from "./browser.mjs";
-import { accounts, identities, keyActions } from "./press-access.mjs";
+import { accounts, identities, importedPair, keyActions } from "./press-access.mjs";
 import { bucketSettings, folders, objectActions, pausedUpload } from "./press-buckets.mjs";
 import { CLIENT, start } from "./provider.mjs";
 
@@ -299,6 +299,7 @@ try {
   await run("tags, links and locks of an object", () => objectActions(page));
   await run("folders, dropped and chosen", () => folders(page, BUCKET, folder));
   await run("buttons of a key", () => keyActions(page, account));
+  await run("a key pair that was made elsewhere", () => importedPair(page));
   await run("buttons of users, groups, roles and policies", () => identities(page, account));
   await run("a further account", () => accounts(page));
 

@@ -1,7 +1,7 @@
 // Buttons of keys, of users, groups, roles and policies, and of accounts.
-import { randomBytes } from "node:crypto";
+import { createPublicKey, generateKeyPairSync, randomBytes, verify } from "node:crypto";
 import { caller, credentialsOf, iam, kms, refusal, root, s3, sts, until } from "./api.mjs";
-import { button, dialog, expect, field, go } from "./browser.mjs";
+import { button, dialog, expect, field, go, serious } from "./browser.mjs";
 import { LOCKED, press, submit, tags } from "./press.mjs";
 
 /** What there is to do to a key; and a key of each kind. */
@@ -83,6 +83,28 @@ export async function keyActions(page, account) {
   await button(page, "Enable").first().click();
   await button(page, "Disable").first().waitFor();
   expect((await state()) === "Enabled", "the key is enabled");
+}
+
+/** A private key that was made elsewhere is imported: what the gateway signs by it, the public half from there verifies. */
+export async function importedPair(page) {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const file = (key) => ({ name: "key.pem", mimeType: "application/x-pem-file", buffer: Buffer.from(key.export({ type: "pkcs8", format: "pem" })) });
+  await go(page, "#/keys");
+  await button(page, "Create key").click();
+  await field(dialog(page), "Kind").selectOption("rsa");
+  await field(dialog(page), "Alias").fill("pressed-import");
+  await dialog(page).getByLabel("I bring the key material").check();
+  await submit(page, "Create");
+  await field(page, "Private key").setInputFiles(file(generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey));
+  await press(page, "Wrap and import");
+  await page.getByRole("alert").getByText("a key of ECC_NIST_P256, and this key is of RSA_2048").waitFor();
+  const faults = await serious(page);
+  expect(!faults.length, `axe finds nothing serious: ${faults.join("\n")}`);
+  await field(page, "Private key").setInputFiles(file(privateKey));
+  await press(page, "Wrap and import", "The key material is imported.");
+  const Message = randomBytes(100);
+  const { Signature } = await root(kms, "Sign", { KeyId: "alias/pressed-import", Message, SigningAlgorithm: "RSASSA_PKCS1_V1_5_SHA_256" });
+  expect(verify("sha256", Message, createPublicKey(privateKey), Signature), "the imported key signs");
 }
 
 /** Groups, users, roles: what each has, and how each ends. */

@@ -5,7 +5,7 @@ import { admin, adminLines } from "../api/admin";
 import { bytes, count, plural } from "../format";
 import { href } from "../router";
 import { Badge, Button, Card, Load, useLoad } from "../ui/core";
-import { parseCustomerKey } from "../ui/encryption-choice";
+import { parseKey } from "../ui/encryption-choice";
 import type { Target } from "./download";
 
 interface Link {
@@ -17,7 +17,7 @@ interface Link {
 
 /** The headers of SSE-C, which the SDK makes for S3 alone. */
 async function customerHeaders(text: string): Promise<Record<string, string>> {
-  const key = parseCustomerKey(text);
+  const key = parseKey(text);
   if (!key) return {};
   const { md5 } = await import("../api/md5");
   const encode = (value: Uint8Array) => btoa(String.fromCharCode(...value));

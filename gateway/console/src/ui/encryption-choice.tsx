@@ -16,13 +16,13 @@ export const asTheBucketSays: Choice = { mode: "", keyId: "", context: "", custo
 
 const base64 = (bytes: Uint8Array): string => btoa(String.fromCharCode(...bytes));
 
-/** A customer's key of 32 bytes: base64 or hexadecimal. */
-export function parseCustomerKey(text: string): Uint8Array | undefined {
+/** A key of so many bytes: base64 or hexadecimal. */
+export function parseKey(text: string, len = 32): Uint8Array | undefined {
   const clean = text.trim();
-  if (/^[0-9a-f]{64}$/i.test(clean)) return Uint8Array.from(clean.match(/../g)!, (pair) => parseInt(pair, 16));
+  if (clean.length === 2 * len && /^[0-9a-f]+$/i.test(clean)) return Uint8Array.from(clean.match(/../g)!, (pair) => parseInt(pair, 16));
   try {
     const bytes = Uint8Array.from(atob(clean), (one) => one.charCodeAt(0));
-    return bytes.length === 32 ? bytes : undefined;
+    return bytes.length === len ? bytes : undefined;
   } catch {
     return undefined;
   }
@@ -31,7 +31,7 @@ export function parseCustomerKey(text: string): Uint8Array | undefined {
 /** What requests for an object of SSE-C carry, as the SDK names it. */
 export function customerParameters(text: string): Record<string, unknown> {
   if (!text) return {};
-  const key = parseCustomerKey(text);
+  const key = parseKey(text);
   if (!key) throw new Error("The customer key has to be 32 bytes, in base64 or hexadecimal.");
   return { SSECustomerAlgorithm: "AES256", SSECustomerKey: key };
 }

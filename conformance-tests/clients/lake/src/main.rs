@@ -256,7 +256,14 @@ async fn closed(place: &Place) -> Outcome {
     for (how, store) in stores {
         match table_over(store.clone())?.load().await {
             Ok(()) => return Err(format!("the table opens {how}").into()),
-            Err(error) => eprintln!("{}: {how}: {error}", place.bucket),
+            // Behind the first line comes a trace.
+            Err(error) => {
+                eprintln!(
+                    "{}: {how}: {}",
+                    place.bucket,
+                    error.to_string().lines().next().unwrap_or_default()
+                );
+            }
         }
         let context = SessionContext::new();
         context.register_object_store(&Url::parse("sealed://lake")?, store);

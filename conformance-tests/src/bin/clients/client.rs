@@ -86,8 +86,10 @@ pub enum SetUp {
     GoProgram(&'static str),
     /// The project in `clients/java`, built.
     Maven,
-    /// The package in `clients/rust`, built.
-    Cargo,
+    /// The package in this folder of `clients`, built.
+    Cargo(&'static str),
+    /// The same over the encryption client; it is told of another S3 too, a SeaweedFS.
+    EncryptionClient(&'static str),
     /// Programs of Debian's packages: each a path or a name, and the package that brings it.
     Debian(&'static [(&'static str, &'static str)]),
 }
@@ -153,7 +155,7 @@ pub const CLIENTS: &[Client] = &[
         fast: false,
         tls: false,
         modes: ENCRYPTIONS_AND_ALL,
-        set_up: SetUp::Cargo,
+        set_up: SetUp::Cargo("rust"),
         command: &["{home}/debug/rust-client"],
     },
     Client {
@@ -272,6 +274,15 @@ pub const CLIENTS: &[Client] = &[
         modes: &[SseS3, SseKms, SseC, Work],
         set_up: SetUp::PythonOf("tables"),
         command: &["{home}/python", "{clients}/python/with_deltalake.py"],
+    },
+    Client {
+        name: "lake",
+        title: "delta-rs and DataFusion over EncryptedStore, eight writers at once",
+        fast: false,
+        tls: false,
+        modes: &[Work],
+        set_up: SetUp::EncryptionClient("lake"),
+        command: &["{home}/debug/lake"],
     },
     Client {
         name: "pyiceberg",

@@ -10,13 +10,14 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use conformance_tests::caller::{Caller, Credentials};
 use conformance_tests::installed;
+use conformance_tests::seaweedfs::{self, Seaweedfs};
 use conformance_tests::server::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, Server};
 use http::Method;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::client::{Client, Mode};
+use crate::client::{Client, Mode, SetUp};
 use crate::set_up::{Failure, scripts};
 
 /// Longest time that a client has for all of its modes.
@@ -72,6 +73,7 @@ impl Client {
         // A database server is another user's.
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o711))?;
         let gateway = Gateway::start(folder.path(), self.tls).await?;
+        let other = matches!(self.set_up, SetUp::EncryptionClient(_)).then(Seaweedfs::start).transpose()?;
         let work = folder.path().join("work");
         std::fs::create_dir(&work)?;
         let log = folder.path().join("client.log");
@@ -89,6 +91,7 @@ impl Client {
             .args(self.command[1..].iter().map(|argument| fill(argument)))
             .current_dir(&work)
             .envs(gateway.variables()?)
+            .envs(other.iter().flat_map(variables_of))
             .env("CLIENT_HOME", home)
             .env("CLIENT_WORK", &work)
             .stdin(Stdio::null())
@@ -198,6 +201,11 @@ impl Gateway {
         }
         Ok(variables)
     }
+}
+
+/// What a client is told of the other S3. Its credentials are the gateway's: that one takes any.
+fn variables_of(other: &Seaweedfs) -> [(&'static str, String); 2] {
+    [("CLIENT_OTHER_ENDPOINT", other.endpoint()), ("CLIENT_OTHER_BUCKET", seaweedfs::BUCKET.to_owned())]
 }
 
 /// The end of a file, in one line.

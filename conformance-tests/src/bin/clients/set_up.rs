@@ -11,6 +11,8 @@ use crate::client::SetUp;
 
 /// Longest time for one command of a set-up, as `timeout` takes it. What is cold is compiled.
 const LIMIT: &str = "20m";
+/// The sources of the encryption client, from the folder of the scripts.
+const ENCRYPTION_CLIENT: &str = "../../gateway/encryption-client/src";
 
 /// Why a client can't be run.
 pub enum Failure {
@@ -46,7 +48,7 @@ impl SetUp {
                 needs("node")?;
                 installed::node().map_err(missing)
             }
-            Self::Go => built("go", "go", |folder, home| {
+            Self::Go => built("go", "go", None, |folder, home| {
                 let build = |arguments: &[&str]| run(go(home).args(arguments).current_dir(folder));
                 build(&["mod", "download"]).map_err(missing)?;
                 let bin = format!("{}/bin/", home.display());
@@ -65,7 +67,7 @@ impl SetUp {
             }
             Self::Maven => {
                 needs("java")?;
-                built("mvn", "java", |folder, home| {
+                built("mvn", "java", None, |folder, home| {
                     let copied = || {
                         std::fs::create_dir_all(home)?;
                         run(Command::new("cp").args(["-r", "pom.xml", "src"]).arg(home).current_dir(folder))
@@ -81,24 +83,37 @@ impl SetUp {
                     maven("compile").map_err(Failure::Broken)
                 })
             }
-            Self::Cargo => built("cargo", "rust", |folder, home| {
-                let cargo = |arguments: &[&str]| {
-                    run(limited("cargo").args(arguments).env("CARGO_TARGET_DIR", home).current_dir(folder))
-                };
-                cargo(&["fetch", "--locked"]).map_err(missing)?;
-                cargo(&["build", "--locked"]).map_err(Failure::Broken)
-            }),
+            Self::Cargo(name) => cargo(name, None),
+            Self::EncryptionClient(name) => cargo(name, Some(ENCRYPTION_CLIENT)),
             Self::Debian(programs) => debian(programs).map(|()| PathBuf::new()),
         }
     }
 }
 
-/// What the sources in a folder of `clients` make, once for each state of them, by a program that must be there.
-fn built(program: &str, name: &str, make: impl FnOnce(&Path, &Path) -> Result<()>) -> Result<PathBuf> {
+/// Builds the package in a folder of `clients`.
+fn cargo(name: &str, beside: Option<&str>) -> Result<PathBuf> {
+    built("cargo", name, beside, |folder, home| {
+        let cargo = |arguments: &[&str]| {
+            run(limited("cargo").args(arguments).env("CARGO_TARGET_DIR", home).current_dir(folder))
+        };
+        cargo(&["fetch", "--locked"]).map_err(missing)?;
+        cargo(&["build", "--locked"]).map_err(Failure::Broken)
+    })
+}
+
+/// What the sources in a folder of `clients`, and in one beside it, make, once for each state of them, by a program that must be there.
+fn built(
+    program: &str,
+    name: &str,
+    beside: Option<&str>,
+    make: impl FnOnce(&Path, &Path) -> Result<()>,
+) -> Result<PathBuf> {
     needs(program)?;
     let folder = scripts().join(name);
     let mut digest = Sha256::new();
-    digest_folder(&folder, &mut digest).map_err(Failure::Broken)?;
+    for folder in [Some(name), beside].into_iter().flatten() {
+        digest_folder(&scripts().join(folder), &mut digest).map_err(Failure::Broken)?;
+    }
     let mut failure = None;
     let done = installed::install(&format!("clients/{name}"), &hex::encode(digest.finalize()), |home, _| {
         make(&folder, home).map_err(|error| {

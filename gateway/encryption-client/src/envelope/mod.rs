@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 
 pub use self::instruction::{INSTRUCTION_FILE_SUFFIX, MAX_INSTRUCTION_FILE_LEN, Partial};
 pub use self::write::{INSTRUCTION_FILE_METADATA, Parts, Placement};
-#[cfg(any(feature = "aws-sdk-s3", feature = "object-store"))]
+#[cfg(any(feature = "aws-sdk-s3", feature = "object-store", feature = "object-store-0-13"))]
 pub(crate) use self::write::{is_reserved, without_reserved};
 use crate::description::Description;
 use crate::error::EnvelopeError;

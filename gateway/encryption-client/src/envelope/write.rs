@@ -107,7 +107,7 @@ impl Envelope {
 }
 
 /// Refuses metadata of a caller that would be taken for an envelope.
-#[cfg(any(feature = "aws-sdk-s3", feature = "object-store"))]
+#[cfg(any(feature = "aws-sdk-s3", feature = "object-store", feature = "object-store-0-13"))]
 pub(crate) fn without_reserved<'a>(mut metadata: impl Iterator<Item = &'a str>) -> Result<(), EnvelopeError> {
     match metadata.find(|name| is_reserved(name)) {
         Some(name) => Err(EnvelopeError::Reserved(name.to_owned())),
@@ -116,7 +116,7 @@ pub(crate) fn without_reserved<'a>(mut metadata: impl Iterator<Item = &'a str>) 
 }
 
 /// Is it the name of an envelope's entry?
-#[cfg(any(feature = "aws-sdk-s3", feature = "object-store"))]
+#[cfg(any(feature = "aws-sdk-s3", feature = "object-store", feature = "object-store-0-13"))]
 pub(crate) fn is_reserved(name: &str) -> bool {
     names::ALL.iter().any(|known| name.eq_ignore_ascii_case(known))
 }

@@ -19,8 +19,9 @@ pub(super) const PART_LEN: usize = 5 << 20;
 /// Parts of that length. Those behind them are longer, so that 10,000, which S3 takes at most, hold the longest body that can be sealed.
 const SHORT_PARTS: usize = 4000;
 const LONG_PART_LEN: usize = 8 << 20;
-/// Parts that are under way while the next one is sealed.
-const CONCURRENT_PARTS: usize = 2;
+/// Parts that are in memory: under way, but for the one that is being filled. Filling takes little of the time that sending takes, so two
+/// are under way most of the time.
+const PARTS_IN_MEMORY: usize = 2;
 /// Bytes that are copied at once of what was held.
 const STEP_LEN: usize = 256 << 10;
 
@@ -48,6 +49,7 @@ impl<'a> Parts<'a> {
         while !plain.is_empty() {
             let part_len = part_len(self.sent);
             if self.filling.capacity() == 0 {
+                wait_for_place(&mut self.sending).await?;
                 // Room for the tag, and for what the cipher wants more than it writes.
                 self.filling.reserve_exact(part_len + 2 * TAG_LEN);
             }
@@ -55,7 +57,7 @@ impl<'a> Parts<'a> {
             self.sealer.update(head, &mut self.filling)?;
             if self.filling.len() == part_len {
                 let full = std::mem::take(&mut self.filling);
-                send(self.upload, full, &mut self.sending).await?;
+                self.sending.spawn(self.upload.put_part(full.into()));
                 self.sent += 1;
             }
             plain = rest;
@@ -67,7 +69,7 @@ impl<'a> Parts<'a> {
     async fn finish(self) -> Result<()> {
         let Self { upload, sealer, mut filling, mut sending, .. } = self;
         sealer.finish(&mut filling);
-        send(upload, filling, &mut sending).await?;
+        sending.spawn(upload.put_part(filling.into()));
         while !sending.is_empty() {
             sent(&mut sending).await?;
         }
@@ -77,12 +79,11 @@ impl<'a> Parts<'a> {
 
 type Sending = JoinSet<Result<()>>;
 
-/// Sends a part, once there is place for it.
-async fn send(upload: &mut dyn MultipartUpload, part: Vec<u8>, sending: &mut Sending) -> Result<()> {
-    while sending.len() >= CONCURRENT_PARTS {
+/// Waits until there is place for a part that is to be filled.
+async fn wait_for_place(sending: &mut Sending) -> Result<()> {
+    while sending.len() >= PARTS_IN_MEMORY {
         sent(sending).await?;
     }
-    sending.spawn(upload.put_part(part.into()));
     Ok(())
 }
 
@@ -95,7 +96,7 @@ async fn sent(sending: &mut Sending) -> Result<()> {
 }
 
 impl<S: ObjectStore> EncryptedStore<S> {
-    /// Seals a stream into an object: by one put if it is shorter than 5 MiB, by an upload in parts of that length otherwise, of which three
+    /// Seals a stream into an object: by one put if it is shorter than 5 MiB, by an upload in parts of that length otherwise, of which two
     /// are in memory at most. After an error there is no object, and nothing is left of the upload.
     ///
     /// # Errors

@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 use crate::iam;
 
-/// The layout that this program reads and writes. 1 had no id.
-const FORMAT: u32 = 2;
+/// The layout that this program reads and writes. 1 had no id, 2 no segments of blocks.
+const FORMAT: u32 = 3;
 /// The file of a part that says which data folder it belongs to.
 const ID_FILE: &str = "id";
 /// The file in which a folder describes itself.

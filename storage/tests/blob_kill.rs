@@ -17,14 +17,20 @@ const DIR: &str = "SEALGATE_BLOB_KILL_TEST_DIR";
 
 fn open(dir: &Path) -> FsBlobStore {
     // Segments are short, so that kills meet their ends too.
-    let options = FsOptions { segment_len: 512 << 10, reserve_free: 0, ..FsOptions::default() };
+    let options = FsOptions {
+        segment_len: 512 << 10,
+        medium_len_max: 300_000,
+        reserve_free: 0,
+        ..FsOptions::default()
+    };
     FsBlobStore::open(dir.join("blobs"), options).expect("the store opens")
 }
 
-/// Mostly small ones, and some files.
+/// Mostly small ones, some medium ones, and some files.
 fn len_of(seed: u64) -> usize {
     match seed % 40 {
         39 => 400_000,
+        37 | 38 => 140_000 + (seed % 1009) as usize,
         other => (other * 311 + seed % 7) as usize,
     }
 }

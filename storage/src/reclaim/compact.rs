@@ -10,8 +10,9 @@ use super::{MAX_ORPHANS, PAGE_LEN, ReclaimError, Reclaimed, Reclaimer};
 use crate::blob::{BlobError, BlobInfo, BlobOwner, SizeHint, StoredRange};
 use crate::catalog::{Catalog, OwnerState};
 
-/// Blobs that are moved at once: each is in memory whole.
+/// Blobs that are moved at once, and their bytes: each is in memory whole.
 const MOVED_AT_ONCE: usize = 16;
+const MOVED_AT_ONCE_LEN: u64 = 8 << 20;
 
 impl Reclaimer {
     /// Keeps the pace after this many bytes.
@@ -42,7 +43,7 @@ impl Reclaimer {
                     }
                 }
                 // Several at once, so that they go together again where small blobs do.
-                for together in alive.chunks(MOVED_AT_ONCE) {
+                for together in batches(&alive) {
                     let moves = together.iter().map(|info| self.move_blob(catalog, info));
                     for moved in join_all(moves).await {
                         match moved {
@@ -97,4 +98,20 @@ impl Reclaimer {
     fn is_read(&self, owner: &BlobOwner) -> bool {
         matches!(owner, BlobOwner::Content { version, .. } if self.catalog.is_pinned(*version))
     }
+}
+
+/// What is moved together: at least one blob.
+fn batches(alive: &[BlobInfo]) -> impl Iterator<Item = &[BlobInfo]> {
+    let mut rest = alive;
+    std::iter::from_fn(move || {
+        let mut len = 0;
+        let fits = |info: &BlobInfo| {
+            len += info.blob.stored_len.0;
+            len <= MOVED_AT_ONCE_LEN
+        };
+        let count = rest.iter().take(MOVED_AT_ONCE).map(fits).take_while(|fits| *fits).count();
+        let (batch, others) = rest.split_at(count.max(1).min(rest.len()));
+        rest = others;
+        (!batch.is_empty()).then_some(batch)
+    })
 }

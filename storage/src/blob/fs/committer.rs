@@ -1,4 +1,4 @@
-//! The one thread that appends to segments: it writes what many writers brought, syncs once, and wakes them all.
+//! The one thread that appends to segments of a layout: it writes what many writers brought, syncs once, and wakes them all.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -6,13 +6,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::address::FrameAddress;
+use super::direct::{DirectWriter, end_direct};
+use super::frame::{Frame, Layout};
 use super::io::{same_error, write_all_at};
-use super::segment::{SEGMENT_HEADER_LEN, Segment, Segments};
+use super::segment::{Segment, Segments, frames_at};
 use crate::figures::BLOBS;
 use crate::name::BlobId;
 
@@ -41,8 +42,7 @@ struct QueueState {
 
 #[derive(Debug)]
 struct Pending {
-    frame: Bytes,
-    nonce: [u8; 6],
+    frame: Frame,
     reply: oneshot::Sender<io::Result<BlobId>>,
     _room: OwnedSemaphorePermit,
 }
@@ -54,15 +54,15 @@ impl Queue {
     }
 
     /// Appends a frame; returns when it is durable.
-    pub async fn append(&self, frame: Bytes, nonce: [u8; 6]) -> io::Result<BlobId> {
-        let room = self.room.clone().acquire_many_owned(frame.len() as u32).await.map_err(|_| closed())?;
+    pub async fn append(&self, frame: Frame) -> io::Result<BlobId> {
+        let room = self.room.clone().acquire_many_owned(frame.len as u32).await.map_err(|_| closed())?;
         let (reply, answer) = oneshot::channel();
         {
             let mut state = self.state.lock();
             if state.closed {
                 return Err(closed());
             }
-            state.frames.push_back(Pending { frame, nonce, reply, _room: room });
+            state.frames.push_back(Pending { frame, reply, _room: room });
             if state.idle {
                 self.ready.notify_one();
             }
@@ -102,19 +102,22 @@ pub(super) struct Committer {
     pub queue: Arc<Queue>,
     pub segments: Arc<Segments>,
     pub segment_len: u64,
+    layout: Layout,
     active: Option<Active>,
 }
 
 struct Active {
     segment: Arc<Segment>,
     file: File,
+    /// Past the page cache, where the layout asks for it and the medium can.
+    direct: Option<DirectWriter>,
     end: u64,
 }
 
 impl Committer {
     /// A committer that begins its first segment with its first frame.
-    pub fn new(queue: Arc<Queue>, segments: Arc<Segments>, segment_len: u64) -> Self {
-        Self { queue, segments, segment_len, active: None }
+    pub fn new(queue: Arc<Queue>, segments: Arc<Segments>, segment_len: u64, layout: Layout) -> Self {
+        Self { queue, segments, segment_len, layout, active: None }
     }
 
     /// Works until the queue is closed and empty, then ends the active segment.
@@ -124,10 +127,10 @@ impl Committer {
         while self.queue.clone().take(&mut pending).is_some() {
             let mut rest = pending.drain(..).peekable();
             while let Some(first) = rest.next() {
-                let mut bytes = first.frame.len() as u64;
+                let mut bytes = first.frame.len;
                 let mut batch = vec![first];
-                while let Some(next) = rest.next_if(|next| self.fits(bytes, next.frame.len() as u64)) {
-                    bytes += next.frame.len() as u64;
+                while let Some(next) = rest.next_if(|next| self.fits(bytes, next.frame.len)) {
+                    bytes += next.frame.len;
                     batch.push(next);
                 }
                 self.commit(batch, bytes);
@@ -144,7 +147,7 @@ impl Committer {
 
     /// May a frame of `len` bytes join a commit that has `bytes` already?
     fn fits(&self, bytes: u64, len: u64) -> bool {
-        let end = self.active.as_ref().map_or(SEGMENT_HEADER_LEN, |active| active.end);
+        let end = self.active.as_ref().map_or(frames_at(self.layout), |active| active.end);
         bytes + len <= MAX_COMMIT && end + bytes + len <= self.segment_len
     }
 
@@ -175,18 +178,33 @@ impl Committer {
         let active = match &mut self.active {
             Some(active) => active,
             none => {
-                let (segment, file) = self.segments.begin(self.segment_len)?;
-                none.insert(Active { segment, file, end: SEGMENT_HEADER_LEN })
+                let (segment, file) = self.segments.begin(self.segment_len, self.layout)?;
+                let end = frames_at(self.layout);
+                let direct = match self.layout {
+                    Layout::Packed => None,
+                    Layout::Blocks => DirectWriter::begin(&file, end),
+                };
+                none.insert(Active { segment, file, direct, end })
             }
         };
-        let mut pieces = batch.iter().map(|pending| pending.frame.clone()).collect();
-        write_all_at(&active.file, &mut pieces, active.end)?;
+        let mut pieces = Vec::with_capacity(batch.len());
+        for pending in batch {
+            pending.frame.push_to(&mut pieces);
+        }
+        match &mut active.direct {
+            // Frames of blocks leave no rest.
+            Some(direct) => drop({
+                direct.write(&active.file, &mut pieces)?;
+                direct.flush(&active.file)?
+            }),
+            None => write_all_at(&active.file, &mut pieces, active.end)?,
+        }
         BLOBS.sync(&active.file)?;
         let mut offset = active.end;
         let ids = batch.iter().map(|pending| {
-            let address =
-                FrameAddress { segment: active.segment.number, offset: offset as u32, nonce: pending.nonce };
-            offset += pending.frame.len() as u64;
+            let Frame { nonce, len, .. } = pending.frame;
+            let address = FrameAddress { segment: active.segment.number, offset: offset as u32, nonce };
+            offset += len;
             address.id()
         });
         let ids = ids.collect();
@@ -196,9 +214,10 @@ impl Committer {
     }
 
     fn end_active(&mut self) {
-        if let Some(active) = self.active.take()
-            && let Err(error) = self.segments.end(&active.segment, Some(&active.file))
-        {
+        let Some(active) = self.active.take() else { return };
+        // The footer is no block.
+        let ended = active.direct.map_or(Ok(()), |_| end_direct(&active.file));
+        if let Err(error) = ended.and_then(|()| self.segments.end(&active.segment, Some(&active.file))) {
             tracing::warn!(%error, segment = active.segment.number, "a segment could not be sealed");
         }
     }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
-/// What every medium's alignment divides.
-const ALIGNMENT: usize = 4096;
+/// Bytes of a block: what every medium's alignment divides.
+pub(super) const BLOCK_LEN: usize = 4096;
 /// Bytes of one write.
 const WRITE_LEN: usize = 1 << 20;
 /// How many free buffers are kept.
@@ -19,7 +19,7 @@ const MAX_FREE: usize = 8;
 /// Buffers that are used again: a fresh one costs a page fault per 4 KiB.
 static FREE: Mutex<Vec<Buffer>> = Mutex::new(Vec::new());
 
-/// One file's bytes on their way, from its beginning on.
+/// A file's bytes on their way, one after the other.
 #[derive(Debug)]
 pub(super) struct DirectWriter {
     buffer: Buffer,
@@ -37,8 +37,8 @@ struct Buffer {
 
 impl Buffer {
     fn new() -> Self {
-        let bytes = vec![0; WRITE_LEN + ALIGNMENT];
-        let start = bytes.as_ptr().align_offset(ALIGNMENT);
+        let bytes = vec![0; WRITE_LEN + BLOCK_LEN];
+        let start = bytes.as_ptr().align_offset(BLOCK_LEN);
         Self { bytes, start }
     }
 
@@ -48,12 +48,12 @@ impl Buffer {
 }
 
 impl DirectWriter {
-    /// Turns direct writes of this file on. `None`: its medium has none.
-    pub fn begin(file: &File) -> Option<Self> {
+    /// Turns direct writes of this file on, which begin at a block. `None`: its medium has none.
+    pub fn begin(file: &File, offset: u64) -> Option<Self> {
         let flags = fcntl_getfl(file).ok()?;
         fcntl_setfl(file, flags | OFlags::DIRECT).ok()?;
         let buffer = FREE.lock().pop().unwrap_or_else(Buffer::new);
-        Some(Self { buffer, filled: 0, offset: 0 })
+        Some(Self { buffer, filled: 0, offset })
     }
 
     /// Takes pieces, and writes what fills a buffer.
@@ -75,13 +75,22 @@ impl DirectWriter {
         Ok(())
     }
 
+    /// Writes the whole blocks that wait, and tells the bytes of one that is not.
+    pub fn flush(&mut self, file: &File) -> io::Result<&[u8]> {
+        let whole_len = self.filled / BLOCK_LEN * BLOCK_LEN;
+        let (blocks, rest) = self.buffer.room()[..self.filled].split_at(whole_len);
+        write_blocks(file, blocks, self.offset)?;
+        self.offset += whole_len as u64;
+        self.filled = 0;
+        Ok(rest)
+    }
+
     /// Writes the rest: whole blocks directly, the end through the page cache, where what follows it goes too.
     pub fn finish(mut self, file: &File) -> io::Result<()> {
-        let (offset, filled) = (self.offset, self.filled);
-        let (blocks, end) = self.buffer.room()[..filled].split_at(filled / ALIGNMENT * ALIGNMENT);
-        write_blocks(file, blocks, offset)?;
+        let end_at = self.offset + (self.filled / BLOCK_LEN * BLOCK_LEN) as u64;
+        let end = self.flush(file)?;
         end_direct(file)?;
-        file.write_all_at(end, offset + blocks.len() as u64)?;
+        file.write_all_at(end, end_at)?;
         let mut free = FREE.lock();
         if free.len() < MAX_FREE {
             free.push(self.buffer);
@@ -101,7 +110,8 @@ fn write_blocks(file: &File, blocks: &[u8], offset: u64) -> io::Result<()> {
     }
 }
 
-fn end_direct(file: &File) -> io::Result<()> {
+/// Further writes go through the page cache.
+pub(super) fn end_direct(file: &File) -> io::Result<()> {
     Ok(fcntl_setfl(file, fcntl_getfl(file)? - OFlags::DIRECT)?)
 }
 
@@ -115,7 +125,7 @@ mod tests {
         for len in [0, 1, 4095, 4096, 4097, WRITE_LEN - 1, WRITE_LEN, 3 * WRITE_LEN + 12_345] {
             let path = folder.path().join(len.to_string());
             let file = crate::blob::fs::io::create_new(&path).unwrap();
-            let Some(mut direct) = DirectWriter::begin(&file) else { return };
+            let Some(mut direct) = DirectWriter::begin(&file, 0) else { return };
             let whole: Vec<u8> = (0..len).map(|i| (i * 7 + i / 4096) as u8).collect();
             for piece in whole.chunks(700_001) {
                 direct.write(&file, &mut vec![Bytes::copy_from_slice(piece)]).unwrap();

@@ -28,7 +28,7 @@ const VERSION: u8 = 1;
 /// Bytes handed to the medium in one write.
 const WRITE_LEN: usize = 1 << 20;
 /// Files of at least this length are written past the page cache.
-const DIRECT_LEN_MIN: u64 = 4 << 20;
+const DIRECT_LEN_MIN: u64 = 128 << 10;
 /// How far ahead of what has come the medium is reserved, at least and at most.
 const RESERVE_LEN_MIN: u64 = 4 << 20;
 const RESERVE_LEN_MAX: u64 = 64 << 20;
@@ -93,7 +93,7 @@ impl Files {
             let path = files.temp.join(hex::encode(name));
             let file = create_new(&path)?;
             let temp = TempFile(Some(path));
-            let direct = len.filter(|&len| len >= DIRECT_LEN_MIN).and_then(|_| DirectWriter::begin(&file));
+            let direct = len.filter(|&len| len >= DIRECT_LEN_MIN).and_then(|_| DirectWriter::begin(&file, 0));
             Ok((file, direct, temp))
         })
         .await?;

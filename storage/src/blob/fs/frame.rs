@@ -1,26 +1,70 @@
-//! Frames: how small blobs lie in a segment. FORMAT.md has the bytes.
+//! Frames: how blobs lie in a segment. FORMAT.md has the bytes.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
 use bytes::{Bytes, BytesMut};
+use crc_fast::{CrcAlgorithm, Digest};
 
+use super::direct::BLOCK_LEN;
 use super::io::crc32c;
+use crate::blob::owner::MAX_OWNER_LEN;
 use crate::blob::{BlobOwner, MAX_TRAILER_LEN};
 
 /// Bytes of a frame's header; the payload follows.
 pub(super) const HEADER_LEN: usize = 40;
-/// Frames begin at multiples of this.
+/// Packed frames begin at multiples of this.
 const ALIGN: u64 = 8;
 const MAGIC: [u8; 4] = *b"SGfr";
-const VERSION: u8 = 1;
-/// Bytes read at once by a scan; no frame is longer.
+/// Bytes read at once by a scan; no packed frame is longer.
 const WINDOW: usize = 1 << 20;
+/// The longest frame of any layout.
+const MAX_FRAME_LEN: usize = (4 << 20) + MAX_TRAILER_LEN + MAX_OWNER_LEN + BLOCK_LEN;
+
+/// How frames lie in a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Each behind the one before.
+    Packed,
+    /// Each in blocks of its own, for writes past the page cache.
+    Blocks,
+}
+
+impl Layout {
+    /// The version in the headers of such frames, and of segments that have them.
+    pub fn version(self) -> u8 {
+        match self {
+            Self::Packed => 1,
+            Self::Blocks => 2,
+        }
+    }
+
+    /// The layout of this version.
+    pub fn of_version(version: u8) -> Option<Self> {
+        [Self::Packed, Self::Blocks].into_iter().find(|layout| layout.version() == version)
+    }
+
+    /// Frames begin at multiples of this, and take as much.
+    pub fn align(self) -> u64 {
+        match self {
+            Self::Packed => ALIGN,
+            Self::Blocks => BLOCK_LEN as u64,
+        }
+    }
+
+    fn max_len(self) -> usize {
+        match self {
+            Self::Packed => WINDOW,
+            Self::Blocks => MAX_FRAME_LEN,
+        }
+    }
+}
 
 /// A frame's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
+    pub layout: Layout,
     pub owner_len: u16,
     pub stored_len: u32,
     pub trailer_len: u32,
@@ -34,18 +78,20 @@ impl Header {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; HEADER_LEN] = bytes.first_chunk()?;
         let crc = u32::from_le_bytes(bytes[36..].try_into().expect("four bytes"));
-        if bytes[..4] != MAGIC || bytes[4] != VERSION || crc != crc32c(&bytes[..36]) {
+        if bytes[..4] != MAGIC || crc != crc32c(&bytes[..36]) {
             return None;
         }
-        let header = Self::parse(bytes);
-        (header.frame_len() <= WINDOW as u64 && header.trailer_len as usize <= MAX_TRAILER_LEN)
-            .then_some(header)
+        let header = Self::parse(bytes, Layout::of_version(bytes[4])?);
+        let is_possible = header.frame_len() <= header.layout.max_len() as u64
+            && header.trailer_len as usize <= MAX_TRAILER_LEN;
+        is_possible.then_some(header)
     }
 
     /// What the fields say; nothing is checked.
-    fn parse(bytes: &[u8; HEADER_LEN]) -> Self {
+    fn parse(bytes: &[u8; HEADER_LEN], layout: Layout) -> Self {
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
         Self {
+            layout,
             owner_len: u16::from_le_bytes([bytes[6], bytes[7]]),
             stored_len: word(8),
             trailer_len: word(12),
@@ -58,7 +104,7 @@ impl Header {
     fn encode(&self) -> [u8; HEADER_LEN] {
         let mut out = [0; HEADER_LEN];
         out[..4].copy_from_slice(&MAGIC);
-        out[4] = VERSION;
+        out[4] = self.layout.version();
         out[6..8].copy_from_slice(&self.owner_len.to_le_bytes());
         out[8..12].copy_from_slice(&self.stored_len.to_le_bytes());
         out[12..16].copy_from_slice(&self.trailer_len.to_le_bytes());
@@ -77,7 +123,7 @@ impl Header {
 
     /// Bytes of the whole frame with its padding.
     pub fn frame_len(&self) -> u64 {
-        ((HEADER_LEN + self.body_len()) as u64).next_multiple_of(ALIGN)
+        ((HEADER_LEN + self.body_len()) as u64).next_multiple_of(self.layout.align())
     }
 
     /// Is this the body that was written?
@@ -116,11 +162,12 @@ impl Builder {
     }
 
     /// The finished frame.
-    pub fn finish(mut self, owner: &[u8], trailer: &[u8], finished_ms: u64, nonce: [u8; 6]) -> Bytes {
+    pub fn finish(mut self, owner: &[u8], trailer: &[u8], finished_ms: u64, nonce: [u8; 6]) -> Frame {
         let stored_len = self.len() as u32;
         self.buffer.extend_from_slice(trailer);
         self.buffer.extend_from_slice(owner);
         let header = Header {
+            layout: Layout::Packed,
             owner_len: owner.len() as u16,
             stored_len,
             trailer_len: trailer.len() as u32,
@@ -130,7 +177,85 @@ impl Builder {
         };
         self.buffer[..HEADER_LEN].copy_from_slice(&header.encode());
         self.buffer.resize(header.frame_len() as usize, 0);
-        self.buffer.freeze()
+        Frame { nonce, len: header.frame_len(), head: self.buffer.freeze(), rest: Vec::new() }
+    }
+}
+
+/// A frame to be written.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// As in its header.
+    pub nonce: [u8; 6],
+    /// Its length in the segment.
+    pub len: u64,
+    head: Bytes,
+    rest: Vec<Bytes>,
+}
+
+/// What a frame's last block is filled with.
+static ZEROS: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
+
+impl Frame {
+    /// Appends all of its bytes.
+    pub fn push_to(&self, pieces: &mut Vec<Bytes>) {
+        pieces.push(self.head.clone());
+        pieces.extend(self.rest.iter().cloned());
+        let written_len = self.head.len() + self.rest.iter().map(Bytes::len).sum::<usize>();
+        // Less than a block: what it takes is its own length, rounded up.
+        let gap = self.len as usize - written_len;
+        if gap > 0 {
+            pieces.push(Bytes::from_static(&ZEROS[..gap]));
+        }
+    }
+}
+
+/// A frame of blocks being filled: the pieces as they come.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    pieces: Vec<Bytes>,
+    len: usize,
+    crc: Digest,
+}
+
+impl Pieces {
+    pub fn new() -> Self {
+        Self { pieces: Vec::new(), len: 0, crc: Digest::new(CrcAlgorithm::Crc32Iscsi) }
+    }
+
+    /// Bytes of payload so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends payload.
+    pub fn push(&mut self, data: Bytes) {
+        self.len += data.len();
+        self.crc.update(&data);
+        self.pieces.push(data);
+    }
+
+    /// Gives the payload back, for a blob that outgrew its frame.
+    pub fn into_payload(self) -> Vec<Bytes> {
+        self.pieces
+    }
+
+    /// The finished frame.
+    pub fn finish(mut self, owner: &[u8], trailer: &Bytes, finished_ms: u64, nonce: [u8; 6]) -> Frame {
+        self.crc.update(trailer);
+        self.crc.update(owner);
+        let header = Header {
+            layout: Layout::Blocks,
+            owner_len: owner.len() as u16,
+            stored_len: self.len as u32,
+            trailer_len: trailer.len() as u32,
+            finished_ms,
+            nonce,
+            body_crc: self.crc.finalize() as u32,
+        };
+        let mut rest = self.pieces;
+        rest.push(trailer.clone());
+        rest.push(Bytes::copy_from_slice(owner));
+        Frame { nonce, len: header.frame_len(), head: Bytes::copy_from_slice(&header.encode()), rest }
     }
 }
 
@@ -163,9 +288,9 @@ impl Found<'_> {
 
 /// What the owner reads as of a frame that lay from `start` up to `end` at most, though its header is not sound.
 pub(super) fn legible_owner_at(file: &File, start: u64, end: u64) -> Option<BlobOwner> {
-    let mut bytes = vec![0; end.saturating_sub(start).min(WINDOW as u64) as usize];
+    let mut bytes = vec![0; end.saturating_sub(start).min(MAX_FRAME_LEN as u64) as usize];
     file.read_exact_at(&mut bytes, start).ok()?;
-    let header = Header::parse(bytes.first_chunk()?);
+    let header = Header::parse(bytes.first_chunk()?, Layout::Packed);
     let body_end = HEADER_LEN.checked_add(header.body_len())?;
     let owner_at = body_end.checked_sub(header.owner_len.into())?;
     BlobOwner::decode(bytes.get(owner_at..body_end)?)
@@ -226,7 +351,7 @@ impl<'a> Scan<'a> {
         let have = self.window_at..self.window_at + self.window.len() as u64;
         if !(have.start <= at && at + len as u64 <= have.end) {
             self.window_at = at;
-            self.window.resize(WINDOW.min((self.end - at) as usize), 0);
+            self.window.resize(WINDOW.max(len).min((self.end - at) as usize), 0);
             let mut read = 0;
             while read < self.window.len() {
                 match self.file.read_at(&mut self.window[read..], at + read as u64) {

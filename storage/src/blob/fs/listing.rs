@@ -189,7 +189,7 @@ fn page_of_frames(
         };
         let is_same = segment.number == after.segment;
         if !(is_same && (after.offset > 0 || after.nonce != [0; 6]))
-            && !segment::has_sound_header(&file, segment.number)
+            && segment::sound_header(&file, segment.number).is_none()
         {
             rows.push(Surveyed::gap(&segment, 0, SEGMENT_HEADER_LEN, "the header of the segment is damaged"));
         }
@@ -209,7 +209,7 @@ fn page_of_segment(
     rows: &mut Vec<Surveyed>,
 ) -> io::Result<()> {
     let snapshot = segment.snapshot();
-    let start = if behind > 0 { u64::from(behind) } else { SEGMENT_HEADER_LEN };
+    let start = if behind > 0 { u64::from(behind) } else { segment.frames_at };
     let mut scan = Scan::new(file, start, snapshot.end)?;
     // Where the last frame ended: all bytes up to the segment's end are of frames.
     let mut at = start;

@@ -1,4 +1,5 @@
-//! Blobs on a local disk: large ones in a file each, small ones in segments that many share. FORMAT.md has the bytes.
+//! Blobs on a local disk: large ones in a file each, others in segments that many share, of which those of medium ones are written past
+//! the page cache. FORMAT.md has the bytes.
 
 mod address;
 mod committer;
@@ -27,13 +28,13 @@ use parking_lot::Mutex;
 use self::address::{Address, FrameAddress};
 use self::committer::{Committer, Queue};
 use self::file::{FileWriter, Files, Tail};
-use self::frame::{Builder, HEADER_LEN, Header};
+use self::frame::{Builder, Frame, HEADER_LEN, Header, Layout, Pieces};
 use self::io::{blocking, open_read, read_exact_at};
 pub use self::listing::{Depth, Surveyed};
 use self::quarantine::Quarantine;
 pub use self::quarantine::Quarantined;
 pub use self::segment::Finding;
-use self::segment::{SEGMENT_HEADER_LEN, Segment, Segments};
+use self::segment::{Segment, Segments, frames_at};
 use self::space::Space;
 use super::owner::MAX_OWNER_LEN;
 use super::{
@@ -49,6 +50,8 @@ use crate::session::SessionId;
 pub struct FsOptions {
     /// Blobs of up to this many stored bytes share segments; at most 128 KiB.
     pub small_len_max: usize,
+    /// Blobs above that, of up to this many stored bytes, share segments that are written past the page cache; at most 4 MiB.
+    pub medium_len_max: usize,
     /// Bytes of a full segment; at most 1 GiB.
     pub segment_len: u64,
     /// Bytes that stay free on the file system: writes that would take them are refused.
@@ -61,6 +64,8 @@ impl Default for FsOptions {
     fn default() -> Self {
         Self {
             small_len_max: 128 << 10,
+            // Objects of 2 MiB, with what seals them.
+            medium_len_max: (2 << 20) + (64 << 10),
             segment_len: 64 << 20,
             reserve_free: 256 << 20,
             session: SessionId(0),
@@ -74,11 +79,39 @@ pub struct FsBlobStore {
     root: PathBuf,
     files: Arc<Files>,
     segments: Arc<Segments>,
-    queue: Arc<Queue>,
+    /// Small blobs on their way.
+    small: Lane,
+    /// Medium ones.
+    medium: Lane,
     space: Arc<Space>,
     quarantine: Arc<Quarantine>,
     options: FsOptions,
+}
+
+/// The thread that appends to segments of one layout, and what waits for it.
+#[derive(Debug)]
+struct Lane {
+    queue: Arc<Queue>,
     committer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Lane {
+    fn begin(segments: &Arc<Segments>, segment_len: u64, layout: Layout) -> std_io::Result<Self> {
+        let queue = Arc::new(Queue::new());
+        let committer = Committer::new(queue.clone(), segments.clone(), segment_len, layout);
+        let name = match layout {
+            Layout::Packed => "blob-committer",
+            Layout::Blocks => "block-committer",
+        };
+        let committer = std::thread::Builder::new().name(name.into()).spawn(move || committer.run())?;
+        Ok(Self { queue, committer: Mutex::new(Some(committer)) })
+    }
+
+    /// Refuses further frames; answers the thread, which ends once it has written those it has.
+    fn close(&self) -> Option<JoinHandle<()>> {
+        self.queue.close();
+        self.committer.lock().take()
+    }
 }
 
 /// What lies in the folder.
@@ -95,6 +128,7 @@ impl FsBlobStore {
     fn open_io(path: PathBuf, options: FsOptions) -> std_io::Result<Self> {
         let options = FsOptions {
             small_len_max: options.small_len_max.min(128 << 10),
+            medium_len_max: options.medium_len_max.min(4 << 20),
             segment_len: options.segment_len.clamp(1 << 10, 1 << 30),
             ..options
         };
@@ -108,19 +142,14 @@ impl FsBlobStore {
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             File::open(parent)?.sync_all()?;
         }
-        let queue = Arc::new(Queue::new());
-        let committer = Committer::new(queue.clone(), segments.clone(), options.segment_len);
-        let committer =
-            std::thread::Builder::new().name("blob-committer".into()).spawn(move || committer.run())?;
-        let committer = Mutex::new(Some(committer));
-        Ok(Self { root: path, files, segments, queue, space, quarantine, options, committer })
+        let small = Lane::begin(&segments, options.segment_len, Layout::Packed)?;
+        let medium = Lane::begin(&segments, options.segment_len, Layout::Blocks)?;
+        Ok(Self { root: path, files, segments, small, medium, space, quarantine, options })
     }
 
-    /// Writes what waits, seals the active segment and ends; later writes fail as unavailable.
+    /// Writes what waits, seals the active segments and ends; later writes fail as unavailable.
     pub async fn close(&self) {
-        self.queue.close();
-        let committer = self.committer.lock().take();
-        if let Some(committer) = committer {
+        for committer in [self.small.close(), self.medium.close()].into_iter().flatten() {
             let _ = blocking(move || committer.join().map_err(|_| std_io::Error::other("panicked"))).await;
         }
     }
@@ -217,8 +246,7 @@ impl FsBlobStore {
 
 impl Drop for FsBlobStore {
     fn drop(&mut self) {
-        self.queue.close();
-        if let Some(committer) = self.committer.lock().take() {
+        for committer in [self.small.close(), self.medium.close()].into_iter().flatten() {
             let _ = committer.join();
         }
     }
@@ -246,28 +274,32 @@ impl BlobStore for FsBlobStore {
             let error = std_io::Error::new(std_io::ErrorKind::InvalidInput, "an owner over 8 KiB");
             return Err(BlobError::Unavailable(error));
         }
-        let capacity = match hint {
-            SizeHint::Exact(len) if len > self.options.small_len_max as u64 => {
+        let FsOptions { small_len_max, medium_len_max, .. } = self.options;
+        let state = match hint {
+            SizeHint::Exact(len) if len > small_len_max.max(medium_len_max) as u64 => {
                 let writer = self.files.create(owner, Some(len)).await.map_err(BlobError::Unavailable)?;
                 return Ok(Box::new(writer));
             }
             SizeHint::Exact(len) => {
                 self.space.admit(len).map_err(BlobError::Unavailable)?;
-                len as usize + owner_bytes.len() + TRAILER_GUESS
+                match len > small_len_max as u64 {
+                    true => State::Medium(Box::new(Pieces::new())),
+                    false => State::Small(Builder::new(len as usize + owner_bytes.len() + TRAILER_GUESS)),
+                }
             }
             SizeHint::Unknown => {
                 self.space.admit(0).map_err(BlobError::Unavailable)?;
-                0
+                State::Small(Builder::new(0))
             }
         };
         Ok(Box::new(FsWriter {
             files: self.files.clone(),
-            queue: self.queue.clone(),
-            small_len_max: self.options.small_len_max,
-            segment_len: self.options.segment_len,
+            small: self.small.queue.clone(),
+            medium: self.medium.queue.clone(),
+            options: self.options,
             owner,
             owner_bytes,
-            state: State::Small(Builder::new(capacity)),
+            state,
         }))
     }
 
@@ -410,12 +442,12 @@ impl BlobStore for FsBlobStore {
 /// Room for a usual trailer, so that a frame is built in one allocation.
 const TRAILER_GUESS: usize = 1024;
 
-/// A blob that is small until it has shown otherwise.
+/// A blob that fits a segment until it has shown otherwise.
 struct FsWriter {
     files: Arc<Files>,
-    queue: Arc<Queue>,
-    small_len_max: usize,
-    segment_len: u64,
+    small: Arc<Queue>,
+    medium: Arc<Queue>,
+    options: FsOptions,
     owner: BlobOwner,
     owner_bytes: Vec<u8>,
     state: State,
@@ -423,6 +455,7 @@ struct FsWriter {
 
 enum State {
     Small(Builder),
+    Medium(Box<Pieces>),
     Large(Box<FileWriter>),
     Failed,
 }
@@ -430,10 +463,20 @@ enum State {
 impl FsWriter {
     /// Turns a blob that outgrew its frame into a file.
     async fn outgrow(&mut self) -> Result<&mut FileWriter, BlobError> {
-        if let State::Small(builder) = std::mem::replace(&mut self.state, State::Failed) {
+        let payload = match std::mem::replace(&mut self.state, State::Failed) {
+            State::Small(builder) => Some(vec![builder.into_payload()]),
+            State::Medium(pieces) => Some(pieces.into_payload()),
+            other => {
+                self.state = other;
+                None
+            }
+        };
+        if let Some(payload) = payload {
             let file = self.files.create(self.owner.clone(), None).await.map_err(BlobError::Unavailable)?;
             let mut file = Box::new(file);
-            file.write(builder.into_payload()).await?;
+            for piece in payload {
+                file.write(piece).await?;
+            }
             self.state = State::Large(file);
         }
         match &mut self.state {
@@ -447,8 +490,12 @@ impl FsWriter {
 impl BlobWriter for FsWriter {
     async fn write(&mut self, data: Bytes) -> Result<(), BlobError> {
         match &mut self.state {
-            State::Small(builder) if builder.len() + data.len() <= self.small_len_max => {
+            State::Small(builder) if builder.len() + data.len() <= self.options.small_len_max => {
                 builder.push(&data);
+                Ok(())
+            }
+            State::Medium(pieces) if pieces.len() + data.len() <= self.options.medium_len_max => {
+                pieces.push(data);
                 Ok(())
             }
             State::Large(file) => file.write(data).await,
@@ -458,22 +505,33 @@ impl BlobWriter for FsWriter {
 
     async fn finish(mut self: Box<Self>, trailer: Bytes) -> Result<BlobRef, BlobError> {
         super::check_trailer(&trailer)?;
-        let fits = |builder: &Builder| {
-            let len = HEADER_LEN + builder.len() + trailer.len() + self.owner_bytes.len();
-            SEGMENT_HEADER_LEN + (len as u64).next_multiple_of(8) <= self.segment_len
+        let fits = |layout: Layout, len: usize| {
+            let len = (HEADER_LEN + len + trailer.len() + self.owner_bytes.len()) as u64;
+            frames_at(layout) + len.next_multiple_of(layout.align()) <= self.options.segment_len
         };
-        if matches!(&self.state, State::Small(builder) if !fits(builder)) {
+        let outgrows = match &self.state {
+            State::Small(builder) => !fits(Layout::Packed, builder.len()),
+            State::Medium(pieces) => !fits(Layout::Blocks, pieces.len()),
+            State::Large(_) | State::Failed => false,
+        };
+        if outgrows {
             self.outgrow().await?;
         }
+        let mut nonce = [0; 6];
+        getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
+        let finished_ms = Timestamp::now().unix_ms();
+        let append = |queue: Arc<Queue>, len: usize, frame: Frame| async move {
+            let id = queue.append(frame).await.map_err(BlobError::Unavailable)?;
+            Ok(BlobRef { id, stored_len: StoredLen(len as u64) })
+        };
         let finished = match self.state {
             State::Small(builder) => {
-                let stored_len = StoredLen(builder.len() as u64);
-                let mut nonce = [0; 6];
-                getrandom::fill(&mut nonce).expect("the operating system gives random bytes");
-                let finished = Timestamp::now().unix_ms();
-                let frame = builder.finish(&self.owner_bytes, &trailer, finished, nonce);
-                let appended = self.queue.append(frame, nonce).await;
-                appended.map(|id| BlobRef { id, stored_len }).map_err(BlobError::Unavailable)
+                let len = builder.len();
+                append(self.small, len, builder.finish(&self.owner_bytes, &trailer, finished_ms, nonce)).await
+            }
+            State::Medium(pieces) => {
+                let len = pieces.len();
+                append(self.medium, len, pieces.finish(&self.owner_bytes, &trailer, finished_ms, nonce)).await
             }
             State::Large(file) => file.finish(trailer).await,
             State::Failed => Err(BlobError::Unavailable(std_io::Error::other("an earlier write failed"))),

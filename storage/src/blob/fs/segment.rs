@@ -1,4 +1,4 @@
-//! Segments: files that many small blobs share, what is dead in each, and how they are found again at a start.
+//! Segments: files that many blobs share, what is dead in each, and how they are found again at a start.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{File, OpenOptions};
@@ -9,24 +9,35 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::frame::Scan;
+use super::direct::BLOCK_LEN;
+use super::frame::{HEADER_LEN, Header, Layout, Scan};
 use super::io::{Folder, crc32c, create_new, open_read, reserve};
 use crate::name::Timestamp;
 use crate::session::SessionId;
 
-/// Bytes of a segment's header; the first frame follows.
+/// Bytes of a segment's header.
 pub(super) const SEGMENT_HEADER_LEN: u64 = 32;
 const FOOTER_LEN: u64 = 32;
-const VERSION: u8 = 1;
+const FOOTER_VERSION: u8 = 1;
 /// Bytes of one record of a dead list.
 const DEAD_LEN: usize = 12;
 /// Segments kept open for reading.
 const MAX_OPEN: usize = 256;
 
+/// Where the first frame of a segment begins.
+pub(super) fn frames_at(layout: Layout) -> u64 {
+    match layout {
+        Layout::Packed => SEGMENT_HEADER_LEN,
+        Layout::Blocks => BLOCK_LEN as u64,
+    }
+}
+
 /// One segment.
 #[derive(Debug)]
 pub(super) struct Segment {
     pub number: u64,
+    /// Where its first frame begins.
+    pub frames_at: u64,
     /// The session that made it, and every frame in it.
     pub session: SessionId,
     state: Mutex<State>,
@@ -65,8 +76,8 @@ pub(super) struct Occupancy {
 }
 
 impl Segment {
-    fn new(number: u64, session: SessionId, state: State) -> Arc<Self> {
-        Arc::new(Self { number, session, state: Mutex::new(state) })
+    fn new(number: u64, layout: Layout, session: SessionId, state: State) -> Arc<Self> {
+        Arc::new(Self { number, frames_at: frames_at(layout), session, state: Mutex::new(state) })
     }
 
     /// Are the frames here durable and not deleted?
@@ -201,17 +212,19 @@ impl Segments {
             self.rewrite_dead_list(number, &dead)?;
             self.findings.push(Finding::DeadList { segment: number, records: damaged });
         }
+        let (session, layout) = read_header(&file, number)?;
+        let frames_at = frames_at(layout);
         let mut state = match read_footer(&file)? {
             Some(state) => state,
             None => {
-                let (mut state, offsets, used_end) = find_frames(&file)?;
+                let (mut state, offsets, used_end) = find_frames(&file, frames_at)?;
                 tracing::info!(segment = number, frames = state.frames, "recovered a segment");
                 if let Some(len) = used_end.checked_sub(state.end).filter(|&len| len > 0) {
                     self.findings.push(Finding::CutOff { segment: number, offset: state.end, len });
                 }
                 if state.frames > 0 {
                     seal(&file, &state)?;
-                } else if used_end > SEGMENT_HEADER_LEN {
+                } else if used_end > frames_at {
                     // Something was written there: who knows what can still be saved of it.
                     tracing::error!(segment = number, "no frame of a segment is sound: it stays as it is");
                     file.set_len(used_end)?;
@@ -229,8 +242,7 @@ impl Segments {
             }
         }
         let all_dead = state.dead.len() as u64 >= u64::from(state.frames);
-        let session = read_session(&file, number)?;
-        self.table.write().insert(number, Segment::new(number, session, state));
+        self.table.write().insert(number, Segment::new(number, layout, session, state));
         let mut last = self.last.lock();
         *last = number.max(*last);
         drop(last);
@@ -294,7 +306,7 @@ impl Segments {
     }
 
     /// Begins a segment above all others, with room for `len` bytes. Its entry is durable.
-    pub fn begin(&self, len: u64) -> io::Result<(Arc<Segment>, File)> {
+    pub fn begin(&self, len: u64, layout: Layout) -> io::Result<(Arc<Segment>, File)> {
         let number = {
             let mut last = self.last.lock();
             *last += 1;
@@ -302,13 +314,13 @@ impl Segments {
         };
         let path = self.path(number, Kind::Segment);
         let file = create_new(&path)?;
-        let prepared = prepare(&file, number, self.session, len).and_then(|()| self.folder.sync());
+        let prepared = prepare(&file, number, layout, self.session, len).and_then(|()| self.folder.sync());
         if let Err(error) = prepared {
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }
-        let state = State { end: SEGMENT_HEADER_LEN, ..State::default() };
-        let segment = Segment::new(number, self.session, state);
+        let state = State { end: frames_at(layout), ..State::default() };
+        let segment = Segment::new(number, layout, self.session, state);
         self.table.write().insert(number, segment.clone());
         Ok((segment, file))
     }
@@ -350,7 +362,7 @@ impl Segments {
             let state = segment.state.lock();
             state.sealed.then(|| Occupancy {
                 number: segment.number,
-                bytes: state.end - SEGMENT_HEADER_LEN,
+                bytes: state.end - segment.frames_at,
                 dead_bytes: state.dead_bytes,
             })
         });
@@ -501,10 +513,10 @@ fn dead_record(number: u64, offset: u32, len: u32) -> [u8; DEAD_LEN] {
     record
 }
 
-fn prepare(file: &File, number: u64, session: SessionId, len: u64) -> io::Result<()> {
+fn prepare(file: &File, number: u64, layout: Layout, session: SessionId, len: u64) -> io::Result<()> {
     let mut header = [0; SEGMENT_HEADER_LEN as usize];
     header[..4].copy_from_slice(b"SGsg");
-    header[4] = VERSION;
+    header[4] = layout.version();
     header[8..16].copy_from_slice(&number.to_le_bytes());
     header[16..24].copy_from_slice(&Timestamp::now().unix_ms().to_le_bytes());
     header[24..28].copy_from_slice(&session.0.to_le_bytes());
@@ -516,31 +528,34 @@ fn prepare(file: &File, number: u64, session: SessionId, len: u64) -> io::Result
     file.sync_data()
 }
 
-/// The session in a segment's header; of a damaged header none.
-fn read_session(file: &File, number: u64) -> io::Result<SessionId> {
-    if !has_sound_header(file, number) {
-        return Ok(SessionId(0));
-    }
+/// The session and the layout in a segment's header. A damaged header has no session; what its layout was its first frame shows.
+fn read_header(file: &File, number: u64) -> io::Result<(SessionId, Layout)> {
+    let Some(layout) = sound_header(file, number) else {
+        let mut frame = [0; HEADER_LEN];
+        let is_read = file.read_exact_at(&mut frame, frames_at(Layout::Blocks)).is_ok();
+        let first = Header::decode(&frame).filter(|_| is_read);
+        return Ok((SessionId(0), first.map_or(Layout::Packed, |header| header.layout)));
+    };
     let mut session = [0; 4];
     file.read_exact_at(&mut session, 24)?;
-    Ok(SessionId(u32::from_le_bytes(session)))
+    Ok((SessionId(u32::from_le_bytes(session)), layout))
 }
 
-/// Is the segment's header the one that was written?
-pub(super) fn has_sound_header(file: &File, number: u64) -> bool {
+/// What the segment's header says of its frames, if it is the one that was written.
+pub(super) fn sound_header(file: &File, number: u64) -> Option<Layout> {
     let mut header = [0; SEGMENT_HEADER_LEN as usize];
-    file.read_exact_at(&mut header, 0).is_ok()
+    let is_sound = file.read_exact_at(&mut header, 0).is_ok()
         && header[..4] == *b"SGsg"
-        && header[4] == VERSION
         && header[8..16] == number.to_le_bytes()
-        && header[28..] == crc32c(&header[..28]).to_le_bytes()
+        && header[28..] == crc32c(&header[..28]).to_le_bytes();
+    if is_sound { Layout::of_version(header[4]) } else { None }
 }
 
 /// Cuts the file behind its last frame and writes the footer that spares the next start a scan.
 fn seal(file: &File, state: &State) -> io::Result<()> {
     let mut footer = [0; FOOTER_LEN as usize];
     footer[..4].copy_from_slice(b"SGse");
-    footer[4] = VERSION;
+    footer[4] = FOOTER_VERSION;
     footer[8..12].copy_from_slice(&state.frames.to_le_bytes());
     footer[16..24].copy_from_slice(&state.end.to_le_bytes());
     let crc = crc32c(&footer[..28]);
@@ -558,7 +573,7 @@ fn read_footer(file: &File) -> io::Result<Option<State>> {
     let mut footer = [0; FOOTER_LEN as usize];
     file.read_exact_at(&mut footer, end)?;
     let sound = footer[..4] == *b"SGse"
-        && footer[4] == VERSION
+        && footer[4] == FOOTER_VERSION
         && footer[16..24] == end.to_le_bytes()
         && footer[28..] == crc32c(&footer[..28]).to_le_bytes();
     let frames = u32::from_le_bytes(footer[8..12].try_into().expect("four bytes"));
@@ -567,11 +582,11 @@ fn read_footer(file: &File) -> io::Result<Option<State>> {
 
 /// Finds the frames of a segment that was never sealed, and their offsets: its end is behind the last sound one. Also tells how far
 /// it was written.
-fn find_frames(file: &File) -> io::Result<(State, Vec<u32>, u64)> {
-    let mut state = State { end: SEGMENT_HEADER_LEN, sealed: true, ..State::default() };
+fn find_frames(file: &File, frames_at: u64) -> io::Result<(State, Vec<u32>, u64)> {
+    let mut state = State { end: frames_at, sealed: true, ..State::default() };
     let mut offsets = Vec::new();
-    let mut used_end = SEGMENT_HEADER_LEN;
-    let mut scan = Scan::new(file, SEGMENT_HEADER_LEN, u64::MAX)?;
+    let mut used_end = frames_at;
+    let mut scan = Scan::new(file, frames_at, u64::MAX)?;
     while let Some(frame) = scan.next()? {
         offsets.push(frame.offset as u32);
         used_end = frame.offset + frame.header.frame_len();

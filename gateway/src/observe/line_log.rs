@@ -148,8 +148,12 @@ impl Shared {
                     tracing::error!(log = self.name, %error, "log lines could not be written");
                 }
             }
+            // Room that is given back while much is written has to be taken, page by page, again.
+            let is_little = lines.len() < KEPT_LEN;
             lines.clear();
-            lines.shrink_to(KEPT_LEN);
+            if is_little {
+                lines.shrink_to(KEPT_LEN);
+            }
             let dropped = self.dropped.load(Ordering::Relaxed);
             if dropped > told && (is_closed || warned.is_none_or(|at| at.elapsed() > WARN_PAUSE)) {
                 tracing::warn!(log = self.name, lines = dropped - told, "log lines were dropped");

@@ -24,11 +24,11 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// What is compared.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Plan {
-    /// Rounds: in each, every gateway has a turn with every operation
-    #[arg(long, default_value_t = 15)]
+    /// Rounds: in each, every gateway has a turn with every operation. Many short ones: what the machine does beside is in few of them
+    #[arg(long, default_value_t = 200)]
     rounds: usize,
     /// Operations of a turn
-    #[arg(long, default_value_t = 6000)]
+    #[arg(long, default_value_t = 1000)]
     count: usize,
     /// Connections
     #[arg(long, default_value_t = 16)]
@@ -76,7 +76,7 @@ pub(crate) async fn run(target: &Target, plan: &Plan) -> anyhow::Result<()> {
     tokio::time::sleep(SETTLE).await;
     let fresh_mib = Memory::of(servers[SETTINGS.len() - 1].pid())?.now_mib;
 
-    println!("| {} B, {} connections, CPU | ms | ratio | rounds | |", plan.size, plan.concurrency);
+    println!("| {} B, {} connections, CPU | ms | median ratio of a round | | |", plan.size, plan.concurrency);
     println!("| --- | --- | --- | --- | --- |");
     let mut missed = 0;
     for operation in [Operation::Put, Operation::Get] {
@@ -91,10 +91,10 @@ pub(crate) async fn run(target: &Target, plan: &Plan) -> anyhow::Result<()> {
         let costs_ms = take_turns(&load, &targets, plan.rounds).await?;
         for (setting, costs) in costs_ms.iter().enumerate() {
             let former = &costs_ms[setting.saturating_sub(1)];
-            let ratio = mean(costs) / mean(former);
-            let mut rounds: Vec<f64> = costs.iter().zip(former).map(|(cost, former)| cost / former).collect();
-            rounds.sort_by(f64::total_cmp);
-            let at = |of: usize| rounds.get(rounds.len() * of / 4).copied().unwrap_or(f64::NAN);
+            let ratios = costs.iter().zip(former).map(|(cost, former)| cost / former).collect();
+            let [lower, ratio, upper] = quartiles(ratios);
+            // Of a median of so many, where they lie about it as by chance.
+            let error = 1.25 * (upper - lower) / 1.35 / (plan.rounds as f64).sqrt();
             let most = [f64::INFINITY, MAX_METRICS, MAX_ACCESS_LOG, f64::INFINITY][setting];
             let verdict = match ratio {
                 _ if setting == 0 => String::new(),
@@ -104,8 +104,9 @@ pub(crate) async fn run(target: &Target, plan: &Plan) -> anyhow::Result<()> {
             };
             missed += usize::from(verdict.ends_with("MISSED"));
             let name = SETTINGS[setting];
-            let spread = format!("median {:.3}, quartiles {:.3}–{:.3}", at(2), at(1), at(3));
-            println!("| {operation:?}, {name} | {:.4} | {ratio:.3} | {spread} | {verdict} |", mean(costs));
+            let [_, cost, _] = quartiles(costs.clone());
+            let spread = format!("± {error:.3}, quartiles {lower:.3}–{upper:.3}");
+            println!("| {operation:?}, {name} | {cost:.4} | {ratio:.3} | {spread} | {verdict} |");
         }
     }
     tokio::time::sleep(SETTLE).await;
@@ -144,6 +145,8 @@ async fn take_turns(load: &Load, targets: &[Target], rounds: usize) -> anyhow::R
     Ok(costs_ms)
 }
 
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
+/// The lower quartile, the median and the upper quartile.
+fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|of| values.get(values.len() * of / 4).copied().unwrap_or(f64::NAN))
 }

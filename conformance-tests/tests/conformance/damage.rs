@@ -11,7 +11,8 @@ use md5::{Digest, Md5};
 
 use super::client::{client, content};
 
-const LARGE: usize = 300_000;
+/// In a file of its own.
+const LARGE: usize = 3_000_000;
 const PART_LEN: usize = 5 << 20;
 
 fn files(folder: &Path) -> Vec<PathBuf> {

@@ -184,7 +184,8 @@ mod tests {
     use super::*;
 
     async fn store(folder: &Path) -> FsBlobStore {
-        let options = FsOptions { reserve_free: 0, ..FsOptions::default() };
+        // No segments of medium ones: three are files.
+        let options = FsOptions { medium_len_max: 0, reserve_free: 0, ..FsOptions::default() };
         let store = FsBlobStore::open(folder.join("blobs"), options).unwrap();
         for number in 0..40 {
             let owner = BlobOwner::Journal { subject: Bytes::from(format!("Bbucket-{number}")) };

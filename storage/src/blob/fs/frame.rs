@@ -53,6 +53,14 @@ impl Layout {
         }
     }
 
+    /// Bytes behind the owner: a checksum of trailer and owner alone, so that they can be read without the content.
+    fn check_len(self) -> usize {
+        match self {
+            Self::Packed => 0,
+            Self::Blocks => 4,
+        }
+    }
+
     fn max_len(self) -> usize {
         match self {
             Self::Packed => WINDOW,
@@ -116,9 +124,34 @@ impl Header {
         out
     }
 
-    /// Bytes of payload, trailer and owner.
+    /// Bytes of payload and tail.
     pub fn body_len(&self) -> usize {
-        self.stored_len as usize + self.trailer_len as usize + usize::from(self.owner_len)
+        self.stored_len as usize + self.tail_len()
+    }
+
+    /// Bytes of what follows the payload: trailer, owner, and their checksum where the layout has one.
+    pub fn tail_len(&self) -> usize {
+        self.trailer_len as usize + usize::from(self.owner_len) + self.layout.check_len()
+    }
+
+    /// Whose blob it is, by a tail or a body, whether that is sound or not.
+    pub fn owner(&self, tail: &[u8]) -> Option<BlobOwner> {
+        let end = tail.len().checked_sub(self.layout.check_len())?;
+        let start = end.checked_sub(self.owner_len.into())?;
+        BlobOwner::decode(tail.get(start..end)?)
+    }
+
+    /// Is this the tail that was written? `None`: the layout can't tell without the payload.
+    pub fn fits_tail(&self, tail: &[u8]) -> Option<bool> {
+        match self.layout {
+            Layout::Packed => None,
+            Layout::Blocks => Some(
+                tail.len() == self.tail_len()
+                    && tail
+                        .split_last_chunk()
+                        .is_some_and(|(told, crc)| crc32c(told) == u32::from_le_bytes(*crc)),
+            ),
+        }
     }
 
     /// Bytes of the whole frame with its padding.
@@ -240,9 +273,13 @@ impl Pieces {
     }
 
     /// The finished frame.
-    pub fn finish(mut self, owner: &[u8], trailer: &Bytes, finished_ms: u64, nonce: [u8; 6]) -> Frame {
-        self.crc.update(trailer);
-        self.crc.update(owner);
+    pub fn finish(mut self, owner: &[u8], trailer: &[u8], finished_ms: u64, nonce: [u8; 6]) -> Frame {
+        let mut tail = BytesMut::with_capacity(trailer.len() + owner.len() + Layout::Blocks.check_len());
+        tail.extend_from_slice(trailer);
+        tail.extend_from_slice(owner);
+        let crc = crc32c(&tail);
+        tail.extend_from_slice(&crc.to_le_bytes());
+        self.crc.update(&tail);
         let header = Header {
             layout: Layout::Blocks,
             owner_len: owner.len() as u16,
@@ -253,8 +290,7 @@ impl Pieces {
             body_crc: self.crc.finalize() as u32,
         };
         let mut rest = self.pieces;
-        rest.push(trailer.clone());
-        rest.push(Bytes::copy_from_slice(owner));
+        rest.push(tail.freeze());
         Frame { nonce, len: header.frame_len(), head: Bytes::copy_from_slice(&header.encode()), rest }
     }
 }
@@ -266,23 +302,16 @@ pub(super) struct Found<'a> {
     pub offset: u64,
     /// Its header, which is sound.
     pub header: Header,
-    /// Payload, trailer and owner; `None` if they are not what was written.
-    pub body: Option<&'a [u8]>,
-    /// The same, whether they are what was written or not.
+    /// Is what was read of it what was written?
+    pub is_sound: bool,
+    /// Its body, or its tail alone.
     read: &'a [u8],
 }
 
 impl Found<'_> {
-    /// Whose blob it is; `None` if the body is not sound.
-    pub fn owner(&self) -> Option<BlobOwner> {
-        let body = self.body?;
-        BlobOwner::decode(&body[body.len() - usize::from(self.header.owner_len)..])
-    }
-
-    /// What its owner reads as, whether the body is sound or not.
+    /// What its owner reads as, whether that is sound or not.
     pub fn legible_owner(&self) -> Option<BlobOwner> {
-        let at = self.header.body_len().checked_sub(self.header.owner_len.into())?;
-        BlobOwner::decode(self.read.get(at..)?)
+        self.header.owner(self.read)
     }
 }
 
@@ -290,10 +319,9 @@ impl Found<'_> {
 pub(super) fn legible_owner_at(file: &File, start: u64, end: u64) -> Option<BlobOwner> {
     let mut bytes = vec![0; end.saturating_sub(start).min(MAX_FRAME_LEN as u64) as usize];
     file.read_exact_at(&mut bytes, start).ok()?;
-    let header = Header::parse(bytes.first_chunk()?, Layout::Packed);
-    let body_end = HEADER_LEN.checked_add(header.body_len())?;
-    let owner_at = body_end.checked_sub(header.owner_len.into())?;
-    BlobOwner::decode(bytes.get(owner_at..body_end)?)
+    let layout = Layout::of_version(*bytes.get(4)?).unwrap_or(Layout::Packed);
+    let header = Header::parse(bytes.first_chunk()?, layout);
+    header.owner(bytes.get(..HEADER_LEN.checked_add(header.body_len())?)?)
 }
 
 /// Walks the frames of a segment. Behind bytes that are no frame it looks for the next one, so that
@@ -304,6 +332,9 @@ pub(super) struct Scan<'a> {
     /// Where the next frame is looked for.
     at: u64,
     end: u64,
+    layout: Layout,
+    /// Are contents left out where that is possible?
+    skips_content: bool,
     window: Vec<u8>,
     window_at: u64,
     /// Behind the last bytes that are no frame and not zero.
@@ -312,10 +343,24 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// The frames from `start`, where a frame begins, up to `end` or the end of the file.
-    pub fn new(file: &'a File, start: u64, end: u64) -> io::Result<Self> {
+    pub fn new(file: &'a File, layout: Layout, start: u64, end: u64) -> io::Result<Self> {
         let end = end.min(file.metadata()?.len());
         let at = start.next_multiple_of(ALIGN);
-        Ok(Self { file, at, end, window: Vec::new(), window_at: 0, used_end: 0 })
+        Ok(Self {
+            file,
+            at,
+            end,
+            layout,
+            skips_content: false,
+            window: Vec::new(),
+            window_at: 0,
+            used_end: 0,
+        })
+    }
+
+    /// The same without contents, where frames have checksums of their tails.
+    pub fn without_content(self) -> Self {
+        Self { skips_content: true, ..self }
     }
 
     /// Behind the last bytes met so far that are no frame and were written nevertheless: room that was only reserved is zeros.
@@ -339,9 +384,15 @@ impl<'a> Scan<'a> {
                 continue;
             };
             self.at += header.frame_len();
-            let read = self.bytes(at + HEADER_LEN as u64, header.body_len())?;
-            let body = header.fits(read).then_some(read);
-            return Ok(Some(Found { offset: at, header, body, read }));
+            let body_at = at + HEADER_LEN as u64;
+            if self.skips_content && header.layout == Layout::Blocks {
+                let read = self.bytes(body_at + u64::from(header.stored_len), header.tail_len())?;
+                let is_sound = header.fits_tail(read).unwrap_or_default();
+                return Ok(Some(Found { offset: at, header, is_sound, read }));
+            }
+            let read = self.bytes(body_at, header.body_len())?;
+            let is_sound = header.fits(read);
+            return Ok(Some(Found { offset: at, header, is_sound, read }));
         }
         Ok(None)
     }
@@ -351,7 +402,10 @@ impl<'a> Scan<'a> {
         let have = self.window_at..self.window_at + self.window.len() as u64;
         if !(have.start <= at && at + len as u64 <= have.end) {
             self.window_at = at;
-            self.window.resize(WINDOW.max(len).min((self.end - at) as usize), 0);
+            // Of frames that are passed over a page is enough, with the next header behind a tail.
+            let window_len =
+                if self.skips_content && self.layout == Layout::Blocks { BLOCK_LEN } else { WINDOW };
+            self.window.resize(window_len.max(len).min((self.end - at) as usize), 0);
             let mut read = 0;
             while read < self.window.len() {
                 match self.file.read_at(&mut self.window[read..], at + read as u64) {

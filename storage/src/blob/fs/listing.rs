@@ -120,7 +120,7 @@ pub(super) fn page(
             FrameAddress { segment: 0, offset: 0, nonce: [0; 6] }
         }
     };
-    page_of_frames(segments, first_frame, limit, &mut rows)?;
+    page_of_frames(segments, first_frame, limit, depth, &mut rows)?;
     Ok(rows)
 }
 
@@ -176,6 +176,7 @@ fn page_of_frames(
     segments: &Segments,
     after: FrameAddress,
     limit: usize,
+    depth: Depth,
     rows: &mut Vec<Surveyed>,
 ) -> io::Result<()> {
     let mut number = after.segment;
@@ -194,7 +195,7 @@ fn page_of_frames(
             rows.push(Surveyed::gap(&segment, 0, SEGMENT_HEADER_LEN, "the header of the segment is damaged"));
         }
         let behind = if is_same { after.offset } else { 0 };
-        page_of_segment(segments, &segment, &file, behind, limit, rows)?;
+        page_of_segment(segments, &segment, &file, behind, limit, depth, rows)?;
     }
     Ok(())
 }
@@ -206,11 +207,15 @@ fn page_of_segment(
     file: &File,
     behind: u32,
     limit: usize,
+    depth: Depth,
     rows: &mut Vec<Surveyed>,
 ) -> io::Result<()> {
     let snapshot = segment.snapshot();
-    let start = if behind > 0 { u64::from(behind) } else { segment.frames_at };
-    let mut scan = Scan::new(file, start, snapshot.end)?;
+    let start = if behind > 0 { u64::from(behind) } else { segment::frames_at(segment.layout) };
+    let mut scan = Scan::new(file, segment.layout, start, snapshot.end)?;
+    if depth == Depth::Rows {
+        scan = scan.without_content();
+    }
     // Where the last frame ended: all bytes up to the segment's end are of frames.
     let mut at = start;
     while rows.len() < limit {
@@ -218,16 +223,16 @@ fn page_of_segment(
             Ok(Some(found)) => {
                 let offset = found.offset as u32;
                 let id = FrameAddress { segment: segment.number, offset, nonce: found.header.nonce }.id();
-                let row = match (&found.body, found.owner()) {
-                    (Some(_), Some(owner)) => Surveyed::Sound(BlobInfo {
+                let row = match (found.is_sound, found.legible_owner()) {
+                    (true, Some(owner)) => Surveyed::Sound(BlobInfo {
                         blob: BlobRef { id, stored_len: StoredLen(found.header.stored_len.into()) },
                         owner,
                         finished: Timestamp(found.header.finished_ms),
                         session: segment.session,
                     }),
-                    _ => {
+                    (_, owner) => {
                         let why = "the checksum of its frame is wrong";
-                        Surveyed::Damaged { id, why, owner: found.legible_owner() }
+                        Surveyed::Damaged { id, why, owner }
                     }
                 };
                 let skipped = behind > 0 && offset <= behind || snapshot.dead.binary_search(&offset).is_ok();

@@ -116,6 +116,7 @@ impl Lane {
 
 /// What lies in the folder.
 const OWN_FOLDERS: [&str; 6] = ["files", "tmp", "segments", "quarantine", "id", "id.new"];
+const WRONG_FRAME: &str = "the checksum of its frame is wrong";
 /// A record and its blob that tell two lengths.
 const OTHER_LEN: &str = "another length than its record says";
 
@@ -183,7 +184,35 @@ impl FsBlobStore {
             return damage.map_or(Ok(()), |why| Err(BlobError::Corrupt(id, why)));
         }
         self.open(blob).await?;
-        self.read_trailer(blob).await.map(drop)
+        match Address::parse(&id) {
+            Some(Address::Frame(address)) => self.body(id, address).await.map(drop),
+            _ => Err(BlobError::NotFound(id)),
+        }
+    }
+
+    /// A live frame's header and its sound body.
+    async fn body(&self, id: BlobId, address: FrameAddress) -> Result<(Header, Bytes), BlobError> {
+        let (_, file, header) = self.frame(id, address).await?;
+        let body_at = u64::from(address.offset) + HEADER_LEN as u64;
+        let body = read_exact_at(&file, body_at, header.body_len()).await;
+        let body = body.map_err(|error| truncated_or(id, error))?.freeze();
+        if header.fits(&body) { Ok((header, body)) } else { Err(BlobError::Corrupt(id, WRONG_FRAME)) }
+    }
+
+    /// A live frame's header and its sound tail.
+    async fn tail(&self, id: BlobId, address: FrameAddress) -> Result<(Header, Bytes), BlobError> {
+        let (_, file, header) = self.frame(id, address).await?;
+        let tail_at = u64::from(address.offset) + HEADER_LEN as u64 + u64::from(header.stored_len);
+        let tail = read_exact_at(&file, tail_at, header.tail_len()).await;
+        let tail = tail.map_err(|error| truncated_or(id, error))?.freeze();
+        match header.fits_tail(&tail) {
+            Some(true) => Ok((header, tail)),
+            Some(false) => Err(BlobError::Corrupt(id, WRONG_FRAME)),
+            None => {
+                let (header, body) = self.body(id, address).await?;
+                Ok((header, body.slice(header.stored_len as usize..)))
+            }
+        }
     }
 
     /// What was not as it should be when the store was opened.
@@ -327,15 +356,8 @@ impl BlobStore for FsBlobStore {
                 Ok(tail.map_err(|why| BlobError::Corrupt(id, why))?.trailer)
             }
             Address::Frame(address) => {
-                let (_, file, header) = self.frame(id, address).await?;
-                let body_at = u64::from(address.offset) + HEADER_LEN as u64;
-                let body = read_exact_at(&file, body_at, header.body_len()).await;
-                let body = body.map_err(|error| truncated_or(id, error))?.freeze();
-                if !header.fits(&body) {
-                    return Err(BlobError::Corrupt(id, "the checksum of its frame is wrong"));
-                }
-                let start = header.stored_len as usize;
-                Ok(body.slice(start..start + header.trailer_len as usize))
+                let (header, tail) = self.tail(id, address).await?;
+                Ok(tail.slice(..header.trailer_len as usize))
             }
         }
     }

@@ -11,9 +11,8 @@ use bytes::Bytes;
 
 use super::address::Address;
 use super::file::Tail;
-use super::frame::HEADER_LEN;
 use super::io::{Folder, blocking, crc32c, create_new, read_exact_at, write_all_at};
-use super::{FsBlobStore, StoredRange, not_found_or, truncated_or};
+use super::{FsBlobStore, StoredRange, WRONG_FRAME, not_found_or, truncated_or};
 use crate::blob::{BlobError, BlobOwner, BlobRef, BlobStore, MAX_READ_LEN, SizeHint, StoredLen, Why};
 use crate::name::{BlobId, Timestamp};
 
@@ -85,18 +84,13 @@ impl FsBlobStore {
                 moved.await.map_err(|error| not_found_or(id, error))
             }
             Address::Frame(address) => {
-                let (_, file, header) = self.frame(id, address).await?;
-                let body_at = u64::from(address.offset) + HEADER_LEN as u64;
-                let body = read_exact_at(&file, body_at, header.body_len()).await;
-                let body = body.map_err(|error| truncated_or(id, error))?.freeze();
-                let whole = header.fits(&body);
-                let owner_at = body.len() - usize::from(header.owner_len);
-                let owner = BlobOwner::decode(&body[owner_at..]).filter(|_| whole);
-                let owner = owner.ok_or(BlobError::Corrupt(id, "the checksum of its frame is wrong"))?;
-                let content = body.slice(..header.stored_len as usize);
+                let (header, body) = self.body(id, address).await?;
+                let owner = header.owner(&body).ok_or(BlobError::Corrupt(id, WRONG_FRAME))?;
+                let trailer_at = header.stored_len as usize;
+                let content = body.slice(..trailer_at);
                 let tail = Tail {
                     stored_len: header.stored_len.into(),
-                    trailer: body.slice(header.stored_len as usize..owner_at),
+                    trailer: body.slice(trailer_at..trailer_at + header.trailer_len as usize),
                     owner,
                     content_crc: crc32c(&content),
                 };

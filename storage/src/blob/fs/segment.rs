@@ -36,8 +36,8 @@ pub(super) fn frames_at(layout: Layout) -> u64 {
 #[derive(Debug)]
 pub(super) struct Segment {
     pub number: u64,
-    /// Where its first frame begins.
-    pub frames_at: u64,
+    /// How its frames lie.
+    pub layout: Layout,
     /// The session that made it, and every frame in it.
     pub session: SessionId,
     state: Mutex<State>,
@@ -77,7 +77,7 @@ pub(super) struct Occupancy {
 
 impl Segment {
     fn new(number: u64, layout: Layout, session: SessionId, state: State) -> Arc<Self> {
-        Arc::new(Self { number, frames_at: frames_at(layout), session, state: Mutex::new(state) })
+        Arc::new(Self { number, layout, session, state: Mutex::new(state) })
     }
 
     /// Are the frames here durable and not deleted?
@@ -213,18 +213,17 @@ impl Segments {
             self.findings.push(Finding::DeadList { segment: number, records: damaged });
         }
         let (session, layout) = read_header(&file, number)?;
-        let frames_at = frames_at(layout);
         let mut state = match read_footer(&file)? {
             Some(state) => state,
             None => {
-                let (mut state, offsets, used_end) = find_frames(&file, frames_at)?;
+                let (mut state, offsets, used_end) = find_frames(&file, layout)?;
                 tracing::info!(segment = number, frames = state.frames, "recovered a segment");
                 if let Some(len) = used_end.checked_sub(state.end).filter(|&len| len > 0) {
                     self.findings.push(Finding::CutOff { segment: number, offset: state.end, len });
                 }
                 if state.frames > 0 {
                     seal(&file, &state)?;
-                } else if used_end > frames_at {
+                } else if used_end > frames_at(layout) {
                     // Something was written there: who knows what can still be saved of it.
                     tracing::error!(segment = number, "no frame of a segment is sound: it stays as it is");
                     file.set_len(used_end)?;
@@ -362,7 +361,7 @@ impl Segments {
             let state = segment.state.lock();
             state.sealed.then(|| Occupancy {
                 number: segment.number,
-                bytes: state.end - segment.frames_at,
+                bytes: state.end - frames_at(segment.layout),
                 dead_bytes: state.dead_bytes,
             })
         });
@@ -582,15 +581,16 @@ fn read_footer(file: &File) -> io::Result<Option<State>> {
 
 /// Finds the frames of a segment that was never sealed, and their offsets: its end is behind the last sound one. Also tells how far
 /// it was written.
-fn find_frames(file: &File, frames_at: u64) -> io::Result<(State, Vec<u32>, u64)> {
+fn find_frames(file: &File, layout: Layout) -> io::Result<(State, Vec<u32>, u64)> {
+    let frames_at = frames_at(layout);
     let mut state = State { end: frames_at, sealed: true, ..State::default() };
     let mut offsets = Vec::new();
     let mut used_end = frames_at;
-    let mut scan = Scan::new(file, frames_at, u64::MAX)?;
+    let mut scan = Scan::new(file, layout, frames_at, u64::MAX)?;
     while let Some(frame) = scan.next()? {
         offsets.push(frame.offset as u32);
         used_end = frame.offset + frame.header.frame_len();
-        if frame.body.is_some() {
+        if frame.is_sound {
             state.frames = offsets.len() as u32;
             state.end = frame.offset + frame.header.frame_len();
         }

@@ -168,13 +168,17 @@ async fn flipped_bytes(layout: Layout) {
     for at in places(0..=bytes.len() - 1) {
         let mut flipped = bytes.clone();
         flipped[at] ^= 1 << (at % 8);
-        let (listed, _) = recover(folder.path(), &path, &flipped, &blobs).await;
+        let (listed, read) = recover(folder.path(), &path, &flipped, &blobs).await;
         let hit = offsets.iter().rposition(|&offset| offset <= at);
         for (index, listed) in listed.iter().enumerate() {
             let header = Header::decode(&bytes[offsets[index]..]).unwrap();
             let end = offsets[index] + HEADER_LEN + header.body_len();
             let hurt = hit == Some(index) && at < end;
-            assert_eq!(*listed, !hurt, "byte {at}, blob {index}");
+            // Of blocks a listing leaves contents out; what a crash may have torn is looked at whole.
+            let content = offsets[index] + HEADER_LEN..end - header.tail_len();
+            let is_left_out = layout == Layout::Blocks && index < 2 && content.contains(&at);
+            assert_eq!(*listed, !hurt || is_left_out, "byte {at}, blob {index}");
+            assert!(!(hurt && content.contains(&at)) || !read[index], "byte {at}, blob {index}");
         }
     }
 }

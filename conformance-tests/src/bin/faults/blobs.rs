@@ -109,20 +109,22 @@ fn file(path: &Path, bytes: &[u8]) -> Option<Extent> {
 }
 
 fn frames(path: &Path, bytes: &[u8], extents: &mut Vec<Extent>) {
-    let mut at = 32;
+    // The segment's version: packed, or in blocks with a checksum of their own behind the owner.
+    let (mut at, align, crc_len) = if bytes.get(4) == Some(&2) { (4096, 4096, 4) } else { (32, 8, 0) };
     while at + FRAME_HEADER_LEN <= bytes.len() {
         if bytes.get(at..at + 4) != Some(b"SGfr") {
-            at += 8;
+            at += align;
             continue;
         }
         let read = |offset, len| number(bytes, at + offset, len).unwrap_or_default();
         let (owner_len, content_len, trailer_len) = (read(6, 2), read(8, 4), read(12, 4));
         let owner_at = at + FRAME_HEADER_LEN + content_len + trailer_len;
-        if let Some(owner) = bytes.get(owner_at..owner_at + owner_len) {
-            extents.push(extent(path, at..owner_at + owner_len, owner));
-            at = (owner_at + owner_len).next_multiple_of(8);
+        let owner_end = owner_at + owner_len;
+        if let Some(owner) = bytes.get(owner_at..owner_end) {
+            extents.push(extent(path, at..owner_end + crc_len, owner));
+            at = (owner_end + crc_len).next_multiple_of(align);
         } else {
-            at += 8;
+            at += align;
         }
     }
 }

@@ -12,9 +12,9 @@ use super::ledger::{Content, KmsKey, Ledger, Object, Sse, Upload, User};
 pub(crate) const PLAIN: &str = "faults-plain";
 const KEYED: &str = "faults-keyed";
 const VERSIONS: &str = "faults-versions";
-/// Lengths of objects in segments, and in files of their own.
+/// Lengths of objects in packed segments; in segments of blocks, and in files of their own.
 const SMALL: [usize; 6] = [0, 1, 100, 1000, 4096, 20_000];
-const LARGE: [usize; 3] = [140_000, 200_000, 300_000];
+const LARGE: [usize; 4] = [140_000, 2_500_000, 300_000, 3_000_000];
 const PART_LEN: usize = 5 << 20;
 
 /// Sends a request and reads the whole answer.

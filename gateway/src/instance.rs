@@ -366,15 +366,19 @@ impl DataFolder {
         self.path.join(part.name())
     }
 
-    /// The id that a part carries.
+    /// The id that a part carries; `unreadable` if it holds what no id does, so that an error never repeats what may be damaged.
     fn id_of(&self, part: Part) -> Result<Option<String>, InstanceError> {
         let path = self.part(part).join(ID_FILE);
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text.trim().to_owned()).filter(|id| !id.is_empty())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Some("unreadable".to_owned())),
-            Err(source) => Err(InstanceError::Io { path, source }),
-        }
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(InstanceError::Io { path, source }),
+        };
+        Ok(match str::from_utf8(text.trim_ascii()) {
+            Ok("") => None,
+            Ok(id) if id.bytes().all(|byte| byte.is_ascii_alphanumeric()) => Some(id.to_owned()),
+            Ok(_) | Err(_) => Some("unreadable".to_owned()),
+        })
     }
 
     /// Gives a part the folder's id; made where it does not exist.
@@ -705,6 +709,9 @@ mod tests {
             assert!(matches!(refused(), InstanceError::NoId { .. }));
             fs::copy(other.data.join(part.name()).join(ID_FILE), path.join(ID_FILE)).unwrap();
             assert!(matches!(refused(), InstanceError::ForeignPart { .. }));
+            // What an error repeats can't be taken for a command of its own.
+            fs::write(path.join(ID_FILE), "0a7d`sealgate erase`\n").unwrap();
+            assert!(refused().to_string().contains("(id unreadable, not "), "{}", refused());
             assert_eq!(DataFolder::open(&config, IfAbsent::Rebuild).is_ok(), part == Part::Catalog);
             fs::remove_dir_all(&path).unwrap();
             fs::rename(&aside, &path).unwrap();

@@ -1,9 +1,13 @@
 //! The [`KeyValue`] decorator that seals every catalog value, and the metadata key it seals under.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use kms_core::secret::Secret32;
+use parking_lot::Mutex;
+use storage::catalog::is_bucket;
 use storage::digest::{Digest, Digester, Element};
 use storage::kv::counter::is_counter;
 use storage::kv::{
@@ -17,6 +21,8 @@ use crate::seal::xaes::Xaes;
 
 /// What catalog values are sealed as.
 const CATALOG: &str = "catalog";
+/// The most bytes of bucket records that are kept open.
+const OPENED_LEN: usize = 4 << 20;
 
 /// Seals catalog values and blob trailers: XAES-256-GCM, a random 192-bit nonce in front.
 pub struct MetadataKey(Xaes);
@@ -49,12 +55,57 @@ fn additional_data(purpose: &str, name: &[u8]) -> Vec<u8> {
 pub struct SealedKv {
     inner: Arc<dyn KeyValue>,
     metadata_key: Arc<MetadataKey>,
+    opened: Arc<Mutex<OpenedBuckets>>,
+}
+
+/// Records of buckets that were opened lately, by their keys: each request reads its bucket's, which changes seldom. What is here is used for
+/// the very bytes that were opened alone, so nothing has to be told when a record changes.
+#[derive(Default)]
+struct OpenedBuckets {
+    /// Sealed, and opened.
+    records: HashMap<Key, (Bytes, Bytes)>,
+    /// Bytes of them all.
+    len: usize,
+}
+
+impl OpenedBuckets {
+    fn find(&self, name: &Key, sealed: &Bytes) -> Option<Bytes> {
+        self.records.get(name).filter(|(known, _)| known == sealed).map(|(_, plain)| plain.clone())
+    }
+
+    fn keep(&mut self, name: &Key, sealed: Bytes, plain: Bytes) {
+        let len = |(sealed, plain): &(Bytes, Bytes)| name.len() + sealed.len() + plain.len();
+        let record = (sealed, plain);
+        if self.len + len(&record) > OPENED_LEN {
+            *self = Self::default();
+        }
+        self.len += len(&record);
+        if let Some(former) = self.records.insert(name.clone(), record) {
+            self.len -= len(&former);
+        }
+    }
 }
 
 impl SealedKv {
     /// Seals what is in `inner`.
     pub fn new(inner: Arc<dyn KeyValue>, metadata_key: Arc<MetadataKey>) -> Self {
-        Self { inner, metadata_key }
+        Self { inner, metadata_key, opened: Arc::default() }
+    }
+
+    fn open_often(&self, name: &Key, entry: Entry) -> Entry {
+        if !is_bucket(name) {
+            return self.open(name, entry);
+        }
+        let revision = entry.revision;
+        if let Some(value) = self.opened.lock().find(name, &entry.value) {
+            return Entry { value, revision };
+        }
+        let sealed = entry.value.clone();
+        let opened = self.open(name, entry);
+        if !opened.is_damaged() {
+            self.opened.lock().keep(name, sealed, opened.value.clone());
+        }
+        opened
     }
 
     fn open(&self, name: &Key, entry: Entry) -> Entry {
@@ -72,7 +123,7 @@ impl SealedKv {
 impl KeyValue for SealedKv {
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, KvError> {
         let entries = self.inner.get(keys).await?;
-        Ok(keys.iter().zip(entries).map(|(name, entry)| entry.map(|e| self.open(name, e))).collect())
+        Ok(keys.iter().zip(entries).map(|(name, entry)| entry.map(|e| self.open_often(name, e))).collect())
     }
 
     async fn scan(
@@ -106,7 +157,8 @@ impl KeyValue for SealedKv {
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, KvError> {
         let inner = self.inner.snapshot().await?;
-        Ok(Box::new(Opened { inner, kv: Self::new(self.inner.clone(), self.metadata_key.clone()) }))
+        let (kv, metadata_key, opened) = (self.inner.clone(), self.metadata_key.clone(), self.opened.clone());
+        Ok(Box::new(Opened { inner, kv: Self { inner: kv, metadata_key, opened } }))
     }
 
     async fn verify(&self) -> Result<u64, KvError> {
@@ -216,6 +268,45 @@ mod tests {
         let writes = vec![put(&keys[1], "w")];
         sealed.commit(Transaction { conditions: at, writes }).await.unwrap();
         assert_eq!(sealed.get(&keys[1..2]).await.unwrap()[0].as_ref().unwrap().value, "w");
+    }
+
+    #[tokio::test]
+    async fn a_bucket_that_was_opened_is_still_what_the_engine_holds_now() {
+        let inner = Arc::new(MemoryKv::new());
+        let sealed = SealedKv::new(inner.clone(), Arc::new(MetadataKey::new(Secret32::take(&mut [7; 32]))));
+        let keys: Vec<Key> = ["Bone", "Bother"].map(Key::from).to_vec();
+        for value in ["first", "second"] {
+            let writes = keys.iter().map(|key| Write::Put(key.clone(), value.into())).collect();
+            sealed.commit(Transaction { conditions: vec![], writes }).await.unwrap();
+            for _ in 0..2 {
+                let found = sealed.get(&keys).await.unwrap();
+                assert!(found.iter().all(|entry| entry.as_ref().is_some_and(|entry| entry.value == value)));
+            }
+        }
+        assert_eq!(sealed.opened.lock().records.len(), 2);
+        // What lies under another name, or was changed, does not open because it once did.
+        let stored = inner.get(&keys).await.unwrap();
+        let mut flipped = stored[0].clone().unwrap().value.to_vec();
+        flipped[30] ^= 1;
+        let moved = stored[0].clone().unwrap().value;
+        let writes = vec![Write::Put(keys[0].clone(), flipped.into()), Write::Put(keys[1].clone(), moved)];
+        inner.commit(Transaction { conditions: vec![], writes }).await.unwrap();
+        let found = sealed.get(&keys).await.unwrap();
+        assert!(found.iter().all(|entry| entry.as_ref().is_some_and(Entry::is_damaged)));
+    }
+
+    #[test]
+    fn opened_buckets_are_bounded() {
+        let mut opened = OpenedBuckets::default();
+        let record = Bytes::from(vec![0; 64 << 10]);
+        for n in 0..1000_u32 {
+            opened.keep(&Key::from(n.to_be_bytes().to_vec()), record.clone(), record.clone());
+            assert!(opened.len <= OPENED_LEN);
+        }
+        let lens =
+            opened.records.iter().map(|(name, (sealed, plain))| name.len() + sealed.len() + plain.len());
+        assert_eq!(lens.sum::<usize>(), opened.len);
+        assert!(!opened.records.is_empty());
     }
 
     #[test]

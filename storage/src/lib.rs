@@ -13,6 +13,7 @@ pub mod head;
 pub mod kv;
 pub mod name;
 pub mod open;
+pub mod random;
 pub mod reclaim;
 pub mod session;
 pub mod transfer;

@@ -212,7 +212,7 @@ id! {
 impl BucketId {
     /// A new random id.
     pub fn random() -> Self {
-        Self(random_bytes())
+        Self(crate::random::public_bytes())
     }
 }
 
@@ -225,7 +225,7 @@ id! {
 impl VersionId {
     /// A new id made at this time (microseconds since the Unix epoch); ids of one time differ by their random half.
     pub fn new(unix_us: u64) -> Self {
-        let mut bytes = random_bytes();
+        let mut bytes: [u8; 16] = crate::random::public_bytes();
         bytes[..8].copy_from_slice(&(!unix_us).to_be_bytes());
         Self(bytes)
     }
@@ -334,12 +334,6 @@ impl fmt::Display for PartNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-fn random_bytes() -> [u8; 16] {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    bytes
 }
 
 #[cfg(test)]

@@ -93,6 +93,11 @@ pub fn bucket_of(key: &Key) -> Option<BucketId> {
     }
 }
 
+/// Is it the key of a bucket's own record?
+pub fn is_bucket(key: &Key) -> bool {
+    key.first() == Some(&layout::BUCKET)
+}
+
 fn told(key: &Key) -> Option<String> {
     let bucket = bucket_of(key).map(|bucket| bucket.to_string()).unwrap_or_default();
     let object = || ObjectKey::parse(&layout::name_in(key, 17).ok()?).ok();

@@ -201,8 +201,7 @@ impl Catalog {
 impl DisplacedRecord {
     /// Puts it at the end of the queue.
     pub(super) fn queue(&self) -> Write {
-        let mut salt = [0; 8];
-        getrandom::fill(&mut salt).expect("the operating system gives random bytes");
+        let salt = crate::random::public_bytes();
         Write::Put(layout::displaced(Timestamp::now().unix_ms(), salt), self.encode())
     }
 }

@@ -29,7 +29,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub use self::damage::{bucket_of, name_of};
+pub use self::damage::{bucket_of, is_bucket, name_of};
 pub use self::displaced::Displaced;
 pub use self::inspect::{DisplacedSet, Inspected};
 pub use self::lock::{

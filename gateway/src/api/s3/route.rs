@@ -25,20 +25,20 @@ pub fn route(
     if method == Method::OPTIONS && level != Level::Service {
         return Ok(Operation::Preflight);
     }
-    let selector = if headers.contains_key(header::COPY_SOURCE) { Selector::Copy } else { Selector::Direct };
     let candidate = |selector| {
         TABLE
             .iter()
-            .filter(|row| row.method == method.as_str() && row.level == level && row.selector == selector)
+            .filter(|row| row.level == level && row.selector == selector && row.method == method.as_str())
             .filter(|row| row.query.iter().all(|marker| is_marked(query, marker)))
             // The most exactly marked row; of equals the first.
             .reduce(|best, row| if row.query.len() > best.query.len() { row } else { best })
     };
     // A copy's header elevates a plain PUT; on an operation with a marker of its own it means nothing.
     let direct = candidate(Selector::Direct);
-    let row = match (selector, candidate(Selector::Copy), direct) {
-        (Selector::Copy, Some(copy), Some(direct)) if copy.query.len() >= direct.query.len() => Some(copy),
-        (_, _, direct) => direct,
+    let copy = headers.contains_key(header::COPY_SOURCE).then(|| candidate(Selector::Copy)).flatten();
+    let row = match (copy, direct) {
+        (Some(copy), Some(direct)) if copy.query.len() >= direct.query.len() => Some(copy),
+        (_, direct) => direct,
     };
     if level == Level::Object && method == Method::GET {
         refuse_listing_of_key(query)?;

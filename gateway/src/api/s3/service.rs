@@ -343,8 +343,7 @@ struct RequestId {
 impl RequestId {
     fn new() -> Self {
         use base64::Engine;
-        let mut random = [0; 40];
-        getrandom::fill(&mut random).expect("the operating system gives random bytes");
+        let random = storage::random::public_bytes::<40>();
         let (id, host) = random.split_at(8);
         Self { text: hex::encode_upper(id), host_id: base64::engine::general_purpose::STANDARD.encode(host) }
     }

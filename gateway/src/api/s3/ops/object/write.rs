@@ -200,9 +200,7 @@ pub(in crate::api::s3::ops) fn write_error(
 
 /// An entity tag that says nothing of the content: that of objects under SSE-KMS and SSE-C.
 pub(in crate::api::s3::ops) fn opaque_etag() -> String {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    hex::encode(bytes)
+    hex::encode(storage::random::public_bytes::<16>())
 }
 
 /// The checksum that a write is to have: the one the request names, else CRC-64/NVME, as AWS adds one.

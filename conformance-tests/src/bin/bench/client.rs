@@ -1,6 +1,6 @@
 //! One connection to the server, kept open; as light as it can be, since it runs on the server's machine.
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -34,6 +34,15 @@ impl Connection {
     /// That of this number, where there are several endpoints.
     pub(crate) async fn open_of(target: &Target, number: usize) -> anyhow::Result<Self> {
         Ok(Self(Caller::open(target.endpoint_of(number), target.root()).await?))
+    }
+
+    /// Makes a bucket, which may be there.
+    pub(crate) async fn make_bucket(&mut self, bucket: &str) -> anyhow::Result<()> {
+        let answer = self.0.s3(Method::PUT, &format!("/{bucket}"), "").await?;
+        if answer.status != StatusCode::CONFLICT {
+            answer.success().with_context(|| format!("the bucket {bucket} can't be made"))?;
+        }
+        Ok(())
     }
 
     /// Signs and sends a request; any status but success is an error.
@@ -75,6 +84,17 @@ impl Sse {
             Self::Kms => managed("aws:kms"),
             Self::Dsse => managed("aws:kms:dsse"),
             Self::Customer => self.read_headers(),
+        }
+    }
+
+    /// The header, and its value, by which an answer to a write says that it was encrypted so.
+    pub(crate) fn confirmed_by(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::None => None,
+            Self::S3 => Some(("x-amz-server-side-encryption", "AES256")),
+            Self::Kms => Some(("x-amz-server-side-encryption", "aws:kms")),
+            Self::Dsse => Some(("x-amz-server-side-encryption", "aws:kms:dsse")),
+            Self::Customer => Some(("x-amz-server-side-encryption-customer-algorithm", "AES256")),
         }
     }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use bytes::Bytes;
 use conformance_tests::process::{self, CpuTime};
 use http::Method;
 
 use super::client::Connection;
-use super::{Shape, Target};
+use super::{Shape, Target, multipart};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Load {
         let mut connection = Connection::open(target).await?;
         for number in 0..self.shape.buckets.max(1) {
             let bucket = self.shape.target_of(target, number).bucket;
-            connection.send(Method::PUT, &format!("/{bucket}"), &[], Bytes::new()).await?;
+            connection.make_bucket(&bucket).await?;
         }
         let objects = match self.operation {
             Operation::Get | Operation::Head | Operation::List => self.shape.objects,
@@ -112,7 +112,7 @@ impl Load {
         for number in 0..self.shape.concurrency {
             let (load, target, next, body) = (self.clone(), target.clone(), next.clone(), body.clone());
             workers.push(tokio::spawn(async move {
-                let mut connection = Connection::open_of(&target, number).await?;
+                let mut connections = load.connections(&target, number).await?;
                 let target = load.shape.target_of(&target, number);
                 let (mut latencies, mut bytes) = (Vec::new(), 0);
                 loop {
@@ -121,7 +121,7 @@ impl Load {
                         return anyhow::Ok((latencies, bytes));
                     }
                     let began = Instant::now();
-                    bytes += load.operate(&mut connection, &target, n, &body).await? as u64;
+                    bytes += load.operate(&mut connections, &target, n, &body).await? as u64;
                     latencies.push(began.elapsed());
                 }
             }));
@@ -143,19 +143,47 @@ impl Load {
         Ok(Outcome { name, ops: latencies.len(), bytes, wall, latencies, cpu_s, peak_mib })
     }
 
+    /// Those of one worker: several where parts of an upload are sent at once.
+    async fn connections(&self, target: &Target, number: usize) -> anyhow::Result<Vec<Connection>> {
+        let count = match self.operation {
+            Operation::Multipart => self.shape.parts_in_flight.max(1),
+            _ => 1,
+        };
+        let mut connections = Vec::new();
+        for nth in 0..count {
+            connections.push(Connection::open_of(target, number * count + nth).await?);
+        }
+        Ok(connections)
+    }
+
+    /// Writes an object as this load does, and fails where the answer does not say that it was encrypted so: some servers pass over
+    /// headers that they don't know, and their figures would be of something else.
+    pub(crate) async fn check_encryption(&self, target: &Target) -> anyhow::Result<()> {
+        let Some((header, wanted)) = self.shape.sse.confirmed_by() else { return Ok(()) };
+        let mut connection = Connection::open(target).await?;
+        connection.make_bucket(&target.bucket).await?;
+        let path = format!("/{}/encrypted/{:?}", target.bucket, self.shape.sse);
+        let headers = self.shape.sse.write_headers();
+        let answer = connection.send(Method::PUT, &path, &headers, Bytes::from_static(b"content")).await?;
+        let told = answer.headers.get(header).and_then(|value| value.to_str().ok());
+        ensure!(told == Some(wanted), "answers {header}: {}, not {wanted}", told.unwrap_or("nothing"));
+        Ok(())
+    }
+
     /// One operation; answers the bytes of content that it moved.
     async fn operate(
         &self,
-        connection: &mut Connection,
+        connections: &mut Vec<Connection>,
         target: &Target,
         n: usize,
         body: &Bytes,
     ) -> anyhow::Result<usize> {
+        let connection = connections.first_mut().context("no connection")?;
         let (bucket, folder, shape) = (&target.bucket, self.folder(), &self.shape);
         let existing = format!("/{bucket}/{folder}/{}", shape.name(n % shape.objects.max(1)));
         match self.operation {
             Operation::Put => {
-                let path = format!("/{bucket}/put/{n:08}");
+                let path = format!("/{bucket}/put/{folder}/{n:08}");
                 connection.send(Method::PUT, &path, &shape.sse.write_headers(), body.clone()).await?;
                 Ok(body.len())
             }
@@ -181,24 +209,8 @@ impl Load {
                 Ok(0)
             }
             Operation::Multipart => {
-                let path = format!("/{bucket}/multipart/{n:08}");
-                let created = format!("{path}?uploads=");
-                let headers = shape.sse.write_headers();
-                let created = connection.send(Method::POST, &created, &headers, Bytes::new()).await?;
-                let text = String::from_utf8_lossy(&created.head).into_owned();
-                let upload = text.split("<UploadId>").nth(1).and_then(|rest| rest.split('<').next());
-                let upload = upload.context("no upload id")?;
-                let mut parts = String::new();
-                for (number, start) in (1..).zip((0..body.len()).step_by(shape.part_size)) {
-                    let part = body.slice(start..(start + shape.part_size).min(body.len()));
-                    let path = format!("{path}?partNumber={number}&uploadId={upload}");
-                    let sent = connection.send(Method::PUT, &path, &shape.sse.read_headers(), part).await?;
-                    let etag = sent.headers.get("etag").and_then(|v| v.to_str().ok()).unwrap_or_default();
-                    parts += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
-                }
-                let complete = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
-                let path = format!("{path}?uploadId={upload}");
-                connection.send(Method::POST, &path, &shape.sse.read_headers(), complete.into()).await?;
+                let path = format!("/{bucket}/multipart/{folder}/{n:08}");
+                multipart::upload(connections, &path, shape, body).await?;
                 Ok(body.len())
             }
         }
@@ -221,6 +233,16 @@ impl Outcome {
     /// The server's CPU seconds per gigabyte (10⁹ bytes) moved.
     pub(crate) fn cpu_s_per_gb(&self) -> f64 {
         self.cpu_s.map_or(f64::NAN, |cpu| cpu * 1e9 / self.bytes as f64)
+    }
+
+    /// Milliseconds of the clock per operation: what passed in all, by the operations that went on at once.
+    pub(crate) fn wall_ms_per_op(&self) -> f64 {
+        self.wall.as_secs_f64() * 1000.0 / self.ops as f64
+    }
+
+    /// Bytes of content that an operation moved.
+    pub(crate) fn bytes_per_op(&self) -> f64 {
+        self.bytes as f64 / self.ops as f64
     }
 
     fn quantile_ms(&self, of: f64) -> f64 {

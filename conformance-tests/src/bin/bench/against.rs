@@ -25,6 +25,8 @@ pub(crate) struct Other {
     pid: Option<u32>,
     /// Access key id and secret; `None`: ours.
     key: Option<(String, String)>,
+    /// The id of the key of SSE-KMS; `None`: the server takes its own.
+    kms: Option<String>,
 }
 
 impl FromStr for Other {
@@ -36,7 +38,7 @@ impl FromStr for Other {
         let endpoint = fields.next().unwrap_or_default().to_owned();
         ensure!(!name.is_empty() && name != OURS, "a name must not be empty or “{OURS}”");
         ensure!(endpoint.starts_with("http://"), "the endpoint must begin with http://");
-        let mut other = Self { name: name.to_owned(), endpoint, pid: None, key: None };
+        let mut other = Self { name: name.to_owned(), endpoint, pid: None, key: None, kms: None };
         for field in fields {
             match field.split_once('=') {
                 Some(("pid", pid)) => other.pid = Some(pid.parse().context("pid must be a number")?),
@@ -44,7 +46,8 @@ impl FromStr for Other {
                     let (id, secret) = key.split_once(':').context("key must be ID:SECRET")?;
                     other.key = Some((id.to_owned(), secret.to_owned()));
                 }
-                _ => bail!("{field}: only pid=PID and key=ID:SECRET may follow the endpoint"),
+                Some(("kms", id)) => other.kms = Some(id.to_owned()),
+                _ => bail!("{field}: only pid=PID, key=ID:SECRET and kms=KEY may follow the endpoint"),
             }
         }
         Ok(other)
@@ -53,7 +56,8 @@ impl FromStr for Other {
 
 impl Other {
     fn target(&self, ours: &Target) -> Target {
-        let mut target = Target { endpoint: vec![self.endpoint.clone()], pid: self.pid, ..ours.clone() };
+        let (endpoint, kms_key_id) = (vec![self.endpoint.clone()], self.kms.clone());
+        let mut target = Target { endpoint, pid: self.pid, kms_key_id, ..ours.clone() };
         if let Some((id, secret)) = self.key.clone() {
             (target.access_key_id, target.secret_access_key) = (id, secret);
         }
@@ -74,6 +78,8 @@ struct Row {
     costs: Vec<Vec<f64>>,
     /// Bytes of content that an operation of ours moved.
     bytes: f64,
+    /// The most memory that each server had from the first cell to this one, in MiB.
+    peaks_mib: Vec<Option<u64>>,
 }
 
 /// How ours compares with the best of the others.
@@ -137,7 +143,8 @@ async fn measure(cell: Cell, servers: &[Server], by_cpu: bool) -> Row {
         eprint!(" {round}");
     }
     eprintln!();
-    Row { cell, costs, bytes }
+    let peak = |server: &Server| Some(Memory::of(server.target.pid?).ok()?.peak_mib);
+    Row { cell, costs, bytes, peaks_mib: servers.iter().map(peak).collect() }
 }
 
 async fn prepare(cell: &Cell, target: &Target) -> anyhow::Result<()> {
@@ -145,9 +152,12 @@ async fn prepare(cell: &Cell, target: &Target) -> anyhow::Result<()> {
     cell.load.prepare(target).await
 }
 
-/// What it came to; an error is told.
+/// What it came to; of an error the first line is told.
 fn told<T>(server: &Server, result: anyhow::Result<T>) -> Option<T> {
-    result.inspect_err(|error| eprint!(" [{}: {error:#}]", server.name)).ok()
+    let tell = |error: &anyhow::Error| {
+        eprint!(" [{}: {}]", server.name, format!("{error:#}").lines().next().unwrap_or_default());
+    };
+    result.inspect_err(tell).ok()
 }
 
 impl Row {
@@ -249,8 +259,11 @@ fn raw(row: &Row, servers: &[Server], by_cpu: bool) -> serde_json::Value {
     let costs = costs.map(|(server, costs)| (server.name.clone(), costs.clone().into()));
     let costs: serde_json::Map<String, serde_json::Value> = costs.collect();
     let time = if by_cpu { "cpu" } else { "wall" };
+    let peaks = servers.iter().zip(&row.peaks_mib);
+    let peaks = peaks.map(|(server, peak)| (server.name.clone(), (*peak).into()));
+    let peaks: serde_json::Map<String, serde_json::Value> = peaks.collect();
     let Cell { name, unit, wanted, .. } = &row.cell;
-    serde_json::json!({ "cell": name, "unit": unit.name(), "time": time, "wanted": wanted, "rounds": costs })
+    serde_json::json!({ "cell": name, "unit": unit.name(), "time": time, "wanted": wanted, "rounds": costs, "peak_mib": peaks })
 }
 
 fn bar(row: &Row) -> Option<Bar> {
@@ -267,10 +280,11 @@ mod tests {
     #[test]
     fn an_other_server() {
         let other: Other =
-            "weed=http://127.0.0.1:8333,pid=17,key=AKIA:se/c:ret=".parse().expect("it is right");
+            "weed=http://127.0.0.1:8333,pid=17,key=AKIA:se/c:ret=,kms=k1".parse().expect("it is right");
         assert_eq!((other.name.as_str(), other.endpoint.as_str()), ("weed", "http://127.0.0.1:8333"));
         assert_eq!(other.pid, Some(17));
         assert_eq!(other.key, Some(("AKIA".to_owned(), "se/c:ret=".to_owned())));
+        assert_eq!(other.kms.as_deref(), Some("k1"));
         let plain: Other = "a=http://b:1".parse().expect("it is right");
         assert_eq!((plain.pid, plain.key), (None, None));
     }
@@ -289,7 +303,7 @@ mod tests {
         let cell = cells::all().swap_remove(0);
         let wanted = cell.wanted.expect("it has one");
         let costs = vec![vec![1.0, 1.0, 1.0], Vec::new(), vec![9.0; 3], vec![wanted, wanted, wanted + 1.0]];
-        let row = Row { cell, costs, bytes: 4096.0 };
+        let row = Row { cell, costs, bytes: 4096.0, peaks_mib: Vec::new() };
         let verdict = row.verdict().expect("there are others");
         assert!(verdict.holds);
         assert!((verdict.ratios[1] - wanted).abs() < 1e-9);

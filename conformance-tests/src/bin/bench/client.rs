@@ -75,14 +75,14 @@ impl Connection {
 }
 
 impl Sse {
-    /// Headers of a write.
-    pub(crate) fn write_headers(self) -> Vec<(&'static str, String)> {
+    /// Headers of a write to this server.
+    pub(crate) fn write_headers(self, target: &Target) -> Vec<(&'static str, String)> {
         let managed = |name: &str| vec![("x-amz-server-side-encryption", name.to_owned())];
         match self {
             Self::None => Vec::new(),
             Self::S3 => managed("AES256"),
-            Self::Kms => managed("aws:kms"),
-            Self::Dsse => managed("aws:kms:dsse"),
+            Self::Kms => [managed("aws:kms"), target.kms_key_headers()].concat(),
+            Self::Dsse => [managed("aws:kms:dsse"), target.kms_key_headers()].concat(),
             Self::Customer => self.read_headers(),
         }
     }

@@ -10,6 +10,7 @@ use conformance_tests::process::{self, CpuTime};
 use http::Method;
 
 use super::client::Connection;
+use super::statistics::quantile_ms;
 use super::{Shape, Target, multipart};
 
 /// What is measured.
@@ -65,6 +66,19 @@ impl Load {
         format!("{sse:?}-{size}-{objects}-{prefixes}").to_lowercase()
     }
 
+    /// The path of one of the objects that are there beforehand.
+    pub(crate) fn existing(&self, target: &Target, n: usize) -> String {
+        let name = self.shape.name(n % self.shape.objects.max(1));
+        format!("/{}/{}/{name}", target.bucket, self.folder())
+    }
+
+    /// The path and query of a listing of them.
+    pub(crate) fn page(&self, target: &Target) -> String {
+        let delimiter = if self.shape.prefixes > 0 { "delimiter=%2F&" } else { "" };
+        let (bucket, folder) = (&target.bucket, self.folder());
+        format!("/{bucket}?{delimiter}list-type=2&max-keys=1000&prefix={folder}%2F")
+    }
+
     /// Makes the bucket, and the objects that are to be there.
     pub(crate) async fn prepare(&self, target: &Target) -> anyhow::Result<()> {
         let body = self.body();
@@ -83,7 +97,7 @@ impl Load {
         for _ in 0..16.min(objects) {
             let (target, next, body) = (target.clone(), next.clone(), body.clone());
             let (shape, folder, headers) =
-                (self.shape.clone(), self.folder(), self.shape.sse.write_headers());
+                (self.shape.clone(), self.folder(), self.shape.sse.write_headers(&target));
             workers.push(tokio::spawn(async move {
                 let mut connection = Connection::open(&target).await?;
                 loop {
@@ -163,7 +177,7 @@ impl Load {
         let mut connection = Connection::open(target).await?;
         connection.make_bucket(&target.bucket).await?;
         let path = format!("/{}/encrypted/{:?}", target.bucket, self.shape.sse);
-        let headers = self.shape.sse.write_headers();
+        let headers = self.shape.sse.write_headers(target);
         let answer = connection.send(Method::PUT, &path, &headers, Bytes::from_static(b"content")).await?;
         let told = answer.headers.get(header).and_then(|value| value.to_str().ok());
         ensure!(told == Some(wanted), "answers {header}: {}, not {wanted}", told.unwrap_or("nothing"));
@@ -180,11 +194,11 @@ impl Load {
     ) -> anyhow::Result<usize> {
         let connection = connections.first_mut().context("no connection")?;
         let (bucket, folder, shape) = (&target.bucket, self.folder(), &self.shape);
-        let existing = format!("/{bucket}/{folder}/{}", shape.name(n % shape.objects.max(1)));
+        let existing = self.existing(target, n);
         match self.operation {
             Operation::Put => {
                 let path = format!("/{bucket}/put/{folder}/{n:08}");
-                connection.send(Method::PUT, &path, &shape.sse.write_headers(), body.clone()).await?;
+                connection.send(Method::PUT, &path, &shape.sse.write_headers(target), body.clone()).await?;
                 Ok(body.len())
             }
             Operation::Get => {
@@ -200,9 +214,7 @@ impl Load {
                 Ok(0)
             }
             Operation::List => {
-                let delimiter = if shape.prefixes > 0 { "delimiter=%2F&" } else { "" };
-                let path = format!("/{bucket}?{delimiter}list-type=2&max-keys=1000&prefix={folder}%2F");
-                Ok(connection.send(Method::GET, &path, &[], Bytes::new()).await?.body_len)
+                Ok(connection.send(Method::GET, &self.page(target), &[], Bytes::new()).await?.body_len)
             }
             Operation::Delete => {
                 connection.send(Method::DELETE, &existing, &[], Bytes::new()).await?;
@@ -210,7 +222,7 @@ impl Load {
             }
             Operation::Multipart => {
                 let path = format!("/{bucket}/multipart/{folder}/{n:08}");
-                multipart::upload(connections, &path, shape, body).await?;
+                multipart::upload(connections, target, &path, shape, body).await?;
                 Ok(body.len())
             }
         }
@@ -244,11 +256,6 @@ impl Outcome {
     pub(crate) fn bytes_per_op(&self) -> f64 {
         self.bytes as f64 / self.ops as f64
     }
-
-    fn quantile_ms(&self, of: f64) -> f64 {
-        let at = ((self.latencies.len() as f64 * of) as usize).min(self.latencies.len().saturating_sub(1));
-        self.latencies.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
-    }
 }
 
 impl std::fmt::Display for Outcome {
@@ -256,7 +263,7 @@ impl std::fmt::Display for Outcome {
         let mb_per_s = self.bytes as f64 / 1e6 / self.wall.as_secs_f64();
         write!(f, "{:30} {:9.0} {mb_per_s:9.1}", self.name, self.ops_per_s())?;
         for of in [0.5, 0.99, 1.0] {
-            write!(f, " {:9.2}", self.quantile_ms(of))?;
+            write!(f, " {:9.2}", quantile_ms(&self.latencies, of))?;
         }
         let peak = self.peak_mib.map_or_else(|| "-".to_owned(), |mib| mib.to_string());
         write!(f, " {:10.3} {:9.3} {peak:>9}", self.cpu_ms_per_op(), self.cpu_s_per_gb())

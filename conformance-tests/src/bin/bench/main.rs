@@ -5,9 +5,11 @@ mod against;
 mod cells;
 mod client;
 mod cost;
+mod growth;
 mod identities;
 mod limits;
 mod load;
+mod mixed;
 mod multipart;
 mod picture;
 mod statistics;
@@ -46,6 +48,9 @@ struct Target {
     /// The server's process id, for its CPU time and memory
     #[arg(long, global = true)]
     pid: Option<u32>,
+    /// The key of SSE-KMS; without one, the server takes its own
+    #[arg(long, global = true)]
+    kms_key_id: Option<String>,
     /// Runs, of which the median is told
     #[arg(long, default_value_t = 3, global = true)]
     runs: usize,
@@ -55,6 +60,12 @@ impl Target {
     /// The endpoint of a connection.
     fn endpoint_of(&self, connection: usize) -> &str {
         self.endpoint.get(connection % self.endpoint.len().max(1)).map_or("", String::as_str)
+    }
+
+    /// The header that names the key of SSE-KMS, if one was given.
+    fn kms_key_headers(&self) -> Vec<(&'static str, String)> {
+        let header = |id: &String| ("x-amz-server-side-encryption-aws-kms-key-id", id.clone());
+        self.kms_key_id.iter().map(header).collect()
     }
 
     /// The credentials that it was given.
@@ -81,6 +92,10 @@ enum Command {
     Identities(identities::Shape),
     /// What metrics, access log and audit cost, of gateways that it starts itself; and the memory of an idle one
     Cost(cost::Plan),
+    /// How long a client with one connection waits while others load the server; fails above 100 ms
+    Mixed(mixed::Plan),
+    /// What operations cost while a bucket grows
+    Growth(growth::Plan),
     /// The project's own targets; with `--against`, compared with other servers
     Suite(suite::Plan),
 }
@@ -180,6 +195,8 @@ async fn main() -> anyhow::Result<()> {
     let Cli { target, command } = Cli::parse();
     let (operation, shape) = match command {
         Command::Suite(plan) => return suite::run(&target, &plan).await,
+        Command::Mixed(plan) => return mixed::run(&target, &plan).await,
+        Command::Growth(plan) => return growth::run(&target, &plan).await,
         Command::Cost(plan) => return cost::run(&target, &plan).await,
         Command::Identities(shape) => return identities::run(&target, &shape).await,
         Command::Put(shape) => (load::Operation::Put, shape),

@@ -7,8 +7,8 @@ use anyhow::Context;
 use bytes::Bytes;
 use http::Method;
 
-use super::Shape;
 use super::client::Connection;
+use super::{Shape, Target};
 
 /// What every part's sender knows.
 struct Upload {
@@ -23,12 +23,13 @@ struct Upload {
 /// Uploads this body to this path: each connection sends one part after the other.
 pub(crate) async fn upload(
     connections: &mut Vec<Connection>,
+    target: &Target,
     path: &str,
     shape: &Shape,
     body: &Bytes,
 ) -> anyhow::Result<()> {
     let first = connections.first_mut().context("no connection")?;
-    let headers = shape.sse.write_headers();
+    let headers = shape.sse.write_headers(target);
     let created = first.send(Method::POST, &format!("{path}?uploads="), &headers, Bytes::new()).await?;
     let text = String::from_utf8_lossy(&created.head).into_owned();
     let id = text.split("<UploadId>").nth(1).and_then(|rest| rest.split('<').next());

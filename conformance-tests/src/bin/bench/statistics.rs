@@ -1,5 +1,7 @@
 //! What many rounds come to.
 
+use std::time::Duration;
+
 /// The lower quartile, the median and the upper quartile; not numbers where there are no values.
 pub(crate) fn quartiles(values: &[f64]) -> [f64; 3] {
     let mut values = values.to_vec();
@@ -17,9 +19,25 @@ pub(crate) fn ratios(ours: &[f64], other: &[f64]) -> Vec<f64> {
     ours.iter().zip(other).map(|(ours, other)| other / ours).collect()
 }
 
+/// Milliseconds that this part of latencies, which are in order, does not exceed; not a number where there are none.
+pub(crate) fn quantile_ms(latencies: &[Duration], of: f64) -> f64 {
+    let at = ((latencies.len() as f64 * of) as usize).min(latencies.len().saturating_sub(1));
+    latencies.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{median, quartiles, ratios};
+    use std::time::Duration;
+
+    use super::{median, quantile_ms, quartiles, ratios};
+
+    #[test]
+    fn the_last_quantile_is_the_greatest() {
+        let latencies: Vec<_> = (1..=1000).map(Duration::from_millis).collect();
+        let told = [0.5, 0.999, 1.0].map(|of| quantile_ms(&latencies, of).round() as u64);
+        assert_eq!(told, [501, 1000, 1000]);
+        assert!(quantile_ms(&[], 0.5).is_nan());
+    }
 
     #[test]
     fn quartiles_are_values_that_were_measured() {

@@ -13,7 +13,7 @@ use super::{Shape, Sse, Target};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Plan {
     /// Another server to compare with, which takes turns with ours; may be repeated. Over plain HTTP. Without `key` ours is taken
-    #[arg(long, value_name = "NAME=ENDPOINT[,pid=PID][,key=ID:SECRET]")]
+    #[arg(long, value_name = "NAME=ENDPOINT[,pid=PID][,key=ID:SECRET][,kms=KEY]")]
     pub(crate) against: Vec<Other>,
     /// Only what has this text in its name
     #[arg(long)]

@@ -109,8 +109,8 @@ pub(crate) async fn run(target: &Target, plan: &Plan) -> anyhow::Result<()> {
         }
     }
     let mut missed = print(&rows, &servers, by_cpu.then_some(&limits));
-    missed += usize::from(!print_memory(&servers)?);
     write_files(plan, &rows, &servers, by_cpu)?;
+    missed += usize::from(!print_memory(&servers)?);
     ensure!(missed == 0, "{missed} targets were missed");
     Ok(())
 }
@@ -247,7 +247,9 @@ fn write_files(plan: &Plan, rows: &[Row], servers: &[Server], by_cpu: bool) -> a
     }
     if let Some(file) = &plan.picture {
         let bars: Vec<Bar> = rows.iter().filter_map(bar).collect();
-        let picture = picture::bars("How many times the CPU time of ours the best other needs", &bars);
+        let time = if by_cpu { "CPU time" } else { "time" };
+        let picture =
+            picture::bars(&format!("How many times the {time} of ours the best other needs"), &bars);
         std::fs::write(file, picture).context("the picture can't be written")?;
     }
     Ok(())

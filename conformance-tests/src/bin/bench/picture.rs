@@ -82,7 +82,7 @@ pub(crate) fn bars(title: &str, bars: &[Bar]) -> String {
         if let Some(x) = bar.wanted.map(|wanted| axis.at(wanted)) {
             let _ = writeln!(svg, r#"<path class="mark" d="M{x:.1} {:.1}v20"/>"#, y - 2.0);
         }
-        let x = upper.max(middle) + 8.0;
+        let x = bar.wanted.map_or(upper, |wanted| upper.max(axis.at(wanted))) + 8.0;
         let _ = writeln!(svg, r#"<text x="{x:.1}" y="{text:.1}">{:.1}</text>"#, bar.quartiles[1]);
     }
     svg + "</svg>\n"
@@ -125,7 +125,7 @@ fn begin(title: &str, height: f64) -> String {
     let title = escape(title);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\">\n{STYLE}\n\
-         <rect class=\"bg\" width=\"100%\" height=\"100%\"/>\n<text x=\"16\" y=\"24\" font-weight=\"bold\">{title}</text>\n"
+         <rect class=\"bg\" width=\"100%\" height=\"100%\"/>\n<text x=\"16\" y=\"24\">{title}</text>\n"
     )
 }
 

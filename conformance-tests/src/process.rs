@@ -48,6 +48,11 @@ impl CpuTime {
     }
 }
 
+/// Lets [`Memory::peak_mib`] of a process begin anew. Where the kernel does not let us, it tells of all the time since its start.
+pub fn forget_peak(pid: u32) {
+    let _ = std::fs::write(format!("/proc/{pid}/clear_refs"), "5");
+}
+
 /// Memory of a process.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {

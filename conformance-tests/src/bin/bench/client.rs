@@ -1,6 +1,6 @@
 //! One connection to the server, kept open; as light as it can be, since it runs on the server's machine.
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -36,6 +36,15 @@ impl Connection {
         Ok(Self(Caller::open(target.endpoint_of(number), target.root()).await?))
     }
 
+    /// Makes a bucket, which may be there.
+    pub(crate) async fn make_bucket(&mut self, bucket: &str) -> anyhow::Result<()> {
+        let answer = self.0.s3(Method::PUT, &format!("/{bucket}"), "").await?;
+        if answer.status != StatusCode::CONFLICT {
+            answer.success().with_context(|| format!("the bucket {bucket} can't be made"))?;
+        }
+        Ok(())
+    }
+
     /// Signs and sends a request; any status but success is an error.
     pub(crate) async fn send(
         &mut self,
@@ -66,15 +75,26 @@ impl Connection {
 }
 
 impl Sse {
-    /// Headers of a write.
-    pub(crate) fn write_headers(self) -> Vec<(&'static str, String)> {
+    /// Headers of a write to this server.
+    pub(crate) fn write_headers(self, target: &Target) -> Vec<(&'static str, String)> {
         let managed = |name: &str| vec![("x-amz-server-side-encryption", name.to_owned())];
         match self {
             Self::None => Vec::new(),
             Self::S3 => managed("AES256"),
-            Self::Kms => managed("aws:kms"),
-            Self::Dsse => managed("aws:kms:dsse"),
+            Self::Kms => [managed("aws:kms"), target.kms_key_headers()].concat(),
+            Self::Dsse => [managed("aws:kms:dsse"), target.kms_key_headers()].concat(),
             Self::Customer => self.read_headers(),
+        }
+    }
+
+    /// The header, and its value, by which an answer to a write says that it was encrypted so.
+    pub(crate) fn confirmed_by(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::None => None,
+            Self::S3 => Some(("x-amz-server-side-encryption", "AES256")),
+            Self::Kms => Some(("x-amz-server-side-encryption", "aws:kms")),
+            Self::Dsse => Some(("x-amz-server-side-encryption", "aws:kms:dsse")),
+            Self::Customer => Some(("x-amz-server-side-encryption-customer-algorithm", "AES256")),
         }
     }
 

@@ -10,6 +10,7 @@ use conformance_tests::process::Memory;
 use conformance_tests::server::Server;
 
 use super::load::{Load, Operation};
+use super::statistics::quartiles;
 use super::{Shape, Target};
 
 /// What metrics may cost, as a ratio of CPU times.
@@ -91,8 +92,8 @@ pub(crate) async fn run(target: &Target, plan: &Plan) -> anyhow::Result<()> {
         let costs_ms = take_turns(&load, &targets, plan.rounds).await?;
         for (setting, costs) in costs_ms.iter().enumerate() {
             let former = &costs_ms[setting.saturating_sub(1)];
-            let ratios = costs.iter().zip(former).map(|(cost, former)| cost / former).collect();
-            let [lower, ratio, upper] = quartiles(ratios);
+            let ratios = costs.iter().zip(former).map(|(cost, former)| cost / former);
+            let [lower, ratio, upper] = quartiles(&ratios.collect::<Vec<_>>());
             // Of a median of so many, where they lie about it as by chance.
             let error = 1.25 * (upper - lower) / 1.35 / (plan.rounds as f64).sqrt();
             let most = [f64::INFINITY, MAX_METRICS, MAX_ACCESS_LOG, f64::INFINITY][setting];
@@ -104,7 +105,7 @@ pub(crate) async fn run(target: &Target, plan: &Plan) -> anyhow::Result<()> {
             };
             missed += usize::from(verdict.ends_with("MISSED"));
             let name = SETTINGS[setting];
-            let [_, cost, _] = quartiles(costs.clone());
+            let [_, cost, _] = quartiles(costs);
             let spread = format!("± {error:.3}, quartiles {lower:.3}–{upper:.3}");
             println!("| {operation:?}, {name} | {cost:.4} | {ratio:.3} | {spread} | {verdict} |");
         }
@@ -143,10 +144,4 @@ async fn take_turns(load: &Load, targets: &[Target], rounds: usize) -> anyhow::R
         }
     }
     Ok(costs_ms)
-}
-
-/// The lower quartile, the median and the upper quartile.
-fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
-    values.sort_by(f64::total_cmp);
-    [1, 2, 3].map(|of| values.get(values.len() * of / 4).copied().unwrap_or(f64::NAN))
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::Target;
 use super::client::Connection;
+use super::statistics::median;
 
 const PREFIX: &str = "bench-identities";
 const OBJECT: &str = "bench-identities-object";
@@ -66,8 +67,8 @@ async fn measure(target: &Target, shape: &Shape, all: &[(&str, Credentials)]) ->
     println!("| who asks | GET/s | CPU ms per GET | of the root user's |\n| --- | --- | --- | --- |");
     let mut of_root = None;
     for ((name, _), rounds) in all.iter().zip(&rounds) {
-        let ops = median(rounds.iter().map(|round| round.ops_per_s));
-        let cpu = median(rounds.iter().map(|round| round.cpu_ms_per_op));
+        let ops = median(&rounds.iter().map(|round| round.ops_per_s).collect::<Vec<_>>());
+        let cpu = median(&rounds.iter().map(|round| round.cpu_ms_per_op).collect::<Vec<_>>());
         let cost = if cpu.is_nan() { 1.0 / ops } else { cpu };
         let ratio = cost / *of_root.get_or_insert(cost);
         println!("| {name} | {ops:.0} | {cpu:.4} | × {ratio:.3} |");
@@ -109,12 +110,6 @@ async fn round(
         _ => f64::NAN,
     };
     Ok(Round { ops_per_s, cpu_ms_per_op })
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// What was made, and how to remove it.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use bytes::Bytes;
 use conformance_tests::process::{self, CpuTime};
 use http::Method;
 
 use super::client::Connection;
-use super::{Shape, Target};
+use super::statistics::quantile_ms;
+use super::{Shape, Target, multipart};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,13 +66,26 @@ impl Load {
         format!("{sse:?}-{size}-{objects}-{prefixes}").to_lowercase()
     }
 
+    /// The path of one of the objects that are there beforehand.
+    pub(crate) fn existing(&self, target: &Target, n: usize) -> String {
+        let name = self.shape.name(n % self.shape.objects.max(1));
+        format!("/{}/{}/{name}", target.bucket, self.folder())
+    }
+
+    /// The path and query of a listing of them.
+    pub(crate) fn page(&self, target: &Target) -> String {
+        let delimiter = if self.shape.prefixes > 0 { "delimiter=%2F&" } else { "" };
+        let (bucket, folder) = (&target.bucket, self.folder());
+        format!("/{bucket}?{delimiter}list-type=2&max-keys=1000&prefix={folder}%2F")
+    }
+
     /// Makes the bucket, and the objects that are to be there.
     pub(crate) async fn prepare(&self, target: &Target) -> anyhow::Result<()> {
         let body = self.body();
         let mut connection = Connection::open(target).await?;
         for number in 0..self.shape.buckets.max(1) {
             let bucket = self.shape.target_of(target, number).bucket;
-            connection.send(Method::PUT, &format!("/{bucket}"), &[], Bytes::new()).await?;
+            connection.make_bucket(&bucket).await?;
         }
         let objects = match self.operation {
             Operation::Get | Operation::Head | Operation::List => self.shape.objects,
@@ -83,7 +97,7 @@ impl Load {
         for _ in 0..16.min(objects) {
             let (target, next, body) = (target.clone(), next.clone(), body.clone());
             let (shape, folder, headers) =
-                (self.shape.clone(), self.folder(), self.shape.sse.write_headers());
+                (self.shape.clone(), self.folder(), self.shape.sse.write_headers(&target));
             workers.push(tokio::spawn(async move {
                 let mut connection = Connection::open(&target).await?;
                 loop {
@@ -112,7 +126,7 @@ impl Load {
         for number in 0..self.shape.concurrency {
             let (load, target, next, body) = (self.clone(), target.clone(), next.clone(), body.clone());
             workers.push(tokio::spawn(async move {
-                let mut connection = Connection::open_of(&target, number).await?;
+                let mut connections = load.connections(&target, number).await?;
                 let target = load.shape.target_of(&target, number);
                 let (mut latencies, mut bytes) = (Vec::new(), 0);
                 loop {
@@ -121,7 +135,7 @@ impl Load {
                         return anyhow::Ok((latencies, bytes));
                     }
                     let began = Instant::now();
-                    bytes += load.operate(&mut connection, &target, n, &body).await? as u64;
+                    bytes += load.operate(&mut connections, &target, n, &body).await? as u64;
                     latencies.push(began.elapsed());
                 }
             }));
@@ -143,20 +157,48 @@ impl Load {
         Ok(Outcome { name, ops: latencies.len(), bytes, wall, latencies, cpu_s, peak_mib })
     }
 
+    /// Those of one worker: several where parts of an upload are sent at once.
+    async fn connections(&self, target: &Target, number: usize) -> anyhow::Result<Vec<Connection>> {
+        let count = match self.operation {
+            Operation::Multipart => self.shape.parts_in_flight.max(1),
+            _ => 1,
+        };
+        let mut connections = Vec::new();
+        for nth in 0..count {
+            connections.push(Connection::open_of(target, number * count + nth).await?);
+        }
+        Ok(connections)
+    }
+
+    /// Writes an object as this load does, and fails where the answer does not say that it was encrypted so: some servers pass over
+    /// headers that they don't know, and their figures would be of something else.
+    pub(crate) async fn check_encryption(&self, target: &Target) -> anyhow::Result<()> {
+        let Some((header, wanted)) = self.shape.sse.confirmed_by() else { return Ok(()) };
+        let mut connection = Connection::open(target).await?;
+        connection.make_bucket(&target.bucket).await?;
+        let path = format!("/{}/encrypted/{:?}", target.bucket, self.shape.sse);
+        let headers = self.shape.sse.write_headers(target);
+        let answer = connection.send(Method::PUT, &path, &headers, Bytes::from_static(b"content")).await?;
+        let told = answer.headers.get(header).and_then(|value| value.to_str().ok());
+        ensure!(told == Some(wanted), "answers {header}: {}, not {wanted}", told.unwrap_or("nothing"));
+        Ok(())
+    }
+
     /// One operation; answers the bytes of content that it moved.
     async fn operate(
         &self,
-        connection: &mut Connection,
+        connections: &mut Vec<Connection>,
         target: &Target,
         n: usize,
         body: &Bytes,
     ) -> anyhow::Result<usize> {
+        let connection = connections.first_mut().context("no connection")?;
         let (bucket, folder, shape) = (&target.bucket, self.folder(), &self.shape);
-        let existing = format!("/{bucket}/{folder}/{}", shape.name(n % shape.objects.max(1)));
+        let existing = self.existing(target, n);
         match self.operation {
             Operation::Put => {
-                let path = format!("/{bucket}/put/{n:08}");
-                connection.send(Method::PUT, &path, &shape.sse.write_headers(), body.clone()).await?;
+                let path = format!("/{bucket}/put/{folder}/{n:08}");
+                connection.send(Method::PUT, &path, &shape.sse.write_headers(target), body.clone()).await?;
                 Ok(body.len())
             }
             Operation::Get => {
@@ -172,33 +214,15 @@ impl Load {
                 Ok(0)
             }
             Operation::List => {
-                let delimiter = if shape.prefixes > 0 { "delimiter=%2F&" } else { "" };
-                let path = format!("/{bucket}?{delimiter}list-type=2&max-keys=1000&prefix={folder}%2F");
-                Ok(connection.send(Method::GET, &path, &[], Bytes::new()).await?.body_len)
+                Ok(connection.send(Method::GET, &self.page(target), &[], Bytes::new()).await?.body_len)
             }
             Operation::Delete => {
                 connection.send(Method::DELETE, &existing, &[], Bytes::new()).await?;
                 Ok(0)
             }
             Operation::Multipart => {
-                let path = format!("/{bucket}/multipart/{n:08}");
-                let created = format!("{path}?uploads=");
-                let headers = shape.sse.write_headers();
-                let created = connection.send(Method::POST, &created, &headers, Bytes::new()).await?;
-                let text = String::from_utf8_lossy(&created.head).into_owned();
-                let upload = text.split("<UploadId>").nth(1).and_then(|rest| rest.split('<').next());
-                let upload = upload.context("no upload id")?;
-                let mut parts = String::new();
-                for (number, start) in (1..).zip((0..body.len()).step_by(shape.part_size)) {
-                    let part = body.slice(start..(start + shape.part_size).min(body.len()));
-                    let path = format!("{path}?partNumber={number}&uploadId={upload}");
-                    let sent = connection.send(Method::PUT, &path, &shape.sse.read_headers(), part).await?;
-                    let etag = sent.headers.get("etag").and_then(|v| v.to_str().ok()).unwrap_or_default();
-                    parts += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>");
-                }
-                let complete = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
-                let path = format!("{path}?uploadId={upload}");
-                connection.send(Method::POST, &path, &shape.sse.read_headers(), complete.into()).await?;
+                let path = format!("/{bucket}/multipart/{folder}/{n:08}");
+                multipart::upload(connections, target, &path, shape, body).await?;
                 Ok(body.len())
             }
         }
@@ -223,9 +247,14 @@ impl Outcome {
         self.cpu_s.map_or(f64::NAN, |cpu| cpu * 1e9 / self.bytes as f64)
     }
 
-    fn quantile_ms(&self, of: f64) -> f64 {
-        let at = ((self.latencies.len() as f64 * of) as usize).min(self.latencies.len().saturating_sub(1));
-        self.latencies.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
+    /// Milliseconds of the clock per operation: what passed in all, by the operations that went on at once.
+    pub(crate) fn wall_ms_per_op(&self) -> f64 {
+        self.wall.as_secs_f64() * 1000.0 / self.ops as f64
+    }
+
+    /// Bytes of content that an operation moved.
+    pub(crate) fn bytes_per_op(&self) -> f64 {
+        self.bytes as f64 / self.ops as f64
     }
 }
 
@@ -234,7 +263,7 @@ impl std::fmt::Display for Outcome {
         let mb_per_s = self.bytes as f64 / 1e6 / self.wall.as_secs_f64();
         write!(f, "{:30} {:9.0} {mb_per_s:9.1}", self.name, self.ops_per_s())?;
         for of in [0.5, 0.99, 1.0] {
-            write!(f, " {:9.2}", self.quantile_ms(of))?;
+            write!(f, " {:9.2}", quantile_ms(&self.latencies, of))?;
         }
         let peak = self.peak_mib.map_or_else(|| "-".to_owned(), |mib| mib.to_string());
         write!(f, " {:10.3} {:9.3} {peak:>9}", self.cpu_ms_per_op(), self.cpu_s_per_gb())

@@ -1,14 +1,22 @@
 //! A benchmark of any S3 endpoint: operation × size × concurrency × encryption mode, with the server's CPU time and memory
 //! when its process id is given.
 
+mod against;
+mod cells;
 mod client;
 mod cost;
+mod growth;
 mod identities;
+mod limits;
 mod load;
+mod mixed;
+mod multipart;
+mod picture;
+mod statistics;
+mod suite;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use conformance_tests::caller::Credentials;
-use conformance_tests::process;
 
 use load::{Load, Outcome};
 
@@ -40,6 +48,9 @@ struct Target {
     /// The server's process id, for its CPU time and memory
     #[arg(long, global = true)]
     pid: Option<u32>,
+    /// The key of SSE-KMS; without one, the server takes its own
+    #[arg(long, global = true)]
+    kms_key_id: Option<String>,
     /// Runs, of which the median is told
     #[arg(long, default_value_t = 3, global = true)]
     runs: usize,
@@ -49,6 +60,12 @@ impl Target {
     /// The endpoint of a connection.
     fn endpoint_of(&self, connection: usize) -> &str {
         self.endpoint.get(connection % self.endpoint.len().max(1)).map_or("", String::as_str)
+    }
+
+    /// The header that names the key of SSE-KMS, if one was given.
+    fn kms_key_headers(&self) -> Vec<(&'static str, String)> {
+        let header = |id: &String| ("x-amz-server-side-encryption-aws-kms-key-id", id.clone());
+        self.kms_key_id.iter().map(header).collect()
     }
 
     /// The credentials that it was given.
@@ -75,8 +92,12 @@ enum Command {
     Identities(identities::Shape),
     /// What metrics, access log and audit cost, of gateways that it starts itself; and the memory of an idle one
     Cost(cost::Plan),
-    /// The project's own targets, one after the other
-    Suite,
+    /// How long a client with one connection waits while others load the server; fails above 100 ms
+    Mixed(mixed::Plan),
+    /// What operations cost while a bucket grows
+    Growth(growth::Plan),
+    /// The project's own targets; with `--against`, compared with other servers
+    Suite(suite::Plan),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -90,6 +111,9 @@ struct Shape {
     /// Bytes of a part
     #[arg(long, default_value_t = 8 << 20)]
     part_size: usize,
+    /// Parts of an upload that are sent at once, over as many connections
+    #[arg(long, default_value_t = 1)]
+    parts_in_flight: usize,
     /// Connections
     #[arg(long, default_value_t = 8)]
     concurrency: usize,
@@ -118,6 +142,7 @@ impl Default for Shape {
             prefixes: 0,
             buckets: 1,
             part_size: 8 << 20,
+            parts_in_flight: 1,
             concurrency: 8,
             count: 1000,
             objects: 50,
@@ -169,7 +194,9 @@ pub(crate) enum Sse {
 async fn main() -> anyhow::Result<()> {
     let Cli { target, command } = Cli::parse();
     let (operation, shape) = match command {
-        Command::Suite => return suite(&target).await,
+        Command::Suite(plan) => return suite::run(&target, &plan).await,
+        Command::Mixed(plan) => return mixed::run(&target, &plan).await,
+        Command::Growth(plan) => return growth::run(&target, &plan).await,
         Command::Cost(plan) => return cost::run(&target, &plan).await,
         Command::Identities(shape) => return identities::run(&target, &shape).await,
         Command::Put(shape) => (load::Operation::Put, shape),
@@ -181,84 +208,5 @@ async fn main() -> anyhow::Result<()> {
     };
     println!("{}", Outcome::HEADER);
     println!("{}", Load { operation, shape }.run(&target).await?);
-    Ok(())
-}
-
-/// A target: what is measured, its unit, and the most (or least) it may be.
-struct Goal {
-    name: &'static str,
-    load: Load,
-    measure: fn(&Outcome) -> f64,
-    unit: &'static str,
-    at_most: Option<f64>,
-    at_least: Option<f64>,
-}
-
-async fn suite(target: &Target) -> anyhow::Result<()> {
-    use load::Operation as Op;
-    anyhow::ensure!(target.pid.is_some(), "the targets are of the server's CPU time: give its --pid");
-    const MIB: usize = 1 << 20;
-    let shape = |size, concurrency, count, sse| Shape { size, concurrency, count, sse, ..Shape::default() };
-    let per_gb = |outcome: &Outcome| outcome.cpu_s_per_gb();
-    let per_op = |outcome: &Outcome| outcome.cpu_ms_per_op();
-    let at_most = |name, operation, shape, measure: fn(&Outcome) -> f64, unit, most| Goal {
-        name,
-        load: Load { operation, shape },
-        measure,
-        unit,
-        at_most: Some(most),
-        at_least: None,
-    };
-    let large = |sse| Shape { objects: 2, ..shape(64 * MIB, 2, 24, sse) };
-    let mut goals = vec![
-        at_most("GET 64 MiB, SSE-S3", Op::Get, large(Sse::S3), per_gb, "CPU-s/GB", 0.6),
-        at_most("multipart PUT 64 MiB, SSE-S3", Op::Multipart, large(Sse::S3), per_gb, "CPU-s/GB", 3.0),
-        at_most("multipart PUT 64 MiB, SSE-KMS", Op::Multipart, large(Sse::Kms), per_gb, "CPU-s/GB", 1.2),
-        at_most("multipart PUT 64 MiB, SSE-C", Op::Multipart, large(Sse::Customer), per_gb, "CPU-s/GB", 1.2),
-        at_most(
-            "GET of a 64 KiB range",
-            Op::Get,
-            Shape { range: 64 * 1024, objects: 2, ..shape(64 * MIB, 4, 6000, Sse::S3) },
-            per_op,
-            "CPU-ms",
-            0.15,
-        ),
-        at_most("GET 4 KiB", Op::Get, shape(4096, 4, 20_000, Sse::S3), per_op, "CPU-ms", 0.08),
-        at_most(
-            "PUT 4 KiB, 16 connections",
-            Op::Put,
-            shape(4096, 16, 20_000, Sse::S3),
-            per_op,
-            "CPU-ms",
-            0.25,
-        ),
-    ];
-    goals.push(Goal {
-        name: "PUT 4 KiB, 16 connections",
-        load: Load { operation: Op::Put, shape: shape(4096, 16, 20_000, Sse::S3) },
-        measure: |outcome| outcome.ops_per_s(),
-        unit: "ops/s",
-        at_most: None,
-        at_least: Some(4000.0),
-    });
-    let listing = Shape { objects: 20_000, ..shape(64, 2, 400, Sse::None) };
-    goals.push(at_most("LIST of 1000 among 20,000", Op::List, listing, per_op, "CPU-ms", 2.0));
-
-    println!("| target | wanted | measured | |\n| --- | --- | --- | --- |");
-    for goal in goals {
-        let outcome = goal.load.run(target).await?;
-        let measured = (goal.measure)(&outcome);
-        let (wanted, holds) = match (goal.at_most, goal.at_least) {
-            (Some(most), _) => (format!("≤ {most}"), measured <= most),
-            (_, Some(least)) => (format!("≥ {least}"), measured >= least),
-            (None, None) => (String::new(), true),
-        };
-        let verdict = if holds { "ok" } else { "MISSED" };
-        println!("| {} | {wanted} {} | {measured:.3} | {verdict} |", goal.name, goal.unit);
-    }
-    if let Some(pid) = target.pid {
-        let memory = process::Memory::of(pid)?;
-        println!("\nserver memory: {} MiB now, {} MiB at most", memory.now_mib, memory.peak_mib);
-    }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail, ensure};
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use clap::Args;
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt, try_unfold};
 use object_store::{Attribute, Attributes, ObjectStoreExt, PutMultipartOptions};
@@ -20,7 +20,7 @@ use super::told;
 use crate::cli::progress::Progress;
 
 /// Bytes that are read of a file or stream at once.
-const STEP_LEN: usize = 256 << 10;
+const STEP_LEN: usize = 128 << 10;
 
 #[derive(Args)]
 pub(in crate::cli) struct CopyArgs {
@@ -243,10 +243,16 @@ impl Copier {
 /// A body of what is read, piece by piece.
 fn pieces(reader: impl AsyncRead + Unpin + Send + 'static) -> Body {
     try_unfold(reader, |mut reader| async move {
-        let mut piece = Vec::with_capacity(STEP_LEN);
-        let read = (&mut reader).take(STEP_LEN as u64).read_to_end(&mut piece).await;
-        read.context("can't read what is to be sealed")?;
-        Ok((!piece.is_empty()).then(|| (Bytes::from(piece), reader)))
+        let mut piece = BytesMut::with_capacity(STEP_LEN);
+        // Never past its capacity: it would grow to twice as much.
+        while piece.len() < STEP_LEN {
+            let left = STEP_LEN - piece.len();
+            let read = reader.read_buf(&mut (&mut piece).limit(left)).await;
+            if read.context("can't read what is to be sealed")? == 0 {
+                break;
+            }
+        }
+        Ok((!piece.is_empty()).then(|| (piece.freeze(), reader)))
     })
     .boxed()
 }

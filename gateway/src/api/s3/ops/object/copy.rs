@@ -172,11 +172,11 @@ async fn copy_once(app: &App, permit: &Permit, request: &S3Request) -> Result<Op
     }
     let copied = Copied {
         etag: written.etag,
-        last_modified: written.last_modified,
+        last_modified: written.version.last_modified,
         checksum: written.checksum,
         envelope,
-        version: written.version,
-        is_null: written.is_null,
+        version: written.version.version,
+        is_null: written.version.is_null,
     };
     respond((&source_bucket, &found), bucket, &plan, &copied).map(Some)
 }

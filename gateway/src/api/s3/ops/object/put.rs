@@ -94,7 +94,10 @@ pub(in crate::api::s3) async fn store(
         _ => None,
     };
     headers.extend(sse::response_headers(&info, customer_md5));
-    version::write_new_header(bucket, written.version, written.is_null, &mut headers);
-    properties::write_expiration(app, bucket, object, &written.record, written.last_modified, &mut headers);
+    let new = &written.version;
+    version::write_new_header(bucket, new.version, new.is_null, &mut headers);
+    if let Some(record) = new.object() {
+        properties::write_expiration(app, bucket, object, record, new.last_modified, &mut headers);
+    }
     Ok(Stored { etag: written.etag, headers })
 }

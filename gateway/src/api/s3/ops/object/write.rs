@@ -42,11 +42,8 @@ pub(super) struct NewVersion<'a> {
 /// A version as it was written.
 pub(super) struct Written {
     pub(super) etag: String,
-    pub(super) last_modified: Timestamp,
     pub(super) checksum: Option<StoredChecksum>,
-    pub(super) version: VersionId,
-    pub(super) is_null: bool,
-    pub(super) record: Box<ObjectRecord>,
+    pub(super) version: ObjectVersion,
 }
 
 /// How many bytes go when an object is written: of the one that it replaces.
@@ -121,15 +118,15 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
             None
         }
         None => {
-            record.kind = VersionKind::Object(object_record.clone());
-            let trailer =
-                Trailer::Object { bucket: bucket.id, object: object.clone(), version: record.clone() };
+            let version =
+                ObjectVersion { kind: VersionKind::Object(object_record.clone()), ..record.clone() };
+            let trailer = Trailer::Object { bucket: bucket.id, object: object.clone(), version };
             let blob = received.finish(journal::seal(&app.metadata_key, &trailer)).await?;
             object_record.content.layout = Layout::Single(blob);
             Some(blob)
         }
     };
-    record.kind = VersionKind::Object(object_record.clone());
+    record.kind = VersionKind::Object(object_record);
     if let Err(error) = app.catalog.commit_version(bucket, object, &record, &new.precondition).await {
         // Unless it may have been committed after all, the blob is nobody's.
         if let Some(blob) = blob
@@ -139,14 +136,7 @@ pub(super) async fn write(app: &App, source: Source, new: NewVersion<'_>) -> Res
         }
         return Err(write_error(error, &new.precondition, object));
     }
-    Ok(Written {
-        etag,
-        last_modified: record.last_modified,
-        checksum: stored_checksum,
-        version: record.version,
-        is_null: record.is_null,
-        record: object_record,
-    })
+    Ok(Written { etag, checksum: stored_checksum, version: record })
 }
 
 /// Refuses a conditional write whose condition does not hold now, before its body is read; the commit decides.

@@ -4,7 +4,7 @@
 use aes::Aes256;
 use aes::cipher::{Block, BlockCipherEncrypt, KeyInit};
 use kms_core::secret::Secret32;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::TAG_LEN;
 use super::aead::Cipher;
@@ -68,15 +68,18 @@ impl Xaes {
     /// The message's key (the CMAC of two blocks over the first half of its nonce) and the nonce that is left for GCM.
     fn derive(&self, nonce: &[u8; NONCE_LEN]) -> (Cipher, [u8; 12]) {
         let mut key = Zeroizing::new([0; 32]);
-        for (half, counter) in key.chunks_exact_mut(16).zip(1..) {
+        let mut blocks = [1, 2].map(|counter| {
             let mut block = [0, counter, b'X', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
             block[4..].copy_from_slice(&nonce[..12]);
             for (byte, mask) in block.iter_mut().zip(*self.subkey) {
                 *byte ^= mask;
             }
-            let mut block = Block::<Aes256>::from(block);
-            self.aes.encrypt_block(&mut block);
-            half.copy_from_slice(&block);
+            Block::<Aes256>::from(block)
+        });
+        self.aes.encrypt_blocks(&mut blocks);
+        for (half, block) in key.chunks_exact_mut(16).zip(&mut blocks) {
+            half.copy_from_slice(block);
+            block.as_mut_slice().zeroize();
         }
         let short_nonce: [u8; 12] = nonce[12..].try_into().expect("the second half of 24 bytes");
         (Cipher::new(&key), short_nonce)

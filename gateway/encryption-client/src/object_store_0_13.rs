@@ -4,16 +4,19 @@
 mod api {
     pub(super) use ::object_store_0_13::*;
 
-    pub(super) type Extra = ();
+    /// What later versions hand on besides.
+    pub(super) struct Extra;
 
-    pub(super) fn take_extra(_: &mut GetResult) -> Extra {}
+    pub(super) fn take_extra(_: &mut GetResult) -> Extra {
+        Extra
+    }
 
     pub(super) fn result(
         payload: GetResultPayload,
         meta: ObjectMeta,
         range: std::ops::Range<u64>,
         attributes: Attributes,
-        (): Extra,
+        Extra: Extra,
     ) -> GetResult {
         GetResult { payload, meta, range, attributes }
     }

@@ -63,11 +63,14 @@ struct Series {
 
 impl Series {
     fn add(&mut self, t: u64, totals: &RequestTotals, held: Held, most: usize) {
-        if let Some((_, since)) = &self.since {
+        // What came before the first sample is counted from the start, when there was nothing.
+        let start = RequestTotals::default();
+        let since = self.since.as_ref().map(|(_, since)| since);
+        if since.is_some() || totals.requests > 0 {
             if self.points.len() == most {
                 self.points.pop_front();
             }
-            self.points.push_back(point(t, since, totals, held));
+            self.points.push_back(point(t, since.unwrap_or(&start), totals, held));
         }
         self.since = Some((t, totals.clone()));
     }
@@ -194,6 +197,17 @@ mod tests {
         // What has not been sampled yet is told too.
         assert_eq!(points.iter().map(|point| point.requests).sum::<u64>(), 999 * 3 + 7);
         assert_eq!(history.read(1, now, &totals(999 * 3, 0, 0)).1.len(), 7);
+    }
+
+    #[test]
+    fn requests_before_the_first_sample_are_in_its_point() {
+        let history = History::new();
+        history.sample(1000, &totals(7, 5, 2), Held::default());
+        for minutes in [60, 1440] {
+            let (_, points) = history.read(minutes, 1005, &totals(9, 7, 2));
+            assert_eq!(points.iter().map(|point| point.requests).collect::<Vec<_>>(), [7, 2]);
+            assert!(points[0].p50_ms.is_some());
+        }
     }
 
     #[test]

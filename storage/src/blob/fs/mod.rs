@@ -117,9 +117,9 @@ impl Lane {
 /// What lies in the folder.
 const OWN_FOLDERS: [&str; 6] = ["files", "tmp", "segments", "quarantine", "id", "id.new"];
 const WRONG_FRAME: &str = "the checksum of its frame is wrong";
-/// A record and its blob that tell two lengths.
 /// Contents up to this length, in bytes, are read along with the header of their frame: one call in place of two.
 const AHEAD_LEN: u64 = 16 << 10;
+/// A record and its blob that tell two lengths.
 const OTHER_LEN: &str = "another length than its record says";
 
 impl FsBlobStore {

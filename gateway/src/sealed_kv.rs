@@ -52,6 +52,7 @@ fn additional_data(purpose: &str, name: &[u8]) -> Vec<u8> {
 /// An engine whose values are sealed, each bound to its key: a value that was changed, moved or made elsewhere is handed on as damaged
 /// ([`Entry::is_damaged`]), so that it hides no other. Keys lie in the clear, since their order is the engine's; and counters, since the engine adds to them and
 /// holds no key.
+#[derive(Clone)]
 pub struct SealedKv {
     inner: Arc<dyn KeyValue>,
     metadata_key: Arc<MetadataKey>,
@@ -100,7 +101,8 @@ impl SealedKv {
         if let Some(value) = self.opened.lock().find(name, &entry.value) {
             return Entry { value, revision };
         }
-        let sealed = entry.value.clone();
+        // A copy: an engine's value may be a part of something larger, which would be kept with it.
+        let sealed = Bytes::copy_from_slice(&entry.value);
         let opened = self.open(name, entry);
         if !opened.is_damaged() {
             self.opened.lock().keep(name, sealed, opened.value.clone());
@@ -157,8 +159,7 @@ impl KeyValue for SealedKv {
 
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, KvError> {
         let inner = self.inner.snapshot().await?;
-        let (kv, metadata_key, opened) = (self.inner.clone(), self.metadata_key.clone(), self.opened.clone());
-        Ok(Box::new(Opened { inner, kv: Self { inner: kv, metadata_key, opened } }))
+        Ok(Box::new(Opened { inner, kv: self.clone() }))
     }
 
     async fn verify(&self) -> Result<u64, KvError> {

@@ -24,6 +24,8 @@ fn migrate(from: &Path, to: &Path) -> Command {
     command.envs([("AWS_ACCESS_KEY_ID", "any"), ("AWS_SECRET_ACCESS_KEY", "any")]);
     command.envs([("SEALGATE_ROOT_ACCESS_KEY_ID", conformance_tests::server::ACCESS_KEY_ID)]);
     command.envs([("SEALGATE_ROOT_SECRET_ACCESS_KEY", conformance_tests::server::SECRET_ACCESS_KEY)]);
+    // Those of moves that were killed are ended as soon as those of the gateways here.
+    command.envs([("SEALGATE_SESSION_HEARTBEAT_S", "1"), ("SEALGATE_SESSION_TIMEOUT_S", "4")]);
     command
 }
 

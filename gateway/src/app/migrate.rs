@@ -7,11 +7,11 @@ use kms_core::kms::Kms;
 use kms_core::store::{Change, Expected, Item, KeyStore};
 use storage::catalog::Catalog;
 use storage::kv::postgres::PostgresKv;
-use storage::session::SessionState;
+use storage::session::SessionOptions;
 use storage::transfer::Side;
 
 use super::Stores;
-use super::session::RunningSession;
+use super::session::{self, RunningSession};
 use crate::cluster::{BlobKind, Cluster, FORMAT};
 use crate::config::{Config, MetadataConfig};
 use crate::instance::{DataFolder, IfAbsent, PASSPHRASE_FILE, kms_places};
@@ -23,6 +23,7 @@ use crate::sealed_kv::SealedKv;
 /// Where everything is.
 pub struct Source {
     stores: Stores,
+    times: SessionOptions,
     /// Its records and blobs.
     pub side: Side,
 }
@@ -42,21 +43,21 @@ impl Source {
             }
         };
         let side = stores.side();
-        Ok(Self { stores, side })
+        Ok(Self { stores, times: session::times(config), side })
     }
 
-    /// Which gateways serve it now, as far as it knows: by their addresses.
+    /// Which gateways serve it now: by their addresses. Sessions of gateways that died, and of moves that were cut off, are ended,
+    /// which takes as long as the settings say.
     ///
     /// # Errors
-    /// When its records can't be read.
+    /// When its records can't be read, or a session can't be ended.
     pub async fn serving(&self) -> anyhow::Result<Vec<String>> {
         if self.stores.shared_keys.is_none() {
             // Its folder is held here.
             return Ok(Vec::new());
         }
-        let sessions = self.side.catalog.sessions().await?;
-        let live = sessions.into_iter().filter(|session| session.state == SessionState::Live);
-        Ok(live.filter_map(|session| session.beat).map(|beat| beat.about.address).collect())
+        let living = self.side.catalog.living_sessions(self.times).await?;
+        Ok(living.into_iter().filter_map(|session| session.beat).map(|beat| beat.about.address).collect())
     }
 
     /// Lets go of it.

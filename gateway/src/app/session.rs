@@ -8,6 +8,12 @@ use tokio::task::JoinHandle;
 use crate::cluster::FORMAT;
 use crate::config::Config;
 
+/// How sessions are kept, as the settings say.
+pub(super) fn times(config: &Config) -> SessionOptions {
+    let times = &config.places.session;
+    SessionOptions { heartbeat: times.heartbeat, dead_after: times.timeout, ..SessionOptions::default() }
+}
+
 /// A session that is being kept.
 pub(super) struct RunningSession {
     stop: watch::Sender<bool>,
@@ -23,13 +29,7 @@ impl RunningSession {
             build: option_env!("SEALGATE_BUILD").unwrap_or_default().to_owned(),
             format: FORMAT,
         };
-        let times = &config.places.session;
-        let options = SessionOptions {
-            heartbeat: times.heartbeat,
-            dead_after: times.timeout,
-            ..SessionOptions::default()
-        };
-        let keeper = SessionKeeper::join(catalog.clone(), ids, about, options).await?;
+        let keeper = SessionKeeper::join(catalog.clone(), ids, about, times(config)).await?;
         let (stop, stopped) = watch::channel(false);
         Ok(Self { stop, task: tokio::spawn(keeper.run(stopped)) })
     }

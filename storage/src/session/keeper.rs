@@ -244,3 +244,39 @@ impl SessionKeeper {
         self.catalog.end_session(dead).await
     }
 }
+
+impl Catalog {
+    /// Which sessions live, for one that has none: waits until some of those that seem to have said something more. If none does for
+    /// [`SessionOptions::dead_after`], they are ended, so that nothing of them can be committed any more.
+    ///
+    /// # Errors
+    /// When the sessions can't be read or ended.
+    pub async fn living_sessions(&self, options: SessionOptions) -> Result<Vec<Session>, CatalogError> {
+        let live = |sessions: Vec<Session>| sessions.into_iter().filter(|it| it.state == SessionState::Live);
+        let number = |session: &Session| session.beat.as_ref().map_or(0, |beat| beat.number);
+        let mut seen: HashMap<SessionId, u64> =
+            live(self.sessions().await?).map(|session| (session.id, number(&session))).collect();
+        let (mut since, mut looked) = (Instant::now(), Instant::now());
+        while !seen.is_empty() {
+            tokio::time::sleep(options.heartbeat).await;
+            let sessions = live(self.sessions().await?);
+            let (silent, living): (Vec<_>, Vec<_>) =
+                sessions.partition(|session| seen.get(&session.id) == Some(&number(session)));
+            if !living.is_empty() {
+                return Ok(living);
+            }
+            // Others may have been cut off from the map as long as this one was.
+            if looked.elapsed() > options.dead_after / 2 {
+                since = Instant::now();
+            }
+            looked = Instant::now();
+            if since.elapsed() >= options.dead_after {
+                for session in &silent {
+                    self.end_session(session).await?;
+                }
+            }
+            seen.retain(|id, _| silent.iter().any(|session| session.id == *id));
+        }
+        Ok(Vec::new())
+    }
+}

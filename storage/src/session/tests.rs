@@ -97,6 +97,31 @@ async fn a_gateway_that_is_frozen_beyond_its_session_can_not_commit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_no_session_learns_who_lives_and_ends_who_does_not() {
+    let kv = Arc::new(MemoryKv::new());
+    let (dead, its, _keeper) = join(&kv).await;
+    let (_, lives, keeper) = join(&kv).await;
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(keeper.run(stopped));
+    let outside = Catalog::new(kv.clone());
+    let options = SessionOptions::default();
+    let living = outside.living_sessions(options).await.expect("a look");
+    assert_eq!(living.iter().map(|session| session.id).collect::<Vec<_>>(), [lives.session()]);
+    assert_eq!(state(&kv, &its).await, SessionState::Live, "who lives is told at once");
+    stop.send(true).expect("it runs");
+    assert_eq!(running.await.expect("it ends"), SessionEnd::Left);
+
+    let began = tokio::time::Instant::now();
+    assert!(outside.living_sessions(options).await.expect("a look").is_empty());
+    assert!(began.elapsed() >= options.dead_after);
+    assert!(matches!(state(&kv, &its).await, SessionState::Ended(_)));
+    dead.put_document("shelf", "a").await.expect_err("its session has ended");
+    let began = tokio::time::Instant::now();
+    assert!(outside.living_sessions(options).await.expect("a look").is_empty());
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_could_not_see_or_commit_begins_to_watch_anew() {
     let kv = Arc::new(MemoryKv::new());
     let (_, quiet, _keeper) = join(&kv).await;

@@ -1,6 +1,7 @@
 //! Names and ids: parsed once at the door, valid ever after.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -26,10 +27,10 @@ pub enum NameError {
 }
 
 /// A bucket's name: 3 to 63 bytes by the rules for general purpose buckets
-/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>).
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>). Clones share it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Box<str>")]
-pub struct BucketName(Box<str>);
+pub struct BucketName(Arc<str>);
 
 impl TryFrom<Box<str>> for BucketName {
     type Error = NameError;
@@ -86,10 +87,10 @@ impl fmt::Display for BucketName {
     }
 }
 
-/// An object's name: 1 to 1024 bytes of UTF-8, otherwise opaque; never mapped to a path.
+/// An object's name: 1 to 1024 bytes of UTF-8, otherwise opaque; never mapped to a path. Clones share it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Box<str>")]
-pub struct ObjectKey(Box<str>);
+pub struct ObjectKey(Arc<str>);
 
 impl TryFrom<Box<str>> for ObjectKey {
     type Error = NameError;

@@ -78,7 +78,7 @@ pub async fn handle<B>(
 pub(super) async fn serve(app: &App, parts: &Parts, peer: Peer) -> Response<ResponseBody> {
     request::note(|record| record.operation = Some("GetMetrics"));
     let request_id = query::request_id();
-    super::record::ids(&request_id, "");
+    super::record::id(&request_id);
     match authorize(app, parts, peer).await {
         Ok(()) => answer(Ok(app), &app.config, &parts.headers).await,
         Err(refusal) => {

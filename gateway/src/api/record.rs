@@ -2,7 +2,7 @@
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body::Body;
 use serde_json::Value;
 use storage::catalog::{Bucket, VersionRef};
@@ -51,9 +51,9 @@ const MAX_PARAMETERS: usize = 64;
 
 /// Who asks.
 pub(super) fn requester(detail: &mut RequestDetail, identity: &Identity) {
-    detail.requester = identity.account().map(|account| Requester {
+    detail.requester = identity.account.as_ref().map(|account| Requester {
         subject: identity.subject.clone(),
-        account: account.id.clone(),
+        account: account.clone(),
         access_key_id: identity.access_key_id.clone(),
     });
 }
@@ -100,11 +100,16 @@ pub(super) fn refused_s3(error: &S3Error) {
     refused(error.code.name(), &error.client_message());
 }
 
-/// The request's id, and for S3 the host's.
-pub(super) fn ids(request_id: &str, host_id: &str) {
+/// The request's id.
+pub(super) fn id(request_id: &str) {
+    request::detail(|detail| detail.request_id = HeaderValue::from_str(request_id).ok());
+}
+
+/// The ids of a request of S3: its own, and the host's.
+pub(super) fn ids(request_id: &HeaderValue, host_id: &HeaderValue) {
     request::detail(|detail| {
-        request_id.clone_into(&mut detail.request_id);
-        host_id.clone_into(&mut detail.host_id);
+        detail.request_id = Some(request_id.clone());
+        detail.host_id = Some(host_id.clone());
     });
 }
 
@@ -113,8 +118,8 @@ pub(super) fn of_operation(operation: Operation, target: &Target, headers: &Head
     request::note(|record| {
         record.operation = Some(operation.name());
         let Some(detail) = &mut record.detail else { return };
-        detail.bucket = target.bucket.as_ref().map(|bucket| bucket.as_str().to_owned());
-        detail.object = target.object.as_ref().map(|object| object.as_str().to_owned());
+        detail.bucket = target.bucket.clone();
+        detail.object = target.object.clone();
         if matches!(operation, Operation::PutObject | Operation::UploadPart | Operation::PutObjectAnnotation)
         {
             let decoded = number(headers, &header::DECODED_CONTENT_LENGTH);

@@ -53,7 +53,8 @@ impl Observer for AccessLog {
     }
 }
 
-/// Appends a member, if there is something to tell: a number, text that may need escapes (`text`, `bytes`), or none (`word`).
+/// Appends a member, if there is something to tell: a number, text that may need escapes (`text`, `bytes`), text of ours that needs none
+/// (`ours`), or such text that there always is (`word`).
 macro_rules! push_member {
     ($out:expr, $name:literal, number: $value:expr) => {
         if let Some(value) = $value {
@@ -66,6 +67,11 @@ macro_rules! push_member {
         $out.push(b'"');
         $out.extend_from_slice($value.as_bytes());
         $out.push(b'"');
+    };
+    ($out:expr, $name:literal, ours: $value:expr) => {
+        if let Some(value) = $value {
+            push_member!($out, $name, word: value);
+        }
     };
     ($out:expr, $name:literal, text: $value:expr) => {
         push_member!($out, $name, bytes: $value.map(|value| value.as_bytes()))
@@ -85,9 +91,9 @@ pub fn write_json(record: &RequestRecord, out: &mut Vec<u8>) {
     out.push(b'"');
     let none = LazyCell::new(RequestDetail::default);
     let detail = record.detail.as_deref().unwrap_or_else(|| &none);
-    push_member!(out, "request_id", text: Some(&detail.request_id));
+    push_member!(out, "request_id", ours: detail.request_id.as_ref());
     push_member!(out, "service", word: record.service.name());
-    push_member!(out, "operation", text: record.operation);
+    push_member!(out, "operation", ours: record.operation);
     push_member!(out, "method", word: record.method.as_str());
     push_name!(out, "uri");
     out.push(b'"');
@@ -100,7 +106,7 @@ pub fn write_json(record: &RequestRecord, out: &mut Vec<u8>) {
     out.push(b'"');
     push_member!(out, "remote_port", number: Some(record.remote.port().into()));
     push_member!(out, "status", number: record.status.map(|status| status.as_u16().into()));
-    push_member!(out, "error_code", text: record.error_code);
+    push_member!(out, "error_code", ours: record.error_code);
     push_member!(out, "bytes_received", number: Some(record.received_len));
     push_member!(out, "bytes_sent", number: Some(record.sent_len));
     push_member!(out, "duration_us", number: Some(micros(record.duration)));
@@ -109,15 +115,15 @@ pub fn write_json(record: &RequestRecord, out: &mut Vec<u8>) {
     if !record.is_whole {
         out.extend_from_slice(b",\"is_whole\":false");
     }
-    push_member!(out, "bucket", text: detail.bucket.as_deref());
-    push_member!(out, "bucket_owner", text: detail.bucket_owner.as_deref());
-    push_member!(out, "key", text: detail.object.as_deref());
+    push_member!(out, "bucket", ours: detail.bucket());
+    push_member!(out, "bucket_owner", ours: detail.bucket_owner.as_deref());
+    push_member!(out, "key", text: detail.object());
     push_member!(out, "version_id", text: detail.version_id.as_deref());
     push_member!(out, "object_size", number: detail.object_len);
-    push_member!(out, "sse", text: detail.sse);
+    push_member!(out, "sse", ours: detail.sse);
     if let Some(requester) = &detail.requester {
         push_member!(out, "requester", text: Some(&requester.subject.arn));
-        push_member!(out, "account", text: Some(&requester.account));
+        push_member!(out, "account", word: requester.account.id);
         push_member!(out, "access_key_id", text: Some(&requester.access_key_id));
     }
     if let Some(signature) = detail.signature {
@@ -131,8 +137,8 @@ pub fn write_json(record: &RequestRecord, out: &mut Vec<u8>) {
         push_member!(out, "authentication_type", word: place);
     }
     if let Some(tls) = &detail.tls {
-        push_member!(out, "tls_version", text: tls.version);
-        push_member!(out, "cipher_suite", text: tls.cipher);
+        push_member!(out, "tls_version", ours: tls.version);
+        push_member!(out, "cipher_suite", ours: tls.cipher);
         push_member!(out, "server_name", text: tls.server_name.as_deref());
     }
     if detail.is_by_acl {
@@ -140,7 +146,7 @@ pub fn write_json(record: &RequestRecord, out: &mut Vec<u8>) {
     }
     push_member!(out, "referer", bytes: detail.referer.as_ref().map(HeaderValue::as_bytes));
     push_member!(out, "user_agent", bytes: detail.user_agent.as_ref().map(HeaderValue::as_bytes));
-    push_member!(out, "host_id", text: Some(&detail.host_id));
+    push_member!(out, "host_id", ours: detail.host_id.as_ref());
     out.push(b'}');
 }
 

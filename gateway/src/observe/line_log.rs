@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use rustix::fs::Advice;
 
 use super::metrics::LOGS;
 use super::reopen;
@@ -20,6 +22,8 @@ const MAX_WAITING_LEN: usize = 8 << 20;
 const KEPT_LEN: usize = 64 << 10;
 /// How long lines gather before they are written together.
 const GATHER: Duration = Duration::from_millis(20);
+/// How many bytes are written until pages are given back.
+const FORGET_LEN: u64 = 1 << 20;
 /// How often an idle writer looks whether its file was renamed.
 const LOOK: Duration = Duration::from_secs(1);
 /// The shortest time between two warnings.
@@ -53,7 +57,42 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 
 enum Out {
     Stdout,
-    File(PathBuf, File),
+    File(LogFile),
+}
+
+/// A file that is appended to and not read back.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    len: u64,
+    /// Its length when the kernel was last told that it is not read back.
+    told_len: u64,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = open(path)?;
+        let len = file.metadata()?.len();
+        Ok(Self { path: path.to_owned(), file, len, told_len: len })
+    }
+
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.file.write_all(lines)?;
+        self.len += lines.len() as u64;
+        if self.len - self.told_len >= FORGET_LEN {
+            self.forget();
+        }
+        Ok(())
+    }
+
+    /// Gives back pages of the page cache: those that are clean, so it begins to write the others. Pages of objects keep their place, and
+    /// the next lines need no new ones. <https://man7.org/linux/man-pages/man2/posix_fadvise.2.html>
+    fn forget(&mut self) {
+        let from = self.told_len.saturating_sub(FORGET_LEN);
+        // What can't be forgotten (a pipe) is no harm.
+        let _ = rustix::fs::fadvise(&self.file, from, NonZeroU64::new(self.len - from), Advice::DontNeed);
+        self.told_len = self.len;
+    }
 }
 
 impl LineLog {
@@ -61,7 +100,7 @@ impl LineLog {
     pub fn open(path: &Path, name: &'static str) -> io::Result<Self> {
         let out = match path == Path::new("-") {
             true => Out::Stdout,
-            false => Out::File(path.to_owned(), open(path)?),
+            false => Out::File(LogFile::open(path)?),
         };
         let shared = Arc::new(Shared {
             name,
@@ -132,12 +171,12 @@ impl Shared {
             }
             std::mem::swap(&mut self.waiting.lock().lines, &mut lines);
             if seen.is_asked()
-                && let Out::File(path, file) = &mut out
+                && let Out::File(file) = &mut out
             {
-                match open(path) {
+                match LogFile::open(&file.path) {
                     Ok(new) => *file = new,
                     Err(error) => {
-                        tracing::error!(log = self.name, path = %path.display(), %error, "a log file can't be opened anew: the old one is written on");
+                        tracing::error!(log = self.name, path = %file.path.display(), %error, "a log file can't be opened anew: the old one is written on");
                     }
                 }
             }
@@ -176,7 +215,7 @@ impl Out {
                 stdout.write_all(lines)?;
                 stdout.flush()
             }
-            Self::File(_, file) => file.write_all(lines),
+            Self::File(file) => file.append(lines),
         }
     }
 }

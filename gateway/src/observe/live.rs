@@ -75,7 +75,7 @@ impl TraceFilter {
         (self.operations.is_empty()
             || record.operation.is_some_and(|name| self.operations.iter().any(|wanted| wanted == name)))
             && self.bucket.as_ref().is_none_or(|wanted| {
-                record.detail.as_ref().is_some_and(|detail| detail.bucket.as_ref() == Some(wanted))
+                record.detail.as_ref().is_some_and(|detail| detail.bucket() == Some(wanted.as_str()))
             })
             && self.status.as_deref().is_none_or(has_status)
             && self.slower_than.is_none_or(|least| record.duration.as_millis() >= u128::from(least))

@@ -10,8 +10,10 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
 use kms_core::policy::Subject;
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
+use storage::name::{BucketName, ObjectKey};
 
 use super::bucket_log::LogSource;
+use crate::iam::Account;
 
 tokio::task_local! {
     /// The request that this task answers.
@@ -101,16 +103,16 @@ pub struct RequestDetail {
     pub user_agent: Option<HeaderValue>,
     /// `traceparent`: the trace that it belongs to.
     pub trace_parent: Option<HeaderValue>,
-    /// `x-amz-request-id` of the answer.
-    pub request_id: String,
-    /// `x-amz-id-2` of the answer; empty where the service has none.
-    pub host_id: String,
+    /// `x-amz-request-id` of the answer; see [`RequestDetail::request_id`].
+    pub request_id: Option<HeaderValue>,
+    /// `x-amz-id-2` of the answer, where the service has one.
+    pub host_id: Option<HeaderValue>,
     /// The bucket that it names.
-    pub bucket: Option<String>,
+    pub bucket: Option<BucketName>,
     /// The account of that bucket, if there is one.
     pub bucket_owner: Option<String>,
     /// The object that it names.
-    pub object: Option<String>,
+    pub object: Option<ObjectKey>,
     /// The version that it names, or that it wrote.
     pub version_id: Option<String>,
     /// Plain bytes of the object that it reads or writes, as far as they are known.
@@ -139,6 +141,32 @@ pub struct RequestDetail {
     pub copied: Option<Box<CopiedObject>>,
     /// Its bucket and the setting of that one's access logging, where that is on.
     pub log_source: Option<LogSource>,
+}
+
+impl RequestDetail {
+    /// The request's id as text; empty: it has none.
+    pub fn request_id(&self) -> &str {
+        text(self.request_id.as_ref())
+    }
+
+    /// The host's id as text; empty: it has none.
+    pub fn host_id(&self) -> &str {
+        text(self.host_id.as_ref())
+    }
+
+    /// The bucket's name as text.
+    pub fn bucket(&self) -> Option<&str> {
+        self.bucket.as_ref().map(BucketName::as_str)
+    }
+
+    /// The object's name as text.
+    pub fn object(&self) -> Option<&str> {
+        self.object.as_ref().map(ObjectKey::as_str)
+    }
+}
+
+fn text(value: Option<&HeaderValue>) -> &str {
+    value.and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// An object that a multi-object delete was about.
@@ -176,8 +204,8 @@ pub struct CopiedObject {
 pub struct Requester {
     /// As policies see it: ARN, account and, among the values of condition keys, `aws:principaltype` and `aws:userid`.
     pub subject: Arc<Subject>,
-    /// The account's id, 12 digits.
-    pub account: String,
+    /// His account.
+    pub account: Arc<Account>,
     /// The access key that signed.
     pub access_key_id: Arc<str>,
 }
@@ -499,7 +527,7 @@ mod tests {
         }
 
         fn ended(&self, record: &RequestRecord) {
-            let bucket = record.detail.as_ref().and_then(|detail| detail.bucket.clone());
+            let bucket = record.detail.as_ref().and_then(|detail| detail.bucket().map(str::to_owned));
             self.ended.lock().push((record.operation, record.received_len, bucket, record.is_whole));
         }
     }
@@ -542,15 +570,17 @@ mod tests {
         recording
             .scope(async {
                 parameters(|_| panic!("nobody wants parameters"));
-                detail(|detail| detail.bucket = Some("b".to_owned()));
+                detail(|detail| detail.bucket = Some(BucketName::parse("bbb").unwrap()));
             })
             .await;
-        assert_eq!(*detailed.ended.lock(), [(None, 0, Some("b".to_owned()), false)]);
+        assert_eq!(*detailed.ended.lock(), [(None, 0, Some("bbb".to_owned()), false)]);
         assert_eq!(observer.ended.lock().len(), 1);
         let third = observers.add(seen(Wants::Parameters));
         let recording = begin(&connection).unwrap();
-        recording.scope(async { parameters(|detail| detail.bucket = Some("c".to_owned())) }).await;
-        assert_eq!(detailed.ended.lock().last().unwrap().2.as_deref(), Some("c"));
+        recording
+            .scope(async { parameters(|detail| detail.bucket = Some(BucketName::parse("ccc").unwrap())) })
+            .await;
+        assert_eq!(detailed.ended.lock().last().unwrap().2.as_deref(), Some("ccc"));
         drop((second, third, idle));
         assert!(begin(&connection).is_none());
     }

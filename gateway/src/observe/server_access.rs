@@ -24,7 +24,7 @@ pub fn write(record: &RequestRecord, ids: &CanonicalIds, line: &mut Vec<u8>) {
     let none = RequestDetail::default();
     let detail = record.detail.as_deref().unwrap_or(&none);
     let subject = Subject {
-        object: detail.object.as_deref(),
+        object: detail.object(),
         version_id: detail.version_id.as_deref(),
         error_code: record.error_code,
         status: record.status.map(|status| status.as_u16()),
@@ -95,15 +95,15 @@ fn entry(
     let account = of.map(|(_, account)| account).or(detail.bucket_owner.as_deref());
     push(line, account.and_then(ids).as_deref());
     space(line);
-    push(line, of.map(|(bucket, _)| bucket).or(detail.bucket.as_deref()));
+    push(line, of.map(|(bucket, _)| bucket).or(detail.bucket()));
     space(line);
     push_time(line, record.arrived);
     space(line);
     push_ip(line, record.remote.ip());
     space(line);
-    push_requester(line, detail.requester.as_ref(), ids);
+    push_requester(line, detail.requester.as_ref());
     space(line);
-    push(line, Some(detail.request_id.as_str()));
+    push(line, Some(detail.request_id()));
     space(line);
     line.extend_from_slice(verb.as_bytes());
     line.push(b'.');
@@ -139,7 +139,7 @@ fn entry(
     space(line);
     push(line, subject.version_id);
     space(line);
-    push(line, Some(detail.host_id.as_str()));
+    push(line, Some(detail.host_id()));
     space(line);
     push(line, detail.signature.map(|signature| if signature.version == 2 { "SigV2" } else { "SigV4" }));
     space(line);
@@ -362,7 +362,7 @@ fn opens_something(name: &str) -> bool {
 }
 
 /// The canonical id of an account's root user, the ARN of everybody else; `-` for nobody.
-fn push_requester(line: &mut Vec<u8>, requester: Option<&Requester>, ids: &CanonicalIds) {
+fn push_requester(line: &mut Vec<u8>, requester: Option<&Requester>) {
     match requester {
         None => line.extend_from_slice(ABSENT),
         // A service of AWS's, as AWS writes it.
@@ -370,10 +370,9 @@ fn push_requester(line: &mut Vec<u8>, requester: Option<&Requester>, ids: &Canon
             line.extend_from_slice(b"svc:");
             push(line, Some(&subject.arn));
         }
-        Some(requester) if requester.subject.is_root() => match ids(&requester.account) {
-            Some(id) => push(line, Some(&id)),
-            None => push(line, Some(&requester.account)),
-        },
+        Some(Requester { subject, account, .. }) if subject.is_root() => {
+            push(line, Some(&account.canonical_id));
+        }
         Some(requester) => push(line, Some(&requester.subject.arn)),
     }
 }

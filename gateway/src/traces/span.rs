@@ -152,10 +152,10 @@ fn push_attributes(out: &mut Vec<u8>, record: &RequestRecord, detail: &RequestDe
     push_attribute!(out, "user_agent.original", text: detail.user_agent.as_ref());
     push_attribute!(out, "rpc.service", word: record.service.name());
     push_attribute!(out, "rpc.method", text: record.operation);
-    push_attribute!(out, "aws.request_id", text: Some(&detail.request_id));
-    push_attribute!(out, "aws.extended_request_id", text: Some(&detail.host_id));
-    push_attribute!(out, "aws.s3.bucket", text: detail.bucket.as_ref());
-    push_attribute!(out, "aws.s3.key", text: detail.object.as_ref());
+    push_attribute!(out, "aws.request_id", text: detail.request_id.as_ref());
+    push_attribute!(out, "aws.extended_request_id", text: detail.host_id.as_ref());
+    push_attribute!(out, "aws.s3.bucket", text: detail.bucket());
+    push_attribute!(out, "aws.s3.key", text: detail.object());
     push_attribute!(out, "error.type", text: record.error_code);
     let requester = detail.requester.as_ref().map(|requester| &requester.subject.arn);
     push_attribute!(out, "sealgate.requester", text: requester);

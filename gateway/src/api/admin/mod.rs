@@ -136,7 +136,7 @@ pub(super) async fn serve(
     peer: Peer,
 ) -> Response<ResponseBody> {
     let request_id = query::request_id();
-    record::ids(&request_id, "");
+    record::id(&request_id);
     let mut response = match answer(app, &parts, body, peer, &request_id).await {
         Ok(Told::Json(value)) => {
             respond(StatusCode::OK, ResponseBody::full(value.to_string()), "application/json")

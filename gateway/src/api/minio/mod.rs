@@ -105,7 +105,7 @@ pub async fn serve(
 ) -> Response<ResponseBody> {
     let Some(call) = path.strip_prefix("admin/") else { return health(path, app.is_ready()) };
     let request_id = query::request_id();
-    record::ids(&request_id, "");
+    record::id(&request_id);
     let call = ADMIN.iter().find_map(|version| path.strip_prefix(version)).unwrap_or(call);
     request::note(|record| record.operation = CALLS.iter().copied().find(|known| *known == call));
     let result = answer(app, call, parts, body, peer, &request_id).await;

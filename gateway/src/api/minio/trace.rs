@@ -54,7 +54,7 @@ impl Wanted {
         let is_of = |account: &String| {
             record.detail.as_ref().is_some_and(|detail| {
                 detail.bucket_owner.as_ref() == Some(account)
-                    || detail.requester.as_ref().is_some_and(|requester| requester.account == *account)
+                    || detail.requester.as_ref().is_some_and(|requester| requester.account.id == *account)
             })
         };
         wants_service
@@ -187,7 +187,7 @@ fn as_line(record: &RequestRecord) -> Vec<u8> {
             },
             "response": {
                 "time": time_of(arrived + record.time_to_first_byte.unwrap_or(record.duration)),
-                "headers": { "X-Amz-Request-Id": [detail.map_or("", |detail| detail.request_id.as_str())] },
+                "headers": { "X-Amz-Request-Id": [detail.map_or("", |detail| detail.request_id())] },
                 "statuscode": status,
             },
             "stats": {

@@ -132,7 +132,7 @@ pub fn asks(parts: &Parts) -> bool {
 /// Answers one request.
 pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> Response<ResponseBody> {
     let request_id = request_id();
-    record::ids(&request_id, "");
+    record::id(&request_id);
     let signed = Scope::of(&parts);
     // A signature tells the service; without one, the form does.
     let named = service(signed.as_ref(), &Parameters::default());

@@ -166,7 +166,7 @@ async fn deliver(log: &BucketLog, app: &App, ready: &Ready) -> Result<(), Undeli
     let began = (SystemTime::now(), Instant::now());
     let mut told = own_record(&identity, &owner, &target, &object, len);
     let request = S3Request {
-        request_id: ready.unique.clone(),
+        request_id: ready.unique.as_str().into(),
         operation: Operation::PutObject,
         method: Method::PUT,
         bucket: Some(name),
@@ -208,18 +208,15 @@ fn own_record(
     object: &ObjectKey,
     len: u64,
 ) -> RequestRecord {
-    let requester = Requester {
-        subject: identity.subject.clone(),
-        account: owner.id.clone(),
-        access_key_id: Arc::from(""),
-    };
+    let requester =
+        Requester { subject: identity.subject.clone(), account: owner.clone(), access_key_id: Arc::from("") };
     let path = encoded_path(&format!("/{}/{}", target.name, object.as_str()));
     let detail = RequestDetail {
         uri: path.parse().unwrap_or_default(),
-        request_id: query::request_id(),
-        bucket: Some(target.name.as_str().to_owned()),
+        request_id: HeaderValue::try_from(query::request_id()).ok(),
+        bucket: Some(target.name.clone()),
         bucket_owner: Some(target.owner.clone()),
-        object: Some(object.as_str().to_owned()),
+        object: Some(object.clone()),
         object_len: Some(len),
         requester: Some(requester),
         log_source: record::log_source(target),

@@ -27,12 +27,12 @@ use crate::http::listener::Peer;
 /// Answers one request of S3.
 pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> S3Response {
     let request_id = RequestId::new();
-    record::ids(&request_id.text, &request_id.host_id);
+    record::ids(&request_id.own, &request_id.host);
     let is_head = parts.method == Method::HEAD;
-    let resource = parts.uri.path().to_owned();
+    let uri = parts.uri.clone();
     let method = parts.method.clone();
     let answered = match host::of(&parts) {
-        Ok(_) => answer(app, parts, body, peer, &request_id.text).await,
+        Ok(_) => answer(app, parts, body, peer, text(&request_id.own)).await,
         Err(error) => Err(S3Error::invalid_request(error.to_string())),
     };
     let mut response = match answered {
@@ -42,19 +42,20 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> S3
             if error.code == Code::MethodNotAllowed {
                 error.fields.insert(0, ("Method", method.to_string()));
             }
+            let (resource, own) = (uri.path(), text(&request_id.own));
             if error.is_failure() {
                 let source = error.source.as_deref().map(|source| source as &dyn std::error::Error);
-                tracing::error!(request_id = request_id.text, %method, resource, %error, source, "request failed");
+                tracing::error!(request_id = own, %method, resource, %error, source, "request failed");
             } else {
-                tracing::debug!(request_id = request_id.text, %method, resource, error = %error, "request refused");
+                tracing::debug!(request_id = own, %method, resource, error = %error, "request refused");
             }
-            error.into_response(&request_id.text, &request_id.host_id, is_head)
+            error.into_response(own, text(&request_id.host), is_head)
         }
     };
     record::of_answer(&response);
     let headers = response.headers_mut();
-    headers.insert(header::REQUEST_ID, header_value(&request_id.text));
-    headers.insert(header::ID_2, header_value(&request_id.host_id));
+    headers.insert(header::REQUEST_ID, request_id.own);
+    headers.insert(header::ID_2, request_id.host);
     headers.insert(http::header::SERVER, HeaderValue::from_static("Sealgate"));
     response
 }
@@ -138,7 +139,7 @@ async fn answer(
     record::version(version);
     let version = version::parse(version)?;
     let mut request = S3Request {
-        request_id: request_id.to_owned(),
+        request_id: request_id.into(),
         operation,
         method: parts.method,
         bucket: target.bucket,
@@ -336,8 +337,8 @@ fn operate(
 
 /// The two ids of a request.
 struct RequestId {
-    text: String,
-    host_id: String,
+    own: HeaderValue,
+    host: HeaderValue,
 }
 
 impl RequestId {
@@ -345,10 +346,12 @@ impl RequestId {
         use base64::Engine;
         let random = storage::random::public_bytes::<40>();
         let (id, host) = random.split_at(8);
-        Self { text: hex::encode_upper(id), host_id: base64::engine::general_purpose::STANDARD.encode(host) }
+        let ascii = |id| HeaderValue::try_from(id).expect("ids are ASCII");
+        let host = base64::engine::general_purpose::STANDARD.encode(host);
+        Self { own: ascii(hex::encode_upper(id)), host: ascii(host) }
     }
 }
 
-fn header_value(ascii: &str) -> HeaderValue {
-    HeaderValue::from_str(ascii).expect("ids are ASCII")
+fn text(id: &HeaderValue) -> &str {
+    id.to_str().expect("ids are ASCII")
 }

@@ -142,7 +142,7 @@ impl<'a> UserIdentity<'a> {
             r#type: kind(subject),
             principal_id: value(subject, "aws:userid"),
             arn: &subject.arn,
-            account_id: account,
+            account_id: &account.id,
             access_key_id,
             user_name: value(subject, "aws:username"),
             invoked_by: subject.context.get("aws:principalservicename").map(|_| subject.arn.as_str()),
@@ -204,8 +204,8 @@ impl<'a> Event<'a> {
             additional.insert("tlsVersion".to_owned(), json!(tls.version));
         }
         additional.insert("bytesTransferredIn".to_owned(), json!(record.received_len));
-        if !detail.host_id.is_empty() {
-            additional.insert(format!("{HEADERS}-id-2"), json!(detail.host_id));
+        if detail.host_id.is_some() {
+            additional.insert(format!("{HEADERS}-id-2"), json!(detail.host_id()));
         }
         if let Some(sse) = detail.sse {
             additional.insert("SSEApplied".to_owned(), json!(sse));
@@ -237,13 +237,13 @@ impl<'a> Event<'a> {
             request_parameters: parameters::of_request(record, detail),
             response_elements: (!response.is_empty()).then_some(response),
             additional_event_data: additional,
-            request_id: &detail.request_id,
+            request_id: detail.request_id(),
             event_id: new_id(),
             read_only,
             resources: resources(
                 record.service,
-                detail.bucket.as_deref(),
-                detail.object.as_deref(),
+                detail.bucket(),
+                detail.object(),
                 detail.bucket_owner.as_deref(),
             ),
             event_type: "AwsApiCall",
@@ -251,7 +251,7 @@ impl<'a> Event<'a> {
             recipient_account_id: detail
                 .bucket_owner
                 .as_deref()
-                .or(detail.requester.as_ref().map(|requester| requester.account.as_str()))
+                .or(detail.requester.as_ref().map(|requester| requester.account.id.as_str()))
                 .unwrap_or_default(),
             event_category: if is_management { "Management" } else { "Data" },
         })

@@ -261,7 +261,7 @@ impl AuditLog {
         if record.service == Service::Kms
             && let Some(detail) = &record.detail
         {
-            let decided = self.decided.lock().remove(&detail.request_id);
+            let decided = self.decided.lock().remove(detail.request_id());
             let decisions = decided.unwrap_or_default().into_iter().map(|decided| decided.decision);
             event.add_decisions(decisions);
         }

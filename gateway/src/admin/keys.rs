@@ -193,7 +193,7 @@ pub(super) async fn who_can(app: &App, key: &str, asked: Question, out: &Out) ->
     });
     let context: EncryptionContext = pairs.collect::<anyhow::Result<_>>()?;
     let subject = iam.state().subject(&asked.principal);
-    let request_id = "who-can".to_owned();
+    let request_id = "who-can".into();
     let caller = Caller { via_service: asked.via, request_id, ..Caller::of(subject) };
     let policy = kms.find(key).ok().and_then(|entry| Document::parse_resource(&entry.policy.text).ok());
     let unknown: Vec<_> =

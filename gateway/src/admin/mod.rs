@@ -404,7 +404,7 @@ async fn run(host: &Host, command: AdminCommand, out: &Out) -> anyhow::Result<bo
 
 /// The root user of an account, as whom the host asks what policies decide.
 fn root_user(account: &str, request_id: &str) -> Caller {
-    Caller { request_id: request_id.to_owned(), ..Caller::root_user(account) }
+    Caller { request_id: request_id.into(), ..Caller::root_user(account) }
 }
 
 #[cfg(test)]

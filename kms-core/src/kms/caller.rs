@@ -20,7 +20,7 @@ pub struct Caller {
     /// `aws:SecureTransport`.
     pub secure_transport: bool,
     /// The request that this is part of, for the audit.
-    pub request_id: String,
+    pub request_id: Arc<str>,
     /// `DryRun`: judge the request, and then answer [`KmsError::DryRun`].
     pub dry_run: bool,
 }
@@ -34,7 +34,7 @@ impl Caller {
             via_service: None,
             source_ip: None,
             secure_transport: true,
-            request_id: String::new(),
+            request_id: Arc::default(),
             dry_run: false,
         }
     }

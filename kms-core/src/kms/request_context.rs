@@ -3,6 +3,7 @@
 //! decided without.
 
 use std::cell::OnceCell;
+use std::slice;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -15,9 +16,11 @@ use crate::policy::{Context, Gathered, Values};
 /// Condition keys of one operation, by their lower-case names.
 pub(crate) type OfOperation<'a> = &'a [(&'a str, Vec<String>)];
 
-/// The values of a call, and the aliases of its key: these are looked for among all, so only where a condition asks for them.
+/// The values of a call. What the policies of services' keys ask for is at hand, and the aliases of its key are looked for among all, so
+/// only where a condition asks for them.
 struct RequestContext<'a, F> {
     kms: &'a Kms,
+    caller: &'a Caller,
     key: Option<&'a KmsKey>,
     gathered: Gathered<F>,
     aliases: OnceCell<Vec<String>>,
@@ -25,13 +28,15 @@ struct RequestContext<'a, F> {
 
 impl<F: Fn() -> Context> Values for RequestContext<'_, F> {
     fn get(&self, name: &str) -> &[String] {
-        if name != "kms:resourcealiases" {
-            return self.gathered.get(name);
+        match name {
+            "kms:calleraccount" | "aws:principalaccount" => slice::from_ref(&self.caller.subject.account),
+            "kms:viaservice" => self.caller.via_service.as_slice(),
+            "kms:resourcealiases" => self.aliases.get_or_init(|| {
+                let of = |key: &KmsKey| self.kms.aliases(|all| all.of_key(&key.account, key.id));
+                self.key.map(of).unwrap_or_default()
+            }),
+            _ => self.gathered.get(name),
         }
-        self.aliases.get_or_init(|| {
-            let of = |key: &KmsKey| self.kms.aliases(|all| all.of_key(&key.account, key.id));
-            self.key.map(of).unwrap_or_default()
-        })
     }
 }
 
@@ -51,19 +56,17 @@ impl Kms {
             values.extend(of_operation.iter().map(|(name, all)| ((*name).to_owned(), all.clone())));
             values
         };
-        RequestContext { kms: self, key, gathered: Gathered::new(gather), aliases: OnceCell::new() }
+        RequestContext { kms: self, caller, key, gathered: Gathered::new(gather), aliases: OnceCell::new() }
     }
 }
 
 fn of_caller(caller: &Caller, region: &str, now_unix_ms: u64) -> Context {
     let mut values = Context::new();
     let mut set = |name: &str, value: String| values.insert(name.to_owned(), vec![value]);
-    set("kms:calleraccount", caller.account().to_owned());
     // Of a role's session, the role's.
     let role = caller.subject.role.iter().find(|name| name.contains(":role/"));
     let principal = role.map_or(caller.arn(), String::as_str);
     set("aws:principalarn", principal.to_owned());
-    set("aws:principalaccount", caller.account().to_owned());
     set("aws:requestedregion", region.to_owned());
     set("aws:securetransport", caller.secure_transport.to_string());
     set("aws:principalisawsservice", false.to_string());
@@ -74,9 +77,7 @@ fn of_caller(caller: &Caller, region: &str, now_unix_ms: u64) -> Context {
     if let Some(now) = now.and_then(|now| now.format(&Rfc3339).ok()) {
         set("aws:currenttime", now);
     }
-    if let Some(service) = &caller.via_service {
-        set("kms:viaservice", service.clone());
-    } else if let Some(ip) = caller.source_ip {
+    if let Some(ip) = caller.source_ip.filter(|_| caller.via_service.is_none()) {
         set("aws:sourceip", ip.to_canonical().to_string());
     }
     values

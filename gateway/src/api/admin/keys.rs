@@ -81,7 +81,7 @@ pub(super) async fn who_can(admin: &Admin<'_>, action: &str, id: &str) -> Result
     for arn in [root].into_iter().chain(users).chain(roles).take(MAX_PRINCIPALS) {
         let caller = Caller {
             via_service: via_service.clone(),
-            request_id: admin.request_id.to_owned(),
+            request_id: admin.request_id.into(),
             ..Caller::of(state.subject(&arn))
         };
         let (allowed, why) = match admin.app.kms.explain(&caller, asked, &entry.key.id.to_string(), &context)

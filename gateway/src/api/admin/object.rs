@@ -22,7 +22,7 @@ pub(super) async fn verify(admin: &Admin<'_>, action: &str) -> Result<ByteStream
         credentials: admin.identity.access_key_id.clone(),
         source_ip: Some(admin.peer.address.ip()),
         secure_transport: admin.peer.secure,
-        request_id: admin.request_id.to_owned(),
+        request_id: admin.request_id.into(),
         ..Caller::of(admin.identity.subject.clone())
     };
     let request = verify::VerifyRequest {

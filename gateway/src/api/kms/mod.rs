@@ -52,7 +52,7 @@ pub async fn serve(app: &App, parts: Parts, body: RequestBody, peer: Peer) -> Re
     let mut id = [0; 16];
     getrandom::fill(&mut id).expect("the operating system gives random bytes");
     let request_id = hex::encode(id);
-    record::ids(&request_id, "");
+    record::id(&request_id);
     let (status, answer) = match answer(app, &parts, body, peer, &request_id).await {
         Ok(answer) => {
             record::answered(&answer);
@@ -126,7 +126,7 @@ async fn answer(
         credentials: identity.access_key_id,
         source_ip: Some(peer.address.ip()),
         secure_transport: peer.secure,
-        request_id: request_id.to_owned(),
+        request_id: request_id.into(),
         ..Caller::of(identity.subject)
     };
     let request: Value = match body.is_empty() {

@@ -1,6 +1,7 @@
 //! A request on its way through the spine.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -56,7 +57,7 @@ impl Query {
 /// A routed and authenticated request.
 pub struct S3Request {
     /// Its id.
-    pub request_id: String,
+    pub request_id: Arc<str>,
     /// What it asks for.
     pub operation: Operation,
     /// Its method.
@@ -170,7 +171,9 @@ impl S3Request {
             source_ip: Some(self.peer),
             secure_transport: self.secure,
             request_id: self.request_id.clone(),
-            ..Caller::of(self.identity.subject.clone())
+            subject: self.identity.subject.clone(),
+            via_service: None,
+            dry_run: false,
         }
     }
 }

@@ -180,7 +180,7 @@ mod tests {
             .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()))
             .collect();
         S3Request {
-            request_id: "R".to_owned(),
+            request_id: "R".into(),
             operation: Operation::PutObject,
             method: Method::PUT,
             bucket: None,

@@ -148,7 +148,7 @@ fn keys_of_every_kind_are_what_they_were_after_a_restart() {
     let asked = ToSign { message: b"m", is_digest: false, algorithm: "ML_DSA_SHAKE_256" };
     let (signature, _) = kms.sign(&caller, &ids[1], asked).unwrap();
     assert_eq!(kms.get_key_last_usage(&caller, &ids[0]).unwrap().1, None);
-    let used = Caller { request_id: "r-1".to_owned(), ..root_user() };
+    let used = Caller { request_id: "r-1".into(), ..root_user() };
     kms.generate_mac(&used, &ids[2], "HMAC_SHA_512", b"m").unwrap();
     kms.write_last_uses().unwrap();
     kms.rekey_domain(&*root_key).unwrap();

@@ -21,6 +21,8 @@ use crate::seal::xaes::Xaes;
 
 /// What catalog values are sealed as.
 const CATALOG: &str = "catalog";
+/// Additional data up to this many bytes costs no allocation: names of most records.
+const SHORT_DATA_LEN: usize = 256;
 /// The most bytes of bucket records that are kept open.
 const OPENED_LEN: usize = 4 << 20;
 
@@ -35,18 +37,29 @@ impl MetadataKey {
 
     /// Seals `plain`, bound to `purpose` and `name` (tree and key of a value; kind and owner of a trailer).
     pub fn seal(&self, purpose: &str, name: &[u8], plain: &[u8]) -> Vec<u8> {
-        self.0.seal(&additional_data(purpose, name), plain)
+        with_additional_data(purpose, name, |data| self.0.seal(data, plain))
     }
 
     /// Opens what [`MetadataKey::seal`] made for the same purpose and name.
     pub fn open(&self, purpose: &str, name: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Unsealable> {
-        self.0.open(&additional_data(purpose, name), sealed)
+        with_additional_data(purpose, name, |data| self.0.open(data, sealed))
     }
 }
 
-/// The purpose (which holds no zero byte), a zero byte, the name.
-fn additional_data(purpose: &str, name: &[u8]) -> Vec<u8> {
-    [purpose.as_bytes(), &[0], name].concat()
+/// Runs this with the purpose (which holds no zero byte), a zero byte and the name.
+fn with_additional_data<T>(purpose: &str, name: &[u8], run: impl FnOnce(&[u8]) -> T) -> T {
+    let pieces = [purpose.as_bytes(), &[0], name];
+    let mut short = [0; SHORT_DATA_LEN];
+    let Some(room) = short.get_mut(..pieces.iter().map(|piece| piece.len()).sum()) else {
+        return run(&pieces.concat());
+    };
+    let mut rest = &mut *room;
+    for piece in pieces {
+        let (place, behind) = rest.split_at_mut(piece.len());
+        place.copy_from_slice(piece);
+        rest = behind;
+    }
+    run(room)
 }
 
 /// An engine whose values are sealed, each bound to its key: a value that was changed, moved or made elsewhere is handed on as damaged

@@ -108,6 +108,19 @@ impl Cipher {
         let nonce = Nonce::assume_unique_for_key(nonce);
         self.0.open_in_place(nonce, Aad::from(aad), chunk_and_tag).ok().map(|_| ())
     }
+
+    /// Opens `sealed` into `plain`, which is as long. Without an answer, nothing in `plain` is to be used.
+    pub(super) fn open_into(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        (sealed, tag): (&[u8], &[u8; TAG_LEN]),
+        plain: &mut [u8],
+    ) -> Option<()> {
+        use aws_lc_rs::aead::{Aad, Nonce};
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        self.0.open_separate_gather(nonce, Aad::from(aad), sealed, tag, plain).ok()
+    }
 }
 
 /// An expanded key of AES-256-GCM.
@@ -126,6 +139,18 @@ impl Cipher {
 
     pub(super) fn open(&self, nonce: [u8; NONCE_LEN], aad: &[u8], chunk_and_tag: &mut [u8]) -> Option<()> {
         self.0.open(&nonce, aad, chunk_and_tag)
+    }
+
+    /// Opens `sealed` into `plain`, which is as long. Without an answer, nothing in `plain` is to be used.
+    pub(super) fn open_into(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        (sealed, tag): (&[u8], &[u8; TAG_LEN]),
+        plain: &mut [u8],
+    ) -> Option<()> {
+        plain.copy_from_slice(sealed);
+        self.0.open_apart(&nonce, aad, plain, tag)
     }
 }
 
@@ -161,8 +186,19 @@ pub(super) mod oracle {
             aad: &[u8],
             chunk_and_tag: &mut [u8],
         ) -> Option<()> {
-            let (chunk, tag) = chunk_and_tag.split_at_mut(chunk_and_tag.len().checked_sub(TAG_LEN)?);
-            let tag = aes_gcm::Tag::try_from(&*tag).ok()?;
+            let (chunk, tag) = chunk_and_tag.split_last_chunk_mut::<TAG_LEN>()?;
+            self.open_apart(nonce, aad, chunk, tag)
+        }
+
+        #[cfg(feature = "portable-aead")]
+        pub(in crate::seal) fn open_apart(
+            &self,
+            nonce: &[u8; NONCE_LEN],
+            aad: &[u8],
+            chunk: &mut [u8],
+            tag: &[u8; TAG_LEN],
+        ) -> Option<()> {
+            let tag = aes_gcm::Tag::from(*tag);
             self.0.decrypt_inout_detached(&Nonce::from(*nonce), aad, chunk.into(), &tag).ok()
         }
     }

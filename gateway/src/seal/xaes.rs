@@ -57,11 +57,11 @@ impl Xaes {
     /// Opens what [`Xaes::seal`] made with the same additional data.
     pub fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Unsealable> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(Unsealable)?;
-        let plain_len = rest.len().checked_sub(TAG_LEN).ok_or(Unsealable)?;
+        let message = rest.split_last_chunk::<TAG_LEN>().ok_or(Unsealable)?;
         let (cipher, short_nonce) = self.derive(nonce);
-        let mut plain = rest.to_vec();
-        cipher.open(short_nonce, aad, &mut plain).ok_or(Unsealable)?;
-        plain.truncate(plain_len);
+        // No longer than what it holds: whoever shares it takes it as it is.
+        let mut plain = vec![0; message.0.len()];
+        cipher.open_into(short_nonce, aad, message, &mut plain).ok_or(Unsealable)?;
         Ok(plain)
     }
 

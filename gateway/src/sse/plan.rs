@@ -184,34 +184,29 @@ pub fn plan(
 }
 
 /// The encryption headers of an answer.
-pub fn response_headers(info: &SseInfo, customer_md5: Option<&str>) -> Vec<(HeaderName, HeaderValue)> {
-    let mut headers = Vec::with_capacity(4);
-    let mut push = |name: HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.push((name, value));
-        }
-    };
-    match info {
-        SseInfo::S3 => push(header::SSE, DefaultAlgorithm::S3.name()),
+pub fn response_headers(
+    info: &SseInfo,
+    customer_md5: Option<&str>,
+) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let fixed = |name, value| Some((name, HeaderValue::from_static(value)));
+    let of = |name, value: &str| Some((name, HeaderValue::from_str(value).ok()?));
+    let headers = match info {
+        SseInfo::S3 => [fixed(header::SSE, DefaultAlgorithm::S3.name()), None, None, None],
         SseInfo::Kms { key_arn, context_base64, bucket_key, dsse } => {
             let algorithm = if *dsse { DefaultAlgorithm::KmsDsse } else { DefaultAlgorithm::Kms };
-            push(header::SSE, algorithm.name());
-            push(header::SSE_KMS_KEY_ID, key_arn);
-            if let Some(context) = context_base64 {
-                push(header::SSE_CONTEXT, context);
-            }
-            if *bucket_key {
-                push(header::SSE_BUCKET_KEY_ENABLED, "true");
-            }
+            [
+                fixed(header::SSE, algorithm.name()),
+                of(header::SSE_KMS_KEY_ID, key_arn),
+                context_base64.as_deref().and_then(|context| of(header::SSE_CONTEXT, context)),
+                bucket_key.then(|| fixed(header::SSE_BUCKET_KEY_ENABLED, "true")).flatten(),
+            ]
         }
         SseInfo::Customer => {
-            push(header::SSE_C_ALGORITHM, "AES256");
-            if let Some(md5) = customer_md5 {
-                push(header::SSE_C_KEY_MD5, md5);
-            }
+            let md5 = customer_md5.and_then(|md5| of(header::SSE_C_KEY_MD5, md5));
+            [fixed(header::SSE_C_ALGORITHM, "AES256"), md5, None, None]
         }
-    }
-    headers
+    };
+    headers.into_iter().flatten()
 }
 
 /// Headers that say something of KMS need `aws:kms` beside them.

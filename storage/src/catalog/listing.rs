@@ -26,7 +26,7 @@ impl Catalog {
         bucket: BucketId,
         request: &ListRequest,
         behind: Option<Key>,
-        decode: impl Fn(String, &Bytes, &Bytes) -> Result<Option<T>, CatalogError>,
+        decode: impl Fn(&str, &Bytes, &Bytes) -> Result<Option<T>, CatalogError>,
     ) -> Result<ListPage<T>, CatalogError> {
         let mut page = ListPage { rows: Vec::new(), truncated: false };
         let delimiter = request.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
@@ -59,7 +59,7 @@ impl Catalog {
                 let read = layout::name_in(key, base.len()).and_then(|name| {
                     let rolled_up =
                         delimiter.and_then(|d| common_prefix(&name, &request.prefix, d)).map(str::to_owned);
-                    Ok((rolled_up, decode(name, key, &entry.value)?))
+                    Ok((rolled_up, decode(&name, key, &entry.value)?))
                 });
                 let (rolled_up, item) = match read {
                     Ok((rolled_up, Some(item))) => (rolled_up, item),

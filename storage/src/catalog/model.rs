@@ -1,5 +1,6 @@
 //! The domain's nouns, free of how they are stored.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -304,9 +305,9 @@ pub struct ObjectSummary {
     /// The entity tag, without quotes.
     pub etag: String,
     /// The storage class.
-    pub storage_class: String,
+    pub storage_class: Cow<'static, str>,
     /// Algorithm and kind (composite?) of its checksum.
-    pub checksum: Option<(String, bool)>,
+    pub checksum: Option<(Cow<'static, str>, bool)>,
     /// Who owns it, where that is not the bucket's owner.
     pub owner: Option<String>,
 }

@@ -4,6 +4,7 @@
 mod format_1;
 mod format_2;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -260,11 +261,28 @@ struct ChecksumFront<'a> {
     _value: &'a str,
 }
 
-/// The listing's row of a stored version, without decoding the rest. `is_latest` is for the caller to tell.
-pub(super) fn summary(stored: &[u8], object: ObjectKey) -> Result<VersionSummary, CatalogError> {
+/// What a listing shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    All,
+    /// No delete markers.
+    Objects,
+}
+
+/// The listing's row of the stored version of this object, without decoding the rest; `None`: it is not shown. `is_latest` is for the
+/// caller to tell.
+pub(super) fn summary(
+    object: &str,
+    stored: &[u8],
+    shown: Shown,
+) -> Result<Option<VersionSummary>, CatalogError> {
     let front: SummaryFront<'_> = decode_front(stored, VersionRecord::NAME)?;
+    if front.delete_marker && shown == Shown::Objects {
+        return Ok(None);
+    }
+    let object = ObjectKey::parse(object).map_err(|_| CatalogError::Corrupt("an object's name"))?;
     let owner = owner(stored)?;
-    Ok(VersionSummary {
+    Ok(Some(VersionSummary {
         version: front.version,
         is_null: front.is_null,
         is_latest: false,
@@ -274,11 +292,18 @@ pub(super) fn summary(stored: &[u8], object: ObjectKey) -> Result<VersionSummary
             last_modified: front.last_modified,
             plain_len: front.plain_len,
             etag: front.etag.to_owned(),
-            storage_class: front.storage_class.to_owned(),
-            checksum: front.checksum.map(|c| (c.algorithm.to_owned(), c.composite)),
+            storage_class: text(front.storage_class),
+            checksum: front.checksum.map(|checksum| (text(checksum.algorithm), checksum.composite)),
             owner,
         },
-    })
+    }))
+}
+
+/// A text, of which most rows have one of these few.
+fn text(text: &str) -> Cow<'static, str> {
+    const OFTEN: [&str; 6] = ["STANDARD", "CRC64NVME", "CRC32", "CRC32C", "SHA1", "SHA256"];
+    let often = OFTEN.into_iter().find(|often| *often == text);
+    often.map_or_else(|| text.to_owned().into(), Cow::Borrowed)
 }
 
 /// Who owns a stored version, if it says so. The rest of the record is decoded only where that name stands in it.

@@ -5,7 +5,7 @@
 use super::bucket::in_bucket;
 use super::damage::Found;
 use super::displaced::{displaced_blob, displaced_content};
-use super::record::{BucketFront, ContentPlace, Record, VersionRecord, stamp_us, stamp_us_after};
+use super::record::{BucketFront, ContentPlace, Record, Shown, VersionRecord, stamp_us, stamp_us_after};
 use super::usage::{Change, account_quota_key};
 use super::{
     Authority, Bucket, Catalog, CatalogError, ListPage, ListRequest, ObjectSummary, ObjectVersion,
@@ -506,9 +506,7 @@ impl Catalog {
         request: &ListRequest,
     ) -> Result<ListPage<ObjectSummary>, CatalogError> {
         self.list(&[layout::HEAD], bucket.id, request, None, |name, _, value| {
-            let object = ObjectKey::parse(&name).map_err(|_| CatalogError::Corrupt("an object's name"))?;
-            let row = record::summary(value, object)?;
-            Ok((!row.delete_marker).then_some(row.summary))
+            Ok(record::summary(name, value, Shown::Objects)?.map(|row| row.summary))
         })
         .await
     }
@@ -528,9 +526,9 @@ impl Catalog {
         }
         let kinds = [layout::HEAD, layout::VERSION];
         self.list(&kinds, bucket.id, request, behind, |name, key, value| {
-            let object = ObjectKey::parse(&name).map_err(|_| CatalogError::Corrupt("an object's name"))?;
             let is_latest = key.first() == Some(&layout::HEAD);
-            Ok(Some(VersionSummary { is_latest, ..record::summary(value, object)? }))
+            let row = record::summary(name, value, Shown::All)?;
+            Ok(row.map(|row| VersionSummary { is_latest, ..row }))
         })
         .await
     }

@@ -352,8 +352,8 @@ mod tests {
                     last_modified: Timestamp(1_795_490_716_000),
                     plain_len: 3,
                     etag: "e".to_owned(),
-                    storage_class: "STANDARD".to_owned(),
-                    checksum: Some(("CRC64NVME".to_owned(), false)),
+                    storage_class: "STANDARD".into(),
+                    checksum: Some(("CRC64NVME".into(), false)),
                     owner: None,
                 })
             })

@@ -106,9 +106,11 @@ pub fn write_object_headers(
     overrides: &Query,
     headers: &mut HeaderMap,
 ) {
-    let content_type = system.content_type.as_deref().unwrap_or("binary/octet-stream");
+    if system.content_type.is_none() {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("binary/octet-stream"));
+    }
     for (name, parameter, stored) in [
-        (header::CONTENT_TYPE, "response-content-type", Some(content_type)),
+        (header::CONTENT_TYPE, "response-content-type", system.content_type.as_deref()),
         (header::CONTENT_ENCODING, "response-content-encoding", system.content_encoding.as_deref()),
         (header::CONTENT_LANGUAGE, "response-content-language", system.content_language.as_deref()),
         (header::CONTENT_DISPOSITION, "response-content-disposition", system.content_disposition.as_deref()),

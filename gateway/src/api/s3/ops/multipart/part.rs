@@ -60,7 +60,7 @@ pub(super) async fn open(
 
 /// Some clients name the encryption of their upload again with its parts: what they name must be what it is.
 pub(super) fn check_named_encryption(app: &App, headers: &HeaderMap, info: &SseInfo) -> Result<(), S3Error> {
-    let in_force = response_headers(info, None);
+    let in_force: Vec<_> = response_headers(info, None).collect();
     for name in [header::SSE, header::SSE_KMS_KEY_ID] {
         let Some(named) = headers.get(&name) else { continue };
         let own = in_force.iter().find(|(own, _)| *own == name).map(|(_, value)| value);

@@ -87,7 +87,7 @@ pub async fn put_object_annotation(
     xml.close("PutObjectAnnotationOutput");
     let mut response = response::xml(xml.finish());
     let headers = response.headers_mut();
-    insert(headers, ETAG, &etag::quoted(&written.etag));
+    insert(headers, ETAG, etag::quoted(&written.etag));
     if let Some(stored) = &written.checksum {
         checksum::write_headers(stored, headers);
     }
@@ -110,8 +110,8 @@ pub async fn get_object_annotation(
     let stream = found.read(app, keys, found.whole()).await?.ok_or(Code::InternalError)?;
     let mut response = S3Response::new(ResponseBody::stream(stream, found.record.plain_len));
     let headers = response.headers_mut();
-    insert(headers, ETAG, &etag::quoted(&found.record.etag));
-    insert(headers, LAST_MODIFIED, &time::http_date(found.last_modified));
+    insert(headers, ETAG, etag::quoted(&found.record.etag));
+    insert(headers, LAST_MODIFIED, time::http_date(found.last_modified));
     headers.insert(CONTENT_LENGTH, found.record.plain_len.into());
     if let Some(stored) = found.record.checksum.as_ref().filter(|_| checksum::mode_enabled(&request.headers))
     {
@@ -189,7 +189,7 @@ pub async fn list_object_annotations(
         xml.text("AnnotationName", name);
         xml.time("LastModified", row.last_modified);
         xml.etag("ETag", &row.etag);
-        xml.optional("ChecksumAlgorithm", row.checksum.as_ref().map(|(algorithm, _)| algorithm.as_str()));
+        xml.optional("ChecksumAlgorithm", row.checksum.as_ref().map(|(algorithm, _)| &**algorithm));
         xml.number("Size", row.plain_len);
         xml.close("AnnotationEntry");
     }
@@ -436,6 +436,6 @@ fn which(found: &Found) -> VersionRef {
 
 fn write_version(bucket: &Bucket, found: &Found, headers: &mut http::HeaderMap) {
     if bucket.versioning != Versioning::Unversioned {
-        insert(headers, header::OBJECT_VERSION_ID, &version::text(found.version, found.is_null));
+        insert(headers, header::OBJECT_VERSION_ID, version::text(found.version, found.is_null));
     }
 }

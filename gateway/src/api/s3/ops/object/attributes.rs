@@ -60,7 +60,7 @@ pub async fn get_object_attributes(
     }
     xml.close("GetObjectAttributesResponse");
     let mut response = response::xml(xml.finish());
-    insert(response.headers_mut(), http::header::LAST_MODIFIED, &time::http_date(found.last_modified));
+    insert(response.headers_mut(), http::header::LAST_MODIFIED, time::http_date(found.last_modified));
     version::write_header(bucket, found.version, found.is_null, response.headers_mut());
     Ok(response)
 }

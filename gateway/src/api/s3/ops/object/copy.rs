@@ -289,7 +289,7 @@ pub(in crate::api::s3::ops) async fn find_source(
 /// Tells which version was copied, where the source's bucket keeps them. S3 does not tell of `null` that it was that one.
 pub(in crate::api::s3::ops) fn write_source_version(bucket: &Bucket, found: &Found, headers: &mut HeaderMap) {
     if bucket.versioning != Versioning::Unversioned && !found.is_null {
-        insert(headers, header::COPY_SOURCE_VERSION_ID, &found.version.to_string());
+        insert(headers, header::COPY_SOURCE_VERSION_ID, found.version.to_string());
     }
 }
 

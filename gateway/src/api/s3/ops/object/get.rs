@@ -150,7 +150,7 @@ impl Selected {
             // An empty part has no first byte to name.
             if self.range.len > 0 {
                 let value = content_range(self.range, found.record.plain_len);
-                insert(response.headers_mut(), http::header::CONTENT_RANGE, &value);
+                insert(response.headers_mut(), http::header::CONTENT_RANGE, value);
             }
         }
         let headers = response.headers_mut();

@@ -187,9 +187,10 @@ impl Found {
         customer: Option<&CustomerKey>,
         headers: &mut HeaderMap,
     ) {
+        headers.reserve(HEAD_LEN);
         metadata::write_object_headers(&self.record.headers, &self.record.user_metadata, query, headers);
-        insert(headers, http::header::ETAG, &etag::quoted(&self.record.etag));
-        insert(headers, http::header::LAST_MODIFIED, &time::http_date(self.last_modified));
+        insert(headers, http::header::ETAG, etag::quoted(&self.record.etag));
+        insert(headers, http::header::LAST_MODIFIED, time::http_date(self.last_modified));
         headers.insert(http::header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         if self.record.storage_class != metadata::STANDARD_CLASS {
             insert(headers, header::STORAGE_CLASS, &self.record.storage_class);
@@ -208,9 +209,16 @@ impl Found {
     }
 }
 
+/// As many headers as most answers about an object have: so many take no more room than fewer.
+const HEAD_LEN: usize = 12;
+
 /// Sets a header whose value is ours; one that can't stand in a header is left out.
-pub(in crate::api::s3::ops) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
+pub(in crate::api::s3::ops) fn insert(
+    headers: &mut HeaderMap,
+    name: HeaderName,
+    value: impl TryInto<HeaderValue>,
+) {
+    if let Ok(value) = value.try_into() {
         headers.insert(name, value);
     }
 }

@@ -197,7 +197,7 @@ pub(in crate::api::s3::ops) fn write_expiration(
     if let Some(due) = lifecycle.expiration(of, last_modified, app.lifecycle_day_ms) {
         let id = utf8_percent_encode(due.rule_id, RULE_ID);
         let value = format!("expiry-date=\"{}\", rule-id=\"{id}\"", time::http_date(due.at));
-        insert(headers, header::EXPIRATION, &value);
+        insert(headers, header::EXPIRATION, value);
     }
 }
 
@@ -211,6 +211,6 @@ pub(in crate::api::s3::ops) fn write_abort_date(
     let Ok(Some(lifecycle)) = Lifecycle::of(bucket) else { return };
     let due = lifecycle.upload_end(upload.object.as_str(), upload.initiated, app.lifecycle_day_ms);
     let Some(due) = due else { return };
-    insert(headers, header::ABORT_DATE, &time::http_date(due.at));
+    insert(headers, header::ABORT_DATE, time::http_date(due.at));
     insert(headers, header::ABORT_RULE_ID, due.rule_id);
 }

@@ -85,7 +85,7 @@ pub(in crate::api::s3) async fn store(
     let written = write::write(app, source, new).await?;
 
     let mut headers = HeaderMap::new();
-    insert(&mut headers, http::header::ETAG, &etag::quoted(&written.etag));
+    insert(&mut headers, http::header::ETAG, etag::quoted(&written.etag));
     if let Some(stored) = &written.checksum {
         checksum::write_headers(stored, &mut headers);
     }

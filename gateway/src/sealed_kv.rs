@@ -44,6 +44,17 @@ impl MetadataKey {
     pub fn open(&self, purpose: &str, name: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Unsealable> {
         with_additional_data(purpose, name, |data| self.0.open(data, sealed))
     }
+
+    /// As [`MetadataKey::open`], behind what is in `out`, to which nothing comes if it does not open.
+    fn open_onto(
+        &self,
+        purpose: &str,
+        name: &[u8],
+        sealed: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unsealable> {
+        with_additional_data(purpose, name, |data| self.0.open_onto(data, sealed, out))
+    }
 }
 
 /// Runs this with the purpose (which holds no zero byte), a zero byte and the name.
@@ -132,6 +143,32 @@ impl SealedKv {
             Err(_) => Entry::damaged(entry.revision),
         }
     }
+
+    /// Opens a page of entries. Their values share a buffer, as those of the engine do.
+    fn open_page(&self, entries: Vec<(Key, Entry)>) -> Vec<(Key, Entry)> {
+        let mut page = Vec::with_capacity(entries.iter().map(|(_, entry)| entry.value.len()).sum());
+        let places: Vec<_> = entries
+            .iter()
+            .map(|(name, entry)| {
+                let start = page.len();
+                if is_counter(name) {
+                    page.extend_from_slice(&entry.value);
+                } else {
+                    self.metadata_key.open_onto(CATALOG, name, &entry.value, &mut page).ok()?;
+                }
+                Some(start..page.len())
+            })
+            .collect();
+        let page = Bytes::from(page);
+        let opened = entries.into_iter().zip(places).map(|((name, Entry { revision, .. }), place)| {
+            let entry = match place {
+                Some(place) => Entry { value: page.slice(place), revision },
+                None => Entry::damaged(revision),
+            };
+            (name, entry)
+        });
+        opened.collect()
+    }
 }
 
 #[async_trait]
@@ -147,12 +184,7 @@ impl KeyValue for SealedKv {
         direction: Direction,
         limit: usize,
     ) -> Result<Vec<(Key, Entry)>, KvError> {
-        let entries = self.inner.scan(range, direction, limit).await?;
-        let opened = entries.into_iter().map(|(name, entry)| {
-            let entry = self.open(&name, entry);
-            (name, entry)
-        });
-        Ok(opened.collect())
+        Ok(self.open_page(self.inner.scan(range, direction, limit).await?))
     }
 
     async fn commit(&self, mut transaction: Transaction) -> Result<(), KvError> {
@@ -197,12 +229,7 @@ struct Opened {
 #[async_trait]
 impl Snapshot for Opened {
     async fn next(&mut self) -> Result<Vec<(Key, Entry)>, KvError> {
-        let entries = self.inner.next().await?;
-        let opened = entries.into_iter().map(|(name, entry)| {
-            let entry = self.kv.open(&name, entry);
-            (name, entry)
-        });
-        Ok(opened.collect())
+        Ok(self.kv.open_page(self.inner.next().await?))
     }
 }
 

@@ -51,9 +51,9 @@ const MAX_PARAMETERS: usize = 64;
 
 /// Who asks.
 pub(super) fn requester(detail: &mut RequestDetail, identity: &Identity) {
-    detail.requester = identity.account.as_ref().map(|account| Requester {
+    detail.requester = identity.account().map(|account| Requester {
         subject: identity.subject.clone(),
-        account: account.clone(),
+        acts_for: (account.id != identity.subject.account).then(|| account.id.clone()),
         access_key_id: identity.access_key_id.clone(),
     });
 }

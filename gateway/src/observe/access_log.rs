@@ -123,7 +123,7 @@ pub fn write_json(record: &RequestRecord, out: &mut Vec<u8>) {
     push_member!(out, "sse", ours: detail.sse);
     if let Some(requester) = &detail.requester {
         push_member!(out, "requester", text: Some(&requester.subject.arn));
-        push_member!(out, "account", word: requester.account.id);
+        push_member!(out, "account", word: requester.account());
         push_member!(out, "access_key_id", text: Some(&requester.access_key_id));
     }
     if let Some(signature) = detail.signature {

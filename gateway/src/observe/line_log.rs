@@ -240,6 +240,23 @@ mod tests {
     }
 
     #[test]
+    fn a_log_whose_pages_are_given_back_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let line = |number: u8| [&vec![number; 100_000][..], b"\n"].concat();
+        let mut file = LogFile::open(&path).unwrap();
+        for number in b'0'..b'X' {
+            file.append(&line(number)).unwrap();
+            assert!(file.len - file.told_len < FORGET_LEN);
+        }
+        assert!(file.told_len >= 3 * FORGET_LEN, "they were given back");
+        let text = std::fs::read(&path).unwrap();
+        assert!(text == (b'0'..b'X').flat_map(line).collect::<Vec<_>>());
+        // One that is there already is gone on with.
+        assert_eq!(LogFile::open(&path).unwrap().told_len, file.len);
+    }
+
+    #[test]
     fn a_renamed_file_is_opened_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");

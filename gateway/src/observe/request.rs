@@ -13,7 +13,6 @@ use serde_json::Value;
 use storage::name::{BucketName, ObjectKey};
 
 use super::bucket_log::LogSource;
-use crate::iam::Account;
 
 tokio::task_local! {
     /// The request that this task answers.
@@ -204,10 +203,17 @@ pub struct CopiedObject {
 pub struct Requester {
     /// As policies see it: ARN, account and, among the values of condition keys, `aws:principaltype` and `aws:userid`.
     pub subject: Arc<Subject>,
-    /// His account.
-    pub account: Arc<Account>,
+    /// The account that he acts for, 12 digits; `None`: his own.
+    pub acts_for: Option<String>,
     /// The access key that signed.
     pub access_key_id: Arc<str>,
+}
+
+impl Requester {
+    /// The account, 12 digits.
+    pub fn account(&self) -> &str {
+        self.acts_for.as_deref().unwrap_or(&self.subject.account)
+    }
 }
 
 /// How a request is signed.

@@ -101,7 +101,7 @@ fn entry(
     space(line);
     push_ip(line, record.remote.ip());
     space(line);
-    push_requester(line, detail.requester.as_ref());
+    push_requester(line, detail.requester.as_ref(), ids);
     space(line);
     push(line, Some(detail.request_id()));
     space(line);
@@ -362,7 +362,7 @@ fn opens_something(name: &str) -> bool {
 }
 
 /// The canonical id of an account's root user, the ARN of everybody else; `-` for nobody.
-fn push_requester(line: &mut Vec<u8>, requester: Option<&Requester>) {
+fn push_requester(line: &mut Vec<u8>, requester: Option<&Requester>, ids: &CanonicalIds) {
     match requester {
         None => line.extend_from_slice(ABSENT),
         // A service of AWS's, as AWS writes it.
@@ -370,9 +370,10 @@ fn push_requester(line: &mut Vec<u8>, requester: Option<&Requester>) {
             line.extend_from_slice(b"svc:");
             push(line, Some(&subject.arn));
         }
-        Some(Requester { subject, account, .. }) if subject.is_root() => {
-            push(line, Some(&account.canonical_id));
-        }
+        Some(requester) if requester.subject.is_root() => match ids(requester.account()) {
+            Some(id) => push(line, Some(&id)),
+            None => push(line, Some(requester.account())),
+        },
         Some(requester) => push(line, Some(&requester.subject.arn)),
     }
 }

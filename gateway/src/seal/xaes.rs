@@ -56,13 +56,23 @@ impl Xaes {
 
     /// Opens what [`Xaes::seal`] made with the same additional data.
     pub fn open(&self, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, Unsealable> {
+        // No longer than what it holds: whoever shares it takes it as it is.
+        let mut plain = Vec::with_capacity(sealed.len().saturating_sub(OVERHEAD));
+        self.open_onto(aad, sealed, &mut plain).map(|()| plain)
+    }
+
+    /// As [`Xaes::open`], behind what is in `out`, to which nothing comes if it does not open.
+    pub fn open_onto(&self, aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<(), Unsealable> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(Unsealable)?;
         let message = rest.split_last_chunk::<TAG_LEN>().ok_or(Unsealable)?;
         let (cipher, short_nonce) = self.derive(nonce);
-        // No longer than what it holds: whoever shares it takes it as it is.
-        let mut plain = vec![0; message.0.len()];
-        cipher.open_into(short_nonce, aad, message, &mut plain).ok_or(Unsealable)?;
-        Ok(plain)
+        let start = out.len();
+        out.resize(start + message.0.len(), 0);
+        let opened = cipher.open_into(short_nonce, aad, message, &mut out[start..]);
+        if opened.is_none() {
+            out.truncate(start);
+        }
+        opened.ok_or(Unsealable)
     }
 
     /// The message's key (the CMAC of two blocks over the first half of its nonce) and the nonce that is left for GCM.

@@ -54,7 +54,7 @@ impl Wanted {
         let is_of = |account: &String| {
             record.detail.as_ref().is_some_and(|detail| {
                 detail.bucket_owner.as_ref() == Some(account)
-                    || detail.requester.as_ref().is_some_and(|requester| requester.account.id == *account)
+                    || detail.requester.as_ref().is_some_and(|requester| requester.account() == account)
             })
         };
         wants_service

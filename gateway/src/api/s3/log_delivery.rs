@@ -208,8 +208,11 @@ fn own_record(
     object: &ObjectKey,
     len: u64,
 ) -> RequestRecord {
-    let requester =
-        Requester { subject: identity.subject.clone(), account: owner.clone(), access_key_id: Arc::from("") };
+    let requester = Requester {
+        subject: identity.subject.clone(),
+        acts_for: Some(owner.id.clone()),
+        access_key_id: Arc::from(""),
+    };
     let path = encoded_path(&format!("/{}/{}", target.name, object.as_str()));
     let detail = RequestDetail {
         uri: path.parse().unwrap_or_default(),

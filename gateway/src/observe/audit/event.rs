@@ -126,7 +126,7 @@ fn new_id() -> String {
 impl<'a> UserIdentity<'a> {
     /// <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html>
     fn of(requester: Option<&'a Requester>, is_signed: bool) -> Self {
-        let Some(Requester { subject, account, access_key_id }) = requester else {
+        let Some(requester) = requester else {
             return match is_signed {
                 // Whose it was could not be told.
                 true => Self { r#type: "Unknown", ..Self::default() },
@@ -138,11 +138,12 @@ impl<'a> UserIdentity<'a> {
                 },
             };
         };
+        let Requester { subject, access_key_id, .. } = requester;
         Self {
             r#type: kind(subject),
             principal_id: value(subject, "aws:userid"),
             arn: &subject.arn,
-            account_id: &account.id,
+            account_id: requester.account(),
             access_key_id,
             user_name: value(subject, "aws:username"),
             invoked_by: subject.context.get("aws:principalservicename").map(|_| subject.arn.as_str()),
@@ -251,7 +252,7 @@ impl<'a> Event<'a> {
             recipient_account_id: detail
                 .bucket_owner
                 .as_deref()
-                .or(detail.requester.as_ref().map(|requester| requester.account.id.as_str()))
+                .or(detail.requester.as_ref().map(|requester| requester.account()))
                 .unwrap_or_default(),
             event_category: if is_management { "Management" } else { "Data" },
         })

@@ -1,8 +1,9 @@
 //! Reads the tree: entries, and pages of them for whoever walks over all.
 
+use bytes::Bytes;
 use sled::{IVec, Tree};
 
-use super::super::{Direction, Entry, Key, KeyRange, KvError};
+use super::super::{Direction, Entry, Key, KeyRange, KvError, Revision};
 use super::entry::{self, Stored, tagged};
 use super::{corrupt, sled_error};
 
@@ -14,8 +15,9 @@ pub(super) fn get(tree: &Tree, key: &[u8]) -> Result<Option<Entry>, KvError> {
         let Some(found) = tree.get(&tagged).map_err(sled_error)? else {
             return Ok(None);
         };
-        if let Some(entry) = whole(tree, &found)? {
-            return Ok(Some(entry));
+        let mut value = Vec::new();
+        if let Some(revision) = append(tree, &found, &mut value)? {
+            return Ok(Some(Entry { value: value.into(), revision }));
         }
         // Replaced meanwhile, or else its chunks are gone for good.
         let revision = Stored::parse(&found).map_err(corrupt)?.revision;
@@ -38,36 +40,52 @@ pub(super) fn scan(
     let start = tagged(&range.start);
     let end = range.end.as_ref().map_or_else(|| vec![entry::ENTRY + 1], |end| tagged(end));
     let mut rows = tree.range(start..end);
-    let mut found = Vec::with_capacity(limit.min(1024));
-    while found.len() < limit {
+    // One buffer holds all keys and values: a page costs few allocations, and few of them lie between others' that stay.
+    let mut page = Vec::new();
+    let mut places = Vec::with_capacity(limit.min(1024));
+    while places.len() < limit {
         let row = match direction {
             Direction::Forward => rows.next(),
             Direction::Backward => rows.next_back(),
         };
         let Some(row) = row else { break };
         let (key, value) = row.map_err(sled_error)?;
-        let key = Key::copy_from_slice(&key[1..]);
-        let entry = match whole(tree, &value)? {
-            Some(entry) => Some(entry),
-            None => get(tree, &key)?,
+        let (start, key) = (page.len(), &key[1..]);
+        page.extend_from_slice(key);
+        let value_start = page.len();
+        let revision = match append(tree, &value, &mut page)? {
+            Some(revision) => Some(revision),
+            None => get(tree, key)?.map(|entry| {
+                page.extend_from_slice(&entry.value);
+                entry.revision
+            }),
         };
-        found.extend(entry.map(|entry| (key, entry)));
+        match revision {
+            Some(revision) => places.push((start..value_start, value_start..page.len(), revision)),
+            None => page.truncate(start),
+        }
     }
-    Ok(found)
+    let page = Bytes::from(page);
+    let entry = |(key, value, revision)| (page.slice(key), Entry { value: page.slice(value), revision });
+    Ok(places.into_iter().map(entry).collect())
 }
 
-/// The entry of what is stored under its key; `None` if it was replaced while its chunks were read.
-fn whole(tree: &Tree, stored: &IVec) -> Result<Option<Entry>, KvError> {
+/// Appends the value of what is stored under its key; `None`, with nothing appended, if it was replaced while its chunks were read.
+fn append(tree: &Tree, stored: &IVec, out: &mut Vec<u8>) -> Result<Option<Revision>, KvError> {
     let stored = Stored::parse(stored).map_err(corrupt)?;
-    if stored.chunk_count == 0 {
-        let value = Key::copy_from_slice(stored.front);
-        return Ok(Some(Entry { value, revision: stored.revision }));
+    let start = out.len();
+    if start == 0 && stored.chunk_count == 0 {
+        // No longer than what it holds: whoever shares it takes it as it is.
+        out.reserve_exact(stored.front.len());
     }
-    let mut value = stored.front.to_vec();
+    out.extend_from_slice(stored.front);
     for index in 0..stored.chunk_count {
         let chunk = tree.get(entry::chunk_key(stored.revision, index)).map_err(sled_error)?;
-        let Some(chunk) = chunk else { return Ok(None) };
-        value.extend_from_slice(&chunk);
+        let Some(chunk) = chunk else {
+            out.truncate(start);
+            return Ok(None);
+        };
+        out.extend_from_slice(&chunk);
     }
-    Ok(Some(Entry { value: value.into(), revision: stored.revision }))
+    Ok(Some(stored.revision))
 }

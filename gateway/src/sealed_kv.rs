@@ -144,7 +144,7 @@ impl SealedKv {
         }
     }
 
-    /// Opens a page of entries. Their values share a buffer, as those of the engine do.
+    /// Opens a page of entries, whose values share a buffer then.
     fn open_page(&self, entries: Vec<(Key, Entry)>) -> Vec<(Key, Entry)> {
         let mut page = Vec::with_capacity(entries.iter().map(|(_, entry)| entry.value.len()).sum());
         let places: Vec<_> = entries

@@ -1,5 +1,6 @@
-//! What operations cost while a bucket grows: at a thousand objects, three thousand, ten thousand and so on.
+//! What operations cost while a bucket, or many, grow: at a thousand objects, three thousand, ten thousand and so on.
 
+use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +32,9 @@ pub(crate) struct Plan {
     /// Objects in the end
     #[arg(long, default_value_t = 100_000)]
     to: usize,
+    /// Buckets that they are spread over
+    #[arg(long, default_value = "1")]
+    buckets: NonZeroUsize,
     /// Bytes of an object
     #[arg(long, default_value_t = 64)]
     size: usize,
@@ -63,10 +67,16 @@ struct Stop {
     bytes_per_object: Option<f64>,
 }
 
-/// Fills a bucket of its own and tells what things cost on the way. That bucket is to be new, and stays.
+/// Fills buckets of its own and tells what things cost on the way. They are to be new, and stay.
 pub(crate) async fn run(target: &Target, plan: &Plan) -> anyhow::Result<()> {
     let target = Target { bucket: format!("{}-growth", target.bucket), ..target.clone() };
-    Connection::open(&target).await?.make_bucket(&target.bucket).await?;
+    if plan.buckets.get() == 1 {
+        Connection::open(&target).await?.make_bucket(&target.bucket).await?;
+    } else {
+        let all = (0..plan.buckets.get()).map(|n| format!("/{}", plan.bucket(&target, n))).collect();
+        let cost = crowd(&target, Method::PUT, &Bytes::new(), all).await?;
+        println!("{} buckets, each made for {} CPU ms (of the clock).\n", plan.buckets, cost.figure());
+    }
     let empty = plan.data.as_deref().map(disk_bytes);
     let columns = MEASURED.map(|name| format!(" {name} |")).concat();
     println!("CPU ms, and in brackets ms of the clock, per operation at {CONNECTIONS} connections.\n");
@@ -105,21 +115,35 @@ async fn measure(
     there: usize,
     objects: usize,
 ) -> anyhow::Result<[Cost; MEASURED.len()]> {
-    let bucket = format!("/{}", target.bucket);
     let content = Bytes::from(vec![0x5c_u8; plan.size]);
-    let of = |n: usize| format!("{bucket}/{}", key(n));
+    let buckets = plan.buckets.get();
+    let of = |n: usize| format!("/{}/{}", plan.bucket(target, n % buckets), key(n / buckets));
     let reads = READS.min(objects);
     // Spread over all of them: it is a prime.
     let some = |n: usize| of(n * 7919 % objects.max(1));
-    let root = format!("{bucket}?delimiter=%2F&list-type=2&max-keys=1000");
-    let middle = format!("{bucket}?list-type=2&max-keys=1000&start-after=p{}%2F", PREFIXES / 2);
+    let list = |query: &str| {
+        let page = |n| format!("/{}?{query}", plan.bucket(target, n % buckets));
+        (0..PAGES).map(page).collect()
+    };
+    let root = list("delimiter=%2F&list-type=2&max-keys=1000");
+    let middle = list(&format!("list-type=2&max-keys=1000&start-after=p{}%2F", PREFIXES / 2));
     Ok([
         crowd(target, Method::PUT, &content, (there..objects).map(of).collect()).await?,
         crowd(target, Method::GET, &Bytes::new(), (0..reads).map(some).collect()).await?,
         crowd(target, Method::HEAD, &Bytes::new(), (0..reads).map(some).collect()).await?,
-        crowd(target, Method::GET, &Bytes::new(), vec![root; PAGES]).await?,
-        crowd(target, Method::GET, &Bytes::new(), vec![middle; PAGES]).await?,
+        crowd(target, Method::GET, &Bytes::new(), root).await?,
+        crowd(target, Method::GET, &Bytes::new(), middle).await?,
     ])
+}
+
+impl Plan {
+    /// The name of the bucket of this number.
+    fn bucket(&self, target: &Target, n: usize) -> String {
+        match self.buckets.get() {
+            1 => target.bucket.clone(),
+            _ => format!("{}-{n}", target.bucket),
+        }
+    }
 }
 
 fn key(n: usize) -> String {
@@ -164,13 +188,19 @@ fn disk_bytes(folder: &Path) -> u64 {
     entries.map(bytes).sum()
 }
 
+impl Cost {
+    fn figure(&self) -> String {
+        let Self { cpu_ms, wall_ms } = self;
+        match cpu_ms.is_nan() {
+            true => format!("– ({wall_ms:.3})"),
+            false => format!("{cpu_ms:.3} ({wall_ms:.3})"),
+        }
+    }
+}
+
 impl Stop {
     fn line(&self) -> String {
-        let figure = |Cost { cpu_ms, wall_ms }: &Cost| match cpu_ms.is_nan() {
-            true => format!(" – ({wall_ms:.3}) |"),
-            false => format!(" {cpu_ms:.3} ({wall_ms:.3}) |"),
-        };
-        let costs: String = self.costs.iter().map(figure).collect();
+        let costs: String = self.costs.iter().map(|cost| format!(" {} |", cost.figure())).collect();
         let memory = self.memory_mib.map_or_else(|| "–".to_owned(), |mib| mib.to_string());
         let disk = self.bytes_per_object.map_or_else(|| "–".to_owned(), |bytes| format!("{bytes:.0}"));
         format!("| {} |{costs} {memory} | {disk} |", self.objects)
@@ -186,7 +216,7 @@ fn draw(found: &[Stop]) -> String {
     let curve = |(nth, name): (usize, &&str)| Curve { name: (*name).to_owned(), points: points(nth) };
     let curves: Vec<Curve> = MEASURED.iter().enumerate().map(curve).collect();
     let title = if by_cpu { "CPU ms per operation" } else { "ms per operation" };
-    picture::curves(title, "objects in the bucket", &curves)
+    picture::curves(title, "objects", &curves)
 }
 
 #[cfg(test)]

@@ -215,7 +215,8 @@ pub trait KeyValue: Send + Sync + 'static {
     /// The entries of these keys, in the order asked.
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, KvError>;
 
-    /// Up to `limit` entries of the range in this direction.
+    /// Up to `limit` entries of the range in this direction. They may be parts of one buffer: whoever keeps one of them longer than the
+    /// others copies it.
     async fn scan(
         &self,
         range: KeyRange,

@@ -209,7 +209,7 @@ impl Found {
     }
 }
 
-/// As many headers as most answers about an object have: so many take no more room than fewer.
+/// Headers that room is made for at once: most answers about an object have fewer, and the map would double on the way.
 const HEAD_LEN: usize = 12;
 
 /// Sets a header whose value is ours; one that can't stand in a header is left out.

@@ -20,14 +20,15 @@ fn main() -> std::io::Result<()> {
     files.sort();
     let mut table = String::from("&[\n");
     for (number, file) in files.iter().enumerate() {
-        let compressed = out.join(format!("console-{number}.gz"));
-        let mut encoder = GzEncoder::new(fs::File::create(&compressed)?, Compression::best());
+        let compressed = format!("console-{number}.gz");
+        let mut encoder = GzEncoder::new(fs::File::create(out.join(&compressed))?, Compression::best());
         encoder.write_all(&fs::read(file)?)?;
         encoder.finish()?;
         let name = file.strip_prefix(&bundle).unwrap_or(file).to_string_lossy().replace('\\', "/");
-        table += &format!(
-            "    Asset {{ path: {name:?}, plain: include_bytes!({file:?}), gzip: include_bytes!({compressed:?}) }},\n"
-        );
+        // Paths are put together where the table is compiled: a tree that was moved with what was built of it is still right.
+        let plain = format!("include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/{BUNDLE}/{name}\"))");
+        let gzip = format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{compressed}\"))");
+        table += &format!("    Asset {{ path: {name:?}, plain: {plain}, gzip: {gzip} }},\n");
     }
     table += "]\n";
     fs::write(out.join("console.rs"), table)

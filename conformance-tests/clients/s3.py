@@ -125,6 +125,38 @@ def listing_of_versions():
     refused("InvalidArgument", s3.list_object_versions, **at, VersionIdMarker="null")
 
 
+def listing_among_delete_markers():
+    """More of them than a listing passes without a note: what lives is shown each time, and so is what comes back."""
+    at = bucket("deleted")
+    enabled(at)
+    names = [f"d/{number:04}" for number in range(1500)]
+    for start in (0, 750):
+        answer = s3.delete_objects(**at, Delete={"Objects": [{"Key": name} for name in names[start : start + 750]]})
+        assert all(row["DeleteMarker"] for row in answer["Deleted"])
+    living = ["a", "d/0749x", "z"]
+    for name in living:
+        put(at, name)
+
+    def listed(**how):
+        answer = s3.list_objects_v2(**at, **how)
+        prefixes = [row["Prefix"] for row in answer.get("CommonPrefixes", [])]
+        return [row["Key"] for row in answer.get("Contents", [])] + prefixes, answer["IsTruncated"]
+
+    for _ in range(3):
+        assert listed() == (living, False)
+        assert listed(MaxKeys=2) == (living[:2], True)
+        assert listed(Delimiter="/") == (["a", "z", "d/"], False)
+        assert listed(StartAfter="d/0100", Prefix="d/") == (["d/0749x"], False)
+    put(at, "d/0500")
+    assert listed() == (sorted([*living, "d/0500"]), False)
+    s3.delete_object(**at, Key="d/0500")
+    assert listed() == (living, False)
+    marker = s3.list_object_versions(**at, Prefix="d/0500")["DeleteMarkers"][0]
+    s3.delete_object(**at, Key="d/0500", VersionId=marker["VersionId"])
+    assert listed() == (sorted([*living, "d/0500"]), False), "what was under the marker is back"
+    assert len(s3.list_object_versions(**at)["DeleteMarkers"]) >= 990
+
+
 def multipart_and_modes():
     at = bucket("version-modes")
     enabled(at)
@@ -620,6 +652,6 @@ def annotations():
     s3.delete_bucket(**at)
 
 
-for case in [versioning, listing_of_versions, multipart_and_modes, tags, object_lock, policies, acls, cors, settings, archives, conditional_deletes, forms, renames, annotations]:
+for case in [versioning, listing_of_versions, listing_among_delete_markers, multipart_and_modes, tags, object_lock, policies, acls, cors, settings, archives, conditional_deletes, forms, renames, annotations]:
     case()
     print(case.__name__)

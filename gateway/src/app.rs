@@ -26,7 +26,7 @@ use crate::authz::Authorizer;
 use crate::blobs::{self, Blobs};
 use crate::bucket::Ownership;
 use crate::clock::Clock;
-use crate::cluster::{Cluster, FORMAT};
+use crate::cluster::{Cluster, FORMAT, WITH_STRETCHES};
 use crate::config::{Config, LdapConfig, SignatureV2, SseCNewBuckets, SseCOverHttp};
 use crate::federation::ldap::Ldap;
 use crate::federation::oidc::Verifier;
@@ -189,6 +189,7 @@ impl App {
                 // Others may have brought the records forward since they were looked at.
                 let form = Cluster::form_for_all(&*stores.storage.kv, &catalog, FORMAT).await?;
                 tracing::debug!(form, "all gateways know this form of records");
+                catalog.set_notes_stretches(form >= WITH_STRETCHES);
                 Some(session)
             }
             false => {

@@ -19,7 +19,9 @@ const KEY_CHECK: &[u8] = b"Mk";
 /// What that is sealed as.
 const PURPOSE: &str = "cluster";
 /// The newest form of records that this build reads and writes.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+/// The first form with bare stretches ([`Catalog::set_notes_stretches`]).
+pub const WITH_STRETCHES: u32 = 2;
 /// The object of a blob store that says whose it is.
 const MARKER: &str = "id";
 

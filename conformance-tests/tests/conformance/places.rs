@@ -104,12 +104,18 @@ fn what_does_not_fit_is_refused_at_the_start_with_what_to_do() {
     ask("map", "create table kept as select * from sealgate_kms.kv; delete from sealgate_kms.kv");
     says(refused(&url, &root, &data, &[]), "the keys do not open the records");
     ask("map", "insert into sealgate_kms.kv select * from kept");
-    let newer = "update kv set value = convert_to(replace(convert_from(value, 'UTF8'), '\"format_max\":1', \
-                 '\"format_max\":999'), 'UTF8') where key = 'M'";
-    ask("map", newer);
+    ask("map", &records_of_form(999));
     says(refused(&url, &root, &data, &[]), "run a newer build");
     ask("map", "delete from kv where key = 'M'");
     says(refused(&url, &root, &data, &[]), "give an empty database");
+}
+
+/// What makes the records of a map to be of this form, in SQL.
+fn records_of_form(form: u32) -> String {
+    format!(
+        "update kv set value = convert_to(regexp_replace(convert_from(value, 'UTF8'), '\"format_max\":[0-9]+', \
+         '\"format_max\":{form}'), 'UTF8') where key = 'M'"
+    )
 }
 
 fn openssl(arguments: &[&str], folder: &Path) {
@@ -340,14 +346,8 @@ fn a_gateway_with_blobs_of_its_own_that_loses_its_session_opens_itself_anew() {
     for round in 0..2 {
         assert_eq!(put(&format!("/a-bucket/before-{round}"), &body), 200);
         // As if another had ended it, and a later build had left something that this one can't open.
-        let form = |from: u32, to: u32| {
-            format!(
-                "update kv set value = convert_to(replace(convert_from(value, 'UTF8'), '\"format_max\":{from}', \
-                 '\"format_max\":{to}'), 'UTF8') where key = 'M'"
-            )
-        };
         let ended = "update kv set revision = revision + 1 where substring(key from 1 for 1) = 'G'";
-        postgres.ask("map", &format!("begin; {ended}; {}; commit", form(1, 999))).unwrap();
+        postgres.ask("map", &format!("begin; {ended}; {}; commit", records_of_form(999))).unwrap();
         let since = Instant::now();
         for path in ["/-/ready", "/_sealgate/health/ready"] {
             loop {
@@ -363,7 +363,7 @@ fn a_gateway_with_blobs_of_its_own_that_loses_its_session_opens_itself_anew() {
             }
         }
         assert_eq!(put("/a-bucket/meanwhile", "x"), 503);
-        postgres.ask("map", &form(999, 1)).unwrap();
+        postgres.ask("map", &records_of_form(1)).unwrap();
         let since = Instant::now();
         // What comes too early is refused, and nothing of it is there.
         while put(&format!("/a-bucket/after-{round}"), &body) != 200 {

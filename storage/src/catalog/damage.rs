@@ -123,6 +123,10 @@ fn told(key: &Key) -> Option<String> {
             Some(layout::Counter::Upload(upload)) => format!("the counter of upload {upload}"),
             None => "whether counters are right".to_owned(),
         },
+        layout::BARE => format!(
+            "what is known of deleted names in bucket {}",
+            BucketId::from_bytes(key.get(1..17)?.try_into().ok()?)
+        ),
         layout::DISPLACED => "an entry of the queue of displaced blobs".to_owned(),
         layout::CONTENT => format!("the place of a content in bucket {bucket}"),
         layout::DOCUMENT => {

@@ -188,6 +188,7 @@ impl Catalog {
             }
         }
         if found.len() < SCAN_LEN {
+            self.forget_stretches(Some(bucket)).await?;
             transaction.writes.push(Write::Delete(queued.clone()));
         }
         match self.commit(transaction).await {

@@ -146,7 +146,7 @@ impl Line {
                 }
             }
             layout::DOCUMENT => Self::Document { key: hex::encode(key), value: hex::encode(value) },
-            layout::DISPLACED | layout::COMPLETED | layout::CONTENT => return Ok(None),
+            layout::DISPLACED | layout::COMPLETED | layout::CONTENT | layout::BARE => return Ok(None),
             layout::SESSION | layout::BEAT | layout::LEASE | layout::COUNTER => return Ok(None),
             _ => return Err(CatalogError::Corrupt("a key of unknown kind")),
         }))

@@ -204,6 +204,7 @@ fn inspect(key: &Key, entry: &Entry) -> Result<Inspected, CatalogError> {
         {
             Inspected::Own
         }
+        layout::BARE => super::bare::check(key, entry).map(|()| Inspected::Own)?,
         layout::COMPLETED | layout::SESSION | layout::BEAT | layout::LEASE => Inspected::Own,
         _ => return Err(CatalogError::Corrupt("a key of unknown kind")),
     })

@@ -29,6 +29,8 @@ pub(super) const CONTENT: u8 = b'C';
 pub(super) const DOCUMENT: u8 = b'I';
 /// Completed uploads, kept while a catalog is rebuilt.
 pub(super) const COMPLETED: u8 = b'R';
+/// Bare stretches by bucket and where they begin, behind the bucket's mark ([`super::bare`]).
+pub(super) const BARE: u8 = b'E';
 /// Sessions by their id.
 pub(crate) const SESSION: u8 = b'G';
 /// What sessions said last, by their id.
@@ -237,6 +239,11 @@ pub(super) fn of_name_prefix(base: &[u8], prefix: &str) -> Key {
 /// The first key behind every record of this name, or of all names that start so, in a key made here.
 pub(super) fn behind(key: &[u8]) -> Key {
     prefix_end(key).expect("a key starts with a kind, which is below 0xFF")
+}
+
+/// The same place among the keys of another kind.
+pub(super) fn of_kind(kind: u8, key: &[u8]) -> Key {
+    [&[kind], &key[1..]].concat().into()
 }
 
 /// The least key above this one.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::bare::Bare;
 use super::{Catalog, CatalogError, ListPage, ListRequest, ListRow, SCAN_LEN, layout};
 use crate::kv::{Direction, Entry, Key, KeyRange, Revision};
 use crate::name::BucketId;
@@ -19,13 +20,14 @@ const TURN: Duration = Duration::from_millis(2);
 impl Catalog {
     /// A page of a bucket's records of these kinds, in order of what follows the kind in their keys. `decode` makes an item of a
     /// name, its entry's key and its value; `None` hides it. `behind` is where to begin (of whatever kind) if that is not simply behind
-    /// the name `request.after`.
+    /// the name `request.after`. `bare` goes round what is hidden, of current versions alone.
     pub(super) async fn list<T>(
         &self,
         kinds: &[u8],
         bucket: BucketId,
         request: &ListRequest,
         behind: Option<Key>,
+        mut bare: Option<Bare<'_>>,
         decode: impl Fn(&str, &Bytes, &Bytes) -> Result<Option<T>, CatalogError>,
     ) -> Result<ListPage<T>, CatalogError> {
         let mut page = ListPage { rows: Vec::new(), truncated: false };
@@ -37,7 +39,7 @@ impl Catalog {
             let rolled_up = delimiter.and_then(|d| common_prefix(after, &request.prefix, d));
             let start = match (rolled_up, behind) {
                 (Some(common), _) => layout::behind(&layout::of_name_prefix(base, common)),
-                (None, Some(behind)) => of_kind(kinds[0], &behind),
+                (None, Some(behind)) => layout::of_kind(kinds[0], &behind),
                 (None, None) => layout::behind(&layout::of_name(base, after)),
             };
             range.start = range.start.max(start);
@@ -48,8 +50,15 @@ impl Catalog {
                 tokio::task::yield_now().await;
                 turn = Instant::now();
             }
+            let part = match &mut bare {
+                Some(bare) => bare.go_round(&range).await?,
+                None => range.clone(),
+            };
+            if part.end.as_ref().is_some_and(|end| part.start >= *end) {
+                break;
+            }
             let len = scan_len.min(request.limit - page.rows.len() + 1);
-            let (found, is_more) = self.scan_kinds(kinds, &range, len).await?;
+            let (found, is_more) = self.scan_kinds(kinds, &part, len).await?;
             // Behind the common prefix that was seen last.
             let mut skip_to: Option<Key> = None;
             for (key, entry) in &found {
@@ -61,6 +70,11 @@ impl Catalog {
                         delimiter.and_then(|d| common_prefix(&name, &request.prefix, d)).map(str::to_owned);
                     Ok((rolled_up, decode(&name, key, &entry.value)?))
                 });
+                if let (Ok((_, None)), Some(bare)) = (&read, &mut bare) {
+                    bare.pass(key);
+                } else if let Some(bare) = bare.as_mut().filter(|bare| bare.has_passed()) {
+                    bare.end().await;
+                }
                 let (rolled_up, item) = match read {
                     Ok((rolled_up, Some(item))) => (rolled_up, item),
                     Ok((_, None)) => continue,
@@ -83,11 +97,20 @@ impl Catalog {
                     }
                 });
             }
-            let Some((last, _)) = found.last().filter(|_| is_more) else {
-                break;
+            range.start = match (found.last(), part.end) {
+                (Some((last, _)), _) if is_more => layout::of_kind(kinds[0], &layout::successor(last)),
+                // A bare stretch begins there.
+                (_, end) if end != range.end => end.unwrap_or_default(),
+                _ => break,
             };
             scan_len = if skip_to.is_some() { SEEK_LEN } else { SCAN_LEN.min(scan_len * 4) };
-            range.start = of_kind(kinds[0], &layout::successor(last)).max(skip_to.unwrap_or_default());
+            range.start = range.start.max(skip_to.unwrap_or_default());
+            if let Some(bare) = &mut bare {
+                bare.go_on().await;
+            }
+        }
+        if let Some(bare) = &mut bare {
+            bare.end().await;
         }
         Ok(page)
     }
@@ -109,10 +132,10 @@ impl Catalog {
             for &kind in &kinds[1..] {
                 // An end that is the next kind is the end of this one, too.
                 let end = range.end.as_ref().map(|end| match end.first() {
-                    Some(&first) if first == kinds[0] => of_kind(kind, end),
+                    Some(&first) if first == kinds[0] => layout::of_kind(kind, end),
                     _ => vec![kind + 1].into(),
                 });
-                let range = KeyRange { start: of_kind(kind, &range.start), end };
+                let range = KeyRange { start: layout::of_kind(kind, &range.start), end };
                 found.extend(self.kv.scan(range, Direction::Forward, limit).await?);
             }
             let again = self.kv.scan(range.clone(), Direction::Forward, limit).await?;
@@ -134,11 +157,6 @@ impl Catalog {
         let is_more = found.len() == limit;
         Ok((found, is_more))
     }
-}
-
-/// The same place among the keys of another kind.
-fn of_kind(kind: u8, key: &[u8]) -> Key {
-    [&[kind], &key[1..]].concat().into()
 }
 
 /// The common prefix that a name is rolled up into: all up to and with the first delimiter behind `prefix`.

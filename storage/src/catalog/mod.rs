@@ -3,6 +3,7 @@
 //! Every mutation is a value with its precondition: reads and one conditional commit, retried on conflict. Its methods
 //! are in the file of the noun that they speak of.
 
+mod bare;
 mod bucket;
 mod damage;
 mod displaced;
@@ -23,6 +24,7 @@ mod upload;
 mod usage;
 mod version;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -130,6 +132,8 @@ struct Shared {
     in_flight: InFlight,
     met: damage::Met,
     account_quotas: usage::KnownQuotas,
+    /// May listings note bare stretches? Every gateway must know of them.
+    notes_stretches: AtomicBool,
     /// Taken by a writer that met a conflict, by the hash of the key it fights for: those who fight here queue up in
     /// order, and the engine sees few conflicts. Correctness never depends on it.
     queues: Vec<tokio::sync::Mutex<()>>,
@@ -156,6 +160,7 @@ impl Catalog {
                 in_flight: InFlight::default(),
                 met: damage::Met::default(),
                 account_quotas: usage::KnownQuotas::default(),
+                notes_stretches: AtomicBool::new(true),
                 queues,
                 session: OnceLock::new(),
                 ended: watch::Sender::new(false),
@@ -219,6 +224,15 @@ impl Catalog {
 
     pub(crate) fn in_flight(&self) -> &InFlight {
         &self.shared.in_flight
+    }
+
+    /// Do all gateways that share the records know of bare stretches? Only then are any noted.
+    pub fn set_notes_stretches(&self, known_to_all: bool) {
+        self.shared.notes_stretches.store(known_to_all, Ordering::Relaxed);
+    }
+
+    fn may_note_stretches(&self) -> bool {
+        self.shared.notes_stretches.load(Ordering::Relaxed)
     }
 
     /// Does the work of a request. What its pins keep from being reclaimed is kept since the request began: what it read before it knew

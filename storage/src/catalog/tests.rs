@@ -1,5 +1,6 @@
 //! The catalog over the map in memory; what every engine does is checked by the engines' contract.
 
+mod bare;
 mod damage;
 mod documents;
 mod golden;

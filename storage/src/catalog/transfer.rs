@@ -42,9 +42,10 @@ pub struct Copied {
     pub unreadable: Vec<String>,
 }
 
-/// Kinds of records that are of one catalog and its sessions alone: sessions, their heartbeats, leases, what the cluster is, and what was
-/// counted: the other one counts for itself.
-const OF_ITSELF: [u8; 6] = [layout::COMPLETED, layout::SESSION, b'g', b'L', b'M', layout::COUNTER];
+/// Kinds of records that are of one catalog and its sessions alone: sessions, their heartbeats, leases, what the cluster is, what was
+/// counted, and bare stretches: the other one counts and looks for itself.
+const OF_ITSELF: [u8; 7] =
+    [layout::COMPLETED, layout::BARE, layout::SESSION, b'g', b'L', b'M', layout::COUNTER];
 
 /// Does this record go to another catalog?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,6 +210,9 @@ impl Catalog {
         to: &Self,
         after: Option<Key>,
     ) -> Result<(Copied, Option<Key>), CatalogError> {
+        if after.is_none() {
+            to.forget_stretches(None).await?;
+        }
         let (rows, next) = self.beside(to, after).await?;
         let (mut copied, mut writes) = (Copied::default(), Vec::<Vec<Write>>::new());
         for (key, here, there) in rows {

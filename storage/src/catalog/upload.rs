@@ -212,7 +212,7 @@ impl Catalog {
             }
             _ => None,
         };
-        self.list(&[layout::UPLOAD], bucket.id, request, behind, |name, key, value| {
+        self.list(&[layout::UPLOAD], bucket.id, request, behind, None, |name, key, value| {
             let object = ObjectKey::parse(name).map_err(|_| CatalogError::Corrupt("an object's name"))?;
             Ok(Some(UploadRecord::decode(value)?.into_upload(object, layout::upload_id_in(key)?)))
         })

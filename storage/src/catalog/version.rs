@@ -2,6 +2,7 @@
 //! others lie behind it by their ids, newest first. An object that has any version has a current one, and the current one's
 //! id is the newest.
 
+use super::bare::Bare;
 use super::bucket::in_bucket;
 use super::damage::Found;
 use super::displaced::{displaced_blob, displaced_content};
@@ -131,6 +132,10 @@ impl Catalog {
     ) -> Result<(), CatalogError> {
         if record.is_null != (front.versioning != Versioning::Enabled) {
             return Err(CatalogError::Contended);
+        }
+        let lived = matches!(&former, Found::Sound(former) if !former.delete_marker);
+        if !lived && !record.delete_marker && front.versioning != Versioning::Unversioned {
+            self.push_lives(transaction, front.id, object).await?;
         }
         let head = layout::head(front.id, object);
         let mut former = match former {
@@ -388,6 +393,9 @@ impl Catalog {
         transaction.writes.extend(place.filter(|_| !next.record.renamed));
         transaction.went(&next.record, false);
         transaction.came(&next.record, true);
+        if !next.record.delete_marker {
+            self.push_lives(transaction, bucket, object).await?;
+        }
         next.record.null_elsewhere = null.filter(|_| !next.record.is_null);
         transaction.writes.push(Write::Put(head, next.record.encode()));
         Ok(())
@@ -505,7 +513,12 @@ impl Catalog {
         bucket: &Bucket,
         request: &ListRequest,
     ) -> Result<ListPage<ObjectSummary>, CatalogError> {
-        self.list(&[layout::HEAD], bucket.id, request, None, |name, _, value| {
+        // Only there are delete markers.
+        let bare = match bucket.versioning {
+            Versioning::Unversioned => None,
+            _ => Some(Bare::of(self, bucket.id).await?),
+        };
+        self.list(&[layout::HEAD], bucket.id, request, None, bare, |name, _, value| {
             Ok(record::summary(name, value, Shown::Objects)?.map(|row| row.summary))
         })
         .await
@@ -525,7 +538,7 @@ impl Catalog {
             behind = self.behind_version(bucket.id, &object, which).await?;
         }
         let kinds = [layout::HEAD, layout::VERSION];
-        self.list(&kinds, bucket.id, request, behind, |name, key, value| {
+        self.list(&kinds, bucket.id, request, behind, None, |name, key, value| {
             let is_latest = key.first() == Some(&layout::HEAD);
             let row = record::summary(name, value, Shown::All)?;
             Ok(row.map(|row| VersionSummary { is_latest, ..row }))

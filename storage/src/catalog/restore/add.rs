@@ -30,6 +30,9 @@ impl Catalog {
                 }
             }
             Trailer::Object { bucket, object, .. } => {
+                if touched.0.is_empty() {
+                    self.forget_stretches(None).await?;
+                }
                 self.take_apart(*bucket, object).await?;
                 touched.0.insert((*bucket, object.clone()));
             }

@@ -61,6 +61,7 @@ impl Catalog {
     /// Renames, completed uploads, and what has lost its content.
     pub(super) async fn settle(&self) -> Result<Restored, CatalogError> {
         let mut restored = Restored::default();
+        self.forget_stretches(None).await?;
         self.settle_renames().await?;
         self.settle_uploads().await?;
         for kind in [layout::COMPLETED, layout::HEAD, layout::VERSION] {

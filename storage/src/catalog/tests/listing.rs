@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// What a listing is, said plainly: every name in order, rolled up, and only then cut.
-fn oracle(names: &BTreeSet<String>, request: &ListRequest) -> (Vec<(String, bool)>, bool) {
+pub(super) fn oracle(names: &BTreeSet<String>, request: &ListRequest) -> (Vec<(String, bool)>, bool) {
     let mut rows: BTreeMap<String, bool> = BTreeMap::new();
     let delimiter = request.delimiter.as_deref().filter(|d| !d.is_empty());
     let rolled = |name: &str| {
@@ -29,7 +29,7 @@ fn oracle(names: &BTreeSet<String>, request: &ListRequest) -> (Vec<(String, bool
     (rows.into_iter().take(request.limit).collect(), truncated)
 }
 
-fn plain(page: ListPage<ObjectSummary>) -> (Vec<(String, bool)>, bool) {
+pub(super) fn plain(page: ListPage<ObjectSummary>) -> (Vec<(String, bool)>, bool) {
     let rows = page.rows.into_iter().map(|row| match row {
         ListRow::Item(summary) => (summary.object.to_string(), false),
         ListRow::CommonPrefix(common) => (common, true),

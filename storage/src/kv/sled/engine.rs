@@ -16,8 +16,9 @@ use crate::head::{Found, Head, Reached};
 use crate::kv::KvError;
 use crate::name::Timestamp;
 
-/// The number of the layout of sled's tree. 1 had neither number nor digest.
-pub(super) const FORMAT: u64 = 2;
+/// The number of the layout of sled's tree, and of what the catalog may have in it. 1 had neither number nor digest; in 3 there may be bare
+/// stretches, which builds of before would not keep true.
+pub(super) const FORMAT: u64 = 3;
 /// The key of [`FORMAT`].
 const FORMAT_KEY: [u8; 2] = [META, b'f'];
 /// The key of the revision that no entry has reached yet.
@@ -86,7 +87,7 @@ impl Engine {
         let is_new = format.is_none() && tree.is_empty();
         let reserved = number(REVISION_KEY)?.unwrap_or_default();
         let (number, committed, digest, mark) = match format {
-            Some(FORMAT) => {
+            Some(FORMAT | 2) => {
                 let stored = tree.get(COMMIT_KEY).map_err(failed)?.unwrap_or_default();
                 parse_commit(&*config.digester, &stored).ok_or_else(|| {
                     let source = "the mark of its last commit does not open".into();
@@ -115,10 +116,21 @@ impl Engine {
         };
         let mut engine =
             Self { tree, log, log_id, reserved, number, digest, committed, mark, is_new, _db: db };
-        if format != Some(FORMAT) {
-            engine.mark_as(1, config)?;
+        match format {
+            Some(FORMAT) => {}
+            // What the head knows of it stays.
+            Some(2) => {
+                engine.tree.insert(FORMAT_KEY, &FORMAT.to_be_bytes()).map_err(failed)?;
+                engine.sync(config)?;
+            }
+            _ => engine.mark_as(1, config)?,
         }
         Ok(engine)
+    }
+
+    fn sync(&self, config: &SledConfig) -> Result<(), OpenKvError> {
+        self.tree.flush().map_err(|error| classify(&config.dir, error))?;
+        self.log.sync_data().map_err(|source| OpenKvError::Io { dir: config.dir.clone(), source })
     }
 
     /// Gives the state as it is a number.
@@ -130,8 +142,7 @@ impl Engine {
         batch.insert(&FORMAT_KEY, &FORMAT.to_be_bytes());
         batch.insert(&COMMIT_KEY, commit_value(number, committed, &mark));
         self.tree.apply_batch(batch).map_err(failed)?;
-        self.tree.flush().map_err(failed)?;
-        self.log.sync_data().map_err(|source| OpenKvError::Io { dir: config.dir.clone(), source })?;
+        self.sync(config)?;
         (self.number, self.committed, self.mark) = (number, committed, mark);
         Ok(())
     }

@@ -241,6 +241,26 @@ async fn a_store_of_the_format_before_is_counted_from_its_first_start() {
     assert_eq!(kv.verify().await.expect("what was committed"), 1);
 }
 
+#[tokio::test]
+async fn a_store_of_the_format_before_goes_on_and_is_closed_to_builds_of_before() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let format = || {
+        let db = sled::open(dir.path().join("catalog")).expect("it opens");
+        let found = db.get([0, b'f']).expect("a read").expect("a format");
+        db.insert([0, b'f'], &2_u64.to_be_bytes()).expect("a write");
+        db.flush().expect("a flush");
+        found.to_vec()
+    };
+    for _ in 0..2 {
+        open(dir.path()).commit(put("a", 9000)).await.expect("a commit");
+        assert_eq!(format(), 3_u64.to_be_bytes());
+        let kv = open(dir.path());
+        assert_eq!(value(&kv, "a").await.expect("a read"), Some(9000));
+        assert_eq!(kv.verify().await.expect("what was committed"), 1);
+    }
+    assert_eq!(format(), 3_u64.to_be_bytes());
+}
+
 fn copy_folder(from: &Path, to: &Path) {
     let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp");
     assert!(copied.success());
@@ -255,7 +275,7 @@ async fn another_format_is_not_touched() {
         db.insert([0, b'f'], &7_u64.to_be_bytes()).expect("a write");
         db.flush().expect("a flush");
     }
-    assert!(matches!(SledKv::open(&config(dir.path())), Err(OpenKvError::Format { found: 7, known: 2, .. })));
+    assert!(matches!(SledKv::open(&config(dir.path())), Err(OpenKvError::Format { found: 7, known: 3, .. })));
 }
 
 #[tokio::test]

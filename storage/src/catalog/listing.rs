@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::bare::Bare;
-use super::{Catalog, CatalogError, ListPage, ListRequest, ListRow, SCAN_LEN, layout};
+use super::record::VersionRecord;
+use super::{Catalog, CatalogError, ListPage, ListRequest, ListRow, SCAN_LEN, VersionRef, layout};
 use crate::kv::{Direction, Entry, Key, KeyRange, Revision};
-use crate::name::BucketId;
+use crate::name::{BucketId, ObjectKey};
 
 /// How often a look is repeated that others' commits disturb.
 const MAX_ATTEMPTS: u32 = 32;
@@ -17,16 +18,25 @@ const SEEK_LEN: usize = 3;
 /// How long a listing may hold its thread: short scans do not wait for anything.
 const TURN: Duration = Duration::from_millis(2);
 
+/// Behind what a listing goes on, if that is not simply a name.
+pub(super) enum Behind {
+    /// All of `request.after`.
+    Name,
+    /// This key, of whatever kind.
+    Key(Key),
+    /// A version of an object, which may have moved since, or be gone.
+    Version(ObjectKey, VersionRef),
+}
+
 impl Catalog {
     /// A page of a bucket's records of these kinds, in order of what follows the kind in their keys. `decode` makes an item of a
-    /// name, its entry's key and its value; `None` hides it. `behind` is where to begin (of whatever kind) if that is not simply behind
-    /// the name `request.after`. `bare` goes round what is hidden, of current versions alone.
+    /// name, its entry's key and its value; `None` hides it. `bare` goes round what is hidden, of current versions alone.
     pub(super) async fn list<T>(
         &self,
         kinds: &[u8],
         bucket: BucketId,
         request: &ListRequest,
-        behind: Option<Key>,
+        behind: Behind,
         mut bare: Option<Bare<'_>>,
         decode: impl Fn(&str, &Bytes, &Bytes) -> Result<Option<T>, CatalogError>,
     ) -> Result<ListPage<T>, CatalogError> {
@@ -34,13 +44,21 @@ impl Catalog {
         let delimiter = request.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
         let base = &layout::within(kinds[0], bucket)[..];
         let mut range = KeyRange::prefix(layout::of_name_prefix(base, &request.prefix));
+        // Versions of an object move while it is listed, when one becomes current or is so no more: how far it has come is told by the last
+        // version, not by a key.
+        let mut last_version = None;
         if let Some(after) = &request.after {
             // A name within a common prefix stands for it, as the prefix itself does: both were listed as one row.
             let rolled_up = delimiter.and_then(|d| common_prefix(after, &request.prefix, d));
             let start = match (rolled_up, behind) {
                 (Some(common), _) => layout::behind(&layout::of_name_prefix(base, common)),
-                (None, Some(behind)) => layout::of_kind(kinds[0], &behind),
-                (None, None) => layout::behind(&layout::of_name(base, after)),
+                (None, Behind::Key(behind)) => layout::of_kind(kinds[0], &behind),
+                (None, Behind::Name) => layout::behind(&layout::of_name(base, after)),
+                (None, Behind::Version(object, which)) => {
+                    let start = layout::head(bucket, &object);
+                    last_version = (range.start <= start).then_some((object, which));
+                    start
+                }
             };
             range.start = range.start.max(start);
         }
@@ -58,7 +76,10 @@ impl Catalog {
                 break;
             }
             let len = scan_len.min(request.limit - page.rows.len() + 1);
-            let (found, is_more) = self.scan_kinds(kinds, &part, len).await?;
+            let (found, is_more) = match &last_version {
+                Some((object, which)) => self.scan_behind(kinds, bucket, object, *which, &part, len).await?,
+                None => self.scan_kinds(kinds, &part, len).await?,
+            };
             // Behind the common prefix that was seen last.
             let mut skip_to: Option<Key> = None;
             for (key, entry) in &found {
@@ -103,6 +124,10 @@ impl Catalog {
                 (_, end) if end != range.end => end.unwrap_or_default(),
                 _ => break,
             };
+            last_version = match (found.last(), &skip_to) {
+                (Some((key, entry)), None) if kinds.len() > 1 => self.version_at(key, entry)?,
+                _ => None,
+            };
             scan_len = if skip_to.is_some() { SEEK_LEN } else { SCAN_LEN.min(scan_len * 4) };
             range.start = range.start.max(skip_to.unwrap_or_default());
             if let Some(bare) = &mut bare {
@@ -113,6 +138,37 @@ impl Catalog {
             bare.end().await;
         }
         Ok(page)
+    }
+
+    /// The version whose record this is; `None` where it can't be read.
+    fn version_at(&self, key: &Key, entry: &Entry) -> Result<Option<(ObjectKey, VersionRef)>, CatalogError> {
+        let (_, object, id) = layout::version_in(key)?;
+        let current = || Some(self.look::<VersionRecord>(key, Some(entry)).sound()?.version);
+        Ok(id.or_else(current).map(|id| (object, VersionRef::Noncurrent(id))))
+    }
+
+    /// As [`Catalog::scan_kinds`], of the part of a range that is behind a version of its first object.
+    async fn scan_behind(
+        &self,
+        kinds: &[u8],
+        bucket: BucketId,
+        object: &ObjectKey,
+        which: VersionRef,
+        range: &KeyRange,
+        limit: usize,
+    ) -> Result<(Vec<(Key, Entry)>, bool), CatalogError> {
+        let head = layout::head(bucket, object);
+        for _ in 0..MAX_ATTEMPTS {
+            let [before] = self.get([head.clone()]).await?;
+            let start = self.behind_version(bucket, object, which, before.as_ref()).await?;
+            let start = start.map_or_else(|| layout::behind(&head), |key| layout::of_kind(kinds[0], &key));
+            let found = self.scan_kinds(kinds, &KeyRange { start, end: range.end.clone() }, limit).await?;
+            let [after] = self.get([head.clone()]).await?;
+            if after.map(|entry| entry.revision) == before.map(|entry| entry.revision) {
+                return Ok(found);
+            }
+        }
+        Err(CatalogError::Contended)
     }
 
     /// The first entries of a range of the first kind, and of the same range of the others, in order of what follows the kind; are there

@@ -4,6 +4,7 @@
 use super::bucket::in_bucket;
 use super::damage::Found;
 use super::displaced::{displaced_blob, displaced_parts};
+use super::listing::Behind;
 use super::record::{PartRecord, Record, UploadRecord, VersionRecord, stamp_us};
 use super::usage::{Change, account_quota_key};
 use super::{
@@ -208,9 +209,10 @@ impl Catalog {
         let behind = match (&request.after, after_upload) {
             (Some(after), Some(id)) => {
                 let object = ObjectKey::parse(after).ok();
-                object.map(|object| layout::successor(&layout::upload(bucket.id, &object, id)))
+                let key = object.map(|object| layout::successor(&layout::upload(bucket.id, &object, id)));
+                key.map_or(Behind::Name, Behind::Key)
             }
-            _ => None,
+            _ => Behind::Name,
         };
         self.list(&[layout::UPLOAD], bucket.id, request, behind, None, |name, key, value| {
             let object = ObjectKey::parse(name).map_err(|_| CatalogError::Corrupt("an object's name"))?;

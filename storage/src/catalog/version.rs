@@ -6,6 +6,7 @@ use super::bare::Bare;
 use super::bucket::in_bucket;
 use super::damage::Found;
 use super::displaced::{displaced_blob, displaced_content};
+use super::listing::Behind;
 use super::record::{BucketFront, ContentPlace, Record, Shown, VersionRecord, stamp_us, stamp_us_after};
 use super::usage::{Change, account_quota_key};
 use super::{
@@ -518,7 +519,7 @@ impl Catalog {
             Versioning::Unversioned => None,
             _ => Some(Bare::of(self, bucket.id).await?),
         };
-        self.list(&[layout::HEAD], bucket.id, request, None, bare, |name, _, value| {
+        self.list(&[layout::HEAD], bucket.id, request, Behind::Name, bare, |name, _, value| {
             Ok(record::summary(name, value, Shown::Objects)?.map(|row| row.summary))
         })
         .await
@@ -531,12 +532,11 @@ impl Catalog {
         request: &ListRequest,
         after_version: Option<VersionRef>,
     ) -> Result<ListPage<VersionSummary>, CatalogError> {
-        let mut behind = None;
-        if let (Some(after), Some(which)) = (&request.after, after_version)
-            && let Ok(object) = ObjectKey::parse(after)
-        {
-            behind = self.behind_version(bucket.id, &object, which).await?;
-        }
+        let object = request.after.as_ref().and_then(|after| ObjectKey::parse(after).ok());
+        let behind = match (object, after_version) {
+            (Some(object), Some(which)) => Behind::Version(object, which),
+            _ => Behind::Name,
+        };
         let kinds = [layout::HEAD, layout::VERSION];
         self.list(&kinds, bucket.id, request, behind, None, |name, key, value| {
             let is_latest = key.first() == Some(&layout::HEAD);
@@ -546,17 +546,17 @@ impl Catalog {
         .await
     }
 
-    /// Where a listing goes on behind a version, which may be gone since; `None`: behind the object.
-    async fn behind_version(
+    /// Where a listing goes on behind a version, which may be gone since, given the current one's entry; `None`: behind the object.
+    pub(super) async fn behind_version(
         &self,
         bucket: BucketId,
         object: &ObjectKey,
         which: VersionRef,
+        head: Option<&Entry>,
     ) -> Result<Option<Key>, CatalogError> {
         let key = layout::head(bucket, object);
-        let [head] = self.get([key.clone()]).await?;
         let Some(head) = head else { return Ok(None) };
-        let Found::Sound(head) = self.look::<VersionRecord>(&key, Some(&head)) else {
+        let Found::Sound(head) = self.look::<VersionRecord>(&key, Some(head)) else {
             // It was not shown, so the listing ended in one that is not current.
             return Ok(match which {
                 VersionRef::Id(id) | VersionRef::Noncurrent(id) => {

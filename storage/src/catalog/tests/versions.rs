@@ -205,7 +205,8 @@ async fn versioned() -> (Catalog, Bucket) {
 #[tokio::test]
 async fn of_two_versions_written_at_once_the_newer_id_is_current() {
     let (catalog, bucket) = versioned().await;
-    let [slow, fast] = [1, 2].map(|number| ObjectVersion { is_null: false, ..version_in(blob(number)) });
+    let [slow, mut fast] = [1, 2].map(|number| ObjectVersion { is_null: false, ..version_in(blob(number)) });
+    fast.version = VersionId::after(slow.version);
     let commit = async |version: &ObjectVersion, precondition| {
         catalog.commit_version(&bucket, &object("o"), version, &precondition).await
     };

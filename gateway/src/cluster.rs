@@ -359,9 +359,9 @@ mod tests {
         assert!(is(&Cluster::read(&kv).await.unwrap_err(), |e| matches!(e, ClusterError::ForeignMap)));
         let kv = MemoryKv::new();
         // Nothing else of a newer form needs to be understood.
-        put(&kv, RECORD, r#"{"format_max":2,"what":"ever"}"#).await;
+        put(&kv, RECORD, r#"{"format_max":999,"what":"ever"}"#).await;
         let newer = Cluster::read(&kv).await.unwrap_err();
-        assert!(is(&newer, |e| matches!(e, ClusterError::Newer { found: 2 })), "{newer}");
+        assert!(is(&newer, |e| matches!(e, ClusterError::Newer { found: 999 })), "{newer}");
 
         let kv = MemoryKv::new();
         let cluster = offered("one").make(&kv).await.unwrap();
@@ -384,27 +384,28 @@ mod tests {
 
     #[tokio::test]
     async fn a_new_form_is_written_once_every_gateway_knows_it_and_older_builds_are_refused_then() {
+        const NEXT: u32 = FORMAT + 1;
         let kv = Arc::new(MemoryKv::new());
         offered("one").make(&*kv).await.unwrap();
-        let (old, keeper) = joined(&kv, 1).await;
-        assert_eq!(Cluster::form_for_all(&*kv, &old, 1).await.unwrap(), 1);
-        let (new, _kept) = joined(&kv, 2).await;
-        assert_eq!(Cluster::form_for_all(&*kv, &new, 2).await.unwrap(), 1, "an older gateway lives");
-        assert_eq!(Cluster::form_for_all(&*kv, &old, 1).await.unwrap(), 1);
+        let (old, keeper) = joined(&kv, FORMAT).await;
+        assert_eq!(Cluster::form_for_all(&*kv, &old, FORMAT).await.unwrap(), FORMAT);
+        let (new, _kept) = joined(&kv, NEXT).await;
+        assert_eq!(Cluster::form_for_all(&*kv, &new, NEXT).await.unwrap(), FORMAT, "an older gateway lives");
+        assert_eq!(Cluster::form_for_all(&*kv, &old, FORMAT).await.unwrap(), FORMAT);
         // It is replaced.
         let (stop, stopped) = tokio::sync::watch::channel(false);
         stop.send(true).unwrap();
         keeper.run(stopped).await;
-        assert_eq!(Cluster::form_for_all(&*kv, &new, 2).await.unwrap(), 2);
+        assert_eq!(Cluster::form_for_all(&*kv, &new, NEXT).await.unwrap(), NEXT);
         // One that read the record before and joins now is refused when it looks again; until it has left, nothing new is written.
-        let (late, late_keeper) = joined(&kv, 1).await;
-        let refused = Cluster::form_for_all(&*kv, &late, 1).await.unwrap_err();
+        let (late, late_keeper) = joined(&kv, FORMAT).await;
+        let refused = Cluster::form_for_all(&*kv, &late, FORMAT).await.unwrap_err();
         assert!(refused.to_string().contains("run a newer build"), "{refused}");
-        assert_eq!(Cluster::form_for_all(&*kv, &new, 2).await.unwrap(), 1);
+        assert_eq!(Cluster::form_for_all(&*kv, &new, NEXT).await.unwrap(), FORMAT);
         let (stop, stopped) = tokio::sync::watch::channel(false);
         stop.send(true).unwrap();
         late_keeper.run(stopped).await;
-        assert_eq!(Cluster::form_for_all(&*kv, &new, 2).await.unwrap(), 2);
+        assert_eq!(Cluster::form_for_all(&*kv, &new, NEXT).await.unwrap(), NEXT);
     }
 
     #[tokio::test]

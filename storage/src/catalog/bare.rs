@@ -5,7 +5,8 @@
 //! of the stretch in the same commit. Each bucket has a mark. A stretch is noted in three steps: its ends are written into the mark; the
 //! keys between are looked at once more; the stretch is written if the mark is still the same. A writer between the two ends wipes them
 //! off the mark, and every such writer's commit is conditional on the mark, so that either the look sees what it wrote or the stretch is
-//! not noted. Who notes one beside another's changes the mark as well: stretches never meet. Delete markers within may go, and others may come: they make no difference.
+//! not noted. Who notes one beside another's changes the mark as well, so that no two have a key in common. Delete markers within may go,
+//! and others may come: they make no difference.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

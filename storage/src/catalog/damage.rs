@@ -86,7 +86,7 @@ pub fn name_of(key: &Key) -> String {
 /// The bucket that a key of the catalog speaks of, if it is one of a bucket's.
 pub fn bucket_of(key: &Key) -> Option<BucketId> {
     match key.first()? {
-        &(layout::HEAD | layout::VERSION | layout::UPLOAD | layout::CONTENT) => {
+        &(layout::HEAD | layout::VERSION | layout::UPLOAD | layout::CONTENT | layout::BARE) => {
             Some(BucketId::from_bytes(key.get(1..17)?.try_into().ok()?))
         }
         _ => None,
@@ -123,10 +123,7 @@ fn told(key: &Key) -> Option<String> {
             Some(layout::Counter::Upload(upload)) => format!("the counter of upload {upload}"),
             None => "whether counters are right".to_owned(),
         },
-        layout::BARE => format!(
-            "what is known of deleted names in bucket {}",
-            BucketId::from_bytes(key.get(1..17)?.try_into().ok()?)
-        ),
+        layout::BARE => format!("what is known of deleted names in bucket {bucket}"),
         layout::DISPLACED => "an entry of the queue of displaced blobs".to_owned(),
         layout::CONTENT => format!("the place of a content in bucket {bucket}"),
         layout::DOCUMENT => {

@@ -14,6 +14,7 @@ mod durable;
 mod engine;
 mod entry;
 mod reader;
+mod threads;
 mod walk;
 
 use std::path::PathBuf;

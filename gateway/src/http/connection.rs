@@ -1,10 +1,10 @@
 //! What one connection is doing, and for how long it may go on with that: nobody holds one who neither asks nor listens.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;

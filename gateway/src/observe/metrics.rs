@@ -6,10 +6,11 @@ mod jobs;
 mod logs;
 mod text;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
+use foldhash::HashMap;
 use http::StatusCode;
 use parking_lot::RwLock;
 use storage::figures::{Counter, DURATION_BOUNDS_NS, Histogram};

@@ -8,6 +8,7 @@ use kms_core::context::EncryptionContext;
 use kms_core::kms::DataKey;
 use kms_core::secret::Secret32;
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -23,7 +24,7 @@ const VERSION: u8 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Envelope {
     /// SSE-S3: the ContentKey under an epoch of the gateway's own.
-    S3 { epoch: StoredEpoch, wrapped: Vec<u8> },
+    S3 { epoch: StoredEpoch, wrapped: ByteBuf },
     /// SSE-KMS.
     Kms {
         key_arn: String,
@@ -34,17 +35,17 @@ pub(super) enum Envelope {
         bound: Vec<(String, String)>,
         tier: KmsTier,
         /// One wrap per layer.
-        wrapped: Vec<Vec<u8>>,
+        wrapped: Vec<ByteBuf>,
     },
     /// SSE-C: the ContentKey under a key derived from the caller's. Nothing else of the caller's key is kept.
-    Customer { salt: [u8; 32], wrapped: Vec<u8> },
+    Customer { salt: [u8; 32], wrapped: ByteBuf },
 }
 
 /// What a KMS key's ciphertext stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum KmsTier {
     /// A data key of this version alone; one per layer.
-    Direct(Vec<Vec<u8>>),
+    Direct(Vec<ByteBuf>),
     /// The bucket-level key.
     Bucket(StoredEpoch),
 }
@@ -52,7 +53,7 @@ pub(super) enum KmsTier {
 impl Envelope {
     pub(super) fn s3(content_key: &ContentKey, place: EnvelopePlace<'_>, epoch: &Epoch) -> Self {
         let aad = Binding { mode: b's', layer: 0, place, key_arn: "", bound: &[] }.to_bytes();
-        Self::S3 { epoch: epoch.stored.clone(), wrapped: epoch.wrapping.seal(&aad, content_key.0.expose()) }
+        Self::S3 { epoch: epoch.stored.clone(), wrapped: wrap(&epoch.wrapping, &aad, content_key) }
     }
 
     pub(super) fn bucket_key(
@@ -64,7 +65,7 @@ impl Envelope {
     ) -> Self {
         let (key_arn, bound) = (epoch.key_arn.clone(), pairs(&bound));
         let aad = Binding { mode: b'k', layer: 0, place, key_arn: &key_arn, bound: &bound }.to_bytes();
-        let wrapped = vec![epoch.wrapping.seal(&aad, content_key.0.expose())];
+        let wrapped = vec![wrap(&epoch.wrapping, &aad, content_key)];
         let tier = KmsTier::Bucket(epoch.stored.clone());
         Self::Kms { key_arn, context: pairs(context), bound, tier, wrapped }
     }
@@ -81,9 +82,10 @@ impl Envelope {
         let mut wrapped = Vec::with_capacity(content_keys.len());
         for (layer, (content_key, data_key)) in content_keys.iter().zip(data_keys).enumerate() {
             let aad = Binding { mode: b'k', layer, place, key_arn: &key_arn, bound: &bound }.to_bytes();
-            wrapped.push(wrapping_key(&data_key.plaintext)?.seal(&aad, content_key.0.expose()));
+            wrapped.push(wrap(&wrapping_key(&data_key.plaintext)?, &aad, content_key));
         }
-        let tier = KmsTier::Direct(data_keys.iter().map(|k| k.ciphertext_blob.clone()).collect());
+        let tier =
+            KmsTier::Direct(data_keys.iter().map(|key| ByteBuf::from(key.ciphertext_blob.clone())).collect());
         Ok(Self::Kms { key_arn, context: pairs(context), bound, tier, wrapped })
     }
 
@@ -95,7 +97,7 @@ impl Envelope {
         let mut salt = [0; 32];
         getrandom::fill(&mut salt).expect("the operating system gives random bytes");
         let aad = Binding { mode: b'c', layer: 0, place, key_arn: "", bound: &[] }.to_bytes();
-        let wrapped = customer_wrapping(customer, &salt).seal(&aad, content_key.0.expose());
+        let wrapped = wrap(&customer_wrapping(customer, &salt), &aad, content_key);
         Self::Customer { salt, wrapped }
     }
 
@@ -154,6 +156,11 @@ impl Envelope {
             _ => Err(SseError::Tampered),
         }
     }
+}
+
+/// A ContentKey, wrapped.
+fn wrap(wrapping: &Xaes, aad: &[u8], content_key: &ContentKey) -> ByteBuf {
+    wrapping.seal(aad, content_key.0.expose()).into()
 }
 
 /// What a wrap is bound to, so that it opens nowhere else.

@@ -1,17 +1,18 @@
 //! Keys that are shared by many objects for a while: SSE-S3's epochs and bucket-level KMS keys.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use foldhash::HashMap;
 use kms_core::context::EncryptionContext;
 use kms_core::error::KmsError;
 use kms_core::kms::{Caller, Kms};
 use kms_core::secret::{Secret32, SecretBytes};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 use storage::name::BucketId;
 
 use super::{SSE_S3_PURPOSE, SseError};
@@ -30,7 +31,7 @@ pub(super) struct StoredEpoch {
     /// Which epoch: random.
     pub(super) id: [u8; 16],
     /// Its key under KMS.
-    pub(super) ciphertext: Vec<u8>,
+    pub(super) ciphertext: ByteBuf,
 }
 
 /// The key that a data key of KMS is.
@@ -76,7 +77,7 @@ impl Epochs {
         }
         let id = random_id();
         let data_key = kms.generate_internal_key(SSE_S3_PURPOSE, &s3_context(&id))?;
-        let stored = StoredEpoch { id, ciphertext: data_key.ciphertext_blob };
+        let stored = StoredEpoch { id, ciphertext: data_key.ciphertext_blob.into() };
         let epoch = Epoch::new(stored, String::new(), wrapping_key(&data_key.plaintext)?);
         *current = Some(epoch.clone());
         self.opened.insert(id, epoch.clone());
@@ -136,7 +137,7 @@ impl BucketKeys {
         let data_key = uses.kms.generate_data_key(uses.caller, key_id, uses.bound);
         SSE_KMS.generated(&data_key);
         let data_key = data_key?;
-        let stored = StoredEpoch { id: random_id(), ciphertext: data_key.ciphertext_blob };
+        let stored = StoredEpoch { id: random_id(), ciphertext: data_key.ciphertext_blob.into() };
         let epoch = Epoch::new(stored, data_key.key_arn, wrapping_key(&data_key.plaintext)?);
         if uses.is_shareable() && !self.window.is_zero() {
             self.writing.insert(uses.writing_place(key_id), (Instant::now(), epoch.clone()));
@@ -219,7 +220,7 @@ impl<K: Eq + Hash, V: Clone> Bounded<K, V> {
 
 impl<K, V> Default for Bounded<K, V> {
     fn default() -> Self {
-        Self(Mutex::new(HashMap::new()))
+        Self(Mutex::default())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an envelope tells of the keys that wrap its content, without any of them.
 
 use kms_core::kms::Kms;
+use serde_bytes::ByteBuf;
 
 use super::envelope::{Envelope, KmsTier};
 use super::{Sse, SseError};
@@ -48,7 +49,7 @@ impl Sse {
     /// # Errors
     /// When the envelope can't be read.
     pub fn report(&self, envelope: &[u8]) -> Result<EnvelopeReport, SseError> {
-        let backing = |ciphertexts: &[Vec<u8>]| backing_keys(&self.kms, ciphertexts);
+        let backing = |ciphertexts: &[ByteBuf]| backing_keys(&self.kms, ciphertexts);
         Ok(match Envelope::decode(envelope)? {
             // Its key is not rotated: the epochs under it are.
             Envelope::S3 { epoch, .. } => EnvelopeReport {
@@ -86,7 +87,7 @@ impl Sse {
     }
 }
 
-fn backing_keys(kms: &Kms, ciphertexts: &[Vec<u8>]) -> Vec<BackingKey> {
+fn backing_keys(kms: &Kms, ciphertexts: &[ByteBuf]) -> Vec<BackingKey> {
     let each = ciphertexts.iter().filter_map(|ciphertext| {
         let id = kms.material_of(ciphertext)?.to_string();
         Some(BackingKey { id, is_current: kms.is_under_newest(ciphertext) })

@@ -5,9 +5,10 @@
 //! session's heartbeat, and deletes those blobs once each floor is above the number that it read: whatever runs by then began when
 //! the blobs had been displaced already. No clock is compared with another.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use parking_lot::Mutex;
 use tokio::time::{Duration, Instant};
 

@@ -1,7 +1,8 @@
 //! What S3's model says of requests: which `x-amz-` headers each operation has.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
+
+use foldhash::{HashMap, HashMapExt, HashSet};
 
 use super::operation::Operation;
 

@@ -28,7 +28,9 @@ pub fn route(
     let candidate = |selector| {
         TABLE
             .iter()
-            .filter(|row| row.level == level && row.selector == selector && row.method == method.as_str())
+            // What costs least first: most rows have more markers than most requests have parameters.
+            .filter(|row| row.level == level && row.selector == selector && row.query.len() <= query.0.len())
+            .filter(|row| row.method == method.as_str())
             .filter(|row| row.query.iter().all(|marker| is_marked(query, marker)))
             // The most exactly marked row; of equals the first.
             .reduce(|best, row| if row.query.len() > best.query.len() { row } else { best })

@@ -51,21 +51,24 @@ pub async fn handle(
     peer: Peer,
 ) -> Response<ResponseBody> {
     let (parts, body) = request.into_parts();
-    note_service(door, &parts, &app.domains);
     if let Some(response) = health_check(door, parts.uri.path(), Ok(&app)) {
         return response;
     }
+    let unavailable = |parts: &Parts, message| {
+        note_service(service(door, parts, &app.domains));
+        unavailable(door, parts, message)
+    };
     if !app.watch.is_current() {
-        return unavailable(door, &parts, "What other gateways changed can't be seen now. Try again.");
+        return unavailable(&parts, "What other gateways changed can't be seen now. Try again.");
     }
     if !app.clock.is_right() {
-        return unavailable(door, &parts, "The clock of this gateway is wrong. Try another one.");
+        return unavailable(&parts, "The clock of this gateway is wrong. Try another one.");
     }
     if let Some(audit) = &app.audit
         && let Err(error) = audit.check()
     {
         tracing::debug!(%error, "a request is refused: its audit line could not be written");
-        return unavailable(door, &parts, NO_AUDIT);
+        return unavailable(&parts, NO_AUDIT);
     }
     let speech = app.audit.is_some().then(|| Speech::of(door, &parts));
     // Until it is answered, nothing that it has read of the records is reclaimed, on whichever gateway.
@@ -95,19 +98,24 @@ async fn dispatch(
 ) -> Response<ResponseBody> {
     // Boxed one by one, so that a request of S3 is not as large as the largest of others.
     if metrics::asks(parts.uri.path()) && door == Door::Every {
+        note_service(Service::Admin);
         return metrics::serve(app, &parts, peer).boxed().await;
     }
     if door == Door::Every && admin::asks(parts.uri.path()) {
+        note_service(Service::Admin);
         return admin::serve(app, parts, body, peer).boxed().await;
     }
     if door == Door::Every
         && let Some(path) = minio::path(&parts, &app.domains)
     {
+        note_service(Service::Minio);
         return minio::serve(app, path, &parts, body, peer).boxed().await;
     }
     if door == Door::Kms || asks_kms(&parts) {
+        note_service(Service::Kms);
         kms::serve(app, parts, body, peer).boxed().await
     } else if query::asks(&parts) {
+        note_service(Service::Iam);
         query::serve(app, parts, body, peer).boxed().await
     } else {
         s3::service::serve(app, parts, body, peer).await
@@ -117,10 +125,10 @@ async fn dispatch(
 /// Answers a request that came while the stores are not open.
 pub fn closed<B>(door: Door, request: Request<B>, why: Closed) -> Response<ResponseBody> {
     let (parts, _) = request.into_parts();
-    note_service(door, &parts, &[]);
     if let Some(response) = health_check(door, parts.uri.path(), Err(why)) {
         return response;
     }
+    note_service(service(door, &parts, &[]));
     let message = match why {
         Closed::Sealed => "The gateway is sealed: it waits for the passphrase of its root key.",
         Closed::SessionLost => "The gateway's session was lost, and it is opened anew. Try again.",
@@ -131,22 +139,25 @@ pub fn closed<B>(door: Door, request: Request<B>, why: Closed) -> Response<Respo
     }
 }
 
-/// Writes down which service is asked; which one of the query protocol its form may tell yet.
-fn note_service(door: Door, parts: &Parts, domains: &[String]) {
-    request::note(|record| {
-        let path = parts.uri.path();
-        record.service = if door == Door::Every && minio::path(parts, domains).is_some() {
-            Service::Minio
-        } else if path == ready::PATH || path.starts_with(HEALTH) || metrics::asks(path) {
-            Service::Admin
-        } else if door == Door::Kms || asks_kms(parts) {
-            Service::Kms
-        } else if query::asks(parts) {
-            Service::Iam
-        } else {
-            Service::S3
-        };
-    });
+/// Writes down which service is asked, where it is not S3; which one of the query protocol its form may tell yet.
+fn note_service(service: Service) {
+    request::note(|record| record.service = service);
+}
+
+/// The service that is asked by a request that is not dispatched.
+fn service(door: Door, parts: &Parts, domains: &[String]) -> Service {
+    let path = parts.uri.path();
+    if door == Door::Every && minio::path(parts, domains).is_some() {
+        Service::Minio
+    } else if metrics::asks(path) || admin::asks(path) {
+        Service::Admin
+    } else if door == Door::Kms || asks_kms(parts) {
+        Service::Kms
+    } else if query::asks(parts) {
+        Service::Iam
+    } else {
+        Service::S3
+    }
 }
 
 /// Answers a request that can't be served now, and may be sent again.
@@ -210,11 +221,15 @@ fn asks_kms(parts: &Parts) -> bool {
 /// Answers a health check, whatever else this gateway can do now; `None`: it is another request.
 fn health_check(door: Door, path: &str, app: Result<&App, Closed>) -> Option<Response<ResponseBody>> {
     if path == ready::PATH {
+        note_service(Service::Admin);
         return Some(ready::answer(app));
     }
     let rest = path.strip_prefix(HEALTH)?;
     let is_other = metrics::asks(path) || admin::asks(path);
-    (door == Door::Kms || !is_other).then(|| health(rest, app))
+    (door == Door::Kms || !is_other).then(|| {
+        note_service(Service::Admin);
+        health(rest, app)
+    })
 }
 
 /// For orchestrators: `/_sealgate/health/live`, and `/_sealgate/health/ready`, which tells the same as [`ready::PATH`].

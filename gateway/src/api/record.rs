@@ -1,6 +1,6 @@
 //! What the front doors write down of a request for whoever is told of it.
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body::Body;
@@ -262,31 +262,38 @@ pub(super) fn of_answer(response: &Response<ResponseBody>) {
     request::note(|record| {
         let operation = record.operation;
         let Some(detail) = &mut record.detail else { return };
-        let headers = response.headers();
-        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        detail.sse = match text(&header::SSE) {
-            Some("AES256") => Some("AES256"),
-            Some("aws:kms") => Some("aws:kms"),
-            Some("aws:kms:dsse") => Some("aws:kms:dsse"),
-            _ => text(&header::SSE_C_ALGORITHM).map(|_| "SSE-C"),
-        };
-        if let Some(version) = text(&header::VERSION_ID) {
-            detail.version_id = Some(version.to_owned());
+        let (mut whole, mut told) = (None, None);
+        // One look at all of them costs less than one for each.
+        for (name, value) in response.headers() {
+            let text = || value.to_str().ok();
+            match name.as_str() {
+                "x-amz-server-side-encryption" => detail.sse = text().and_then(mode),
+                "x-amz-server-side-encryption-customer-algorithm" => detail.sse = Some("SSE-C"),
+                "x-amz-version-id" => detail.version_id = text().map(str::to_owned),
+                "content-range" => whole = text().and_then(|range| range.rsplit_once('/')?.1.parse().ok()),
+                "content-length" => told = text().and_then(|len| len.parse().ok()),
+                _ => {}
+            }
         }
         if detail.wants_parameters && operation.is_some_and(audit::tells_answer) {
+            let headers = response.headers();
+            let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
             let told =
                 TOLD_ANSWERS.iter().filter_map(|name| Some((name.as_str().to_owned(), text(name)?.into())));
             detail.response = told.collect();
         }
         let reads = matches!(operation, Some("GetObject" | "HeadObject"));
         if reads && response.status().is_success() {
-            let whole = text(&CONTENT_RANGE).and_then(|range| range.rsplit_once('/')?.1.parse().ok());
             // Of a GET the body tells it, of a HEAD a header.
-            let told = number(headers, &CONTENT_LENGTH);
             let of_body = || response.body().size_hint().exact().filter(|_| operation == Some("GetObject"));
             detail.object_len = whole.or(told).or_else(of_body);
         }
     });
+}
+
+/// A value of `x-amz-server-side-encryption`.
+fn mode(value: &str) -> Option<&'static str> {
+    ["AES256", "aws:kms", "aws:kms:dsse"].into_iter().find(|mode| *mode == value)
 }
 
 fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {

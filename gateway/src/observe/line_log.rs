@@ -20,8 +20,10 @@ use super::reopen;
 const MAX_WAITING_LEN: usize = 8 << 20;
 /// What buffers may keep while little is written.
 const KEPT_LEN: usize = 64 << 10;
-/// How long lines gather before they are written together.
+/// How long lines gather before they are written together, if they don't come to [`BATCH_LEN`] before.
 const GATHER: Duration = Duration::from_millis(20);
+/// How many bytes of lines are written at once: what stays in a core's cache, beside all that requests need there.
+const BATCH_LEN: usize = 48 << 10;
 /// How many bytes are written until pages are given back.
 const FORGET_LEN: u64 = 1 << 20;
 /// How often an idle writer looks whether its file was renamed.
@@ -53,6 +55,11 @@ struct Waiting {
 /// Opens a log file to append to, readable by its owner alone.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+/// Are lines of this length written without waiting for more?
+fn is_batch(len: usize) -> bool {
+    len >= BATCH_LEN
 }
 
 enum Out {
@@ -123,10 +130,11 @@ impl LineLog {
             self.shared.has_dropped(1);
             return;
         }
-        let was_empty = waiting.lines.is_empty();
+        let former_len = waiting.lines.len();
         waiting.lines.extend_from_slice(line);
+        let fills = !is_batch(former_len) && is_batch(waiting.lines.len());
         drop(waiting);
-        if was_empty {
+        if former_len == 0 || fills {
             self.shared.wake.notify_one();
         }
     }
@@ -164,12 +172,14 @@ impl Shared {
                 if waiting.lines.is_empty() && !waiting.is_closed {
                     self.wake.wait_for(&mut waiting, LOOK);
                 }
+                if !waiting.lines.is_empty() {
+                    let gathers =
+                        |waiting: &mut Waiting| !is_batch(waiting.lines.len()) && !waiting.is_closed;
+                    self.wake.wait_while_for(&mut waiting, gathers, GATHER);
+                }
+                std::mem::swap(&mut waiting.lines, &mut lines);
                 waiting.is_closed
             };
-            if !is_closed {
-                std::thread::sleep(GATHER);
-            }
-            std::mem::swap(&mut self.waiting.lock().lines, &mut lines);
             if seen.is_asked()
                 && let Out::File(file) = &mut out
             {

@@ -352,19 +352,29 @@ impl ConnectionObservers {
             observer.begins();
         }
         let detail = wants_detail.then(|| {
-            let header = |name| request.headers().get(name).cloned();
-            let authority = || HeaderValue::from_str(request.uri().authority()?.as_str()).ok();
-            Box::new(RequestDetail {
+            let mut detail = Box::new(RequestDetail {
                 uri: request.uri().clone(),
                 version: request.version(),
-                host: header(http::header::HOST).or_else(authority),
-                referer: header(http::header::REFERER),
-                user_agent: header(http::header::USER_AGENT),
-                trace_parent: request.headers().get("traceparent").cloned(),
                 tls: tls.cloned(),
                 wants_parameters: wants >= Wants::Parameters,
                 ..RequestDetail::default()
-            })
+            });
+            // One look at all of them costs less than one for each. Of several of a name the first counts.
+            for (name, value) in request.headers() {
+                let told = match name.as_str() {
+                    "host" => &mut detail.host,
+                    "referer" => &mut detail.referer,
+                    "user-agent" => &mut detail.user_agent,
+                    "traceparent" => &mut detail.trace_parent,
+                    _ => continue,
+                };
+                told.get_or_insert_with(|| value.clone());
+            }
+            if detail.host.is_none() {
+                let authority = request.uri().authority();
+                detail.host = authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+            }
+            detail
         });
         let record = RequestRecord {
             arrived: SystemTime::now(),

@@ -1,5 +1,6 @@
 //! The spine: target, route, authenticate, authorize, operate, and answer or refuse.
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::request::Parts;
@@ -345,10 +346,17 @@ impl RequestId {
     fn new() -> Self {
         use base64::Engine;
         let random = storage::random::public_bytes::<40>();
-        let (id, host) = random.split_at(8);
-        let ascii = |id| HeaderValue::try_from(id).expect("ids are ASCII");
-        let host = base64::engine::general_purpose::STANDARD.encode(host);
-        Self { own: ascii(hex::encode_upper(id)), host: ascii(host) }
+        let (own, host) = random.split_at(8);
+        // Both in one block, of which logs share parts.
+        let mut ids = vec![0; 16];
+        hex::encode_to_slice(own, &mut ids).expect("two digits for each byte");
+        ids.make_ascii_uppercase();
+        let mut ids = String::from_utf8(ids).expect("ids are ASCII");
+        base64::engine::general_purpose::STANDARD.encode_string(host, &mut ids);
+        let mut host = Bytes::from(ids);
+        let own = host.split_to(16);
+        let ascii = |id| HeaderValue::from_maybe_shared(id).expect("ids are ASCII");
+        Self { own: ascii(own), host: ascii(host) }
     }
 }
 

@@ -6,8 +6,10 @@ mod format_2;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -308,9 +310,9 @@ fn text(text: &str) -> Cow<'static, str> {
 
 /// Who owns a stored version, if it says so. The rest of the record is decoded only where that name stands in it.
 fn owner(stored: &[u8]) -> Result<Option<String>, CatalogError> {
-    // As text is encoded: its length, then the text.
-    let name = b"\x05owner";
-    if memchr::memmem::find(stored, name).is_none() {
+    /// As text is encoded: its length, then the text. It is looked for in every row of a listing.
+    static NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\x05owner"));
+    if NAME.find(stored).is_none() {
         return Ok(None);
     }
     let record = VersionRecord::decode(stored)?;

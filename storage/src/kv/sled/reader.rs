@@ -51,6 +51,12 @@ pub(super) fn scan(
         let Some(row) = row else { break };
         let (key, value) = row.map_err(sled_error)?;
         let (start, key) = (page.len(), &key[1..]);
+        let row_len = key.len() + value.len();
+        if page.capacity() - start < row_len {
+            // For three more of each that is there: little of a full page has moved then, and a short one has not much room left.
+            let more = (limit - places.len()).min(3 * places.len() + 1);
+            page.reserve_exact(row_len.max(start / places.len().max(1)) * more);
+        }
         page.extend_from_slice(key);
         let value_start = page.len();
         let revision = match append(tree, &value, &mut page)? {

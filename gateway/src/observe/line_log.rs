@@ -18,16 +18,19 @@ use super::reopen;
 
 /// The most bytes of lines that wait for the writer.
 const MAX_WAITING_LEN: usize = 8 << 20;
-/// What buffers may keep while little is written.
+/// What buffers may keep while nothing is written.
 const KEPT_LEN: usize = 64 << 10;
-/// How long lines gather before they are written together, if they don't come to [`BATCH_LEN`] before.
-const GATHER: Duration = Duration::from_millis(20);
-/// How many bytes of lines are written at once: what stays in a core's cache, beside all that requests need there.
-const BATCH_LEN: usize = 48 << 10;
+/// How long lines gather before they are written together, if they don't come to [`BATCH_LEN`] before: a thread that is woken takes the
+/// place of one that serves, and that costs more than to write.
+const GATHER: Duration = Duration::from_millis(100);
+/// How many bytes of lines don't wait for more.
+const BATCH_LEN: usize = 1 << 20;
 /// How many bytes are written until pages are given back.
 const FORGET_LEN: u64 = 1 << 20;
 /// How often an idle writer looks whether its file was renamed.
 const LOOK: Duration = Duration::from_secs(1);
+/// After how many such looks buffers give room back: room that is given back between two bursts has to be taken, page by page, again.
+const LOOKS_UNTIL_SMALL: u32 = 10;
 /// The shortest time between two warnings.
 const WARN_PAUSE: Duration = Duration::from_secs(30);
 
@@ -166,6 +169,7 @@ impl Shared {
         let mut told = 0;
         let mut warned: Option<Instant> = None;
         let mut lines = Vec::new();
+        let mut idle_looks = 0;
         loop {
             let is_closed = {
                 let mut waiting = self.waiting.lock();
@@ -197,10 +201,10 @@ impl Shared {
                     tracing::error!(log = self.name, %error, "log lines could not be written");
                 }
             }
-            // Room that is given back while much is written has to be taken, page by page, again.
-            let is_little = lines.len() < KEPT_LEN;
+            idle_looks = if lines.is_empty() { idle_looks + 1 } else { 0 };
             lines.clear();
-            if is_little {
+            // They take turns: this one now, the other one the next time.
+            if idle_looks >= LOOKS_UNTIL_SMALL {
                 lines.shrink_to(KEPT_LEN);
             }
             let dropped = self.dropped.load(Ordering::Relaxed);

@@ -133,6 +133,14 @@ mod tests {
             push_string(&mut out, text.as_bytes());
             assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
         }
+        // What is odd is found wherever it stands in a longer one.
+        for (at, odd) in (0..40).flat_map(|at| ["\"", "\\", "\n", "\u{7f}", "ä"].map(|odd| (at, odd))) {
+            let mut text = "x".repeat(40);
+            text.insert_str(at, odd);
+            let mut out = Vec::new();
+            push_string(&mut out, text.as_bytes());
+            assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+        }
         let mut out = Vec::new();
         push_string(&mut out, b"\xff\"");
         assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), "\u{fffd}\"");

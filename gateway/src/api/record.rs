@@ -1,6 +1,6 @@
 //! What the front doors write down of a request for whoever is told of it.
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body::Body;
@@ -266,13 +266,16 @@ pub(super) fn of_answer(response: &Response<ResponseBody>) {
         // One look at all of them costs less than one for each.
         for (name, value) in response.headers() {
             let text = || value.to_str().ok();
-            match name.as_str() {
-                "x-amz-server-side-encryption" => detail.sse = text().and_then(mode),
-                "x-amz-server-side-encryption-customer-algorithm" => detail.sse = Some("SSE-C"),
-                "x-amz-version-id" => detail.version_id = text().map(str::to_owned),
-                "content-range" => whole = text().and_then(|range| range.rsplit_once('/')?.1.parse().ok()),
-                "content-length" => told = text().and_then(|len| len.parse().ok()),
-                _ => {}
+            if *name == header::SSE {
+                detail.sse = text().and_then(mode);
+            } else if *name == header::SSE_C_ALGORITHM {
+                detail.sse = Some("SSE-C");
+            } else if *name == header::VERSION_ID {
+                detail.version_id = text().map(str::to_owned);
+            } else if *name == CONTENT_RANGE {
+                whole = text().and_then(|range| range.rsplit_once('/')?.1.parse().ok());
+            } else if *name == CONTENT_LENGTH {
+                told = text().and_then(|len| len.parse().ok());
             }
         }
         if detail.wants_parameters && operation.is_some_and(audit::tells_answer) {
@@ -291,7 +294,7 @@ pub(super) fn of_answer(response: &Response<ResponseBody>) {
     });
 }
 
-/// A value of `x-amz-server-side-encryption`.
+/// A mode of encryption, by its value in the header.
 fn mode(value: &str) -> Option<&'static str> {
     ["AES256", "aws:kms", "aws:kms:dsse"].into_iter().find(|mode| *mode == value)
 }

@@ -14,7 +14,6 @@ mod durable;
 mod engine;
 mod entry;
 mod reader;
-mod threads;
 mod walk;
 
 use std::path::PathBuf;

@@ -2,7 +2,6 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
-use std::num::NonZeroU64;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -28,8 +27,6 @@ pub(super) const REVISION_KEY: [u8; 2] = [META, b'r'];
 pub(super) const COMMIT_KEY: [u8; 2] = [META, b'c'];
 
 /// sled's own description of its folder, as this program makes it.
-/// Bytes of a segment of its log, as [`CONF`] says.
-const SEGMENT_LEN: usize = 512 << 10;
 const CONF: &[u8] = b"segment_size: 524288\nuse_compression: false\nversion: 0.34\n";
 
 /// An open engine.
@@ -67,7 +64,6 @@ impl Engine {
             let log = File::open(&path).map_err(io)?;
             log.sync_all().map_err(io)?;
             fadvise(&log, 0, None, Advice::DontNeed).map_err(|error| io(error.into()))?;
-            read_ahead(&log).map_err(io)?;
         }
         let db = open_sled(config, linger)?;
         let log = File::open(&path).and_then(|log| log.sync_all().map(|()| log)).map_err(io)?;
@@ -236,15 +232,6 @@ fn mend_conf(dir: &Path) -> io::Result<()> {
     }
     tracing::warn!(file = %path.display(), "sled's description of its folder is damaged: it is made anew");
     std::fs::rename(&path, dir.join("conf.damaged"))
-}
-
-/// Has the kernel read the beginning of every segment of the log, all at once. sled looks at each when it opens, one after the other.
-fn read_ahead(log: &File) -> io::Result<()> {
-    const HEAD_LEN: NonZeroU64 = NonZeroU64::new(4096).expect("not zero");
-    for segment in (0..log.metadata()?.len()).step_by(SEGMENT_LEN) {
-        fadvise(log, segment, Some(HEAD_LEN), Advice::WillNeed)?;
-    }
-    Ok(())
 }
 
 /// The folder is ours by its lock file; sled's own lock may outlive its last use in this process by a moment.

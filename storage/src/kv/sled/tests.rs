@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -286,39 +285,6 @@ async fn sleds_flush_is_a_real_sync() {
     let log = std::fs::File::open(dir.path().join("catalog/db")).expect("a file");
     let id = durable::id_of(&log).expect("an id");
     assert!(durable::syncs(id).any, "sled is linked to another sync_file_range: see durable.rs");
-}
-
-/// How often threads of sled's pool have gone to sleep, by name.
-fn sleeps_of_pool() -> BTreeMap<String, u64> {
-    let tasks = std::fs::read_dir("/proc/self/task").expect("this process's threads");
-    let sleeps = |folder: std::path::PathBuf| {
-        let name = std::fs::read_to_string(folder.join("comm")).ok()?.trim_end().to_owned();
-        let status = std::fs::read_to_string(folder.join("status")).ok()?;
-        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
-        name.starts_with("sled-io-").then(|| (name, count.trim().parse().expect("a number")))
-    };
-    tasks.filter_map(|task| sleeps(task.expect("a thread").path())).collect()
-}
-
-#[tokio::test]
-async fn one_thread_of_sleds_pool_works_and_the_others_rest() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let kv = open(dir.path());
-    kv.commit(put("a", 3)).await.expect("a commit");
-    let before = sleeps_of_pool();
-    for _ in 0..100 {
-        kv.commit(put("a", 3)).await.expect("a commit");
-    }
-    let after = sleeps_of_pool();
-    assert!(after.len() >= 7, "{after:?}");
-    let slept = after.iter().map(|(name, sleeps)| sleeps - before.get(name).copied().unwrap_or_default());
-    let mut slept: Vec<u64> = slept.collect();
-    slept.sort_unstable();
-    let worked = slept.pop();
-    assert!(
-        worked.is_some_and(|worked| worked >= 100) && slept.iter().all(|slept| *slept <= 1),
-        "{worked:?}, {slept:?}: see threads.rs"
-    );
 }
 
 #[tokio::test]

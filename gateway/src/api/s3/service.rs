@@ -347,8 +347,9 @@ impl RequestId {
         use base64::Engine;
         let random = storage::random::public_bytes::<40>();
         let (own, host) = random.split_at(8);
-        // Both in one block, of which logs share parts.
-        let mut ids = vec![0; 16];
+        // Both in one block, of which logs share parts; 32 bytes are 44 characters of Base64.
+        let mut ids = Vec::with_capacity(16 + 44);
+        ids.resize(16, 0);
         hex::encode_to_slice(own, &mut ids).expect("two digits for each byte");
         ids.make_ascii_uppercase();
         let mut ids = String::from_utf8(ids).expect("ids are ASCII");

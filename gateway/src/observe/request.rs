@@ -1,18 +1,19 @@
 //! What is known of a request once it has ended: its answer's last byte has gone, or its connection broke. It is written down along
 //! the request's way ([`note`], [`detail`]) and handed to every [`Observer`] once.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderValue, Method, Request, StatusCode, Uri, Version};
+use http::{Method, Request, StatusCode, Version};
 use kms_core::policy::Subject;
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
-use storage::name::{BucketName, ObjectKey};
 
 use super::bucket_log::LogSource;
+use super::texts::{Text, Texts};
 
 tokio::task_local! {
     /// The request that this task answers.
@@ -20,7 +21,7 @@ tokio::task_local! {
 }
 
 /// A request that has ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RequestRecord {
     /// When its head had come.
     pub arrived: SystemTime,
@@ -50,6 +51,14 @@ pub struct RequestRecord {
     pub is_whole: bool,
     /// What only logs and traces tell; `None`: nobody had asked for it when the request began.
     pub detail: Option<Box<RequestDetail>>,
+}
+
+impl Drop for RequestRecord {
+    fn drop(&mut self) {
+        if let Some(detail) = self.detail.take() {
+            detail.keep();
+        }
+    }
 }
 
 /// A service that this gateway answers for.
@@ -88,32 +97,12 @@ impl Service {
 }
 
 /// What only logs and traces tell of a request.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct RequestDetail {
-    /// The target as it was sent: path and query, in HTTP/2 with scheme and host.
-    pub uri: Uri,
+    /// Its target, what its head and its answer's tell, and the names that it is about.
+    pub texts: Texts,
     /// The version of HTTP.
     pub version: Version,
-    /// `Host`, or the authority of HTTP/2, as it was sent.
-    pub host: Option<HeaderValue>,
-    /// `Referer`.
-    pub referer: Option<HeaderValue>,
-    /// `User-Agent`.
-    pub user_agent: Option<HeaderValue>,
-    /// `traceparent`: the trace that it belongs to.
-    pub trace_parent: Option<HeaderValue>,
-    /// `x-amz-request-id` of the answer; see [`RequestDetail::request_id`].
-    pub request_id: Option<HeaderValue>,
-    /// `x-amz-id-2` of the answer, where the service has one.
-    pub host_id: Option<HeaderValue>,
-    /// The bucket that it names.
-    pub bucket: Option<BucketName>,
-    /// The account of that bucket, if there is one.
-    pub bucket_owner: Option<String>,
-    /// The object that it names.
-    pub object: Option<ObjectKey>,
-    /// The version that it names, or that it wrote.
-    pub version_id: Option<String>,
     /// Plain bytes of the object that it reads or writes, as far as they are known.
     pub object_len: Option<u64>,
     /// How the object is encrypted: `x-amz-server-side-encryption` of the answer, or `SSE-C`.
@@ -139,33 +128,65 @@ pub struct RequestDetail {
     /// What a copy reads.
     pub copied: Option<Box<CopiedObject>>,
     /// Its bucket and the setting of that one's access logging, where that is on.
-    pub log_source: Option<LogSource>,
+    pub log_source: Option<Box<LogSource>>,
+}
+
+thread_local! {
+    /// Details that tell nothing any more: their memory is used for the requests that come next. As lines of logs are made of many
+    /// requests together, these go in shoals, which an allocator has no place at hand for.
+    #[allow(clippy::vec_box)] // It is the boxes that are used again.
+    static KEPT: RefCell<Vec<Box<RequestDetail>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl RequestDetail {
+    /// How many a thread keeps.
+    const MAX_KEPT: usize = 64;
+    /// The longest texts that one of them has room for, in bytes.
+    const MAX_KEPT_LEN: usize = 4 << 10;
+
+    fn new() -> Box<Self> {
+        let kept = KEPT.try_with(|kept| kept.borrow_mut().pop()).ok().flatten();
+        kept.unwrap_or_default()
+    }
+
+    fn keep(mut self: Box<Self>) {
+        let mut texts = std::mem::take(&mut self.texts);
+        texts.clear();
+        let is_large = texts.capacity() > Self::MAX_KEPT_LEN;
+        *self = Self { texts, ..Self::default() };
+        // A thread that ends keeps none any more.
+        let _ = KEPT.try_with(|kept| {
+            let mut kept = kept.borrow_mut();
+            if !is_large && kept.len() < Self::MAX_KEPT {
+                kept.push(self);
+            }
+        });
+    }
+
     /// The request's id as text; empty: it has none.
     pub fn request_id(&self) -> &str {
-        text(self.request_id.as_ref())
+        self.texts.text(Text::RequestId).unwrap_or_default()
     }
 
     /// The host's id as text; empty: it has none.
     pub fn host_id(&self) -> &str {
-        text(self.host_id.as_ref())
+        self.texts.text(Text::HostId).unwrap_or_default()
     }
 
     /// The bucket's name as text.
     pub fn bucket(&self) -> Option<&str> {
-        self.bucket.as_ref().map(BucketName::as_str)
+        self.texts.text(Text::Bucket)
+    }
+
+    /// The account of the bucket.
+    pub fn bucket_owner(&self) -> Option<&str> {
+        self.texts.text(Text::BucketOwner)
     }
 
     /// The object's name as text.
     pub fn object(&self) -> Option<&str> {
-        self.object.as_ref().map(ObjectKey::as_str)
+        self.texts.text(Text::Object)
     }
-}
-
-fn text(value: Option<&HeaderValue>) -> &str {
-    value.and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 /// An object that a multi-object delete was about.
@@ -270,6 +291,16 @@ pub trait Observer: Send + Sync {
 
     /// A request has ended.
     fn ended(&self, record: &RequestRecord);
+
+    /// Does it keep records? Then it is told last, and gets them without a copy ([`Observer::ended_last`]), but for a second one that does.
+    fn keeps(&self) -> bool {
+        false
+    }
+
+    /// As [`Observer::ended`], for who is told last.
+    fn ended_last(&self, record: RequestRecord) {
+        self.ended(&record);
+    }
 }
 
 type List = Vec<Arc<dyn Observer>>;
@@ -302,7 +333,10 @@ impl Observers {
 
     /// Tells this one, too, of requests that begin from now on, until what is answered is dropped.
     pub fn add(&self, observer: Arc<dyn Observer>) -> Subscription {
-        self.0.change(|list| list.push(observer.clone()));
+        self.0.change(|list| {
+            let at = if observer.keeps() { list.len() } else { 0 };
+            list.insert(at, observer.clone());
+        });
         Subscription { observers: self.clone(), observer }
     }
 
@@ -352,27 +386,30 @@ impl ConnectionObservers {
             observer.begins();
         }
         let detail = wants_detail.then(|| {
-            let mut detail = Box::new(RequestDetail {
-                uri: request.uri().clone(),
-                version: request.version(),
-                tls: tls.cloned(),
-                wants_parameters: wants >= Wants::Parameters,
-                ..RequestDetail::default()
-            });
+            let mut detail = RequestDetail::new();
+            detail.version = request.version();
+            detail.tls = tls.cloned();
+            detail.wants_parameters = wants >= Wants::Parameters;
+            let texts = &mut detail.texts;
+            texts.set(Text::Path, request.uri().path());
+            if let Some(query) = request.uri().query() {
+                texts.set(Text::Query, query);
+            }
             // One look at all of them costs less than one for each. Of several of a name the first counts.
             for (name, value) in request.headers() {
-                let told = match name.as_str() {
-                    "host" => &mut detail.host,
-                    "referer" => &mut detail.referer,
-                    "user-agent" => &mut detail.user_agent,
-                    "traceparent" => &mut detail.trace_parent,
+                let text = match name.as_str() {
+                    "host" => Text::Host,
+                    "referer" => Text::Referer,
+                    "user-agent" => Text::UserAgent,
+                    "traceparent" => Text::TraceParent,
                     _ => continue,
                 };
-                told.get_or_insert_with(|| value.clone());
+                if texts.bytes(text).is_none() {
+                    texts.set(text, value);
+                }
             }
-            if detail.host.is_none() {
-                let authority = request.uri().authority();
-                detail.host = authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+            if let (None, Some(authority)) = (texts.bytes(Text::Host), request.uri().authority()) {
+                texts.set(Text::Host, authority.as_str());
             }
             detail
         });
@@ -489,9 +526,14 @@ impl Drop for Recording {
         record.received_len = *self.received_len.get_mut();
         record.sent_len = *self.sent_len.get_mut();
         record.is_whole = *self.is_whole.get_mut();
-        for observer in &*self.observers {
+        let Some((last, others)) = self.observers.split_last() else { return };
+        for observer in others {
             observer.ended(record);
         }
+        let detail = record.detail.take();
+        let mut record = record.clone();
+        record.detail = detail;
+        last.ended_last(record);
     }
 }
 
@@ -556,6 +598,35 @@ mod tests {
         observers.begin(&Request::new(()), SocketAddr::from(([127, 0, 0, 1], 1)), None)
     }
 
+    #[test]
+    fn a_detail_that_is_used_again_tells_nothing_of_before() {
+        let observers = Observers::default();
+        let _subscription = observers.add(seen(Wants::Detail));
+        let connection = observers.of_connection();
+        let place = |recording: &Recording, write: fn(&mut RequestDetail)| {
+            let mut record = recording.record.lock();
+            let detail = record.detail.as_mut().unwrap();
+            assert_eq!((detail.object(), detail.is_by_acl, &detail.error_message), (None, false, &None));
+            write(detail);
+            &raw const **detail as usize
+        };
+        let recording = begin(&connection).unwrap();
+        let first = place(&recording, |detail| {
+            detail.texts.set(Text::Object, "a secret");
+            detail.is_by_acl = true;
+            detail.error_message = Some("no".to_owned());
+        });
+        drop(recording);
+        let recording = begin(&connection).unwrap();
+        let second = place(&recording, |detail| detail.texts.set(Text::Object, vec![b'x'; 1 << 20]));
+        assert_eq!(first, second);
+        drop(recording);
+        assert_eq!(KEPT.with_borrow(Vec::len), 0, "one of much room is not kept");
+        let many = (0..2 * RequestDetail::MAX_KEPT).map(|_| begin(&connection).unwrap());
+        drop(many.collect::<Vec<_>>());
+        assert_eq!(KEPT.with_borrow(Vec::len), RequestDetail::MAX_KEPT);
+    }
+
     #[tokio::test]
     async fn an_ended_request_is_told_once_with_what_was_noted() {
         let observers = Observers::default();
@@ -586,16 +657,14 @@ mod tests {
         recording
             .scope(async {
                 parameters(|_| panic!("nobody wants parameters"));
-                detail(|detail| detail.bucket = Some(BucketName::parse("bbb").unwrap()));
+                detail(|detail| detail.texts.set(Text::Bucket, "bbb"));
             })
             .await;
         assert_eq!(*detailed.ended.lock(), [(None, 0, Some("bbb".to_owned()), false)]);
         assert_eq!(observer.ended.lock().len(), 1);
         let third = observers.add(seen(Wants::Parameters));
         let recording = begin(&connection).unwrap();
-        recording
-            .scope(async { parameters(|detail| detail.bucket = Some(BucketName::parse("ccc").unwrap())) })
-            .await;
+        recording.scope(async { parameters(|detail| detail.texts.set(Text::Bucket, "ccc")) }).await;
         assert_eq!(detailed.ended.lock().last().unwrap().2.as_deref(), Some("ccc"));
         drop((second, third, idle));
         assert!(begin(&connection).is_none());

@@ -4,11 +4,12 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderValue, Method, Version};
+use http::{Method, Version};
 use kms_core::policy::Principal;
 use time::OffsetDateTime;
 
 use super::request::{CopiedObject, RequestDetail, RequestRecord, Requester, SignaturePlace};
+use super::texts::Text;
 use crate::decimal::push_decimal;
 
 /// The canonical user id of an account, by its 12 digits; `None`: there is no such account.
@@ -25,7 +26,7 @@ pub fn write(record: &RequestRecord, ids: &CanonicalIds, line: &mut Vec<u8>) {
     let detail = record.detail.as_deref().unwrap_or(&none);
     let subject = Subject {
         object: detail.object(),
-        version_id: detail.version_id.as_deref(),
+        version_id: detail.texts.text(Text::VersionId),
         error_code: record.error_code,
         status: record.status.map(|status| status.as_u16()),
         object_len: detail.object_len,
@@ -92,7 +93,7 @@ fn entry(
     whole: Option<(u64, Duration, Option<Duration>)>,
     line: &mut Vec<u8>,
 ) {
-    let account = of.map(|(_, account)| account).or(detail.bucket_owner.as_deref());
+    let account = of.map(|(_, account)| account).or(detail.bucket_owner());
     push(line, account.and_then(ids).as_deref());
     space(line);
     push(line, of.map(|(bucket, _)| bucket).or(detail.bucket()));
@@ -130,9 +131,9 @@ fn entry(
     space(line);
     match whole {
         Some(_) => {
-            push_quoted(line, detail.referer.as_ref().map(HeaderValue::as_bytes));
+            push_quoted(line, detail.texts.bytes(Text::Referer));
             space(line);
-            push_quoted(line, detail.user_agent.as_ref().map(HeaderValue::as_bytes));
+            push_quoted(line, detail.texts.bytes(Text::UserAgent));
         }
         None => line.extend_from_slice(b"- -"),
     }
@@ -147,7 +148,7 @@ fn entry(
     space(line);
     push(line, detail.signature.map(|signature| authentication_type(signature.place)));
     space(line);
-    push_plain(line, detail.host.as_ref().map(HeaderValue::as_bytes));
+    push_plain(line, detail.texts.bytes(Text::Host));
     space(line);
     push(line, detail.tls.as_ref().and_then(|tls| tls.version).map(tls_version));
     space(line);
@@ -194,7 +195,7 @@ pub fn operation(
             _ => "REST.UNKNOWN",
         },
     };
-    let of_target = || match (&detail.object, &detail.bucket) {
+    let of_target = || match (detail.object(), detail.bucket()) {
         (Some(_), _) => "OBJECT",
         (None, Some(_)) => "BUCKET",
         (None, None) => "SERVICE",
@@ -334,8 +335,8 @@ pub fn push_target(out: &mut Vec<u8>, detail: &RequestDetail) {
 
 /// The same, each piece of it as `push` has it.
 pub(super) fn push_target_by(out: &mut Vec<u8>, detail: &RequestDetail, push: impl Fn(&mut Vec<u8>, &[u8])) {
-    push(out, detail.uri.path().as_bytes());
-    let Some(query) = detail.uri.query() else { return };
+    push(out, detail.texts.bytes(Text::Path).unwrap_or(b"/"));
+    let Some(query) = detail.texts.text(Text::Query) else { return };
     out.push(b'?');
     let mut is_first = true;
     for pair in query.split('&') {

@@ -6,11 +6,12 @@ use std::cell::RefCell;
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderValue, Version};
+use http::Version;
 
 use crate::decimal::push_decimal;
 use crate::observe::json::push_string;
 use crate::observe::request::{RequestDetail, RequestRecord};
+use crate::observe::texts::Text;
 
 /// Bytes of a span's own ids: 16 of its trace, 8 of its own.
 const IDS_LEN: usize = 24;
@@ -57,7 +58,7 @@ impl<'a> Span<'a> {
     /// `None`: the client does not want this trace to be kept.
     pub(super) fn of(record: &'a RequestRecord) -> Option<Self> {
         let detail = record.detail.as_deref()?;
-        let parent = detail.trace_parent.as_ref().and_then(parent);
+        let parent = detail.texts.text(Text::TraceParent).and_then(parent);
         let is_sampled = parent.as_ref().is_none_or(|parent| parent.is_sampled);
         is_sampled.then_some(Self { record, detail, parent })
     }
@@ -142,18 +143,18 @@ fn push_attributes(out: &mut Vec<u8>, record: &RequestRecord, detail: &RequestDe
     let version = if detail.version == Version::HTTP_2 { "2" } else { "1.1" };
     push_attribute!(out, "network.protocol.version", word: version);
     push_attribute!(out, "http.request.method", text: Some(record.method.as_str()));
-    push_attribute!(out, "url.path", text: Some(detail.uri.path()));
+    push_attribute!(out, "url.path", text: detail.texts.bytes(Text::Path));
     push_attribute!(out, "url.scheme", word: if detail.tls.is_some() { "https" } else { "http" });
-    push_attribute!(out, "server.address", text: detail.host.as_ref());
+    push_attribute!(out, "server.address", text: detail.texts.bytes(Text::Host));
     out.extend_from_slice(b",{\"key\":\"client.address\",\"value\":{\"stringValue\":\"");
     // An address can always be written to memory.
     let _ = write!(out, "{}", record.remote.ip());
     out.extend_from_slice(b"\"}}");
-    push_attribute!(out, "user_agent.original", text: detail.user_agent.as_ref());
+    push_attribute!(out, "user_agent.original", text: detail.texts.bytes(Text::UserAgent));
     push_attribute!(out, "rpc.service", word: record.service.name());
     push_attribute!(out, "rpc.method", text: record.operation);
-    push_attribute!(out, "aws.request_id", text: detail.request_id.as_ref());
-    push_attribute!(out, "aws.extended_request_id", text: detail.host_id.as_ref());
+    push_attribute!(out, "aws.request_id", text: detail.texts.bytes(Text::RequestId));
+    push_attribute!(out, "aws.extended_request_id", text: detail.texts.bytes(Text::HostId));
     push_attribute!(out, "aws.s3.bucket", text: detail.bucket());
     push_attribute!(out, "aws.s3.key", text: detail.object());
     push_attribute!(out, "error.type", text: record.error_code);
@@ -174,8 +175,7 @@ fn unix_ns(time: SystemTime) -> u64 {
 }
 
 /// What `traceparent` says. <https://www.w3.org/TR/trace-context/#traceparent-header>
-fn parent(header: &HeaderValue) -> Option<Parent<'_>> {
-    let text = header.to_str().ok()?;
+fn parent(text: &str) -> Option<Parent<'_>> {
     let mut fields = text.split('-');
     let (version, trace, span, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
     let is_hex = |text: &str, len: usize| {
@@ -201,8 +201,7 @@ mod tests {
     #[test]
     fn a_parent_is_taken_as_the_recommendation_has_it() {
         let of = |text: &'static str| {
-            let header = HeaderValue::from_static(text);
-            let parent = parent(&header)?;
+            let parent = parent(text)?;
             Some((parent.trace.to_owned(), parent.span.to_owned(), parent.is_sampled))
         };
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";

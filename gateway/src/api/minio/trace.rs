@@ -19,6 +19,7 @@ use crate::api::query::Refusal;
 use crate::observe::live::{self, LiveTrace};
 use crate::observe::request::{Observers, RequestRecord, Service, Subscription};
 use crate::observe::server_access::push_target;
+use crate::observe::texts::Text;
 
 /// What a caller needs.
 const ACTION: &str = "sealgate:Trace";
@@ -53,7 +54,7 @@ impl Wanted {
         let wants_service = if record.service == Service::S3 { self.s3 } else { self.others };
         let is_of = |account: &String| {
             record.detail.as_ref().is_some_and(|detail| {
-                detail.bucket_owner.as_ref() == Some(account)
+                detail.bucket_owner() == Some(account.as_str())
                     || detail.requester.as_ref().is_some_and(|requester| requester.account() == account)
             })
         };
@@ -158,11 +159,12 @@ fn as_line(record: &RequestRecord) -> Vec<u8> {
     }
     let target = String::from_utf8_lossy(&target);
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let text = |value: Option<&http::HeaderValue>| {
-        value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).unwrap_or_default()
+    let text = |text| {
+        let bytes = detail.and_then(|detail| detail.texts.bytes(text)).unwrap_or_default();
+        String::from_utf8_lossy(bytes).into_owned()
     };
-    let host = text(detail.and_then(|detail| detail.host.as_ref()));
-    let agent = text(detail.and_then(|detail| detail.user_agent.as_ref()));
+    let host = text(Text::Host);
+    let agent = text(Text::UserAgent);
     let arrived = OffsetDateTime::from(record.arrived);
     let service = record.service.name();
     // What broke before an answer is told by the status that MinIO has for it, nginx's 499.

@@ -32,6 +32,7 @@ use crate::iam::{Account, Identity, Principal};
 use crate::observe::bucket_log::{self, BucketLog, Ready, date_time};
 use crate::observe::metrics::LOGS;
 use crate::observe::request::{Observer, RequestDetail, RequestRecord, Requester, Service};
+use crate::observe::texts::{Text, Texts};
 use crate::sse::{self, BucketEncryption, DefaultAlgorithm, EnvelopePlace};
 use crate::transfer::ingest::{Announced, Source};
 
@@ -214,15 +215,17 @@ fn own_record(
         access_key_id: Arc::from(""),
     };
     let path = encoded_path(&format!("/{}/{}", target.name, object.as_str()));
+    let mut texts = Texts::default();
+    texts.set(Text::Path, path);
+    texts.set(Text::RequestId, query::request_id());
+    texts.set(Text::Bucket, target.name.as_str());
+    texts.set(Text::BucketOwner, &target.owner);
+    texts.set(Text::Object, object.as_str());
     let detail = RequestDetail {
-        uri: path.parse().unwrap_or_default(),
-        request_id: HeaderValue::try_from(query::request_id()).ok(),
-        bucket: Some(target.name.clone()),
-        bucket_owner: Some(target.owner.clone()),
-        object: Some(object.clone()),
+        texts,
         object_len: Some(len),
         requester: Some(requester),
-        log_source: record::log_source(target),
+        log_source: record::log_source(target).map(Box::new),
         ..RequestDetail::default()
     };
     RequestRecord {

@@ -12,6 +12,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::super::request::{RequestRecord, Requester, Service, SignaturePlace};
 use super::parameters;
+use crate::observe::texts::Text;
 
 /// The version of CloudTrail's record format.
 pub(super) const VERSION: &str = "1.11";
@@ -172,7 +173,7 @@ impl<'a> Event<'a> {
     pub(super) fn of_request(record: &'a RequestRecord, region: &'a str) -> Option<Self> {
         let detail = record.detail.as_deref()?;
         let (event_source, is_management) = match record.service {
-            Service::S3 => ("s3.amazonaws.com", detail.object.is_none()),
+            Service::S3 => ("s3.amazonaws.com", detail.object().is_none()),
             Service::Kms => ("kms.amazonaws.com", true),
             Service::Iam => ("iam.amazonaws.com", true),
             Service::Sts => ("sts.amazonaws.com", true),
@@ -186,9 +187,6 @@ impl<'a> Event<'a> {
             (None, None) => Some("ConnectionClosed"),
             (None, Some(status)) if is_refused => Some(status.canonical_reason().unwrap_or("Error")),
             (None, Some(_)) => None,
-        };
-        let text = |value: &Option<http::HeaderValue>| {
-            value.as_ref().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
         };
         let mut additional = Map::new();
         if let Some(signature) = detail.signature {
@@ -205,7 +203,7 @@ impl<'a> Event<'a> {
             additional.insert("tlsVersion".to_owned(), json!(tls.version));
         }
         additional.insert("bytesTransferredIn".to_owned(), json!(record.received_len));
-        if detail.host_id.is_some() {
+        if !detail.host_id().is_empty() {
             additional.insert(format!("{HEADERS}-id-2"), json!(detail.host_id()));
         }
         if let Some(sse) = detail.sse {
@@ -232,7 +230,10 @@ impl<'a> Event<'a> {
             event_name: record.operation.unwrap_or("Unknown"),
             aws_region: region,
             source_ip_address: record.remote.ip().to_canonical().to_string(),
-            user_agent: text(&detail.user_agent),
+            user_agent: detail
+                .texts
+                .bytes(Text::UserAgent)
+                .map(|value| String::from_utf8_lossy(value).into_owned()),
             error_code,
             error_message: detail.error_message.as_deref().filter(|_| error_code.is_some()),
             request_parameters: parameters::of_request(record, detail),
@@ -241,17 +242,11 @@ impl<'a> Event<'a> {
             request_id: detail.request_id(),
             event_id: new_id(),
             read_only,
-            resources: resources(
-                record.service,
-                detail.bucket(),
-                detail.object(),
-                detail.bucket_owner.as_deref(),
-            ),
+            resources: resources(record.service, detail.bucket(), detail.object(), detail.bucket_owner()),
             event_type: "AwsApiCall",
             management_event: is_management,
             recipient_account_id: detail
-                .bucket_owner
-                .as_deref()
+                .bucket_owner()
                 .or(detail.requester.as_ref().map(|requester| requester.account()))
                 .unwrap_or_default(),
             event_category: if is_management { "Management" } else { "Data" },

@@ -4,6 +4,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 use super::super::request::{RequestDetail, RequestRecord, Service};
+use crate::observe::texts::Text;
 
 /// The most parameters that are told.
 const MAX_COUNT: usize = 64;
@@ -85,18 +86,20 @@ fn is_secret(name: &str) -> bool {
 pub(super) fn of_request(record: &RequestRecord, detail: &RequestDetail) -> Option<Map<String, Value>> {
     let mut all = Map::new();
     if record.service == Service::S3 {
-        if let Some(bucket) = &detail.bucket {
+        if let Some(bucket) = detail.bucket() {
             all.insert("bucketName".to_owned(), json!(bucket));
         }
-        if let Some(object) = &detail.object {
+        if let Some(object) = detail.object() {
             all.insert("key".to_owned(), json!(object));
         }
-        if let Some(host) = &detail.host {
-            all.insert("Host".to_owned(), json!(String::from_utf8_lossy(host.as_bytes())));
+        if let Some(host) = detail.texts.bytes(Text::Host) {
+            all.insert("Host".to_owned(), json!(String::from_utf8_lossy(host)));
         }
     }
     if record.service == Service::S3 || record.service == Service::Minio {
-        for pair in detail.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        for pair in
+            detail.texts.text(Text::Query).unwrap_or_default().split('&').filter(|pair| !pair.is_empty())
+        {
             if all.len() >= MAX_COUNT {
                 break;
             }

@@ -25,8 +25,10 @@ use crate::session::SessionId;
 const FOOTER_LEN: usize = 48;
 const MAGIC: [u8; 4] = *b"SGbf";
 const VERSION: u8 = 1;
-/// Bytes handed to the medium in one write.
-const WRITE_LEN: usize = 1 << 20;
+/// Bytes that are read at once where a whole file is looked at.
+const READ_LEN: usize = 1 << 20;
+/// Bytes that are handed to a thread that writes: as many again are gathered meanwhile, for each upload in flight.
+const GATHER_LEN: usize = 512 << 10;
 /// Files of at least this length are written past the page cache.
 const DIRECT_LEN_MIN: u64 = 128 << 10;
 /// How far ahead of what has come the medium is reserved, at least and at most.
@@ -306,10 +308,10 @@ impl Tail {
     /// at a pace does not take the place of what is asked for in the page cache.
     pub fn fits(&self, file: &File, len_per_s: Option<u64>) -> io::Result<bool> {
         let mut crc = Digest::new(CrcAlgorithm::Crc32Iscsi);
-        let mut buffer = vec![0; WRITE_LEN];
+        let mut buffer = vec![0; READ_LEN];
         let mut at = 0;
         while at < self.stored_len {
-            let piece = (self.stored_len - at).min(WRITE_LEN as u64) as usize;
+            let piece = (self.stored_len - at).min(READ_LEN as u64) as usize;
             file.read_exact_at(&mut buffer[..piece], at)?;
             crc.update(&buffer[..piece]);
             if let Some(len_per_s) = len_per_s {
@@ -419,7 +421,7 @@ impl FileWriter {
 impl BlobWriter for FileWriter {
     async fn write(&mut self, data: Bytes) -> Result<(), BlobError> {
         self.gather.push(data);
-        if self.gather.len >= WRITE_LEN {
+        if self.gather.len >= GATHER_LEN {
             self.flush().await.map_err(BlobError::Unavailable)?;
         }
         Ok(())

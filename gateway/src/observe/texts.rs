@@ -1,6 +1,9 @@
 //! The texts that are told of a request, one behind the other in a buffer: none has memory of its own, and none holds what the connection
 //! reads into.
 
+/// The first size of a buffer, in bytes: most requests' texts have room in it.
+const USUAL_LEN: usize = 512;
+
 /// What a text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Text {
@@ -55,6 +58,9 @@ impl Texts {
     /// Takes a text, in place of a former one. None is as long as 4 GiB: those of heads of requests are bounded, as names are.
     pub fn set(&mut self, text: Text, value: impl AsRef<[u8]>) {
         let begin = self.bytes.len();
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(USUAL_LEN);
+        }
         self.bytes.extend_from_slice(value.as_ref());
         let place = (u32::try_from(begin), u32::try_from(self.bytes.len()));
         if let (Ok(begin), Ok(end)) = place {
@@ -62,8 +68,9 @@ impl Texts {
         }
     }
 
-    /// Forgets all of them, but keeps the buffer.
+    /// Wipes all of them (a query may have a session's token), but keeps the buffer.
     pub fn clear(&mut self) {
+        self.bytes.fill(0);
         self.bytes.clear();
         self.places = Default::default();
     }

@@ -78,8 +78,8 @@ impl Seaweedfs {
         url_at(self.port(), prefix)
     }
 
-    /// Until it takes objects, or has ended. Its S3 door answers before its store has joined, and a write waits for that, for half a
-    /// minute on a busy machine.
+    /// Until it takes objects, or has ended. Its S3 door answers before its store has joined, and a write waits for that, for
+    /// more than 20 s on a busy machine.
     fn wait(&mut self) -> anyhow::Result<()> {
         let began = Instant::now();
         while self.make_ready().is_err() {

@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod audit;
 pub mod bucket_log;
+pub mod detail;
 pub mod encryption_summary;
 pub mod history;
 pub mod jobs;

@@ -20,9 +20,10 @@ use crate::iam::Identity;
 use crate::observe::audit;
 use crate::observe::audit::parameters::{self, camel_case, told_value};
 use crate::observe::bucket_log::{self, LogSource};
-use crate::observe::request::{
-    self, CopiedObject, DeletedObject, RequestDetail, Requester, Signature, SignaturePlace,
+use crate::observe::detail::{
+    CopiedObject, DeletedObject, RequestDetail, Requester, Signature, SignaturePlace,
 };
+use crate::observe::request;
 use crate::observe::texts::Text;
 
 /// Headers of S3 that the audit tells: what a write asks for. None is a secret.

@@ -25,8 +25,9 @@ use super::proxies::TrustedProxies;
 use super::proxy_protocol;
 use super::slots::{Slot, Slots};
 use super::wire::Wire;
+use crate::observe::detail::TlsSession;
 use crate::observe::metrics::CONNECTIONS;
-use crate::observe::request::{ConnectionObservers, Observers, TlsSession};
+use crate::observe::request::{ConnectionObservers, Observers};
 
 /// The most headers of a request: hyper's own limit for HTTP/1.1.
 const MAX_HEADERS: usize = 100;

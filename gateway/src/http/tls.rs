@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::observe::request::TlsSession;
+use crate::observe::detail::TlsSession;
 
 /// Why TLS can't be offered.
 #[derive(Debug, thiserror::Error)]

@@ -4,9 +4,10 @@ use std::cell::LazyCell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::detail::{RequestDetail, SignaturePlace};
 use super::json::{push_escaped, push_name, push_string, push_time};
 use super::line_log::LineLog;
-use super::request::{Observer, RequestDetail, RequestRecord, SignaturePlace, Wants};
+use super::request::{Observer, RequestRecord, Wants};
 use super::server_access::{self, CanonicalIds, push_ip};
 use super::texts::Text;
 use crate::config::{AccessLogConfig, AccessLogFormat};

@@ -8,7 +8,8 @@ use http::{Method, Version};
 use kms_core::policy::Principal;
 use time::OffsetDateTime;
 
-use super::request::{CopiedObject, RequestDetail, RequestRecord, Requester, SignaturePlace};
+use super::detail::{CopiedObject, RequestDetail, Requester, SignaturePlace};
+use super::request::RequestRecord;
 use super::texts::Text;
 use crate::decimal::push_decimal;
 

@@ -9,8 +9,9 @@ use std::time::{Duration, SystemTime};
 use http::Version;
 
 use crate::decimal::push_decimal;
+use crate::observe::detail::RequestDetail;
 use crate::observe::json::push_string;
-use crate::observe::request::{RequestDetail, RequestRecord};
+use crate::observe::request::RequestRecord;
 use crate::observe::texts::Text;
 
 /// Bytes of a span's own ids: 16 of its trace, 8 of its own.

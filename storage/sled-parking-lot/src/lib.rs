@@ -1,7 +1,7 @@
 //! What sled takes of parking_lot 0.11, from parking_lot 0.12, but for one thing: who waits for tasks is woken one at a time.
 //!
 //! sled's thread pool takes its tasks from a queue, and tells *all* of its seven threads of each: one finds it, six find nothing and wait
-//! again. A commit is such a task, so this costs an eighth of a small durable write. One thread a task is enough: who is woken takes a
+//! again. A commit is such a task, so this costs a tenth of a small durable write. One thread a task is enough: who is woken takes a
 //! task, and looks for more before it waits again.
 
 use std::sync::atomic::{AtomicBool, Ordering};

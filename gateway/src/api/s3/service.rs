@@ -347,7 +347,7 @@ impl RequestId {
         use base64::Engine;
         let random = storage::random::public_bytes::<40>();
         let (own, host) = random.split_at(8);
-        // Both in one block, of which logs share parts; 32 bytes are 44 characters of Base64.
+        // Both in one block; 32 bytes are 44 characters of Base64.
         let mut ids = Vec::with_capacity(16 + 44);
         ids.resize(16, 0);
         hex::encode_to_slice(own, &mut ids).expect("two digits for each byte");

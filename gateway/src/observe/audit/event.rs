@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::super::request::{RequestRecord, Requester, Service, SignaturePlace};
+use super::super::detail::{Requester, SignaturePlace};
+use super::super::request::{RequestRecord, Service};
 use super::parameters;
 use crate::observe::texts::Text;
 

@@ -3,7 +3,8 @@
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use super::super::request::{RequestDetail, RequestRecord, Service};
+use super::super::detail::RequestDetail;
+use super::super::request::{RequestRecord, Service};
 use crate::observe::texts::Text;
 
 /// The most parameters that are told.

@@ -9,6 +9,7 @@ pub mod app;
 pub mod auth;
 pub mod authz;
 pub mod blobs;
+mod blocks;
 pub mod bucket;
 pub mod cli;
 pub mod clock;

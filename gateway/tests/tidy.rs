@@ -156,7 +156,7 @@ fn modules_of_the_gateway_point_downward() {
         &["bucket", "iam"],
         &["seal", "http", "memory", "work"],
         &["observe"],
-        &["config", "decimal"],
+        &["config", "decimal", "blocks"],
     ];
     let layer_of = |module: &str| LAYERS.iter().position(|layer| layer.contains(&module));
     let root = workspace().join("gateway/src");

@@ -2,6 +2,8 @@
 
 use storage::name::Timestamp;
 
+use super::s3::wire::time::{ISO8601_LEN, write_iso8601};
+use crate::blocks;
 use crate::decimal::push_decimal;
 
 /// The namespace of S3's documents.
@@ -13,6 +15,8 @@ const SCHEMA_INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
 #[derive(Debug)]
 pub struct XmlWriter {
     out: Vec<u8>,
+    /// The last time that was written, and where: rows of a listing often have the same.
+    last_time: Option<(Timestamp, usize)>,
 }
 
 impl XmlWriter {
@@ -25,7 +29,7 @@ impl XmlWriter {
 
     /// A document without its declaration.
     pub fn fragment(capacity: usize) -> Self {
-        Self { out: Vec::with_capacity(capacity) }
+        Self { out: Vec::with_capacity(capacity), last_time: None }
     }
 
     /// `<name>`.
@@ -119,7 +123,12 @@ impl XmlWriter {
 
     /// A time in ISO 8601 with milliseconds.
     pub fn iso8601(&mut self, time: Timestamp) {
-        super::s3::wire::time::write_iso8601(time, &mut self.out);
+        let start = self.out.len();
+        match self.last_time {
+            Some((last, at)) if last == time => self.out.extend_from_within(at..at + ISO8601_LEN),
+            _ => write_iso8601(time, &mut self.out),
+        }
+        self.last_time = Some((time, start));
     }
 
     /// An object's name, percent-encoded where the listing's encoding-type says so.
@@ -167,7 +176,11 @@ impl XmlWriter {
     /// become numeric references as AWS has them, though XML 1.0 forbids those: encoding-type=url is for clients that mind.
     fn escaped(&mut self, text: &str) {
         let mut rest = text.as_bytes();
-        while let Some(at) = rest.iter().position(|&byte| TO_ESCAPE[usize::from(byte)]) {
+        if blocks::has_none(rest, is_escaped) {
+            self.out.extend_from_slice(rest);
+            return;
+        }
+        while let Some(at) = rest.iter().position(|&byte| is_escaped(byte)) {
             self.out.extend_from_slice(&rest[..at]);
             let (reference, len) = match rest[at..] {
                 [b'&', ..] => ("&amp;", 1),
@@ -214,16 +227,11 @@ impl XmlWriter {
     }
 }
 
-/// The bytes at which [`XmlWriter::escaped`] looks closer.
-static TO_ESCAPE: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = matches!(byte as u8, b'&' | b'<' | b'>' | b'"' | 0..=8 | 11..=31 | 0x7f | 0xef);
-        byte += 1;
-    }
-    table
-};
+/// Does [`XmlWriter::escaped`] look closer at this byte?
+fn is_escaped(byte: u8) -> bool {
+    let is_control = (byte < b' ') & (byte != b'\t') & (byte != b'\n') | (byte == 0x7f);
+    is_control | (byte == b'&') | (byte == b'<') | (byte == b'>') | (byte == b'"') | (byte == 0xef)
+}
 
 #[cfg(test)]
 mod tests {

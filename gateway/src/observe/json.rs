@@ -7,6 +7,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::server_access::push_two;
+use crate::blocks;
 use crate::decimal::push_decimal;
 
 /// What of a line's buffer is kept between two lines, in bytes.
@@ -59,21 +60,9 @@ pub fn push_escaped(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default());
 }
 
-/// Is it printable ASCII without what JSON escapes? It is looked at in blocks, without a way out of them, so that a block is one step; the
-/// last one goes back over what the one before has seen, or is filled up.
+/// Is it printable ASCII without what JSON escapes?
 fn is_plain(value: &[u8]) -> bool {
-    const BLOCK_LEN: usize = 16;
-    let is_odd =
-        |byte: u8| u8::from(byte.wrapping_sub(b' ') > b'~' - b' ') | u8::from(byte == b'"' || byte == b'\\');
-    let is_plain = |block: &[u8; BLOCK_LEN]| block.iter().fold(0, |odd, byte| odd | is_odd(*byte)) == 0;
-    match value.last_chunk() {
-        Some(last) => value.as_chunks().0.iter().all(is_plain) && is_plain(last),
-        None => {
-            let mut block = [b' '; BLOCK_LEN];
-            block.iter_mut().zip(value).for_each(|(to, byte)| *to = *byte);
-            is_plain(&block)
-        }
-    }
+    blocks::has_none(value, |byte| (byte.wrapping_sub(b' ') > b'~' - b' ') | (byte == b'"') | (byte == b'\\'))
 }
 
 /// Appends `2019-02-06T00:00:38.123Z`.

@@ -256,7 +256,7 @@ pub(super) fn name_in(key: &[u8], base_len: usize) -> Result<Cow<'_, str>, Catal
     let corrupt = CatalogError::Corrupt("an object's name in a key");
     let mut rest = key.get(base_len..).unwrap_or_default();
     // Nearly every name is without a zero byte.
-    if let Some(end) = rest.iter().position(|&byte| byte == 0)
+    if let Some(end) = memchr::memchr(0, rest)
         && rest.get(end + 1) == Some(&0)
     {
         return str::from_utf8(&rest[..end]).map(Cow::Borrowed).map_err(|_| corrupt);

@@ -80,6 +80,7 @@ impl Catalog {
                 Some((object, which)) => self.scan_behind(kinds, bucket, object, *which, &part, len).await?,
                 None => self.scan_kinds(kinds, &part, len).await?,
             };
+            page.rows.reserve(found.len().min(request.limit - page.rows.len()));
             // Behind the common prefix that was seen last.
             let mut skip_to: Option<Key> = None;
             for (key, entry) in &found {

@@ -249,7 +249,8 @@ struct SummaryFront<'a> {
     last_modified: Timestamp,
     plain_len: u64,
     etag: &'a str,
-    storage_class: &'a str,
+    /// Texts that are mostly of a few known ones are read as bytes: those need no look at each of them.
+    storage_class: &'a [u8],
     checksum: Option<ChecksumFront<'a>>,
     version: VersionId,
     is_null: bool,
@@ -257,10 +258,10 @@ struct SummaryFront<'a> {
 
 #[derive(Deserialize)]
 struct ChecksumFront<'a> {
-    algorithm: &'a str,
+    algorithm: &'a [u8],
     composite: bool,
     #[serde(rename = "value")]
-    _value: &'a str,
+    _value: &'a [u8],
 }
 
 /// What a listing shows.
@@ -284,6 +285,10 @@ pub(super) fn summary(
     }
     let object = ObjectKey::parse(object).map_err(|_| CatalogError::Corrupt("an object's name"))?;
     let owner = owner(stored)?;
+    let checksum = match front.checksum {
+        Some(checksum) => Some((text(checksum.algorithm)?, checksum.composite)),
+        None => None,
+    };
     Ok(Some(VersionSummary {
         version: front.version,
         is_null: front.is_null,
@@ -294,18 +299,23 @@ pub(super) fn summary(
             last_modified: front.last_modified,
             plain_len: front.plain_len,
             etag: front.etag.to_owned(),
-            storage_class: text(front.storage_class),
-            checksum: front.checksum.map(|checksum| (text(checksum.algorithm), checksum.composite)),
+            storage_class: text(front.storage_class)?,
+            checksum,
             owner,
         },
     }))
 }
 
 /// A text, of which most rows have one of these few.
-fn text(text: &str) -> Cow<'static, str> {
+fn text(text: &[u8]) -> Result<Cow<'static, str>, CatalogError> {
     const OFTEN: [&str; 6] = ["STANDARD", "CRC64NVME", "CRC32", "CRC32C", "SHA1", "SHA256"];
-    let often = OFTEN.into_iter().find(|often| *often == text);
-    often.map_or_else(|| text.to_owned().into(), Cow::Borrowed)
+    match OFTEN.into_iter().find(|often| often.as_bytes() == text) {
+        Some(often) => Ok(Cow::Borrowed(often)),
+        None => match str::from_utf8(text) {
+            Ok(text) => Ok(Cow::Owned(text.to_owned())),
+            Err(_) => Err(CatalogError::Corrupt(VersionRecord::NAME)),
+        },
+    }
 }
 
 /// Who owns a stored version, if it says so. The rest of the record is decoded only where that name stands in it.

@@ -7,6 +7,9 @@ use storage::name::Timestamp;
 /// The end of the year 9999, the last that the forms can tell.
 const LAST_SECOND: u64 = 253_402_300_799;
 
+/// Bytes of a time in ISO 8601 with milliseconds.
+pub const ISO8601_LEN: usize = 24;
+
 /// Appends `2026-11-24T03:25:16.000Z`.
 pub fn write_iso8601(time: Timestamp, out: &mut Vec<u8>) {
     let (seconds, ms) = (time.unix_ms() / 1000, (time.unix_ms() % 1000) as u32);

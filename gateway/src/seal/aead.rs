@@ -55,9 +55,9 @@ impl MessageKey {
         header
     }
 
-    /// Seals a chunk in place.
-    pub(super) fn seal(&self, index: u64, chunk: &mut [u8]) -> [u8; TAG_LEN] {
-        self.cipher.seal(self.nonce(index), b"", chunk)
+    /// Seals a chunk into `sealed`, which has room for its tag behind it.
+    pub(super) fn seal(&self, index: u64, chunk: &[u8], sealed: &mut [u8]) {
+        self.cipher.seal_into(self.nonce(index), b"", chunk, sealed.split_at_mut(chunk.len()));
     }
 
     /// Opens a chunk in place; its tag stands behind it.
@@ -103,6 +103,20 @@ impl Cipher {
         tag.expect("a chunk is within what GCM seals").as_ref().try_into().expect("a tag has 16 bytes")
     }
 
+    /// Seals `plain` into `sealed`, which is as long, and its tag behind it.
+    pub(super) fn seal_into(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        plain: &[u8],
+        (sealed, tag): (&mut [u8], &mut [u8]),
+    ) {
+        use aws_lc_rs::aead::{Aad, Nonce};
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let done = self.0.seal_out_of_place_scatter(nonce, Aad::from(aad), plain, sealed, &[], tag);
+        done.expect("a chunk is within what GCM seals, and there is room for it");
+    }
+
     pub(super) fn open(&self, nonce: [u8; NONCE_LEN], aad: &[u8], chunk_and_tag: &mut [u8]) -> Option<()> {
         use aws_lc_rs::aead::{Aad, Nonce};
         let nonce = Nonce::assume_unique_for_key(nonce);
@@ -135,6 +149,18 @@ impl Cipher {
 
     pub(super) fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], chunk: &mut [u8]) -> [u8; TAG_LEN] {
         self.0.seal(&nonce, aad, chunk)
+    }
+
+    /// Seals `plain` into `sealed`, which is as long, and its tag behind it.
+    pub(super) fn seal_into(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        plain: &[u8],
+        (sealed, tag): (&mut [u8], &mut [u8]),
+    ) {
+        sealed.copy_from_slice(plain);
+        tag.copy_from_slice(&self.0.seal(&nonce, aad, sealed));
     }
 
     pub(super) fn open(&self, nonce: [u8; NONCE_LEN], aad: &[u8], chunk_and_tag: &mut [u8]) -> Option<()> {

@@ -1,7 +1,7 @@
 //! Seals a message as its plain bytes come.
 
 use super::aead::MessageKey;
-use super::{CHUNK_LEN_PLAIN, ContentKeys, HEADER_LEN, SALT_LEN, SealContext};
+use super::{CHUNK_LEN_PLAIN, ContentKeys, HEADER_LEN, SALT_LEN, SealContext, TAG_LEN};
 
 /// Seals one message as its plain bytes come, in every layer at once.
 pub struct Sealer {
@@ -99,9 +99,8 @@ impl Layer {
 
     fn seal(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
-        out.extend_from_slice(chunk);
-        let tag = self.message_key.seal(self.next_index, &mut out[start..]);
-        out.extend_from_slice(&tag);
+        out.resize(start + chunk.len() + TAG_LEN, 0);
+        self.message_key.seal(self.next_index, chunk, &mut out[start..]);
         self.next_index += 1;
     }
 }

@@ -22,7 +22,7 @@ use crate::auth::PayloadAuth;
 use crate::http::body::{BodyError, ByteStream, RequestBody, StreamError};
 use crate::seal::{ContentKeys, PlainLen, SALT_LEN, SealContext, Sealer, stored_len};
 
-/// Bodies up to this length are handled where they arrive; longer ones on the threads for blocking work.
+/// Bodies up to this length are handled where they arrive, whatever is computed of them.
 const INLINE_LEN: u64 = 64 * 1024;
 
 /// How many bytes beyond the announced ones are counted, so that the refusal can tell how many there were.
@@ -243,8 +243,10 @@ pub async fn receive(
     };
     let (digests, writer) = if intake.announced.max() <= INLINE_LEN {
         inline(&mut plain, digests, sealer, writer).await?
-    } else {
+    } else if digests.take_long() {
         pipelined(&mut plain, digests, sealer, writer).await?
+    } else {
+        straight(&mut plain, digests, sealer, writer).await?
     };
     let plain_len = plain.announced.max();
     let (claimed_hash, trailers) = plain.finish()?;
@@ -295,7 +297,36 @@ async fn inline(
     Ok((digests, writer))
 }
 
-/// A long body: while a step is received, the one before is digested, and the one before that is sealed and written. Digests and
+/// A long body of which nothing slow is computed: each piece is digested and sealed where it arrives, while it is in the processor's
+/// cache. Another thread would have to fetch it, and to be woken.
+async fn straight(
+    plain: &mut PlainBytes,
+    mut digests: Digests,
+    mut sealer: Sealer,
+    mut writer: Box<dyn BlobWriter>,
+) -> Result<(Digests, Box<dyn BlobWriter>), IngestError> {
+    let mut sealed = pool::take();
+    let mut room = STEP_LEN;
+    while let Some(mut piece) = plain.next().await? {
+        while !piece.is_empty() {
+            let part = piece.split_to(piece.len().min(room));
+            digests.update(&part);
+            sealer.update(&part, &mut sealed);
+            room -= part.len();
+            if room == 0 {
+                // Steps are whole chunks: all of them is sealed.
+                let step = std::mem::replace(&mut sealed, pool::take());
+                writer.write(pool::into_bytes(step)).await?;
+                room = STEP_LEN;
+            }
+        }
+    }
+    sealer.finish(&mut sealed);
+    writer.write(pool::into_bytes(sealed)).await?;
+    Ok((digests, writer))
+}
+
+/// A long body that takes long to digest: while a step is received, the one before is digested, and the one before that is sealed and written. Digests and
 /// sealing have a core each where there are two.
 async fn pipelined(
     plain: &mut PlainBytes,
@@ -407,9 +438,10 @@ struct Digests {
 }
 
 impl Digests {
-    /// Does a step take more than a fraction of a millisecond, MD5 aside?
+    /// Does a step take more than a fraction of a millisecond?
     fn take_long(&self) -> bool {
-        self.payload.is_some()
+        self.md5.is_some()
+            || self.payload.is_some()
             || [&self.checksum, &self.second].into_iter().flatten().any(|hasher| !hasher.is_fast())
     }
 
@@ -624,7 +656,67 @@ fn random_salt() -> [u8; SALT_LEN] {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+    use kms_core::secret::Secret32;
+    use storage::blob::memory::MemoryBlobStore;
+    use storage::name::VersionId;
+
     use super::*;
+    use crate::seal::{ContentKey, Opener, PlainRange};
+
+    const CONTEXT: SealContext = SealContext { version: VersionId::from_bytes([7; 16]), part: 0 };
+
+    /// Opens a stored message whole.
+    fn open(stored: &[u8], keys: &ContentKeys, len: usize) -> Vec<u8> {
+        let of = |range: storage::blob::StoredRange| &stored[range.offset as usize..][..range.len];
+        let plain_len = PlainLen(len as u64);
+        let mut header = of(Opener::header_range(plain_len, keys.layers.len())).to_vec();
+        let opener = Opener::new(keys, CONTEXT, plain_len, None, &mut header).unwrap();
+        let whole = PlainRange { offset: 0, len: len as u64 };
+        let spans = opener.spans(whole, STEP_LEN);
+        spans.flat_map(|span| opener.open(&span, BytesMut::from(of(span.stored))).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_body_is_stored_and_digested_the_same_however_it_comes() {
+        let blobs: Arc<dyn BlobStore> = Arc::new(MemoryBlobStore::new());
+        let algorithm = ChecksumAlgorithm::Crc64Nvme;
+        for (len, layers) in [
+            (INLINE_LEN as usize, 1),
+            (INLINE_LEN as usize + 1, 2),
+            (STEP_LEN - 1, 1),
+            (STEP_LEN, 1),
+            (STEP_LEN + 1, 2),
+            (2 * STEP_LEN, 2),
+            (3 * STEP_LEN + 12_345, 1),
+        ] {
+            let body: Vec<u8> = (0..len).map(|i| (i * 31 + i / 251) as u8).collect();
+            let mut hasher = Hasher::new(algorithm);
+            hasher.update(&body);
+            let checksum = hasher.finish();
+            let layers = (1..=layers).map(|n| ContentKey(Secret32::take(&mut [n; 32]))).collect();
+            let keys = ContentKeys { layers };
+            for (piece_len, md5) in [1000, 70_001, 400 << 10, len].into_iter().zip([false, true].repeat(2)) {
+                let pieces: Vec<_> = body.chunks(piece_len).map(|p| Ok(Bytes::copy_from_slice(p))).collect();
+                let stream: ByteStream = Box::pin(futures_util::stream::iter(pieces));
+                let intake = Intake {
+                    announced: Announced::Exactly(len as u64),
+                    keys: &keys,
+                    context: CONTEXT,
+                    owner: BlobOwner::Journal { subject: Bytes::new() },
+                    md5,
+                    content_md5: None,
+                    checksum: Some((algorithm, Expected::Value(checksum.clone()))),
+                    second: None,
+                    keep_len: u64::MAX,
+                };
+                let received = receive(&blobs, Source::Stream(stream), intake).await.unwrap();
+                assert_eq!((received.plain_len, received.md5.is_some()), (len as u64, md5));
+                let stored = received.kept().expect("it is to be kept");
+                assert!(open(&stored, &keys, len) == body, "{len} bytes in pieces of {piece_len}");
+            }
+        }
+    }
 
     #[tokio::test]
     async fn an_empty_piece_behind_the_longest_body_is_nothing() {

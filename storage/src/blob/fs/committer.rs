@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::address::FrameAddress;
-use super::direct::{DirectWriter, end_direct};
+use super::direct::{begin_direct, end_direct, write_pieces};
 use super::frame::{Frame, Layout};
 use super::io::{same_error, write_all_at};
 use super::segment::{Segment, Segments, frames_at};
@@ -109,8 +109,8 @@ pub(super) struct Committer {
 struct Active {
     segment: Arc<Segment>,
     file: File,
-    /// Past the page cache, where the layout asks for it and the medium can.
-    direct: Option<DirectWriter>,
+    /// Past the page cache: the layout asks for it, and the medium can.
+    is_direct: bool,
     end: u64,
 }
 
@@ -151,8 +151,8 @@ impl Committer {
         bytes + len <= MAX_COMMIT && end + bytes + len <= self.segment_len
     }
 
-    fn commit(&mut self, batch: Vec<Pending>, bytes: u64) {
-        match self.append(&batch, bytes) {
+    fn commit(&mut self, mut batch: Vec<Pending>, bytes: u64) {
+        match self.append(&mut batch, bytes) {
             Ok(addresses) => {
                 for (pending, id) in batch.into_iter().zip(addresses) {
                     let _ = pending.reply.send(Ok(id));
@@ -171,7 +171,7 @@ impl Committer {
         }
     }
 
-    fn append(&mut self, batch: &[Pending], bytes: u64) -> io::Result<Vec<BlobId>> {
+    fn append(&mut self, batch: &mut [Pending], bytes: u64) -> io::Result<Vec<BlobId>> {
         if self.active.as_ref().is_some_and(|active| active.end + bytes > self.segment_len) {
             self.end_active();
         }
@@ -180,24 +180,15 @@ impl Committer {
             none => {
                 let (segment, file) = self.segments.begin(self.segment_len, self.layout)?;
                 let end = frames_at(self.layout);
-                let direct = match self.layout {
-                    Layout::Packed => None,
-                    Layout::Blocks => DirectWriter::begin(&file, end),
-                };
-                none.insert(Active { segment, file, direct, end })
+                let is_direct = self.layout == Layout::Blocks && begin_direct(&file);
+                none.insert(Active { segment, file, is_direct, end })
             }
         };
-        let mut pieces = Vec::with_capacity(batch.len());
-        for pending in batch {
-            pending.frame.push_to(&mut pieces);
-        }
-        match &mut active.direct {
-            // Frames of blocks leave no rest.
-            Some(direct) => drop({
-                direct.write(&active.file, &mut pieces)?;
-                direct.flush(&active.file)?
-            }),
-            None => write_all_at(&active.file, &mut pieces, active.end)?,
+        let mut pieces: Vec<_> =
+            batch.iter_mut().flat_map(|pending| pending.frame.pieces.drain(..)).collect();
+        match active.is_direct {
+            true => write_pieces(&active.file, pieces, active.end)?,
+            false => write_all_at(&active.file, &mut pieces, active.end)?,
         }
         BLOBS.sync(&active.file)?;
         let mut offset = active.end;
@@ -216,7 +207,7 @@ impl Committer {
     fn end_active(&mut self) {
         let Some(active) = self.active.take() else { return };
         // The footer is no block.
-        let ended = active.direct.map_or(Ok(()), |_| end_direct(&active.file));
+        let ended = if active.is_direct { end_direct(&active.file) } else { Ok(()) };
         if let Err(error) = ended.and_then(|()| self.segments.end(&active.segment, Some(&active.file))) {
             tracing::warn!(%error, segment = active.segment.number, "a segment could not be sealed");
         }

@@ -9,15 +9,42 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
+use super::io::write_all_at;
+
 /// Bytes of a block: what every medium's alignment divides.
 pub(super) const BLOCK_LEN: usize = 4096;
 /// Bytes of one write.
 const WRITE_LEN: usize = 1 << 20;
-/// How many free buffers are kept.
-const MAX_FREE: usize = 8;
+/// Bytes of a buffer of a frame: the last one of a frame is filled in part.
+pub(super) const FRAME_BUFFER_LEN: usize = 256 << 10;
 
-/// Buffers that are used again: a fresh one costs a page fault per 4 KiB.
-static FREE: Mutex<Vec<Buffer>> = Mutex::new(Vec::new());
+static WRITES: Pool = Pool::new(WRITE_LEN, 8);
+static FRAMES: Pool = Pool::new(FRAME_BUFFER_LEN, 24);
+
+/// Aligned buffers of a length that are used again: a fresh one costs a page fault per 4 KiB.
+struct Pool {
+    len: usize,
+    /// How many free ones are kept.
+    max_free: usize,
+    free: Mutex<Vec<Buffer>>,
+}
+
+impl Pool {
+    const fn new(len: usize, max_free: usize) -> Self {
+        Self { len, max_free, free: Mutex::new(Vec::new()) }
+    }
+
+    fn take(&self) -> Buffer {
+        self.free.lock().pop().unwrap_or_else(|| Buffer::new(self.len))
+    }
+
+    fn give_back(&self, buffer: Buffer) {
+        let mut free = self.free.lock();
+        if free.len() < self.max_free {
+            free.push(buffer);
+        }
+    }
+}
 
 /// A file's bytes on their way, one after the other.
 #[derive(Debug)]
@@ -29,31 +56,98 @@ pub(super) struct DirectWriter {
 }
 
 /// Room for one write, aligned.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Buffer {
     bytes: Vec<u8>,
     start: usize,
 }
 
 impl Buffer {
-    fn new() -> Self {
-        let bytes = vec![0; WRITE_LEN + BLOCK_LEN];
+    fn new(len: usize) -> Self {
+        let bytes = vec![0; len + BLOCK_LEN];
         let start = bytes.as_ptr().align_offset(BLOCK_LEN);
         Self { bytes, start }
     }
 
     fn room(&mut self) -> &mut [u8] {
-        &mut self.bytes[self.start..self.start + WRITE_LEN]
+        let end = self.start + self.bytes.len() - BLOCK_LEN;
+        &mut self.bytes[self.start..end]
+    }
+}
+
+/// Bytes in aligned buffers, as a write past the page cache takes them.
+#[derive(Debug, Default)]
+pub(super) struct AlignedBytes {
+    buffers: Vec<Buffer>,
+    len: usize,
+}
+
+impl AlignedBytes {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends some.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let at = self.len % FRAME_BUFFER_LEN;
+            if at == 0 {
+                self.buffers.push(FRAMES.take());
+            }
+            let (head, rest) = bytes.split_at(bytes.len().min(FRAME_BUFFER_LEN - at));
+            let last = self.buffers.last_mut().expect("one was pushed where there was no room");
+            last.room()[at..][..head.len()].copy_from_slice(head);
+            self.len += head.len();
+            bytes = rest;
+        }
+    }
+
+    /// The first ones: those of the first buffer.
+    pub fn first_mut(&mut self) -> &mut [u8] {
+        let len = self.len.min(FRAME_BUFFER_LEN);
+        self.buffers.first_mut().map_or(&mut [], |first| &mut first.room()[..len])
+    }
+
+    /// All of them; the buffers are used again when the last of these is dropped.
+    pub fn into_pieces(mut self) -> Vec<Bytes> {
+        let len = std::mem::take(&mut self.len);
+        let pieces = std::mem::take(&mut self.buffers).into_iter().enumerate().map(|(number, buffer)| {
+            let len = (len - number * FRAME_BUFFER_LEN).min(FRAME_BUFFER_LEN);
+            Bytes::from_owner(Piece { buffer, len })
+        });
+        pieces.collect()
+    }
+}
+
+impl Drop for AlignedBytes {
+    fn drop(&mut self) {
+        self.buffers.drain(..).for_each(|buffer| FRAMES.give_back(buffer));
+    }
+}
+
+/// What is filled of a buffer.
+struct Piece {
+    buffer: Buffer,
+    len: usize,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer.bytes[self.buffer.start..][..self.len]
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        FRAMES.give_back(std::mem::take(&mut self.buffer));
     }
 }
 
 impl DirectWriter {
     /// Turns direct writes of this file on, which begin at a block. `None`: its medium has none.
     pub fn begin(file: &File, offset: u64) -> Option<Self> {
-        let flags = fcntl_getfl(file).ok()?;
-        fcntl_setfl(file, flags | OFlags::DIRECT).ok()?;
-        let buffer = FREE.lock().pop().unwrap_or_else(Buffer::new);
-        Some(Self { buffer, filled: 0, offset })
+        begin_direct(file).then(|| Self { buffer: WRITES.take(), filled: 0, offset })
     }
 
     /// Takes pieces, and writes what fills a buffer.
@@ -91,10 +185,7 @@ impl DirectWriter {
         let end = self.flush(file)?;
         end_direct(file)?;
         file.write_all_at(end, end_at)?;
-        let mut free = FREE.lock();
-        if free.len() < MAX_FREE {
-            free.push(self.buffer);
-        }
+        WRITES.give_back(self.buffer);
         Ok(())
     }
 }
@@ -110,6 +201,23 @@ fn write_blocks(file: &File, blocks: &[u8], offset: u64) -> io::Result<()> {
     }
 }
 
+/// Writes pieces whose memory is aligned and which are whole blocks together, all but the last one for themselves; through the page cache
+/// on media that take the flag and refuse the writes.
+pub(super) fn write_pieces(file: &File, mut pieces: Vec<Bytes>, offset: u64) -> io::Result<()> {
+    match write_all_at(file, &mut pieces.clone(), offset) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            end_direct(file)?;
+            write_all_at(file, &mut pieces, offset)
+        }
+        result => result,
+    }
+}
+
+/// Further writes go past the page cache; `false`: the medium has no such.
+pub(super) fn begin_direct(file: &File) -> bool {
+    fcntl_getfl(file).and_then(|flags| fcntl_setfl(file, flags | OFlags::DIRECT)).is_ok()
+}
+
 /// Further writes go through the page cache.
 pub(super) fn end_direct(file: &File) -> io::Result<()> {
     Ok(fcntl_setfl(file, fcntl_getfl(file)? - OFlags::DIRECT)?)
@@ -118,6 +226,30 @@ pub(super) fn end_direct(file: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn aligned_bytes_are_whole_and_written_as_they_are() {
+        let folder = tempfile::tempdir_in(".").unwrap();
+        for len in
+            [1, FRAME_BUFFER_LEN - 1, FRAME_BUFFER_LEN, 2 * FRAME_BUFFER_LEN, 2 * FRAME_BUFFER_LEN + 4097]
+        {
+            let blocks = (len as usize).next_multiple_of(BLOCK_LEN);
+            let mut whole: Vec<u8> = (0..len).map(|i| (i * 7 + i / 4096) as u8).collect();
+            whole.resize(blocks, 0);
+            let mut aligned = AlignedBytes::default();
+            whole.chunks(70_001).for_each(|chunk| aligned.push(chunk));
+            aligned.first_mut()[0] = b'!';
+            whole[0] = b'!';
+            assert_eq!(aligned.len(), blocks);
+            let pieces = aligned.into_pieces();
+            assert!(pieces.iter().all(|piece| piece.as_ptr().align_offset(BLOCK_LEN) == 0));
+            let path = folder.path().join(len.to_string());
+            let file = crate::blob::fs::io::create_new(&path).unwrap();
+            begin_direct(&file);
+            write_pieces(&file, pieces, BLOCK_LEN as u64).unwrap();
+            assert!(std::fs::read(&path).unwrap()[BLOCK_LEN..] == whole, "{len}");
+        }
+    }
 
     #[test]
     fn every_length_is_written_whole() {

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use crc_fast::{CrcAlgorithm, Digest};
 
-use super::direct::BLOCK_LEN;
+use super::direct::{AlignedBytes, BLOCK_LEN};
 use super::io::crc32c;
 use crate::blob::owner::MAX_OWNER_LEN;
 use crate::blob::{BlobOwner, MAX_TRAILER_LEN};
@@ -210,7 +210,7 @@ impl Builder {
         };
         self.buffer[..HEADER_LEN].copy_from_slice(&header.encode());
         self.buffer.resize(header.frame_len() as usize, 0);
-        Frame { nonce, len: header.frame_len(), head: self.buffer.freeze(), rest: Vec::new() }
+        Frame { nonce, len: header.frame_len(), pieces: vec![self.buffer.freeze()] }
     }
 }
 
@@ -221,77 +221,67 @@ pub(super) struct Frame {
     pub nonce: [u8; 6],
     /// Its length in the segment.
     pub len: u64,
-    head: Bytes,
-    rest: Vec<Bytes>,
+    /// All of its bytes.
+    pub pieces: Vec<Bytes>,
 }
 
-/// What a frame's last block is filled with.
-static ZEROS: [u8; BLOCK_LEN] = [0; BLOCK_LEN];
-
-impl Frame {
-    /// Appends all of its bytes.
-    pub fn push_to(&self, pieces: &mut Vec<Bytes>) {
-        pieces.push(self.head.clone());
-        pieces.extend(self.rest.iter().cloned());
-        let written_len = self.head.len() + self.rest.iter().map(Bytes::len).sum::<usize>();
-        // Less than a block: what it takes is its own length, rounded up.
-        let gap = self.len as usize - written_len;
-        if gap > 0 {
-            pieces.push(Bytes::from_static(&ZEROS[..gap]));
-        }
-    }
-}
-
-/// A frame of blocks being filled: the pieces as they come.
+/// A frame of blocks being filled, in memory that is written as it is.
 #[derive(Debug)]
-pub(super) struct Pieces {
-    pieces: Vec<Bytes>,
-    len: usize,
+pub(super) struct BlockBuilder {
+    bytes: AlignedBytes,
     crc: Digest,
 }
 
-impl Pieces {
+impl BlockBuilder {
     pub fn new() -> Self {
-        Self { pieces: Vec::new(), len: 0, crc: Digest::new(CrcAlgorithm::Crc32Iscsi) }
+        let mut bytes = AlignedBytes::default();
+        bytes.push(&[0; HEADER_LEN]);
+        Self { bytes, crc: Digest::new(CrcAlgorithm::Crc32Iscsi) }
     }
 
     /// Bytes of payload so far.
     pub fn len(&self) -> usize {
-        self.len
+        self.bytes.len() - HEADER_LEN
     }
 
     /// Appends payload.
-    pub fn push(&mut self, data: Bytes) {
-        self.len += data.len();
-        self.crc.update(&data);
-        self.pieces.push(data);
+    pub fn push(&mut self, data: &[u8]) {
+        self.crc.update(data);
+        self.bytes.push(data);
     }
 
     /// Gives the payload back, for a blob that outgrew its frame.
     pub fn into_payload(self) -> Vec<Bytes> {
-        self.pieces
+        let mut pieces = self.bytes.into_pieces();
+        if let Some(first) = pieces.first_mut() {
+            first.advance(HEADER_LEN);
+        }
+        pieces
     }
 
     /// The finished frame.
     pub fn finish(mut self, owner: &[u8], trailer: &[u8], finished_ms: u64, nonce: [u8; 6]) -> Frame {
-        let mut tail = BytesMut::with_capacity(trailer.len() + owner.len() + Layout::Blocks.check_len());
+        let stored_len = self.len() as u32;
+        let mut tail = Vec::with_capacity(trailer.len() + owner.len() + Layout::Blocks.check_len());
         tail.extend_from_slice(trailer);
         tail.extend_from_slice(owner);
         let crc = crc32c(&tail);
         tail.extend_from_slice(&crc.to_le_bytes());
-        self.crc.update(&tail);
+        self.push(&tail);
         let header = Header {
             layout: Layout::Blocks,
             owner_len: owner.len() as u16,
-            stored_len: self.len as u32,
+            stored_len,
             trailer_len: trailer.len() as u32,
             finished_ms,
             nonce,
             body_crc: self.crc.finalize() as u32,
         };
-        let mut rest = self.pieces;
-        rest.push(tail.freeze());
-        Frame { nonce, len: header.frame_len(), head: Bytes::copy_from_slice(&header.encode()), rest }
+        self.bytes.first_mut()[..HEADER_LEN].copy_from_slice(&header.encode());
+        // Less than a block: what it takes is its own length, rounded up.
+        let gap = header.frame_len() as usize - self.bytes.len();
+        self.bytes.push(&[0; BLOCK_LEN][..gap]);
+        Frame { nonce, len: header.frame_len(), pieces: self.bytes.into_pieces() }
     }
 }
 

@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 use self::address::{Address, FrameAddress};
 use self::committer::{Committer, Queue};
 use self::file::{FileWriter, Files, Tail};
-use self::frame::{Builder, Frame, HEADER_LEN, Header, Layout, Pieces};
+use self::frame::{BlockBuilder, Builder, Frame, HEADER_LEN, Header, Layout};
 use self::io::{blocking, open_read, read_exact_at};
 pub use self::listing::{Depth, Surveyed};
 use self::quarantine::Quarantine;
@@ -333,7 +333,7 @@ impl BlobStore for FsBlobStore {
             SizeHint::Exact(len) => {
                 self.space.admit(len).map_err(BlobError::Unavailable)?;
                 match len > small_len_max as u64 {
-                    true => State::Medium(Box::new(Pieces::new())),
+                    true => State::Medium(Box::new(BlockBuilder::new())),
                     false => State::Small(Builder::new(len as usize + owner_bytes.len() + TRAILER_GUESS)),
                 }
             }
@@ -499,7 +499,7 @@ struct FsWriter {
 
 enum State {
     Small(Builder),
-    Medium(Box<Pieces>),
+    Medium(Box<BlockBuilder>),
     Large(Box<FileWriter>),
     Failed,
 }
@@ -509,7 +509,7 @@ impl FsWriter {
     async fn outgrow(&mut self) -> Result<&mut FileWriter, BlobError> {
         let payload = match std::mem::replace(&mut self.state, State::Failed) {
             State::Small(builder) => Some(vec![builder.into_payload()]),
-            State::Medium(pieces) => Some(pieces.into_payload()),
+            State::Medium(builder) => Some(builder.into_payload()),
             other => {
                 self.state = other;
                 None
@@ -538,8 +538,8 @@ impl BlobWriter for FsWriter {
                 builder.push(&data);
                 Ok(())
             }
-            State::Medium(pieces) if pieces.len() + data.len() <= self.options.medium_len_max => {
-                pieces.push(data);
+            State::Medium(builder) if builder.len() + data.len() <= self.options.medium_len_max => {
+                builder.push(&data);
                 Ok(())
             }
             State::Large(file) => file.write(data).await,
@@ -555,7 +555,7 @@ impl BlobWriter for FsWriter {
         };
         let outgrows = match &self.state {
             State::Small(builder) => !fits(Layout::Packed, builder.len()),
-            State::Medium(pieces) => !fits(Layout::Blocks, pieces.len()),
+            State::Medium(builder) => !fits(Layout::Blocks, builder.len()),
             State::Large(_) | State::Failed => false,
         };
         if outgrows {
@@ -572,9 +572,10 @@ impl BlobWriter for FsWriter {
                 let len = builder.len();
                 append(self.small, len, builder.finish(&self.owner_bytes, &trailer, finished_ms, nonce)).await
             }
-            State::Medium(pieces) => {
-                let len = pieces.len();
-                append(self.medium, len, pieces.finish(&self.owner_bytes, &trailer, finished_ms, nonce)).await
+            State::Medium(builder) => {
+                let len = builder.len();
+                append(self.medium, len, builder.finish(&self.owner_bytes, &trailer, finished_ms, nonce))
+                    .await
             }
             State::Large(file) => file.finish(trailer).await,
             State::Failed => Err(BlobError::Unavailable(std_io::Error::other("an earlier write failed"))),

@@ -7,7 +7,7 @@ mod span;
 pub mod xaes;
 
 pub use opener::Opener;
-pub use sealer::Sealer;
+pub use sealer::{Output, Sealer};
 pub use span::Span;
 
 use kms_core::secret::Secret32;

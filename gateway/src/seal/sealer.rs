@@ -32,7 +32,7 @@ impl Sealer {
 
     /// Takes the next plain bytes, and appends to `out` what is complete: the header first, then whole chunks.
     /// Whole chunks in `plain` are copied once, straight into `out`.
-    pub fn update(&mut self, plain: &[u8], out: &mut Vec<u8>) {
+    pub fn update(&mut self, plain: &[u8], out: &mut impl Output) {
         match &mut self.layers[..] {
             [only] => only.update(plain, out),
             [inner, outer] => {
@@ -45,7 +45,7 @@ impl Sealer {
     }
 
     /// Ends the message, and appends the rest.
-    pub fn finish(mut self, out: &mut Vec<u8>) {
+    pub fn finish(mut self, out: &mut impl Output) {
         self.update(&[], out);
         match &mut self.layers[..] {
             [only] => only.finish(out),
@@ -60,6 +60,20 @@ impl Sealer {
     }
 }
 
+/// Where sealed bytes go.
+pub trait Output {
+    /// Appends so many bytes, which are filled in.
+    fn append_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8]));
+}
+
+impl Output for Vec<u8> {
+    fn append_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) {
+        let start = self.len();
+        self.resize(start + len, 0);
+        fill(&mut self[start..]);
+    }
+}
+
 struct Layer {
     message_key: MessageKey,
     header: Option<[u8; HEADER_LEN]>,
@@ -69,9 +83,9 @@ struct Layer {
 }
 
 impl Layer {
-    fn update(&mut self, mut plain: &[u8], out: &mut Vec<u8>) {
+    fn update(&mut self, mut plain: &[u8], out: &mut impl Output) {
         if let Some(header) = self.header.take() {
-            out.extend_from_slice(&header);
+            out.append_with(header.len(), |room| room.copy_from_slice(&header));
         }
         if !self.open_chunk.is_empty() {
             let (head, tail) = plain.split_at(plain.len().min(CHUNK_LEN_PLAIN - self.open_chunk.len()));
@@ -92,15 +106,13 @@ impl Layer {
         self.open_chunk.extend_from_slice(chunks.remainder());
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>) {
+    fn finish(&mut self, out: &mut impl Output) {
         let chunk = std::mem::take(&mut self.open_chunk);
         self.seal(&chunk, out);
     }
 
-    fn seal(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
-        let start = out.len();
-        out.resize(start + chunk.len() + TAG_LEN, 0);
-        self.message_key.seal(self.next_index, chunk, &mut out[start..]);
+    fn seal(&mut self, chunk: &[u8], out: &mut impl Output) {
+        out.append_with(chunk.len() + TAG_LEN, |room| self.message_key.seal(self.next_index, chunk, room));
         self.next_index += 1;
     }
 }

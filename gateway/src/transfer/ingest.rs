@@ -20,7 +20,10 @@ use super::md5::{self, Md5, Together};
 use super::pool::{self, STEP_LEN};
 use crate::auth::PayloadAuth;
 use crate::http::body::{BodyError, ByteStream, RequestBody, StreamError};
-use crate::seal::{ContentKeys, PlainLen, SALT_LEN, SealContext, Sealer, stored_len};
+use crate::seal::{
+    CHUNK_LEN_PLAIN, CHUNK_LEN_STORED, ContentKeys, Output, PlainLen, SALT_LEN, SealContext, Sealer,
+    stored_len,
+};
 
 /// Bodies up to this length are handled where they arrive, whatever is computed of them.
 const INLINE_LEN: u64 = 64 * 1024;
@@ -303,27 +306,78 @@ async fn straight(
     plain: &mut PlainBytes,
     mut digests: Digests,
     mut sealer: Sealer,
-    mut writer: Box<dyn BlobWriter>,
+    writer: Box<dyn BlobWriter>,
 ) -> Result<(Digests, Box<dyn BlobWriter>), IngestError> {
-    let mut sealed = pool::take();
-    let mut room = STEP_LEN;
-    while let Some(mut piece) = plain.next().await? {
-        while !piece.is_empty() {
-            let part = piece.split_to(piece.len().min(room));
-            digests.update(&part);
-            sealer.update(&part, &mut sealed);
-            room -= part.len();
-            if room == 0 {
-                // Steps are whole chunks: all of them is sealed.
-                let step = std::mem::replace(&mut sealed, pool::take());
-                writer.write(pool::into_bytes(step)).await?;
-                room = STEP_LEN;
+    let mut outlet = Outlet::new(writer);
+    let mut in_chunk = 0;
+    while let Some(piece) = plain.next().await? {
+        let mut rest = &piece[..];
+        while !rest.is_empty() {
+            let (part, behind) = rest.split_at(rest.len().min(CHUNK_LEN_PLAIN - in_chunk));
+            digests.update(part);
+            sealer.update(part, &mut outlet);
+            outlet.settle().await?;
+            in_chunk = (in_chunk + part.len()) % CHUNK_LEN_PLAIN;
+            rest = behind;
+        }
+    }
+    sealer.finish(&mut outlet);
+    Ok((digests, outlet.finish().await?))
+}
+
+/// Sealed bytes on their way into a blob: in the memory that it is written from, or beside it where there is no room.
+struct Outlet {
+    writer: Box<dyn BlobWriter>,
+    beside: Vec<u8>,
+    /// What may gather beside it, in bytes.
+    max_beside_len: usize,
+}
+
+impl Outlet {
+    fn new(writer: Box<dyn BlobWriter>) -> Self {
+        // Two chunks may come before it is looked at again.
+        Self { writer, beside: Vec::new(), max_beside_len: STEP_LEN - 2 * CHUNK_LEN_STORED }
+    }
+
+    /// Writes what has gathered.
+    async fn settle(&mut self) -> Result<(), BlobError> {
+        match self.beside.len() > self.max_beside_len {
+            true => self.write_beside().await,
+            false => Ok(()),
+        }
+    }
+
+    async fn write_beside(&mut self) -> Result<(), BlobError> {
+        let beside = std::mem::take(&mut self.beside);
+        self.writer.write(pool::into_bytes(beside)).await
+    }
+
+    async fn finish(mut self) -> Result<Box<dyn BlobWriter>, BlobError> {
+        if !self.beside.is_empty() {
+            self.write_beside().await?;
+        }
+        Ok(self.writer)
+    }
+}
+
+impl Output for Outlet {
+    fn append_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) {
+        // Behind what is beside it, all is.
+        let room = if self.beside.is_empty() { self.writer.room(len) } else { None };
+        match room {
+            Some(room) => {
+                fill(room);
+                // There will be room again soon.
+                self.max_beside_len = 0;
+            }
+            None => {
+                if self.beside.capacity() == 0 {
+                    self.beside = pool::take();
+                }
+                self.beside.append_with(len, fill);
             }
         }
     }
-    sealer.finish(&mut sealed);
-    writer.write(pool::into_bytes(sealed)).await?;
-    Ok((digests, writer))
 }
 
 /// A long body that takes long to digest: while a step is received, the one before is digested, and the one before that is sealed and written. Digests and
@@ -658,7 +712,8 @@ fn random_salt() -> [u8; SALT_LEN] {
 mod tests {
     use bytes::BytesMut;
     use kms_core::secret::Secret32;
-    use storage::blob::memory::MemoryBlobStore;
+    use storage::blob::StoredRange;
+    use storage::blob::fs::{FsBlobStore, FsOptions};
     use storage::name::VersionId;
 
     use super::*;
@@ -668,7 +723,7 @@ mod tests {
 
     /// Opens a stored message whole.
     fn open(stored: &[u8], keys: &ContentKeys, len: usize) -> Vec<u8> {
-        let of = |range: storage::blob::StoredRange| &stored[range.offset as usize..][..range.len];
+        let of = |range: StoredRange| &stored[range.offset as usize..][..range.len];
         let plain_len = PlainLen(len as u64);
         let mut header = of(Opener::header_range(plain_len, keys.layers.len())).to_vec();
         let opener = Opener::new(keys, CONTEXT, plain_len, None, &mut header).unwrap();
@@ -679,7 +734,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_stored_and_digested_the_same_however_it_comes() {
-        let blobs: Arc<dyn BlobStore> = Arc::new(MemoryBlobStore::new());
+        let folder = tempfile::tempdir().unwrap();
+        let options = FsOptions { reserve_free: 0, ..FsOptions::default() };
+        let blobs: Arc<dyn BlobStore> = Arc::new(FsBlobStore::open(folder.path(), options).unwrap());
         let algorithm = ChecksumAlgorithm::Crc64Nvme;
         for (len, layers) in [
             (INLINE_LEN as usize, 1),
@@ -689,6 +746,8 @@ mod tests {
             (STEP_LEN + 1, 2),
             (2 * STEP_LEN, 2),
             (3 * STEP_LEN + 12_345, 1),
+            // More than a frame takes: a file.
+            (6 * STEP_LEN + 1, 1),
         ] {
             let body: Vec<u8> = (0..len).map(|i| (i * 31 + i / 251) as u8).collect();
             let mut hasher = Hasher::new(algorithm);
@@ -696,7 +755,12 @@ mod tests {
             let checksum = hasher.finish();
             let layers = (1..=layers).map(|n| ContentKey(Secret32::take(&mut [n; 32]))).collect();
             let keys = ContentKeys { layers };
-            for (piece_len, md5) in [1000, 70_001, 400 << 10, len].into_iter().zip([false, true].repeat(2)) {
+            let keep_lens = [0, 0, u64::MAX, 0, 0];
+            for ((piece_len, md5), keep_len) in [1000, 70_001, 400 << 10, 300_000, len]
+                .into_iter()
+                .zip([false, true, false, false, true])
+                .zip(keep_lens)
+            {
                 let pieces: Vec<_> = body.chunks(piece_len).map(|p| Ok(Bytes::copy_from_slice(p))).collect();
                 let stream: ByteStream = Box::pin(futures_util::stream::iter(pieces));
                 let intake = Intake {
@@ -708,11 +772,25 @@ mod tests {
                     content_md5: None,
                     checksum: Some((algorithm, Expected::Value(checksum.clone()))),
                     second: None,
-                    keep_len: u64::MAX,
+                    keep_len,
                 };
                 let received = receive(&blobs, Source::Stream(stream), intake).await.unwrap();
                 assert_eq!((received.plain_len, received.md5.is_some()), (len as u64, md5));
-                let stored = received.kept().expect("it is to be kept");
+                let stored = match received.kept() {
+                    Some(kept) => kept,
+                    None => {
+                        let blob = received.finish(Bytes::new()).await.unwrap();
+                        let reader = blobs.open(&blob).await.unwrap();
+                        let mut stored = BytesMut::new();
+                        while (stored.len() as u64) < blob.stored_len.0 {
+                            let (offset, len) =
+                                (stored.len() as u64, blob.stored_len.0 as usize - stored.len());
+                            let range = StoredRange { offset, len: len.min(STEP_LEN) };
+                            stored.unsplit(reader.read(range).await.unwrap());
+                        }
+                        stored.freeze()
+                    }
+                };
                 assert!(open(&stored, &keys, len) == body, "{len} bytes in pieces of {piece_len}");
             }
         }

@@ -216,6 +216,12 @@ pub trait BlobWriter: Send {
     /// Appends bytes; returns when they are handed to the medium or buffered within the writer's bound.
     async fn write(&mut self, data: Bytes) -> Result<(), BlobError>;
 
+    /// Appends so many bytes, which the caller fills in before anything else, in the memory that is handed to the medium. `None`: there is
+    /// no such at hand, and they are to be written ([`BlobWriter::write`]).
+    fn room(&mut self, _len: usize) -> Option<&mut [u8]> {
+        None
+    }
+
     /// Makes the blob visible and durable. `trailer` is a sealed description of at most 256 KiB, read back by
     /// [`BlobStore::read_trailer`].
     async fn finish(self: Box<Self>, trailer: Bytes) -> Result<BlobRef, BlobError>;

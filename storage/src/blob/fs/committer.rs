@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::address::FrameAddress;
-use super::direct::{begin_direct, end_direct, write_pieces};
+use super::direct::{begin_direct, end_direct, write_blocks};
 use super::frame::{Frame, Layout};
 use super::io::{same_error, write_all_at};
 use super::segment::{Segment, Segments, frames_at};
@@ -187,7 +187,7 @@ impl Committer {
         let mut pieces: Vec<_> =
             batch.iter_mut().flat_map(|pending| pending.frame.pieces.drain(..)).collect();
         match active.is_direct {
-            true => write_pieces(&active.file, pieces, active.end)?,
+            true => write_blocks(&active.file, pieces, active.end)?,
             false => write_all_at(&active.file, &mut pieces, active.end)?,
         }
         BLOBS.sync(&active.file)?;

@@ -1,11 +1,13 @@
 //! Writes past the page cache (`O_DIRECT`): the medium takes the bytes from our memory, which spares the kernel a copy of each and
 //! spares what other requests have cached. `open(2)`, section "O_DIRECT".
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
 use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest};
 use parking_lot::Mutex;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
@@ -13,49 +15,15 @@ use super::io::write_all_at;
 
 /// Bytes of a block: what every medium's alignment divides.
 pub(super) const BLOCK_LEN: usize = 4096;
-/// Bytes of one write.
-const WRITE_LEN: usize = 1 << 20;
-/// Bytes of a buffer of a frame: the last one of a frame is filled in part.
-pub(super) const FRAME_BUFFER_LEN: usize = 256 << 10;
+/// Bytes of a buffer.
+pub(super) const BUFFER_LEN: usize = 256 << 10;
+/// How many free buffers are kept.
+const MAX_FREE: usize = 32;
 
-static WRITES: Pool = Pool::new(WRITE_LEN, 8);
-static FRAMES: Pool = Pool::new(FRAME_BUFFER_LEN, 24);
+/// Buffers that are used again: a fresh one costs a page fault per 4 KiB.
+static FREE: Mutex<Vec<Buffer>> = Mutex::new(Vec::new());
 
-/// Aligned buffers of a length that are used again: a fresh one costs a page fault per 4 KiB.
-struct Pool {
-    len: usize,
-    /// How many free ones are kept.
-    max_free: usize,
-    free: Mutex<Vec<Buffer>>,
-}
-
-impl Pool {
-    const fn new(len: usize, max_free: usize) -> Self {
-        Self { len, max_free, free: Mutex::new(Vec::new()) }
-    }
-
-    fn take(&self) -> Buffer {
-        self.free.lock().pop().unwrap_or_else(|| Buffer::new(self.len))
-    }
-
-    fn give_back(&self, buffer: Buffer) {
-        let mut free = self.free.lock();
-        if free.len() < self.max_free {
-            free.push(buffer);
-        }
-    }
-}
-
-/// A file's bytes on their way, one after the other.
-#[derive(Debug)]
-pub(super) struct DirectWriter {
-    buffer: Buffer,
-    filled: usize,
-    /// Where the buffer begins in the file.
-    offset: u64,
-}
-
-/// Room for one write, aligned.
+/// Aligned memory.
 #[derive(Debug, Default)]
 struct Buffer {
     bytes: Vec<u8>,
@@ -63,147 +31,166 @@ struct Buffer {
 }
 
 impl Buffer {
-    fn new(len: usize) -> Self {
-        let bytes = vec![0; len + BLOCK_LEN];
+    fn take() -> Self {
+        if let Some(free) = FREE.lock().pop() {
+            return free;
+        }
+        let bytes = vec![0; BUFFER_LEN + BLOCK_LEN];
         let start = bytes.as_ptr().align_offset(BLOCK_LEN);
         Self { bytes, start }
     }
 
-    fn room(&mut self) -> &mut [u8] {
-        let end = self.start + self.bytes.len() - BLOCK_LEN;
-        &mut self.bytes[self.start..end]
-    }
-}
-
-/// Bytes in aligned buffers, as a write past the page cache takes them.
-#[derive(Debug, Default)]
-pub(super) struct AlignedBytes {
-    buffers: Vec<Buffer>,
-    len: usize,
-}
-
-impl AlignedBytes {
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Appends some.
-    pub fn push(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            let at = self.len % FRAME_BUFFER_LEN;
-            if at == 0 {
-                self.buffers.push(FRAMES.take());
-            }
-            let (head, rest) = bytes.split_at(bytes.len().min(FRAME_BUFFER_LEN - at));
-            let last = self.buffers.last_mut().expect("one was pushed where there was no room");
-            last.room()[at..][..head.len()].copy_from_slice(head);
-            self.len += head.len();
-            bytes = rest;
+    fn give_back(self) {
+        let mut free = FREE.lock();
+        if free.len() < MAX_FREE {
+            free.push(self);
         }
     }
 
-    /// The first ones: those of the first buffer.
-    pub fn first_mut(&mut self) -> &mut [u8] {
-        let len = self.len.min(FRAME_BUFFER_LEN);
-        self.buffers.first_mut().map_or(&mut [], |first| &mut first.room()[..len])
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.start + BUFFER_LEN]
     }
 
-    /// All of them; the buffers are used again when the last of these is dropped.
-    pub fn into_pieces(mut self) -> Vec<Bytes> {
-        let len = std::mem::take(&mut self.len);
-        let pieces = std::mem::take(&mut self.buffers).into_iter().enumerate().map(|(number, buffer)| {
-            let len = (len - number * FRAME_BUFFER_LEN).min(FRAME_BUFFER_LEN);
-            Bytes::from_owner(Piece { buffer, len })
-        });
-        pieces.collect()
-    }
-}
-
-impl Drop for AlignedBytes {
-    fn drop(&mut self) {
-        self.buffers.drain(..).for_each(|buffer| FRAMES.give_back(buffer));
+    /// The first bytes; the buffer is used again when the last of these is dropped.
+    fn into_bytes(self, len: usize) -> Bytes {
+        Bytes::from_owner(Filled { buffer: self, len })
     }
 }
 
 /// What is filled of a buffer.
-struct Piece {
+struct Filled {
     buffer: Buffer,
     len: usize,
 }
 
-impl AsRef<[u8]> for Piece {
+impl AsRef<[u8]> for Filled {
     fn as_ref(&self) -> &[u8] {
         &self.buffer.bytes[self.buffer.start..][..self.len]
     }
 }
 
-impl Drop for Piece {
+impl Drop for Filled {
     fn drop(&mut self) {
-        FRAMES.give_back(std::mem::take(&mut self.buffer));
+        std::mem::take(&mut self.buffer).give_back();
     }
 }
 
-impl DirectWriter {
-    /// Turns direct writes of this file on, which begin at a block. `None`: its medium has none.
-    pub fn begin(file: &File, offset: u64) -> Option<Self> {
-        begin_direct(file).then(|| Self { buffer: WRITES.take(), filled: 0, offset })
+/// Bytes on their way to the medium, in buffers that it takes as they are, and their checksum.
+#[derive(Debug)]
+pub(super) struct AlignedBytes {
+    buffers: VecDeque<Buffer>,
+    /// Bytes in all.
+    len: u64,
+    /// Of them, in buffers that were taken.
+    taken: u64,
+    crc: Digest,
+    /// Of them, in the checksum or left out of it.
+    digested: u64,
+}
+
+impl AlignedBytes {
+    pub fn new() -> Self {
+        let crc = Digest::new(CrcAlgorithm::Crc32Iscsi);
+        Self { buffers: VecDeque::new(), len: 0, taken: 0, crc, digested: 0 }
     }
 
-    /// Takes pieces, and writes what fills a buffer.
-    pub fn write(&mut self, file: &File, pieces: &mut Vec<Bytes>) -> io::Result<()> {
-        for piece in pieces.drain(..) {
-            let mut rest = &piece[..];
-            while !rest.is_empty() {
-                let (head, tail) = rest.split_at(rest.len().min(WRITE_LEN - self.filled));
-                self.buffer.room()[self.filled..][..head.len()].copy_from_slice(head);
-                self.filled += head.len();
-                rest = tail;
-                if self.filled == WRITE_LEN {
-                    write_blocks(file, self.buffer.room(), self.offset)?;
-                    self.offset += WRITE_LEN as u64;
-                    self.filled = 0;
-                }
+    /// How many there were.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// How many there are.
+    pub fn held_len(&self) -> usize {
+        (self.len - self.taken) as usize
+    }
+
+    /// Appends some.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let len = bytes.len().min(BUFFER_LEN - self.end());
+            let (head, rest) = bytes.split_at(len);
+            if let Some(room) = self.room(len) {
+                room.copy_from_slice(head);
             }
+            bytes = rest;
         }
-        Ok(())
+        self.digest();
     }
 
-    /// Writes the whole blocks that wait, and tells the bytes of one that is not.
-    pub fn flush(&mut self, file: &File) -> io::Result<&[u8]> {
-        let whole_len = self.filled / BLOCK_LEN * BLOCK_LEN;
-        let (blocks, rest) = self.buffer.room()[..self.filled].split_at(whole_len);
-        write_blocks(file, blocks, self.offset)?;
-        self.offset += whole_len as u64;
-        self.filled = 0;
-        Ok(rest)
+    /// Appends as many as the caller fills in, before anything else. `None`: they would not lie in one buffer.
+    pub fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.digest();
+        let at = self.end();
+        if len > BUFFER_LEN - at {
+            return None;
+        }
+        if at == 0 {
+            self.buffers.push_back(Buffer::take());
+        }
+        self.len += len as u64;
+        self.buffers.back_mut().map(|last| &mut last.room()[at..at + len])
     }
 
-    /// Writes the rest: whole blocks directly, the end through the page cache, where what follows it goes too.
-    pub fn finish(mut self, file: &File) -> io::Result<()> {
-        let end_at = self.offset + (self.filled / BLOCK_LEN * BLOCK_LEN) as u64;
-        let end = self.flush(file)?;
-        end_direct(file)?;
-        file.write_all_at(end, end_at)?;
-        WRITES.give_back(self.buffer);
-        Ok(())
+    /// Where the last buffer ends; 0: the next byte begins one.
+    fn end(&self) -> usize {
+        (self.len % BUFFER_LEN as u64) as usize
+    }
+
+    /// What has come since the last time, while the processor has it at hand.
+    fn digest(&mut self) {
+        while self.digested < self.len {
+            let at = (self.digested - self.taken) as usize;
+            let (number, at) = (at / BUFFER_LEN, at % BUFFER_LEN);
+            let len = (BUFFER_LEN - at).min((self.len - self.digested) as usize);
+            self.crc.update(&self.buffers[number].room()[at..at + len]);
+            self.digested += len as u64;
+        }
+    }
+
+    /// Leaves what there is now out of the checksum; nothing else may be in it yet.
+    pub fn leave_out(&mut self) {
+        self.crc.reset();
+    }
+
+    /// CRC-32C of them.
+    pub fn crc(&mut self) -> u32 {
+        self.digest();
+        self.crc.finalize() as u32
+    }
+
+    /// Those of the first buffer.
+    pub fn first_mut(&mut self) -> &mut [u8] {
+        let len = self.held_len().min(BUFFER_LEN);
+        self.buffers.front_mut().map_or(&mut [], |first| &mut first.room()[..len])
+    }
+
+    /// Takes the buffers that are full.
+    pub fn take_full(&mut self) -> Vec<Bytes> {
+        self.digest();
+        let full = self.held_len() / BUFFER_LEN;
+        self.taken += (full * BUFFER_LEN) as u64;
+        self.buffers.drain(..full).map(|buffer| buffer.into_bytes(BUFFER_LEN)).collect()
+    }
+
+    /// Takes all.
+    pub fn take(&mut self) -> Vec<Bytes> {
+        let mut pieces = self.take_full();
+        let rest = self.held_len();
+        self.taken = self.len;
+        pieces.extend(self.buffers.pop_front().map(|buffer| buffer.into_bytes(rest)));
+        pieces
     }
 }
 
-/// Writes whole blocks; through the page cache on media that take the flag and refuse the writes.
-fn write_blocks(file: &File, blocks: &[u8], offset: u64) -> io::Result<()> {
-    match file.write_all_at(blocks, offset) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            end_direct(file)?;
-            file.write_all_at(blocks, offset)
-        }
-        result => result,
+impl Drop for AlignedBytes {
+    fn drop(&mut self) {
+        self.buffers.drain(..).for_each(Buffer::give_back);
     }
 }
 
-/// Writes pieces whose memory is aligned and which are whole blocks together, all but the last one for themselves; through the page cache
-/// on media that take the flag and refuse the writes.
-pub(super) fn write_pieces(file: &File, mut pieces: Vec<Bytes>, offset: u64) -> io::Result<()> {
+/// Writes pieces whose memory is aligned and which are whole blocks; through the page cache on media that take the flag and refuse the
+/// writes.
+pub(super) fn write_blocks(file: &File, mut pieces: Vec<Bytes>, offset: u64) -> io::Result<()> {
     match write_all_at(file, &mut pieces.clone(), offset) {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
             end_direct(file)?;
@@ -211,6 +198,16 @@ pub(super) fn write_pieces(file: &File, mut pieces: Vec<Bytes>, offset: u64) -> 
         }
         result => result,
     }
+}
+
+/// The same of pieces of which the last may end within a block: that goes through the page cache, where what follows it goes too.
+pub(super) fn write_last(file: &File, mut pieces: Vec<Bytes>, offset: u64) -> io::Result<()> {
+    let len: usize = pieces.iter().map(Bytes::len).sum();
+    let end_len = len % BLOCK_LEN;
+    let end = pieces.last_mut().map(|last| last.split_off(last.len() - end_len));
+    write_blocks(file, pieces, offset)?;
+    end_direct(file)?;
+    file.write_all_at(&end.unwrap_or_default(), offset + (len - end_len) as u64)
 }
 
 /// Further writes go past the page cache; `false`: the medium has no such.
@@ -226,45 +223,46 @@ pub(super) fn end_direct(file: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn aligned_bytes_are_whole_and_written_as_they_are() {
-        let folder = tempfile::tempdir_in(".").unwrap();
-        for len in
-            [1, FRAME_BUFFER_LEN - 1, FRAME_BUFFER_LEN, 2 * FRAME_BUFFER_LEN, 2 * FRAME_BUFFER_LEN + 4097]
-        {
-            let blocks = (len as usize).next_multiple_of(BLOCK_LEN);
-            let mut whole: Vec<u8> = (0..len).map(|i| (i * 7 + i / 4096) as u8).collect();
-            whole.resize(blocks, 0);
-            let mut aligned = AlignedBytes::default();
-            whole.chunks(70_001).for_each(|chunk| aligned.push(chunk));
-            aligned.first_mut()[0] = b'!';
-            whole[0] = b'!';
-            assert_eq!(aligned.len(), blocks);
-            let pieces = aligned.into_pieces();
-            assert!(pieces.iter().all(|piece| piece.as_ptr().align_offset(BLOCK_LEN) == 0));
-            let path = folder.path().join(len.to_string());
-            let file = crate::blob::fs::io::create_new(&path).unwrap();
-            begin_direct(&file);
-            write_pieces(&file, pieces, BLOCK_LEN as u64).unwrap();
-            assert!(std::fs::read(&path).unwrap()[BLOCK_LEN..] == whole, "{len}");
-        }
-    }
+    use crate::blob::fs::io::{crc32c, create_new};
 
     #[test]
     fn every_length_is_written_whole() {
         let folder = tempfile::tempdir_in(".").unwrap();
-        for len in [0, 1, 4095, 4096, 4097, WRITE_LEN - 1, WRITE_LEN, 3 * WRITE_LEN + 12_345] {
-            let path = folder.path().join(len.to_string());
-            let file = crate::blob::fs::io::create_new(&path).unwrap();
-            let Some(mut direct) = DirectWriter::begin(&file, 0) else { return };
+        for len in [0, 1, 4095, 4096, 4097, BUFFER_LEN - 1, BUFFER_LEN, 3 * BUFFER_LEN + 12_345] {
             let whole: Vec<u8> = (0..len).map(|i| (i * 7 + i / 4096) as u8).collect();
-            for piece in whole.chunks(700_001) {
-                direct.write(&file, &mut vec![Bytes::copy_from_slice(piece)]).unwrap();
+            let path = folder.path().join(len.to_string());
+            let file = create_new(&path).unwrap();
+            begin_direct(&file);
+            let (mut bytes, mut written) = (AlignedBytes::new(), 0);
+            for (number, piece) in whole.chunks(70_001).enumerate() {
+                // Every other one is pushed, and so is what no buffer has room for.
+                let room = if number % 2 == 0 { bytes.room(piece.len()) } else { None };
+                match room {
+                    Some(room) => room.copy_from_slice(piece),
+                    None => bytes.push(piece),
+                }
+                let full = bytes.take_full();
+                assert!(full.iter().all(|piece| piece.as_ptr().align_offset(BLOCK_LEN) == 0));
+                let len: usize = full.iter().map(Bytes::len).sum();
+                write_blocks(&file, full, written).unwrap();
+                written += len as u64;
             }
-            direct.finish(&file).unwrap();
+            assert_eq!((bytes.len(), bytes.crc()), (len as u64, crc32c(&whole)));
+            write_last(&file, bytes.take(), written).unwrap();
+            assert_eq!(bytes.held_len(), 0);
             file.write_all_at(b"tail", len as u64).unwrap();
             assert!(std::fs::read(&path).unwrap() == [&whole[..], b"tail"].concat(), "{len}");
         }
+    }
+
+    #[test]
+    fn what_is_left_out_is_not_in_the_checksum() {
+        let mut bytes = AlignedBytes::new();
+        bytes.push(b"head");
+        bytes.leave_out();
+        bytes.push(b"123456789");
+        assert_eq!(bytes.crc(), crc32c(b"123456789"));
+        bytes.first_mut()[..4].copy_from_slice(b"HEAD");
+        assert_eq!(bytes.take(), [&b"HEAD123456789"[..]]);
     }
 }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::address::FileAddress;
-use super::direct::DirectWriter;
+use super::direct::{AlignedBytes, begin_direct, write_blocks, write_last};
 use super::io::{Folder, blocking, crc32c, create_new, reserve, write_all_at};
 use super::space::Space;
 use crate::blob::owner::MAX_OWNER_LEN;
@@ -34,8 +34,6 @@ const DIRECT_LEN_MIN: u64 = 128 << 10;
 /// How far ahead of what has come the medium is reserved, at least and at most.
 const RESERVE_LEN_MIN: u64 = 4 << 20;
 const RESERVE_LEN_MAX: u64 = 64 << 20;
-/// Pieces below this are copied together.
-const SMALL_PIECE: usize = 16 << 10;
 /// Files whose ids share all of the time but this many low bits share a folder: 2^20 ms are 17 minutes.
 const FOLDER_BITS: u32 = 20;
 
@@ -87,7 +85,7 @@ impl Files {
     /// Begins a file.
     pub async fn create(self: &Arc<Self>, owner: BlobOwner, len: Option<u64>) -> io::Result<FileWriter> {
         let files = self.clone();
-        let (file, direct, temp) = blocking(move || {
+        let (file, is_direct, temp) = blocking(move || {
             // What is announced must fit; what is taken is what comes.
             files.space.fits(len.unwrap_or(0))?;
             let mut name = [0; 12];
@@ -95,16 +93,15 @@ impl Files {
             let path = files.temp.join(hex::encode(name));
             let file = create_new(&path)?;
             let temp = TempFile(Some(path));
-            let direct = len.filter(|&len| len >= DIRECT_LEN_MIN).and_then(|_| DirectWriter::begin(&file, 0));
-            Ok((file, direct, temp))
+            let is_direct = len.is_some_and(|len| len >= DIRECT_LEN_MIN) && begin_direct(&file);
+            Ok((file, is_direct, temp))
         })
         .await?;
-        let crc = Digest::new(CrcAlgorithm::Crc32Iscsi);
-        let sink = Sink { file, temp, direct, written: 0, crc, announced: len, reserved: 0 };
+        let sink = Sink { file, temp, is_direct, written: 0, announced: len, reserved: 0 };
         Ok(FileWriter {
             files: self.clone(),
             owner,
-            gather: Gather::default(),
+            gathered: AlignedBytes::new(),
             sink: Stage::Idle(Box::new(sink)),
         })
     }
@@ -127,21 +124,17 @@ impl Files {
     fn finish(
         &self,
         mut sink: Sink,
-        mut pieces: Vec<Bytes>,
+        mut gathered: AlignedBytes,
         owner: &BlobOwner,
         trailer: Bytes,
     ) -> io::Result<BlobRef> {
-        sink.write(&mut pieces, &self.space)?;
-        if let Some(direct) = sink.direct.take() {
-            direct.finish(&sink.file)?;
-        }
-        let stored_len = sink.written;
+        let (stored_len, content_crc) = (gathered.len(), gathered.crc());
+        sink.write(gathered.take(), write_last, &self.space)?;
         let mut random = [0; 5];
         getrandom::fill(&mut random).expect("the operating system gives random bytes");
         let finished_ms = Timestamp::now().unix_ms() & ((1 << 48) - 1);
         let address = FileAddress { finished_ms, session: self.session, random };
-        let tail =
-            Tail { stored_len, trailer, owner: owner.clone(), content_crc: sink.crc.finalize() as u32 };
+        let tail = Tail { stored_len, trailer, owner: owner.clone(), content_crc };
         let mut tail = vec![tail.encode(&address.id())];
         let end = stored_len + tail[0].len() as u64;
         write_all_at(&sink.file, &mut tail, stored_len)?;
@@ -334,7 +327,7 @@ impl Tail {
 pub(super) struct FileWriter {
     files: Arc<Files>,
     owner: BlobOwner,
-    gather: Gather,
+    gathered: AlignedBytes,
     sink: Stage,
 }
 
@@ -348,9 +341,8 @@ struct Sink {
     file: File,
     temp: TempFile,
     /// Past the page cache, where the medium can.
-    direct: Option<DirectWriter>,
+    is_direct: bool,
     written: u64,
-    crc: Digest,
     announced: Option<u64>,
     /// Bytes of the medium that the file has, from its beginning on.
     reserved: u64,
@@ -373,15 +365,18 @@ impl Sink {
         Ok(())
     }
 
-    fn write(&mut self, pieces: &mut Vec<Bytes>, space: &Space) -> io::Result<()> {
+    /// Writes pieces, by `write` where that is past the page cache.
+    fn write(
+        &mut self,
+        mut pieces: Vec<Bytes>,
+        write: fn(&File, Vec<Bytes>, u64) -> io::Result<()>,
+        space: &Space,
+    ) -> io::Result<()> {
         let len: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         self.reserve(self.written + len, space)?;
-        for piece in pieces.iter() {
-            self.crc.update(piece);
-        }
-        match &mut self.direct {
-            Some(direct) => direct.write(&self.file, pieces)?,
-            None => write_all_at(&self.file, pieces, self.written)?,
+        match self.is_direct {
+            true => write(&self.file, pieces, self.written)?,
+            false => write_all_at(&self.file, &mut pieces, self.written)?,
         }
         self.written += len;
         Ok(())
@@ -407,10 +402,10 @@ impl FileWriter {
 
     async fn flush(&mut self) -> io::Result<()> {
         let mut sink = self.idle().await?;
-        let mut pieces = self.gather.take();
+        let pieces = self.gathered.take_full();
         let space = self.files.space.clone();
         self.sink = Stage::Writing(tokio::task::spawn_blocking(move || {
-            sink.write(&mut pieces, &space)?;
+            sink.write(pieces, write_blocks, &space)?;
             Ok(sink)
         }));
         Ok(())
@@ -420,51 +415,23 @@ impl FileWriter {
 #[async_trait]
 impl BlobWriter for FileWriter {
     async fn write(&mut self, data: Bytes) -> Result<(), BlobError> {
-        self.gather.push(data);
-        if self.gather.len >= GATHER_LEN {
+        self.gathered.push(&data);
+        if self.gathered.held_len() >= GATHER_LEN {
             self.flush().await.map_err(BlobError::Unavailable)?;
         }
         Ok(())
     }
 
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        // What fills it up is written, so that it goes.
+        (self.gathered.held_len() + len < GATHER_LEN).then(|| self.gathered.room(len))?
+    }
+
     async fn finish(mut self: Box<Self>, trailer: Bytes) -> Result<BlobRef, BlobError> {
         crate::blob::check_trailer(&trailer)?;
         let sink = self.idle().await.map_err(BlobError::Unavailable)?;
-        let Self { files, owner, mut gather, .. } = *self;
-        let pieces = gather.take();
-        blocking(move || files.finish(*sink, pieces, &owner, trailer)).await.map_err(BlobError::Unavailable)
-    }
-}
-
-/// Bytes on their way to the medium; small pieces are copied together.
-#[derive(Debug, Default)]
-struct Gather {
-    pieces: Vec<Bytes>,
-    tail: BytesMut,
-    len: usize,
-}
-
-impl Gather {
-    fn push(&mut self, data: Bytes) {
-        self.len += data.len();
-        if data.len() < SMALL_PIECE {
-            self.tail.extend_from_slice(&data);
-        } else {
-            self.close_tail();
-            self.pieces.push(data);
-        }
-    }
-
-    fn close_tail(&mut self) {
-        if !self.tail.is_empty() {
-            self.pieces.push(self.tail.split().freeze());
-        }
-    }
-
-    fn take(&mut self) -> Vec<Bytes> {
-        self.close_tail();
-        self.len = 0;
-        std::mem::take(&mut self.pieces)
+        let Self { files, owner, gathered, .. } = *self;
+        blocking(move || files.finish(*sink, gathered, &owner, trailer)).await.map_err(BlobError::Unavailable)
     }
 }
 

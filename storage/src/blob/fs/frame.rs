@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use bytes::{Buf, Bytes, BytesMut};
-use crc_fast::{CrcAlgorithm, Digest};
 
 use super::direct::{AlignedBytes, BLOCK_LEN};
 use super::io::crc32c;
@@ -227,32 +226,34 @@ pub(super) struct Frame {
 
 /// A frame of blocks being filled, in memory that is written as it is.
 #[derive(Debug)]
-pub(super) struct BlockBuilder {
-    bytes: AlignedBytes,
-    crc: Digest,
-}
+pub(super) struct BlockBuilder(AlignedBytes);
 
 impl BlockBuilder {
     pub fn new() -> Self {
-        let mut bytes = AlignedBytes::default();
+        let mut bytes = AlignedBytes::new();
         bytes.push(&[0; HEADER_LEN]);
-        Self { bytes, crc: Digest::new(CrcAlgorithm::Crc32Iscsi) }
+        bytes.leave_out();
+        Self(bytes)
     }
 
     /// Bytes of payload so far.
     pub fn len(&self) -> usize {
-        self.bytes.len() - HEADER_LEN
+        self.0.held_len() - HEADER_LEN
     }
 
     /// Appends payload.
     pub fn push(&mut self, data: &[u8]) {
-        self.crc.update(data);
-        self.bytes.push(data);
+        self.0.push(data);
+    }
+
+    /// Appends as much payload as the caller fills in, if there is room for it in one place.
+    pub fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.0.room(len)
     }
 
     /// Gives the payload back, for a blob that outgrew its frame.
-    pub fn into_payload(self) -> Vec<Bytes> {
-        let mut pieces = self.bytes.into_pieces();
+    pub fn into_payload(mut self) -> Vec<Bytes> {
+        let mut pieces = self.0.take();
         if let Some(first) = pieces.first_mut() {
             first.advance(HEADER_LEN);
         }
@@ -275,13 +276,13 @@ impl BlockBuilder {
             trailer_len: trailer.len() as u32,
             finished_ms,
             nonce,
-            body_crc: self.crc.finalize() as u32,
+            body_crc: self.0.crc(),
         };
-        self.bytes.first_mut()[..HEADER_LEN].copy_from_slice(&header.encode());
+        self.0.first_mut()[..HEADER_LEN].copy_from_slice(&header.encode());
         // Less than a block: what it takes is its own length, rounded up.
-        let gap = header.frame_len() as usize - self.bytes.len();
-        self.bytes.push(&[0; BLOCK_LEN][..gap]);
-        Frame { nonce, len: header.frame_len(), pieces: self.bytes.into_pieces() }
+        let gap = header.frame_len() as usize - self.0.held_len();
+        self.push(&[0; BLOCK_LEN][..gap]);
+        Frame { nonce, len: header.frame_len(), pieces: self.0.take() }
     }
 }
 

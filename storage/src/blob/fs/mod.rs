@@ -547,6 +547,14 @@ impl BlobWriter for FsWriter {
         }
     }
 
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        match &mut self.state {
+            State::Medium(builder) if builder.len() + len <= self.options.medium_len_max => builder.room(len),
+            State::Large(file) => file.room(len),
+            _ => None,
+        }
+    }
+
     async fn finish(mut self: Box<Self>, trailer: Bytes) -> Result<BlobRef, BlobError> {
         super::check_trailer(&trailer)?;
         let fits = |layout: Layout, len: usize| {

@@ -57,7 +57,7 @@ impl MessageKey {
 
     /// Seals a chunk into `sealed`, which has room for its tag behind it.
     pub(super) fn seal(&self, index: u64, chunk: &[u8], sealed: &mut [u8]) {
-        self.cipher.seal_into(self.nonce(index), b"", chunk, sealed.split_at_mut(chunk.len()));
+        self.cipher.seal(self.nonce(index), b"", chunk, sealed.split_at_mut(chunk.len()));
     }
 
     /// Opens a chunk in place; its tag stands behind it.
@@ -96,15 +96,8 @@ impl Cipher {
         Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).expect("32 bytes are a key of AES-256")))
     }
 
-    pub(super) fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], chunk: &mut [u8]) -> [u8; TAG_LEN] {
-        use aws_lc_rs::aead::{Aad, Nonce};
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self.0.seal_in_place_separate_tag(nonce, Aad::from(aad), chunk);
-        tag.expect("a chunk is within what GCM seals").as_ref().try_into().expect("a tag has 16 bytes")
-    }
-
     /// Seals `plain` into `sealed`, which is as long, and its tag behind it.
-    pub(super) fn seal_into(
+    pub(super) fn seal(
         &self,
         nonce: [u8; NONCE_LEN],
         aad: &[u8],
@@ -147,12 +140,8 @@ impl Cipher {
         Self(oracle::Oracle::new(key))
     }
 
-    pub(super) fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], chunk: &mut [u8]) -> [u8; TAG_LEN] {
-        self.0.seal(&nonce, aad, chunk)
-    }
-
     /// Seals `plain` into `sealed`, which is as long, and its tag behind it.
-    pub(super) fn seal_into(
+    pub(super) fn seal(
         &self,
         nonce: [u8; NONCE_LEN],
         aad: &[u8],

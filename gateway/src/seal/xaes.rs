@@ -45,12 +45,11 @@ impl Xaes {
     }
 
     fn seal_with(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], plain: &[u8]) -> Vec<u8> {
-        let mut sealed = Vec::with_capacity(plain.len() + OVERHEAD);
-        sealed.extend_from_slice(nonce);
-        sealed.extend_from_slice(plain);
+        let mut sealed = vec![0; plain.len() + OVERHEAD];
+        let (nonce_place, rest) = sealed.split_at_mut(NONCE_LEN);
+        nonce_place.copy_from_slice(nonce);
         let (cipher, short_nonce) = self.derive(nonce);
-        let tag = cipher.seal(short_nonce, aad, &mut sealed[NONCE_LEN..]);
-        sealed.extend_from_slice(&tag);
+        cipher.seal(short_nonce, aad, plain, rest.split_at_mut(plain.len()));
         sealed
     }
 

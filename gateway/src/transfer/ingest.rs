@@ -380,8 +380,8 @@ impl Output for Outlet {
     }
 }
 
-/// A long body that takes long to digest: while a step is received, the one before is digested, and the one before that is sealed and written. Digests and
-/// sealing have a core each where there are two.
+/// A long body that takes long to digest: while a step is received, the one before is digested, and the one before that is sealed and
+/// written. Digests and sealing have a core each where there are two.
 async fn pipelined(
     plain: &mut PlainBytes,
     digests: Digests,

@@ -796,6 +796,51 @@ mod tests {
         }
     }
 
+    /// Has room every other time, and tells at the end what it got.
+    struct Narrow {
+        bytes: Vec<u8>,
+        has_room: bool,
+        told: Arc<Mutex<Vec<u8>>>,
+    }
+
+    #[async_trait]
+    impl BlobWriter for Narrow {
+        async fn write(&mut self, data: Bytes) -> Result<(), BlobError> {
+            self.bytes.extend_from_slice(&data);
+            Ok(())
+        }
+
+        fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+            self.has_room = !self.has_room;
+            let start = self.bytes.len();
+            self.has_room.then(|| {
+                self.bytes.resize(start + len, 0);
+                &mut self.bytes[start..]
+            })
+        }
+
+        async fn finish(self: Box<Self>, _trailer: Bytes) -> Result<BlobRef, BlobError> {
+            *self.told.lock() = self.bytes;
+            Err(BlobError::Unavailable(std::io::Error::other("it is no blob")))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_room_stays_in_its_place() {
+        let told = Arc::default();
+        let narrow = Narrow { bytes: Vec::new(), has_room: false, told: Arc::clone(&told) };
+        let mut outlet = Outlet::new(Box::new(narrow));
+        for number in 0..10_u8 {
+            outlet.append_with(3, |room| room.fill(number));
+            if number % 4 == 3 {
+                outlet.settle().await.unwrap();
+                assert!(outlet.beside.is_empty());
+            }
+        }
+        let _ = outlet.finish().await.unwrap().finish(Bytes::new()).await;
+        assert_eq!(*told.lock(), (0..10_u8).flat_map(|number| [number; 3]).collect::<Vec<_>>());
+    }
+
     #[tokio::test]
     async fn an_empty_piece_behind_the_longest_body_is_nothing() {
         let pieces = ["ab", "", "cd", ""].map(|piece| Ok(Bytes::from_static(piece.as_bytes())));

@@ -109,9 +109,7 @@ impl AlignedBytes {
         while !bytes.is_empty() {
             let len = bytes.len().min(BUFFER_LEN - self.end());
             let (head, rest) = bytes.split_at(len);
-            if let Some(room) = self.room(len) {
-                room.copy_from_slice(head);
-            }
+            self.room(len).expect("it ends where the buffer does, at most").copy_from_slice(head);
             bytes = rest;
         }
         self.digest();

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::address::FileAddress;
-use super::direct::{AlignedBytes, begin_direct, write_blocks, write_last};
+use super::direct::{AlignedBytes, BUFFER_LEN, begin_direct, write_blocks, write_last};
 use super::io::{Folder, blocking, crc32c, create_new, reserve, write_all_at};
 use super::space::Space;
 use crate::blob::owner::MAX_OWNER_LEN;
@@ -28,7 +28,8 @@ const VERSION: u8 = 1;
 /// Bytes that are read at once where a whole file is looked at.
 const READ_LEN: usize = 1 << 20;
 /// Bytes that are handed to a thread that writes: as many again are gathered meanwhile, for each upload in flight.
-const GATHER_LEN: usize = 512 << 10;
+/// Whole buffers, for those alone are handed over.
+const GATHER_LEN: usize = 2 * BUFFER_LEN;
 /// Files of at least this length are written past the page cache.
 const DIRECT_LEN_MIN: u64 = 128 << 10;
 /// How far ahead of what has come the medium is reserved, at least and at most.

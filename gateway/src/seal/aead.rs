@@ -68,6 +68,17 @@ impl MessageKey {
         self.cipher.open(self.nonce(index), b"", chunk_and_tag).ok_or(OpenError::Tampered { index })
     }
 
+    /// Opens a chunk, whose tag stands behind it, into `plain`, which is as long as the chunk.
+    pub(super) fn open_into(
+        &self,
+        index: u64,
+        chunk_and_tag: &[u8],
+        plain: &mut [u8],
+    ) -> Result<(), OpenError> {
+        let message = chunk_and_tag.split_last_chunk::<TAG_LEN>().ok_or(OpenError::Truncated)?;
+        self.cipher.open_into(self.nonce(index), b"", message, plain).ok_or(OpenError::Tampered { index })
+    }
+
     /// The base nonce XOR the chunk's number as a big-endian integer.
     fn nonce(&self, index: u64) -> [u8; NONCE_LEN] {
         let mut nonce = self.base_nonce;

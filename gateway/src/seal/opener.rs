@@ -1,5 +1,7 @@
 //! Opens a message by spans.
 
+use std::ops::Range;
+
 use bytes::{Bytes, BytesMut};
 use storage::blob::StoredRange;
 use storage::name::MessageSalt;
@@ -74,19 +76,45 @@ impl Opener {
         })
     }
 
-    /// Opens a span in place and returns the plain bytes that it yields.
+    /// Opens a span into `plain`, which grows where it is too short for its chunks (never beyond the span's stored length), and returns
+    /// where in it the bytes are that the span yields. What `stored` holds is used up.
+    pub fn open_into(
+        &self,
+        span: &Span,
+        stored: &mut [u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<Range<usize>, OpenError> {
+        if stored.len() != span.stored.len {
+            return Err(OpenError::Truncated);
+        }
+        let run = ChunkRun::covering(span.plain, self.plain_len);
+        match &self.layers[..] {
+            [only] => open_chunks_into(only, run.first_chunk, stored, plain)?,
+            [inner, outer] => {
+                let len = open_chunks(outer, span.first_chunk, stored)?;
+                let chunks = stored[..len].get(inner_in_outer(&run, span)).ok_or(OpenError::Truncated)?;
+                open_chunks_into(inner, run.first_chunk, chunks, plain)?;
+            }
+            _ => unreachable!("a version has one or two layers"),
+        }
+        Ok(run.skip..run.skip + span.plain.len as usize)
+    }
+
+    /// Opens a span in place and returns the plain bytes that it yields: for what is short, of which nothing has to be moved.
     pub fn open(&self, span: &Span, mut stored: BytesMut) -> Result<Bytes, OpenError> {
         if stored.len() != span.stored.len {
             return Err(OpenError::Truncated);
         }
         let inner_run = ChunkRun::covering(span.plain, self.plain_len);
         match &self.layers[..] {
-            [only] => open_chunks(only, inner_run.first_chunk, &mut stored)?,
+            [only] => {
+                open_chunks(only, inner_run.first_chunk, &mut stored)?;
+            }
             [inner, outer] => {
                 open_chunks(outer, span.first_chunk, &mut stored)?;
-                let skip = inner_run.stored_offset - span.first_chunk * CHUNK_LEN_PLAIN as u64;
-                let _ = stored.split_to(skip as usize);
-                stored.truncate(inner_run.stored_len as usize);
+                let Range { start, end } = inner_in_outer(&inner_run, span);
+                stored.truncate(end);
+                let _ = stored.split_to(start);
                 open_chunks(inner, inner_run.first_chunk, &mut stored)?;
             }
             _ => unreachable!("a version has one or two layers"),
@@ -114,8 +142,14 @@ fn span(plain: PlainRange, message_len: PlainLen, layers: usize) -> Span {
     }
 }
 
-/// Opens whole chunks in place and moves their plain bytes together.
-fn open_chunks(key: &MessageKey, first_chunk: u64, stored: &mut BytesMut) -> Result<(), OpenError> {
+/// Where the inner layer's chunks lie in what the outer layer's chunks of this span hold.
+fn inner_in_outer(run: &ChunkRun, span: &Span) -> Range<usize> {
+    let start = (run.stored_offset - span.first_chunk * CHUNK_LEN_PLAIN as u64) as usize;
+    start..start + run.stored_len as usize
+}
+
+/// Opens whole chunks in place and moves their plain bytes together, to the front. Returns how many those are.
+fn open_chunks(key: &MessageKey, first_chunk: u64, stored: &mut [u8]) -> Result<usize, OpenError> {
     let mut plain_end = 0;
     for (n, start) in (0..stored.len()).step_by(CHUNK_LEN_STORED).enumerate() {
         let end = (start + CHUNK_LEN_STORED).min(stored.len());
@@ -127,6 +161,25 @@ fn open_chunks(key: &MessageKey, first_chunk: u64, stored: &mut BytesMut) -> Res
         plain_end += plain_chunk_end - start;
     }
     debug_assert_eq!(plain_end, plain_len_of_chunks(stored.len()));
-    stored.truncate(plain_end);
+    Ok(plain_end)
+}
+
+/// Opens whole chunks one behind the other, from the front of `plain` on.
+fn open_chunks_into(
+    key: &MessageKey,
+    first_chunk: u64,
+    stored: &[u8],
+    plain: &mut Vec<u8>,
+) -> Result<(), OpenError> {
+    let len = plain_len_of_chunks(stored.len());
+    if plain.len() < len {
+        plain.resize(len, 0);
+    }
+    let mut rest = &mut plain[..len];
+    for (index, chunk) in (first_chunk..).zip(stored.chunks(CHUNK_LEN_STORED)) {
+        let (place, behind) = rest.split_at_mut(chunk.len().saturating_sub(TAG_LEN));
+        key.open_into(index, chunk, place)?;
+        rest = behind;
+    }
     Ok(())
 }

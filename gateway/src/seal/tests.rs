@@ -46,8 +46,14 @@ fn open_range(
     let mut header = read(Opener::header_range(plain_len, keys.layers.len()))?.to_vec();
     let opener = Opener::new(keys, context, plain_len, None, &mut header)?;
     let mut opened = Vec::new();
+    // Of another length each time, and full of something else.
+    let mut apart = Vec::new();
     for span in opener.spans(range, max_len) {
-        let piece: Bytes = opener.open(&span, BytesMut::from(read(span.stored)?))?;
+        let stored = read(span.stored)?;
+        let piece = opener.open(&span, BytesMut::from(stored));
+        let place = opener.open_into(&span, &mut stored.to_vec(), &mut apart);
+        assert_eq!(place.map(|place| Bytes::copy_from_slice(&apart[place])), piece);
+        let piece = piece?;
         assert_eq!(piece.len() as u64, span.plain.len);
         opened.extend_from_slice(&piece);
     }

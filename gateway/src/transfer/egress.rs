@@ -10,13 +10,16 @@ use storage::blob::{BlobError, BlobReader, BlobRef, BlobStore, StoredLen, Stored
 use storage::catalog::{Catalog, CatalogError, Content, Layout, OWN_BLOB, Part, ReadPin};
 use storage::name::MessageSalt;
 
+use super::pool::{self, SPAN_LEN};
 use crate::http::body::ByteStream;
-use crate::seal::{ContentKeys, OpenError, Opener, PlainLen, PlainRange, SealContext, Span};
+use crate::seal::{
+    CHUNK_LEN_STORED, ContentKeys, OpenError, Opener, PlainLen, PlainRange, SealContext, Span,
+};
 
-/// Stored bytes of one read: 16 chunks.
-const SPAN_LEN: usize = 16 * crate::seal::CHUNK_LEN_STORED;
 /// Messages up to this length are read at once, header and chunks together.
 const WHOLE_LEN: u64 = SPAN_LEN as u64;
+/// Messages up to this length are opened in place.
+const SHORT_LEN: u64 = CHUNK_LEN_STORED as u64;
 /// Part records that are fetched at once.
 const PARTS_PER_SCAN: usize = 64;
 
@@ -175,8 +178,17 @@ struct Message {
     reader: Option<Box<dyn BlobReader>>,
     opener: Opener,
     spans: Box<dyn Iterator<Item = Span> + Send>,
-    /// The whole message, where it was short enough to be read at once.
-    whole: Option<BytesMut>,
+    ahead: Ahead,
+}
+
+/// What was read of a message with its header.
+enum Ahead {
+    /// No more than that.
+    Nothing,
+    /// All of it, in a buffer of its own.
+    Short(BytesMut),
+    /// All of it, in a buffer of the pool for spans.
+    Whole(Vec<u8>),
 }
 
 impl Message {
@@ -192,26 +204,32 @@ impl Message {
             return Err(refuse(OpenError::Truncated));
         }
         let header_range = Opener::header_range(plain_len, layers);
+        let header_of = |message: &[u8]| {
+            message.get(..header_range.len).map(BytesMut::from).ok_or(refuse(OpenError::Truncated))
+        };
         let is_all = range.offset == 0 && range.len == plain_len.0;
-        let (reader, mut header, whole) = match stored {
-            Stored::Here(message) => {
-                let header = message.get(..header_range.len).ok_or(refuse(OpenError::Truncated))?;
-                (None, BytesMut::from(header), Some(BytesMut::from(&message[..])))
-            }
+        let whole = StoredRange { offset: 0, len: blob.stored_len.0 as usize };
+        let (reader, mut header, ahead) = match stored {
+            Stored::Here(message) => (None, header_of(&message)?, Ahead::Short(BytesMut::from(&message[..]))),
             Stored::Blob(_) => {
                 let reader = blobs.open(&blob).await?;
-                let (header, whole) = if blob.stored_len.0 <= WHOLE_LEN {
-                    let whole =
-                        reader.read(StoredRange { offset: 0, len: blob.stored_len.0 as usize }).await?;
-                    (BytesMut::from(&whole[..header_range.len]), Some(whole))
-                } else {
-                    (reader.read(header_range).await?, None)
+                let (header, ahead) = match blob.stored_len.0 {
+                    len if len <= SHORT_LEN => {
+                        let message = reader.read(whole).await?;
+                        (header_of(&message)?, Ahead::Short(message))
+                    }
+                    len if len <= WHOLE_LEN => {
+                        let mut buffer = pool::of_span(whole.len).take_full();
+                        reader.read_into(whole, &mut buffer).await?;
+                        (header_of(&buffer)?, Ahead::Whole(buffer))
+                    }
+                    _ => (reader.read(header_range).await?, Ahead::Nothing),
                 };
-                (Some(reader), header, whole)
+                (Some(reader), header, ahead)
             }
         };
         let opener = Opener::new(keys, context, plain_len, salt, &mut header).map_err(refuse)?;
-        if let (Some(reader), None) = (&reader, &whole) {
+        if let (Some(reader), Ahead::Nothing) = (&reader, &ahead) {
             let end = match is_all {
                 true => blob.stored_len.0,
                 false => opener
@@ -223,31 +241,36 @@ impl Message {
             reader.will_read(first..end).await;
         }
         let spans = Box::new(opener.spans(range, SPAN_LEN));
-        Ok(Self { blob, reader, opener, spans, whole })
+        Ok(Self { blob, reader, opener, spans, ahead })
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, EgressError> {
         let Some(span) = self.spans.next() else { return Ok(None) };
-        let stored = match &mut self.whole {
-            Some(whole) => {
-                let start = span.stored.offset as usize;
-                let end = start + span.stored.len;
-                if end > whole.len() {
-                    return Err(EgressError::Open { blob: self.blob, source: OpenError::Truncated });
-                }
-                // The span at the end takes the buffer and is opened in place; there seldom are others.
-                if end == whole.len() {
-                    std::mem::take(whole).split_off(start)
-                } else {
-                    BytesMut::from(&whole[start..end])
-                }
+        let blob = self.blob;
+        let refuse = |source| EgressError::Open { blob, source };
+        let place = span.stored.offset as usize..span.stored.offset as usize + span.stored.len;
+        if let Ahead::Short(message) = &mut self.ahead {
+            let stored = match message.len() {
+                // The span at the end takes the buffer; there seldom are others.
+                len if len == place.end => std::mem::take(message).split_off(place.start),
+                _ => BytesMut::from(message.get(place).ok_or(refuse(OpenError::Truncated))?),
+            };
+            return self.opener.open(&span, stored).map(Some).map_err(refuse);
+        }
+        let pool = pool::of_span(span.stored.len);
+        let (mut stored, place) = match (std::mem::replace(&mut self.ahead, Ahead::Nothing), &self.reader) {
+            (Ahead::Whole(message), _) => (message, place),
+            (_, Some(reader)) => {
+                let mut buffer = pool.take_full();
+                reader.read_into(span.stored, &mut buffer).await?;
+                (buffer, 0..span.stored.len)
             }
-            None => match &self.reader {
-                Some(reader) => reader.read(span.stored).await?,
-                None => return Err(EgressError::Open { blob: self.blob, source: OpenError::Truncated }),
-            },
+            (_, None) => return Err(refuse(OpenError::Truncated)),
         };
-        let opened = self.opener.open(&span, stored);
-        opened.map(Some).map_err(|source| EgressError::Open { blob: self.blob, source })
+        let mut plain = pool.take_full();
+        let chunks = stored.get_mut(place).ok_or(refuse(OpenError::Truncated))?;
+        let yielded = self.opener.open_into(&span, chunks, &mut plain).map_err(refuse)?;
+        pool.give_back(stored);
+        Ok(Some(pool.bytes_of(plain).slice(yielded)))
     }
 }

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::aws_chunked::{ChunkedError, Decoder};
 use super::digest::{ChecksumAlgorithm, Hasher};
 use super::md5::{self, Md5, Together};
-use super::pool::{self, STEP_LEN};
+use super::pool::{STEP_LEN, STEPS};
 use crate::auth::PayloadAuth;
 use crate::http::body::{BodyError, ByteStream, RequestBody, StreamError};
 use crate::seal::{
@@ -349,7 +349,7 @@ impl Outlet {
 
     async fn write_beside(&mut self) -> Result<(), BlobError> {
         let beside = std::mem::take(&mut self.beside);
-        self.writer.write(pool::into_bytes(beside)).await
+        self.writer.write(STEPS.bytes_of(beside)).await
     }
 
     async fn finish(mut self) -> Result<Box<dyn BlobWriter>, BlobError> {
@@ -372,7 +372,7 @@ impl Output for Outlet {
             }
             None => {
                 if self.beside.capacity() == 0 {
-                    self.beside = pool::take();
+                    self.beside = STEPS.take();
                 }
                 self.beside.append_with(len, fill);
             }
@@ -393,7 +393,7 @@ async fn pipelined(
     let mut sealing = Stage::Idle((sealer, writer));
     let mut digested: Option<Vec<u8>> = None;
     loop {
-        let step = plain.fill(pool::take()).await?;
+        let step = plain.fill(STEPS.take()).await?;
         let is_last = plain.is_drained();
         // The digest of the step before ends; its bytes go on to be sealed.
         let (state, done) = digesting.wait().await?;
@@ -413,7 +413,7 @@ async fn pipelined(
     }
     let ((sealer, mut writer), rest) = sealing.wait().await?;
     if let Some(sealed) = rest {
-        writer.write(pool::into_bytes(sealed)).await?;
+        writer.write(STEPS.bytes_of(sealed)).await?;
     }
     let mut tail = Vec::new();
     sealer.finish(&mut tail);
@@ -427,13 +427,13 @@ type Sealing = Stage<(Sealer, Box<dyn BlobWriter>)>;
 async fn seal_and_write(sealing: Sealing, step: Vec<u8>) -> Result<Sealing, IngestError> {
     let ((mut sealer, mut writer), sealed) = sealing.wait().await?;
     let next = tokio::task::spawn_blocking(move || {
-        let mut out = pool::take();
+        let mut out = STEPS.take();
         sealer.update(&step, &mut out);
-        pool::give_back(step);
+        STEPS.give_back(step);
         (sealer, out)
     });
     if let Some(sealed) = sealed {
-        writer.write(pool::into_bytes(sealed)).await?;
+        writer.write(STEPS.bytes_of(sealed)).await?;
     }
     let task = tokio::spawn(async move {
         let (sealer, out) = next.await?;

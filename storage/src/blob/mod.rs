@@ -234,6 +234,13 @@ pub trait BlobReader: Send + Sync {
     /// A range beyond the end is [`BlobError::Corrupt`].
     async fn read(&self, range: StoredRange) -> Result<BytesMut, BlobError>;
 
+    /// As [`BlobReader::read`], to the front of a buffer that is used again. It grows where it is too short; what it held is gone, and
+    /// after an error it may hold nothing.
+    async fn read_into(&self, range: StoredRange, buffer: &mut Vec<u8>) -> Result<(), BlobError> {
+        *buffer = self.read(range).await?.into();
+        Ok(())
+    }
+
     /// Says that this range will be read in order, by reads that follow one another: a store far away then sends it at once.
     async fn will_read(&self, _range: std::ops::Range<u64>) {}
 }

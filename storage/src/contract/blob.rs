@@ -234,10 +234,17 @@ async fn ranges_are_checked(store: &dyn BlobStore) {
         let content = pattern(3, len);
         let blob = put_seed(store, 3, len).await;
         let reader = store.open(&blob).await.expect("a reader");
+        // Of another length each time, and full of something else.
+        let mut buffer = vec![7; 10];
         for start in [0, 1, len / 2, len.saturating_sub(1), len] {
             for want in [0, 1, 4096, MAX_READ_LEN] {
                 let range = StoredRange { offset: start as u64, len: want };
                 let read = reader.read(range).await;
+                let again = reader.read_into(range, &mut buffer).await;
+                assert_eq!(again.is_ok(), read.is_ok());
+                if let Ok(read) = &read {
+                    assert!(buffer[..want] == read[..], "{start}+{want} of {len}");
+                }
                 match content.get(start..start + want) {
                     Some(expected) => assert!(read.expect("a range") == expected, "{start}+{want} of {len}"),
                     None => assert!(matches!(read, Err(BlobError::Corrupt(..))), "{start}+{want} of {len}"),

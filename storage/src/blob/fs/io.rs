@@ -62,18 +62,32 @@ pub(super) fn write_all_at(file: &File, pieces: &mut Vec<Bytes>, mut offset: u64
 
 /// Reads exactly `len` bytes at `offset`: in place if the page cache has them, else on a blocking thread.
 pub(super) async fn read_exact_at(file: &Arc<File>, offset: u64, len: usize) -> io::Result<BytesMut> {
-    let mut buffer = BytesMut::zeroed(len);
-    let cached = read_cached(file, &mut buffer, offset);
-    if cached == len {
-        return Ok(buffer);
+    let mut buffer = vec![0; len];
+    read_exact_into(file, offset, len, &mut buffer).await?;
+    Ok(Bytes::from(buffer).into())
+}
+
+/// As [`read_exact_at`], to the front of `buffer`, which grows where it is too short, and is empty after an error.
+pub(super) async fn read_exact_into(
+    file: &Arc<File>,
+    offset: u64,
+    len: usize,
+    buffer: &mut Vec<u8>,
+) -> io::Result<()> {
+    if buffer.len() < len {
+        buffer.resize(len, 0);
     }
-    let file = file.clone();
-    blocking(move || {
-        use std::os::unix::fs::FileExt;
-        file.read_exact_at(&mut buffer[cached..], offset + cached as u64)?;
-        Ok(buffer)
-    })
-    .await
+    let cached = read_cached(file, &mut buffer[..len], offset);
+    if cached < len {
+        let (file, mut taken) = (file.clone(), std::mem::take(buffer));
+        let work = move || {
+            use std::os::unix::fs::FileExt;
+            file.read_exact_at(&mut taken[cached..len], offset + cached as u64)?;
+            Ok(taken)
+        };
+        *buffer = blocking(work).await?;
+    }
+    Ok(())
 }
 
 /// How many of the bytes could be read without waiting for the medium.

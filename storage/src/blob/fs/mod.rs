@@ -29,7 +29,7 @@ use self::address::{Address, FrameAddress};
 use self::committer::{Committer, Queue};
 use self::file::{FileWriter, Files, Tail};
 use self::frame::{BlockBuilder, Builder, Frame, HEADER_LEN, Header, Layout};
-use self::io::{blocking, open_read, read_exact_at};
+use self::io::{blocking, open_read, read_exact_at, read_exact_into};
 pub use self::listing::{Depth, Surveyed};
 use self::quarantine::Quarantine;
 pub use self::quarantine::Quarantined;
@@ -617,5 +617,13 @@ impl BlobReader for FsReader {
         let read = read.map_err(|error| truncated_or(self.id, error));
         BLOBS.read(&read);
         read
+    }
+
+    async fn read_into(&self, range: StoredRange, buffer: &mut Vec<u8>) -> Result<(), BlobError> {
+        super::check_range(self.id, range, self.len)?;
+        let read = read_exact_into(&self.file, self.base + range.offset, range.len, buffer).await;
+        let read = read.map(|()| &buffer[..range.len]).map_err(|error| truncated_or(self.id, error));
+        BLOBS.read(&read);
+        read.map(|_| ())
     }
 }

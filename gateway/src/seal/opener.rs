@@ -88,16 +88,18 @@ impl Opener {
             return Err(OpenError::Truncated);
         }
         let run = ChunkRun::covering(span.plain, self.plain_len);
-        match &self.layers[..] {
+        let opened_len = match &self.layers[..] {
             [only] => open_chunks_into(only, run.first_chunk, stored, plain)?,
             [inner, outer] => {
                 let len = open_chunks(outer, span.first_chunk, stored)?;
                 let chunks = stored[..len].get(inner_in_outer(&run, span)).ok_or(OpenError::Truncated)?;
-                open_chunks_into(inner, run.first_chunk, chunks, plain)?;
+                open_chunks_into(inner, run.first_chunk, chunks, plain)?
             }
             _ => unreachable!("a version has one or two layers"),
-        }
-        Ok(run.skip..run.skip + span.plain.len as usize)
+        };
+        let yielded = run.skip..run.skip + span.plain.len as usize;
+        // Behind them are bytes of whoever had the buffer before.
+        if yielded.end <= opened_len { Ok(yielded) } else { Err(OpenError::Truncated) }
     }
 
     /// Opens a span in place and returns the plain bytes that it yields: for what is short, of which nothing has to be moved.
@@ -164,13 +166,13 @@ fn open_chunks(key: &MessageKey, first_chunk: u64, stored: &mut [u8]) -> Result<
     Ok(plain_end)
 }
 
-/// Opens whole chunks one behind the other, from the front of `plain` on.
+/// Opens whole chunks one behind the other, from the front of `plain` on. Returns how many bytes that are.
 fn open_chunks_into(
     key: &MessageKey,
     first_chunk: u64,
     stored: &[u8],
     plain: &mut Vec<u8>,
-) -> Result<(), OpenError> {
+) -> Result<usize, OpenError> {
     let len = plain_len_of_chunks(stored.len());
     if plain.len() < len {
         plain.resize(len, 0);
@@ -181,5 +183,5 @@ fn open_chunks_into(
         key.open_into(index, chunk, place)?;
         rest = behind;
     }
-    Ok(())
+    Ok(len)
 }

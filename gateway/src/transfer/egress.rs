@@ -270,7 +270,7 @@ impl Message {
         let mut plain = pool.take_full();
         let chunks = stored.get_mut(place).ok_or(refuse(OpenError::Truncated))?;
         let yielded = self.opener.open_into(&span, chunks, &mut plain).map_err(refuse)?;
-        pool.give_back(stored);
+        pool::of_span(stored.capacity()).give_back(stored);
         Ok(Some(pool.bytes_of(plain).slice(yielded)))
     }
 }

@@ -50,6 +50,11 @@ const MAX_METRICS_CONNECTIONS: usize = 32;
 /// Connections of the console's listener, likewise: a browser opens six.
 const MAX_CONSOLE_CONNECTIONS: usize = 256;
 
+/// Connections that may be found ready at once: not more than the requests that a thread takes a step of (61) before it looks again. Of more
+/// a thread's queue runs over into the one that all threads share, where what a commit has woken then waits behind them: the longest PUT
+/// beside 500 connections took 1.6 times as long (`bench mixed`).
+const MAX_READY: usize = 60;
+
 /// Runs the gateway until it is told to stop.
 pub(super) fn run(reloads: Reloads, log: SetFilter) -> anyhow::Result<ExitCode> {
     let (config, reloads) = (reloads.config(), Arc::new(reloads));
@@ -59,6 +64,7 @@ pub(super) fn run(reloads: Reloads, log: SetFilter) -> anyhow::Result<ExitCode> 
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_io_events_per_tick(MAX_READY)
         .thread_name("sealgate")
         .build()
         .context("can't start the runtime")?;

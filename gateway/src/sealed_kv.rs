@@ -1,5 +1,7 @@
 //! The [`KeyValue`] decorator that seals every catalog value, and the metadata key it seals under.
 
+mod recent;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,11 +13,13 @@ use storage::catalog::is_bucket;
 use storage::digest::{Digest, Digester, Element};
 use storage::kv::counter::is_counter;
 use storage::kv::{
-    Direction, Entry, Key, KeyRange, KeyValue, KvError, Limits, Snapshot, Standing, Transaction, Write,
+    Direction, Entry, Key, KeyRange, KeyValue, KvError, Limits, Mark, Place, Snapshot, Standing, Transaction,
+    Write,
 };
 
 use storage::name::Timestamp;
 
+use self::recent::Recent;
 pub use crate::seal::xaes::Unsealable;
 use crate::seal::xaes::Xaes;
 
@@ -80,6 +84,7 @@ fn with_additional_data<T>(purpose: &str, name: &[u8], run: impl FnOnce(&[u8]) -
 pub struct SealedKv {
     inner: Arc<dyn KeyValue>,
     metadata_key: Arc<MetadataKey>,
+    recent: Arc<Recent>,
     opened: Arc<Mutex<OpenedBuckets>>,
 }
 
@@ -114,7 +119,14 @@ impl OpenedBuckets {
 impl SealedKv {
     /// Seals what is in `inner`.
     pub fn new(inner: Arc<dyn KeyValue>, metadata_key: Arc<MetadataKey>) -> Self {
-        Self { inner, metadata_key, opened: Arc::default() }
+        Self { inner, metadata_key, recent: Arc::default(), opened: Arc::default() }
+    }
+
+    /// An entry that was read and opened before and is still so, or the mark to keep it by.
+    fn find(&self, name: &Key) -> (Option<Mark>, Option<Entry>) {
+        // Counters change all the time.
+        let mark = if is_counter(name) { None } else { self.inner.mark(Place::Key(name)) };
+        (mark, mark.and_then(|mark| self.recent.find(name, mark)))
     }
 
     fn open_often(&self, name: &Key, entry: Entry) -> Entry {
@@ -174,8 +186,22 @@ impl SealedKv {
 #[async_trait]
 impl KeyValue for SealedKv {
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Entry>>, KvError> {
-        let entries = self.inner.get(keys).await?;
-        Ok(keys.iter().zip(entries).map(|(name, entry)| entry.map(|e| self.open_often(name, e))).collect())
+        let mut found: Vec<_> = keys.iter().map(|name| self.find(name)).collect();
+        let absent: Vec<Key> =
+            keys.iter().zip(&found).filter(|(_, (_, e))| e.is_none()).map(|(name, _)| name.clone()).collect();
+        if !absent.is_empty() {
+            let entries = self.inner.get(&absent).await?;
+            let places = keys.iter().zip(&mut found).filter(|(_, (_, entry))| entry.is_none());
+            for ((name, (mark, place)), entry) in places.zip(entries) {
+                *place = entry.map(|entry| self.open_often(name, entry));
+                if let (Some(mark), Some(entry)) = (*mark, place)
+                    && !entry.is_damaged()
+                {
+                    self.recent.offer(name, mark, entry);
+                }
+            }
+        }
+        Ok(found.into_iter().map(|(_, entry)| entry).collect())
     }
 
     async fn scan(
@@ -213,6 +239,10 @@ impl KeyValue for SealedKv {
 
     fn standing(&self) -> Standing {
         self.inner.standing()
+    }
+
+    fn mark(&self, place: Place<'_>) -> Option<Mark> {
+        self.inner.mark(place)
     }
 
     async fn clock(&self) -> Result<Option<Timestamp>, KvError> {

@@ -11,6 +11,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::layout::BASE_LEN;
 use super::record::{self, Shown};
 use super::usage::Change;
 use super::{Catalog, CatalogError, SCAN_LEN, layout, unchanged};
@@ -24,8 +25,6 @@ const WORTH_STRETCHES: usize = if cfg!(test) { 2 } else { 16 };
 const MOST: usize = if cfg!(test) { 300 } else { 1 << 16 };
 const MOST_STRETCHES: usize = if cfg!(test) { 3 } else { 64 };
 
-/// A kind and a bucket's id, in front of a name in a key.
-const BASE_LEN: usize = 17;
 const FORMAT: u8 = 1;
 
 /// Where a stretch begins, and where it has ended: keys of current versions, or what is just behind such.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::CatalogError;
-use crate::kv::{Key, prefix_end};
+use crate::kv::{GROUP_LEN, Key, prefix_end};
 use crate::name::{BucketId, BucketName, ObjectKey, Timestamp, UploadId, VersionId};
 
 /// Buckets by name.
@@ -102,6 +102,9 @@ pub(super) fn bucket(name: &BucketName) -> Key {
 pub(super) fn bucket_prefix(prefix: &str) -> Key {
     [&[BUCKET], prefix.as_bytes()].concat().into()
 }
+
+/// A kind and a bucket's id, in front of a name in a key: engines tell of each such group whether anything in it has changed.
+pub(super) const BASE_LEN: usize = GROUP_LEN;
 
 /// The beginning of the keys of all of a bucket's records of this kind.
 pub(super) fn within(kind: u8, bucket: BucketId) -> Key {

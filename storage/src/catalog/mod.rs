@@ -14,6 +14,7 @@ mod listing;
 mod lock;
 mod model;
 mod owner;
+mod pages;
 mod parts;
 mod record;
 mod restore;
@@ -132,6 +133,7 @@ struct Shared {
     in_flight: InFlight,
     met: damage::Met,
     account_quotas: usage::KnownQuotas,
+    pages: pages::Pages,
     /// May listings note bare stretches? Every gateway must know of them.
     notes_stretches: AtomicBool,
     /// Taken by a writer that met a conflict, by the hash of the key it fights for: those who fight here queue up in
@@ -160,6 +162,7 @@ impl Catalog {
                 in_flight: InFlight::default(),
                 met: damage::Met::default(),
                 account_quotas: usage::KnownQuotas::default(),
+                pages: pages::Pages::default(),
                 notes_stretches: AtomicBool::new(true),
                 queues,
                 session: OnceLock::new(),

@@ -263,7 +263,7 @@ pub enum VersionRef {
 }
 
 /// A page of objects, uploads or buckets to ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ListRequest {
     /// Only names that start so.
     pub prefix: String,

@@ -2,6 +2,8 @@
 //! others lie behind it by their ids, newest first. An object that has any version has a current one, and the current one's
 //! id is the newest.
 
+use std::sync::Arc;
+
 use super::bare::Bare;
 use super::bucket::in_bucket;
 use super::damage::Found;
@@ -13,7 +15,7 @@ use super::{
     Authority, Bucket, Catalog, CatalogError, ListPage, ListRequest, ObjectSummary, ObjectVersion,
     Precondition, SCAN_LEN, VersionRef, VersionSummary, Versioning, layout, record, unchanged,
 };
-use crate::kv::{Condition, Direction, Entry, Key, KeyRange, Write};
+use crate::kv::{Condition, Direction, Entry, Key, KeyRange, Place, Write};
 use crate::name::{BucketId, ObjectKey, VersionId};
 
 /// A record where it was found.
@@ -513,16 +515,25 @@ impl Catalog {
         &self,
         bucket: &Bucket,
         request: &ListRequest,
-    ) -> Result<ListPage<ObjectSummary>, CatalogError> {
+    ) -> Result<Arc<ListPage<ObjectSummary>>, CatalogError> {
+        let mark = self.kv.mark(Place::Group(&layout::within(layout::HEAD, bucket.id)));
+        let pages = &self.shared.pages;
+        if let Some(page) = mark.and_then(|mark| pages.find(bucket.id, request, mark)) {
+            return Ok(page);
+        }
         // Only there are delete markers.
         let bare = match bucket.versioning {
             Versioning::Unversioned => None,
             _ => Some(Bare::of(self, bucket.id).await?),
         };
-        self.list(&[layout::HEAD], bucket.id, request, Behind::Name, bare, |name, _, value| {
+        let page = self.list(&[layout::HEAD], bucket.id, request, Behind::Name, bare, |name, _, value| {
             Ok(record::summary(name, value, Shown::Objects)?.map(|row| row.summary))
-        })
-        .await
+        });
+        let page = Arc::new(page.await?);
+        if let Some(mark) = mark {
+            pages.offer(bucket.id, request, mark, &page);
+        }
+        Ok(page)
     }
 
     /// Versions in order of object, then newest first. `after_version` begins behind that version of the object `request.after`.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
 use crate::kv::{
-    Condition, Direction, Entry, Key, KeyRange, KeyValue, KvError, Revision, Standing, Transaction, Write,
+    Condition, Direction, Entry, GROUP_LEN, Key, KeyRange, KeyValue, KvError, Mark, Place, Revision,
+    Standing, Transaction, Write,
 };
 
 /// All that one open, empty engine can show.
@@ -19,6 +21,7 @@ pub async fn run(kv: Arc<dyn KeyValue>) {
     of_racing_writers_one_wins(&kv).await;
     racing_increments_lose_nothing(&kv).await;
     readers_see_commits_whole_per_key(&kv).await;
+    what_is_kept_at_a_mark_is_what_a_read_would_find(&kv).await;
     a_snapshot_is_of_one_moment_and_nobody_waits_for_it(&kv).await;
     verifying_goes_on_beside_commits(&kv).await;
     a_commit_of_as_many_keys_as_there_may_be_works_and_one_more_is_refused(&*kv).await;
@@ -267,6 +270,51 @@ async fn readers_see_commits_whole_per_key(kv: &Arc<dyn KeyValue>) {
         tokio::task::yield_now().await;
     }
     writer.await.expect("a task");
+}
+
+async fn what_is_kept_at_a_mark_is_what_a_read_would_find(kv: &Arc<dyn KeyValue>) {
+    let keys = ["one", "other"].map(|key| name(&format!("a group of marks/{key}")));
+    let group = keys[0].slice(..GROUP_LEN);
+    put(&**kv, &keys[0], &0_u64.to_be_bytes()).await;
+    let Some(before) = kv.mark(Place::Group(&group)) else { return };
+    assert_eq!(kv.mark(Place::Group(&group)), Some(before), "nothing has changed");
+    put(&**kv, &keys[1], b"").await;
+    assert_ne!(kv.mark(Place::Group(&group)), Some(before));
+    let before = kv.mark(Place::Key(&keys[1]));
+    commit(&**kv, vec![], vec![Write::Delete(keys[1].clone())]).await.expect("a commit");
+    assert_ne!(kv.mark(Place::Key(&keys[1])), before);
+
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let writer = tokio::spawn({
+        let (kv, key, acknowledged) = (kv.clone(), keys[0].clone(), acknowledged.clone());
+        async move {
+            for number in 1..=200_u64 {
+                put(&*kv, &key, &number.to_be_bytes()).await;
+                acknowledged.store(number, Ordering::SeqCst);
+            }
+        }
+    });
+    let mut kept: [Option<(Mark, u64)>; 2] = [None, None];
+    let mut seen = 0;
+    while !writer.is_finished() {
+        for (kept, place) in kept.iter_mut().zip([Place::Key(&keys[0]), Place::Group(&group)]) {
+            let least = acknowledged.load(Ordering::SeqCst).max(seen);
+            let mark = kv.mark(place);
+            let found = match (*kept, mark) {
+                (Some((then, number)), Some(now)) if then == now => number,
+                _ => {
+                    let value = read(&**kv, &keys[0]).await.expect("it is there").value;
+                    let number = u64::from_be_bytes(value[..].try_into().expect("a number"));
+                    *kept = mark.map(|mark| (mark, number));
+                    number
+                }
+            };
+            assert!(found >= least, "{found}, after {least} was acknowledged or seen");
+            seen = found;
+        }
+        tokio::task::yield_now().await;
+    }
+    writer.await.expect("a writer");
 }
 
 async fn a_snapshot_is_of_one_moment_and_nobody_waits_for_it(kv: &Arc<dyn KeyValue>) {

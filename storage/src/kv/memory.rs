@@ -8,15 +8,17 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use super::counter::{Amounts, ONLY_STRIPE};
+use super::marks::Marks;
 use super::{
-    Condition, Direction, Entry, Key, KeyRange, KeyValue, KvError, Revision, Snapshot, Standing, Transaction,
-    Write,
+    Condition, Direction, Entry, Key, KeyRange, KeyValue, KvError, Mark, Place, Revision, Snapshot, Standing,
+    Transaction, Write,
 };
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct MemoryKv {
     state: RwLock<State>,
+    marks: Marks,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +91,15 @@ impl KeyValue for MemoryKv {
                 return Err(KvError::Conflict { key: key.clone() });
             }
         }
+        let entry_keys: Vec<Key> = transaction
+            .writes
+            .iter()
+            .map(|write| match write {
+                Write::Add(addition) => addition.entry_key(ONLY_STRIPE),
+                write => write.key().clone(),
+            })
+            .collect();
+        let _changing = self.marks.change(entry_keys.iter());
         for write in transaction.writes {
             state.revision += 1;
             let revision = Revision(state.revision);
@@ -126,6 +137,10 @@ impl KeyValue for MemoryKv {
 
     fn standing(&self) -> Standing {
         Standing::Verified
+    }
+
+    fn mark(&self, place: Place<'_>) -> Option<Mark> {
+        self.marks.of(place)
     }
 }
 

@@ -1,6 +1,7 @@
 //! An ordered map of bytes with conditional, atomic, durable commits.
 
 pub mod counter;
+mod marks;
 pub mod memory;
 pub mod postgres;
 pub mod sled;
@@ -9,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::counter::Addition;
+pub use self::marks::{GROUP_LEN, Mark, Place};
 use crate::name::Timestamp;
 
 /// A key of the ordered map: compared byte by byte.
@@ -242,6 +244,11 @@ pub trait KeyValue: Send + Sync + 'static {
 
     /// Can its word be trusted?
     fn standing(&self) -> Standing;
+
+    /// The mark of this place; `None`: it is changing, or the engine has no marks. A mark costs far less than a read.
+    fn mark(&self, _place: Place<'_>) -> Option<Mark> {
+        None
+    }
 
     /// What time it is to the engine, where its clock is not this host's; `None`: it is. Only to see how far apart clocks are.
     async fn clock(&self) -> Result<Option<Timestamp>, KvError> {

@@ -27,7 +27,9 @@ use tokio::sync::{mpsc, oneshot};
 use self::commit::{Committer, Request};
 use self::engine::Engine;
 use self::walk::Shared;
-use super::{Direction, Entry, Key, KeyRange, KeyValue, KvError, Snapshot, Standing, Transaction};
+use super::{
+    Direction, Entry, Key, KeyRange, KeyValue, KvError, Mark, Place, Snapshot, Standing, Transaction,
+};
 use crate::digest::{Digester, Unkeyed};
 use crate::figures::COMMITS;
 use crate::name::Timestamp;
@@ -233,6 +235,10 @@ impl KeyValue for SledKv {
 
     fn standing(&self) -> Standing {
         self.shared.applied.lock().standing
+    }
+
+    fn mark(&self, place: Place<'_>) -> Option<Mark> {
+        self.shared.marks.of(place)
     }
 }
 

@@ -67,9 +67,9 @@ fn every(name: &str) -> ListRequest {
 
 async fn listed(catalog: &Catalog, bucket: &Bucket) -> Vec<String> {
     let page = catalog.list_objects(bucket, &every("")).await.expect("a page");
-    let names = page.rows.into_iter().map(|row| match row {
+    let names = page.rows.iter().map(|row| match row {
         ListRow::Item(row) => row.object.to_string(),
-        ListRow::CommonPrefix(prefix) => prefix,
+        ListRow::CommonPrefix(prefix) => prefix.clone(),
     });
     names.collect()
 }

@@ -29,10 +29,10 @@ pub(super) fn oracle(names: &BTreeSet<String>, request: &ListRequest) -> (Vec<(S
     (rows.into_iter().take(request.limit).collect(), truncated)
 }
 
-pub(super) fn plain(page: ListPage<ObjectSummary>) -> (Vec<(String, bool)>, bool) {
-    let rows = page.rows.into_iter().map(|row| match row {
+pub(super) fn plain(page: Arc<ListPage<ObjectSummary>>) -> (Vec<(String, bool)>, bool) {
+    let rows = page.rows.iter().map(|row| match row {
         ListRow::Item(summary) => (summary.object.to_string(), false),
-        ListRow::CommonPrefix(common) => (common, true),
+        ListRow::CommonPrefix(common) => (common.clone(), true),
     });
     (rows.collect(), page.truncated)
 }
@@ -43,6 +43,36 @@ async fn filled(names: &BTreeSet<String>) -> (Catalog, Bucket) {
         put(&catalog, &bucket, name, blob(1)).await;
     }
     (catalog, bucket)
+}
+
+#[tokio::test]
+async fn a_page_that_is_kept_is_what_is_there() {
+    let (catalog, bucket) = with_bucket().await;
+    let request = ListRequest { prefix: String::new(), delimiter: None, after: None, limit: 3 };
+    let page = async || catalog.list_objects(&bucket, &request).await.expect("a page");
+    let mut names = BTreeSet::new();
+    for name in ["b", "a", "d", "c", "e"] {
+        put(&catalog, &bucket, name, blob(1)).await;
+        names.insert(name.to_owned());
+        let pages = [page().await, page().await, page().await];
+        for page in &pages {
+            assert_eq!(plain(page.clone()), oracle(&names, &request));
+        }
+        assert!(!Arc::ptr_eq(&pages[0], &pages[1]), "what is asked for once is not kept");
+        assert!(Arc::ptr_eq(&pages[1], &pages[2]), "what is asked for again is");
+        // Of another bucket and another request it is no page.
+        let other = ListRequest { after: Some("b".into()), ..request.clone() };
+        assert_eq!(
+            plain(catalog.list_objects(&bucket, &other).await.expect("a page")),
+            oracle(&names, &other)
+        );
+        let elsewhere = Bucket { id: bucket_named("elsewhere").id, ..bucket.clone() };
+        assert!(catalog.list_objects(&elsewhere, &request).await.expect("a page").rows.is_empty());
+    }
+    // An overwrite moves no name.
+    let before = page().await;
+    put(&catalog, &bucket, "a", blob(2)).await;
+    assert_ne!(page().await, before);
 }
 
 proptest! {

@@ -151,7 +151,7 @@ impl Committer {
         }
         // Readers have no tree any more, then sled is closed.
         self.shared.applied.lock().end_walks();
-        *self.shared.tree.write() = None;
+        self.shared.close_tree();
     }
 
     /// Commits a request, and those that came in the meantime with it.
@@ -377,6 +377,7 @@ impl Committer {
             let mark = self.config.digester.seal(number, &digest);
             group.batch.insert(&COMMIT_KEY, engine::commit_value(number, Timestamp::now(), &mark));
             applied.announce(&engine.tree, &group.changes);
+            let _changing = self.shared.marks.change(group.changes.iter().map(|change| &change.key));
             engine.tree.apply_batch(group.batch)?;
             (applied.number, applied.digest) = (number, digest);
             Reached { number, mark }
@@ -418,7 +419,7 @@ impl Committer {
             applied.standing = Standing::Failed;
             applied.end_walks();
         }
-        *self.shared.tree.write() = None;
+        self.shared.close_tree();
         self.engine = None;
         self.next_open = Instant::now() + REOPEN_INTERVAL;
     }
@@ -455,7 +456,7 @@ impl Committer {
             (applied.number, applied.digest) = (engine.number, engine.digest);
             applied.standing = Standing::Verifying;
         }
-        *self.shared.tree.write() = Some(engine.tree.clone());
+        self.shared.open_tree(engine.tree.clone());
         if let Some(head) = &self.head {
             head.write(&engine.reached());
         }

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
 use sled::Tree;
 
+use super::super::marks::Marks;
 use super::super::{Direction, Entry, Key, KeyRange, KvError, Snapshot, Standing};
 use super::{reader, unavailable};
 use crate::digest::{Digest, Digester, Element};
@@ -27,8 +28,9 @@ const MAX_CHANGED: usize = 4 << 20;
 /// What the committing thread shares with readers and walks.
 pub(super) struct Shared {
     /// `None` while the engine is closed after a failure, and at the end.
-    pub(super) tree: RwLock<Option<Tree>>,
+    tree: RwLock<Option<Tree>>,
     pub(super) applied: Mutex<Applied>,
+    pub(super) marks: Marks,
     pub(super) digester: Arc<dyn Digester>,
     /// The store is closing: walks end.
     pub(super) closing: AtomicBool,
@@ -80,9 +82,22 @@ impl Shared {
         Self {
             tree: RwLock::new(Some(tree)),
             applied: Mutex::new(applied),
+            marks: Marks::default(),
             digester,
             closing: AtomicBool::new(false),
         }
+    }
+
+    /// Nobody reads from here on.
+    pub(super) fn close_tree(&self) {
+        self.marks.close();
+        *self.tree.write() = None;
+    }
+
+    /// Everybody reads this from here on.
+    pub(super) fn open_tree(&self, tree: Tree) {
+        *self.tree.write() = Some(tree);
+        self.marks.open();
     }
 
     /// Does this with the tree, if there is one now.

@@ -96,7 +96,7 @@ async fn list(
     bucket: &Bucket,
     page: Page<'_>,
     after: Option<String>,
-) -> Result<ListPage<ObjectSummary>, S3Error> {
+) -> Result<Arc<ListPage<ObjectSummary>>, S3Error> {
     Ok(app.catalog.list_objects(bucket, &page.request(after)).await?)
 }
 

@@ -389,8 +389,8 @@ async fn all(
     let prefix = format!("{before}{prefix}");
     let request = ListRequest { prefix, delimiter: None, after: None, limit: MAX_COUNT };
     let page = app.catalog.list_objects(hidden, &request).await?;
-    let rows = page.rows.into_iter().filter_map(|row| match row {
-        ListRow::Item(row) => Some((row.object.as_str().strip_prefix(&before)?.to_owned(), row)),
+    let rows = page.rows.iter().filter_map(|row| match row {
+        ListRow::Item(row) => Some((row.object.as_str().strip_prefix(&before)?.to_owned(), row.clone())),
         ListRow::CommonPrefix(_) => None,
     });
     Ok(rows.collect())

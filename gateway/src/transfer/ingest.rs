@@ -315,8 +315,7 @@ async fn straight(
         while !rest.is_empty() {
             let (part, behind) = rest.split_at(rest.len().min(CHUNK_LEN_PLAIN - in_chunk));
             digests.update(part);
-            sealer.update(part, &mut outlet);
-            outlet.settle().await?;
+            outlet.seal(&mut sealer, part).await?;
             in_chunk = (in_chunk + part.len()) % CHUNK_LEN_PLAIN;
             rest = behind;
         }
@@ -337,6 +336,12 @@ impl Outlet {
     fn new(writer: Box<dyn BlobWriter>) -> Self {
         // Two chunks may come before it is looked at again.
         Self { writer, beside: Vec::new(), max_beside_len: STEP_LEN - 2 * CHUNK_LEN_STORED }
+    }
+
+    /// Seals what ends no later than a chunk does.
+    async fn seal(&mut self, sealer: &mut Sealer, part: &[u8]) -> Result<(), BlobError> {
+        sealer.update(part, self);
+        self.settle().await
     }
 
     /// Writes what has gathered.
@@ -389,17 +394,15 @@ async fn pipelined(
     writer: Box<dyn BlobWriter>,
 ) -> Result<(Digests, Box<dyn BlobWriter>), IngestError> {
     let together = digests.md5.is_some().then(|| Arc::new(Together::join()));
-    let mut digesting = Stage::Idle(digests);
-    let mut sealing = Stage::Idle((sealer, writer));
-    let mut digested: Option<Vec<u8>> = None;
+    let mut digesting = Stage::Idle((digests, None));
+    let mut sealing = Stage::Idle((sealer, Outlet::new(writer)));
     loop {
         let step = plain.fill(STEPS.take()).await?;
         let is_last = plain.is_drained();
         // The digest of the step before ends; its bytes go on to be sealed.
-        let (state, done) = digesting.wait().await?;
-        digested = done.or(digested);
-        if let Some(step) = digested.take() {
-            sealing = seal_and_write(sealing, step).await?;
+        let (state, digested) = digesting.wait().await?;
+        if let Some(step) = digested {
+            sealing = Stage::Busy(tokio::spawn(seal(sealing.wait().await?, step)));
         }
         digesting = Stage::Busy(tokio::spawn(digest(state, step, together.clone())));
         if is_last {
@@ -408,46 +411,32 @@ async fn pipelined(
     }
     plain.expect_end().await?;
     let (digests, last) = digesting.wait().await?;
+    let (mut sealer, mut outlet) = sealing.wait().await?;
     if let Some(step) = last {
-        sealing = seal_and_write(sealing, step).await?;
+        (sealer, outlet) = seal((sealer, outlet), step).await?;
     }
-    let ((sealer, mut writer), rest) = sealing.wait().await?;
-    if let Some(sealed) = rest {
-        writer.write(STEPS.bytes_of(sealed)).await?;
-    }
-    let mut tail = Vec::new();
-    sealer.finish(&mut tail);
-    writer.write(tail.into()).await?;
-    Ok((digests, writer))
+    sealer.finish(&mut outlet);
+    Ok((digests, outlet.finish().await?))
 }
 
-type Sealing = Stage<(Sealer, Box<dyn BlobWriter>)>;
-
-/// Writes what was sealed last, and has this step sealed meanwhile.
-async fn seal_and_write(sealing: Sealing, step: Vec<u8>) -> Result<Sealing, IngestError> {
-    let ((mut sealer, mut writer), sealed) = sealing.wait().await?;
-    let next = tokio::task::spawn_blocking(move || {
-        let mut out = STEPS.take();
-        sealer.update(&step, &mut out);
-        STEPS.give_back(step);
-        (sealer, out)
-    });
-    if let Some(sealed) = sealed {
-        writer.write(STEPS.bytes_of(sealed)).await?;
+/// Seals a step into the blob, chunk by chunk.
+async fn seal(
+    (mut sealer, mut outlet): (Sealer, Outlet),
+    step: Vec<u8>,
+) -> Result<(Sealer, Outlet), IngestError> {
+    for part in step.chunks(CHUNK_LEN_PLAIN) {
+        outlet.seal(&mut sealer, part).await?;
     }
-    let task = tokio::spawn(async move {
-        let (sealer, out) = next.await?;
-        Ok(((sealer, writer), out))
-    });
-    Ok(Stage::Busy(task))
+    STEPS.give_back(step);
+    Ok((sealer, outlet))
 }
 
-/// Takes a step into the digests: MD5 together with other bodies', what else takes long on a thread for it.
+/// Takes a step into the digests, and gives it back: MD5 together with other bodies', what else takes long on a thread for it.
 async fn digest(
     mut digests: Digests,
     mut step: Vec<u8>,
     together: Option<Arc<Together>>,
-) -> Result<(Digests, Vec<u8>), IngestError> {
+) -> Result<(Digests, Option<Vec<u8>>), IngestError> {
     let md5 = digests.md5.take();
     if digests.take_long() {
         let task = tokio::task::spawn_blocking(move || {
@@ -462,23 +451,20 @@ async fn digest(
         let (md5, back) = together.update(md5, step).await?;
         (digests.md5, step) = (Some(md5), back);
     }
-    Ok((digests, step))
+    Ok((digests, Some(step)))
 }
 
-/// A stage of the pipeline: its state, or the task that has it and gives it back with a buffer.
+/// A stage of the pipeline: its state, or the task that has it and gives it back.
 enum Stage<S> {
     Idle(S),
-    Busy(JoinHandle<Result<(S, Vec<u8>), IngestError>>),
+    Busy(JoinHandle<Result<S, IngestError>>),
 }
 
-impl<S: Send + 'static> Stage<S> {
-    async fn wait(self) -> Result<(S, Option<Vec<u8>>), IngestError> {
+impl<S> Stage<S> {
+    async fn wait(self) -> Result<S, IngestError> {
         match self {
-            Self::Idle(state) => Ok((state, None)),
-            Self::Busy(task) => {
-                let (state, buffer) = task.await??;
-                Ok((state, Some(buffer)))
-            }
+            Self::Idle(state) => Ok(state),
+            Self::Busy(task) => task.await?,
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) enum Address {
 }
 
 /// Names a blob's own file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct FileAddress {
     /// When the blob was finished: milliseconds since the epoch, 48 bits.
     pub finished_ms: u64,

@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 
 use super::address::FileAddress;
 use super::direct::{AlignedBytes, BUFFER_LEN, begin_direct, write_blocks, write_last};
-use super::io::{Folder, blocking, crc32c, create_new, reserve, write_all_at};
+use super::io::{Folder, blocking, crc32c, create_new, open_read, reserve, write_all_at};
+use super::open::OpenFiles;
 use super::space::Space;
 use crate::blob::owner::MAX_OWNER_LEN;
 use crate::blob::{BlobError, BlobOwner, BlobRef, BlobWriter, MAX_TRAILER_LEN, StoredLen};
@@ -35,6 +36,8 @@ const DIRECT_LEN_MIN: u64 = 128 << 10;
 /// How far ahead of what has come the medium is reserved, at least and at most.
 const RESERVE_LEN_MIN: u64 = 4 << 20;
 const RESERVE_LEN_MAX: u64 = 64 << 20;
+/// Files that stay open for reading, at most: one is opened in a few microseconds, so there need not be many.
+const MAX_OPEN: usize = 32;
 /// Files whose ids share all of the time but this many low bits share a folder: 2^20 ms are 17 minutes.
 const FOLDER_BITS: u32 = 20;
 
@@ -43,6 +46,8 @@ const FOLDER_BITS: u32 = 20;
 pub(super) struct Files {
     /// Holds the folders of finished files.
     pub folder: Folder,
+    /// Those that were read last.
+    pub open: OpenFiles<FileAddress>,
     /// Holds files that are being written.
     temp: PathBuf,
     current: Mutex<Option<(u64, Arc<Folder>)>>,
@@ -68,11 +73,33 @@ impl Files {
         for entry in std::fs::read_dir(&temp)? {
             std::fs::remove_file(entry?.path())?;
         }
-        Ok(Self { folder, temp, current: Mutex::new(None), space, session })
+        let open = OpenFiles::new(MAX_OPEN);
+        Ok(Self { folder, open, temp, current: Mutex::new(None), space, session })
+    }
+
+    /// A file, for reading.
+    pub async fn file(&self, address: FileAddress) -> io::Result<Arc<File>> {
+        let absence = match self.open.get(address) {
+            Ok(file) => return Ok(file),
+            Err(absence) => absence,
+        };
+        let file = Arc::new(open_read(&self.folder, Self::relative(address)).await?);
+        self.open.put(address, file.clone(), absence);
+        Ok(file)
+    }
+
+    /// Removes a file; none is fine. Waits for the medium.
+    pub fn remove(&self, address: FileAddress) -> io::Result<()> {
+        let removed = std::fs::remove_file(self.path(address));
+        self.open.remove(address);
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// The path of a file below [`Files::folder`].
-    pub fn relative(address: FileAddress) -> PathBuf {
+    fn relative(address: FileAddress) -> PathBuf {
         let mut path = PathBuf::from(folder_name(address.finished_ms >> FOLDER_BITS));
         path.push(address.id().to_string());
         path

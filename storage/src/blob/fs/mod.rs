@@ -8,6 +8,7 @@ mod file;
 mod frame;
 mod io;
 mod listing;
+mod open;
 mod quarantine;
 mod segment;
 mod space;
@@ -29,7 +30,7 @@ use self::address::{Address, FrameAddress};
 use self::committer::{Committer, Queue};
 use self::file::{FileWriter, Files, Tail};
 use self::frame::{BlockBuilder, Builder, Frame, HEADER_LEN, Header, Layout};
-use self::io::{blocking, open_read, read_exact_at, read_exact_into};
+use self::io::{blocking, read_exact_at, read_exact_into};
 pub use self::listing::{Depth, Surveyed};
 use self::quarantine::Quarantine;
 pub use self::quarantine::Quarantined;
@@ -289,8 +290,7 @@ impl FsBlobStore {
     }
 
     async fn file(&self, id: BlobId, address: address::FileAddress) -> Result<Arc<File>, BlobError> {
-        let file = open_read(&self.files.folder, Files::relative(address)).await;
-        file.map(Arc::new).map_err(|error| not_found_or(id, error))
+        self.files.file(address).await.map_err(|error| not_found_or(id, error))
     }
 }
 
@@ -388,12 +388,8 @@ impl BlobStore for FsBlobStore {
         match Address::parse(blob) {
             None => Ok(()),
             Some(Address::File(address)) => {
-                let path = self.files.path(address);
-                let removed = blocking(move || match std::fs::remove_file(path) {
-                    Err(error) if error.kind() != std_io::ErrorKind::NotFound => Err(error),
-                    _ => Ok(()),
-                });
-                removed.await.map_err(BlobError::Unavailable)
+                let files = self.files.clone();
+                blocking(move || files.remove(address)).await.map_err(BlobError::Unavailable)
             }
             Some(Address::Frame(address)) => {
                 let (segment, _, header) = match self.frame(*blob, address).await {

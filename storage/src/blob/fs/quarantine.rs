@@ -78,6 +78,7 @@ impl FsBlobStore {
                 let moved = blocking(move || {
                     let from = files.path(address);
                     std::fs::rename(&from, &path)?;
+                    files.open.remove(address);
                     quarantine.folder.sync()?;
                     from.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
                 });

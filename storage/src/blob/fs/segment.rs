@@ -7,12 +7,12 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use foldhash::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use super::direct::BLOCK_LEN;
 use super::frame::{HEADER_LEN, Header, Layout, Scan};
 use super::io::{Folder, crc32c, create_new, open_read, reserve};
+use super::open::OpenFiles;
 use crate::name::Timestamp;
 use crate::session::SessionId;
 
@@ -103,7 +103,7 @@ pub(super) struct Segments {
     table: RwLock<BTreeMap<u64, Arc<Segment>>>,
     /// The last number given: none is given twice while the store is open, so no list of dead frames meets a stranger.
     last: Mutex<u64>,
-    open: Mutex<OpenFiles>,
+    open: OpenFiles<u64>,
     /// Segments whose dead list on disk is behind.
     behind: Mutex<BTreeSet<u64>>,
     /// Segments whose dead list was written since it was last synced.
@@ -151,12 +151,6 @@ impl std::fmt::Display for Finding {
     }
 }
 
-#[derive(Debug, Default)]
-struct OpenFiles {
-    files: HashMap<u64, (Arc<File>, u64)>,
-    clock: u64,
-}
-
 impl Segments {
     /// Opens the folder and recovers every segment in it; what a crash left half-written is cut off.
     pub fn open(path: PathBuf, session: SessionId) -> io::Result<Self> {
@@ -166,7 +160,7 @@ impl Segments {
             session,
             table: RwLock::default(),
             last: Mutex::new(0),
-            open: Mutex::default(),
+            open: OpenFiles::new(MAX_OPEN),
             behind: Mutex::default(),
             unsynced: Mutex::default(),
             findings: Vec::new(),
@@ -371,17 +365,18 @@ impl Segments {
 
     /// The segment's file, for reading.
     pub async fn file(&self, number: u64) -> io::Result<Arc<File>> {
-        if let Some(file) = self.open.lock().get(number) {
-            return Ok(file);
-        }
+        let absence = match self.open.get(number) {
+            Ok(file) => return Ok(file),
+            Err(absence) => absence,
+        };
         let file = Arc::new(open_read(&self.folder, name(number, Kind::Segment).into()).await?);
-        self.open.lock().put(number, file.clone());
+        self.open.put(number, file.clone(), absence);
         Ok(file)
     }
 
     /// The segment's file, for a thread that may wait.
     pub fn file_blocking(&self, number: u64) -> io::Result<Arc<File>> {
-        if let Some(file) = self.open.lock().get(number) {
+        if let Ok(file) = self.open.get(number) {
             return Ok(file);
         }
         Ok(Arc::new(File::open(self.path(number, Kind::Segment))?))
@@ -405,7 +400,6 @@ impl Segments {
     /// Removes a segment in which nothing lives; readers that have it open go on.
     pub fn remove(&self, number: u64) -> io::Result<()> {
         self.table.write().remove(&number);
-        self.open.lock().files.remove(&number);
         self.behind.lock().remove(&number);
         // In this order: a dead list without its segment is harmless, a segment without its dead list is not.
         for kind in [Kind::Segment, Kind::DeadList] {
@@ -414,6 +408,7 @@ impl Segments {
                 _ => {}
             }
         }
+        self.open.remove(number);
         Ok(())
     }
 
@@ -454,25 +449,6 @@ impl Segments {
             }
         }
         self.folder.sync()
-    }
-}
-
-impl OpenFiles {
-    fn get(&mut self, number: u64) -> Option<Arc<File>> {
-        self.clock += 1;
-        let (file, used) = self.files.get_mut(&number)?;
-        *used = self.clock;
-        Some(file.clone())
-    }
-
-    fn put(&mut self, number: u64, file: Arc<File>) {
-        if self.files.len() >= MAX_OPEN
-            && let Some((&oldest, _)) = self.files.iter().min_by_key(|(_, (_, used))| *used)
-        {
-            self.files.remove(&oldest);
-        }
-        self.clock += 1;
-        self.files.insert(number, (file, self.clock));
     }
 }
 

@@ -74,6 +74,49 @@ async fn an_abandoned_file_is_removed_at_once_and_at_a_start() {
     assert_eq!(std::fs::read_dir(&temp).unwrap().count(), 0);
 }
 
+/// Files of this process that are open below a folder.
+fn open_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap();
+    // One that was listed may be closed by now: by another test.
+    let targets = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    targets.filter(|target| target.starts_with(folder)).collect()
+}
+
+#[tokio::test]
+async fn what_is_read_stays_open_until_it_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), 1 << 20);
+    let finished = std::fs::canonicalize(folder.path()).unwrap().join("blobs/files");
+    let mut blobs = Vec::new();
+    for seed in 0..40 {
+        let hint = SizeHint::Exact(4 << 20);
+        let content = pattern(seed, 4 << 20);
+        blobs.push(put(&store, owner(seed), hint, &content, 1 << 20, Bytes::new()).await.unwrap());
+    }
+    for _ in 0..2 {
+        for (seed, blob) in (0..).zip(&blobs) {
+            assert!(get(&store, blob).await.unwrap() == pattern(seed, 4 << 20));
+        }
+    }
+    let count = open_files(&finished).len();
+    assert!((10..40).contains(&count), "{count}");
+    let (kept, rest) = blobs.split_last().unwrap();
+    let (put_away, deleted) = rest.split_last().unwrap();
+    for blob in deleted {
+        store.delete(&blob.id).await.unwrap();
+    }
+    store.quarantine(&put_away.id, Why::Unknown).await.unwrap();
+    // Of the deleted ones the space is free.
+    assert_eq!(
+        open_files(folder.path()).iter().filter(|path| path.to_string_lossy().contains("deleted")).count(),
+        0
+    );
+    assert_eq!(open_files(&finished).len(), 1);
+    assert!(matches!(get(&store, &deleted[0]).await, Err(BlobError::NotFound(_))));
+    assert!(matches!(get(&store, put_away).await, Err(BlobError::NotFound(_))));
+    assert!(get(&store, kept).await.is_ok());
+}
+
 /// A segment with three blobs, as a crash leaves it: without footer, and with room behind the frames.
 async fn crashed_segment(folder: &Path, layout: Layout) -> (PathBuf, Vec<u8>, Vec<BlobRef>) {
     let store = open_layout(folder, layout);

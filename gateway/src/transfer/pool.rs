@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use crate::seal::CHUNK_LEN_STORED;
 
 /// Plain bytes that one step of an upload handles: a multiple of the chunk length.
-pub(super) const STEP_LEN: usize = 512 * 1024;
+pub(super) const STEP_LEN: usize = 256 * 1024;
 /// Stored bytes of one read of a download: 16 chunks.
 pub(super) const SPAN_LEN: usize = 16 * CHUNK_LEN_STORED;
 

@@ -33,8 +33,19 @@ impl<N: Copy + Eq + Hash> OpenFiles<N> {
         Self { max, state: Mutex::new(State { files: HashMap::new(), clock: 0, removals: 0 }) }
     }
 
-    /// The file, if it is open.
+    /// The file, if it is open, and in a folder still: one that somebody else removed is gone for us, too.
     pub fn get(&self, name: N) -> Result<Arc<File>, Absence> {
+        let found = self.find(name)?;
+        match rustix::fs::fstat(&found) {
+            Ok(stat) if stat.st_nlink > 0 => Ok(found),
+            _ => {
+                self.remove(name);
+                self.find(name)
+            }
+        }
+    }
+
+    fn find(&self, name: N) -> Result<Arc<File>, Absence> {
         let mut state = self.state.lock();
         state.clock += 1;
         let clock = state.clock;
@@ -78,7 +89,8 @@ mod tests {
     #[test]
     fn those_read_last_stay_open_and_none_that_was_removed() {
         let files = OpenFiles::new(3);
-        let file = Arc::new(tempfile::tempfile().expect("a file"));
+        let named = tempfile::NamedTempFile::new().expect("a file");
+        let file = Arc::new(named.reopen().expect("a file"));
         let open = |name: u32| match files.get(name) {
             Ok(_) => true,
             Err(absence) => {
@@ -97,5 +109,7 @@ mod tests {
         files.put(2, file.clone(), absence);
         assert!(files.get(2).is_err());
         assert_eq!(files.state.lock().files.len(), 2);
+        drop(named);
+        assert!(files.get(3).is_err());
     }
 }

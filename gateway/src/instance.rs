@@ -1,5 +1,7 @@
 //! A data folder and what lies beside it: who holds it, which account it is of, its root key and credentials.
 
+mod credentials;
+mod error;
 mod state;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -11,8 +13,9 @@ use std::sync::Arc;
 use kms_core::store::StorePlaces;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
+pub use self::credentials::Credentials;
+pub use self::error::InstanceError;
 use crate::config::Config;
 use crate::iam;
 
@@ -26,124 +29,6 @@ const DESCRIPTION: &str = "instance.json";
 const DESCRIPTION_COPY: &str = "instance.json.copy";
 /// Where the salt of a passphrase is kept within a data folder.
 pub const PASSPHRASE_FILE: &str = "kms/passphrase.json";
-
-/// Why a data folder can't be used. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum InstanceError {
-    /// The folder, or what lies beside it, can't be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Another process holds the folder.
-    #[error("the data folder {} is in use by another process", .0.display())]
-    InUse(PathBuf),
-    /// The folder holds something else.
-    #[error("{} is not empty and is not a Sealgate data folder; give an empty or new folder with --data", .0.display())]
-    Foreign(PathBuf),
-    /// There is no data folder yet.
-    #[error("there is no Sealgate data folder at {}; start `sealgate serve` to make one", .0.display())]
-    Absent(PathBuf),
-    /// A newer program made it.
-    #[error(
-        "the data folder has format {found}, this program knows formats up to {FORMAT}; use a newer sealgate"
-    )]
-    TooNew {
-        /// Its format.
-        found: u32,
-    },
-    /// A restore into the folder did not come to its end.
-    #[error("{}: a restore was cut off here; remove the folder and run `sealgate restore` again", .0.display())]
-    HalfRestored(PathBuf),
-    /// A move into the folder did not come to its end.
-    #[error("{}: a move into this folder is under way or was cut off; run `sealgate migrate` (again)", .0.display())]
-    HalfMoved(PathBuf),
-    /// A rebuild of the catalog did not come to its end.
-    #[error("{}: a rebuild of the catalog was cut off here; run `sealgate rebuild` again", .0.display())]
-    HalfRebuilt(PathBuf),
-    /// A part of the folder is not there.
-    #[error("{} is missing or empty, but the data folder (id {id}) has one: put it back (is a volume not mounted?), or {way_out}", path.display())]
-    NoPart {
-        /// The part.
-        path: PathBuf,
-        /// The id that it should carry.
-        id: String,
-        /// What else can be done.
-        way_out: &'static str,
-    },
-    /// A part does not say whose it is.
-    #[error("{} carries no id, but should carry {id}: put the right one back, or take it as it is with `sealgate adopt`", path.display())]
-    NoId {
-        /// The part.
-        path: PathBuf,
-        /// The id that it should carry.
-        id: String,
-    },
-    /// A part belongs to another data folder.
-    #[error(
-        "{} belongs to another data folder (id {found}, not {id}): put the right one back, or {way_out}; if it is the right \
-         one all the same, take it with `sealgate adopt`", path.display()
-    )]
-    ForeignPart {
-        /// The part.
-        path: PathBuf,
-        /// The id that it should carry.
-        id: String,
-        /// The one that it carries.
-        found: String,
-        /// What else can be done.
-        way_out: &'static str,
-    },
-    /// The description is damaged.
-    #[error("{}: {message}", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
-    /// Records and keys are not in the folder.
-    #[error("records and keys are in a server (metadata), not in a data folder: {0}")]
-    Shared(&'static str),
-    /// The folder is the data folder of a gateway that keeps its records in it.
-    #[error(
-        "{} holds the records of a gateway without --metadata: move them with `sealgate migrate`, or give another folder with --data",
-        .0.display()
-    )]
-    Embedded(PathBuf),
-    /// There are blobs, but no records yet.
-    #[error(
-        "there are no records yet, but {} holds blobs: give another folder with --data, or the database that they belong to",
-        .0.display()
-    )]
-    UsedBlobs(PathBuf),
-    /// Blobs are in an object store, and it was not named.
-    #[error("the blobs of {} are in an object store: name it with --blobs", .0.display())]
-    BlobsElsewhere(PathBuf),
-    /// Blobs are in the folder, and an object store was named.
-    #[error(
-        "{} holds blobs, so they can't be in an object store as --blobs says: leave it out, or move them with `sealgate migrate`",
-        .0.display()
-    )]
-    BlobsHere(PathBuf),
-    /// Credentials of the root user are not given.
-    #[error(
-        "gateways that share records need the same credentials of the root user: give SEALGATE_ROOT_ACCESS_KEY_ID and \
-         SEALGATE_ROOT_SECRET_ACCESS_KEY, or the file {}", .0.display()
-    )]
-    NoCredentials(PathBuf),
-    /// Another account was asked for.
-    #[error("the data folder belongs to account {found}, not {asked}; leave --account-id out")]
-    OtherAccount {
-        /// The folder's.
-        found: String,
-        /// The one asked for.
-        asked: String,
-    },
-}
 
 /// The description in `instance.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -263,16 +148,6 @@ pub enum IfAbsent {
     Adopt,
     /// It is refused; one that is being filled by a move is not.
     Move,
-}
-
-/// Root credentials.
-pub struct Credentials {
-    /// The access key id.
-    pub access_key_id: String,
-    /// Its secret.
-    pub secret_access_key: Zeroizing<String>,
-    /// The file they are in; `None`: the environment.
-    pub file: Option<PathBuf>,
 }
 
 impl DataFolder {
@@ -550,64 +425,6 @@ pub fn kms_places(config: &Config, folder: &DataFolder) -> StorePlaces {
     StorePlaces::around(&folder.path.join("kms")).with_mirror(config.kms_mirror.as_deref())
 }
 
-impl Credentials {
-    /// The root credentials: from the environment, else from the credentials file, which is made with random ones where
-    /// there is none.
-    pub fn load(config: &Config) -> Result<Self, InstanceError> {
-        if let Some(found) = Self::find(config)? {
-            return Ok(found);
-        }
-        let path = &config.credentials;
-        if config.places.metadata.is_some() {
-            return Err(InstanceError::NoCredentials(path.clone()));
-        }
-        let (access_key_id, secret_access_key) = iam::access_key();
-        let text = Zeroizing::new(format!(
-            "[default]\naws_access_key_id = {access_key_id}\naws_secret_access_key = {}\n",
-            *secret_access_key
-        ));
-        write_new(path, text.as_bytes())
-            .map_err(|source| InstanceError::Io { path: path.clone(), source })?;
-        Ok(Self { access_key_id, secret_access_key, file: Some(path.clone()) })
-    }
-
-    /// As [`Credentials::load`], but none are made.
-    pub fn find(config: &Config) -> Result<Option<Self>, InstanceError> {
-        let path = &config.credentials;
-        let malformed =
-            |message: &str| InstanceError::Malformed { path: path.clone(), message: message.to_owned() };
-        let env = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
-        match (env("SEALGATE_ROOT_ACCESS_KEY_ID"), env("SEALGATE_ROOT_SECRET_ACCESS_KEY")) {
-            (Some(access_key_id), Some(secret)) => {
-                let secret_access_key = Zeroizing::new(secret);
-                return Ok(Some(Self { access_key_id, secret_access_key, file: None }));
-            }
-            (None, None) => {}
-            _ => {
-                return Err(malformed(
-                    "set SEALGATE_ROOT_ACCESS_KEY_ID and SEALGATE_ROOT_SECRET_ACCESS_KEY together, or neither",
-                ));
-            }
-        }
-        match fs::read_to_string(path) {
-            Ok(text) => {
-                let text = Zeroizing::new(text);
-                let (access_key_id, secret) = parse_default_profile(&text).ok_or_else(|| {
-                    malformed("has no profile [default] with aws_access_key_id and aws_secret_access_key")
-                })?;
-                let secret_access_key = Zeroizing::new(secret.to_owned());
-                Ok(Some(Self {
-                    access_key_id: access_key_id.to_owned(),
-                    secret_access_key,
-                    file: Some(path.clone()),
-                }))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(InstanceError::Io { path: path.clone(), source }),
-        }
-    }
-}
-
 /// Takes the folder's lock; the kernel lets go of it when the process ends, however it ends.
 fn hold(folder: &Path) -> Result<Arc<File>, InstanceError> {
     let path = folder.join("lock");
@@ -640,22 +457,6 @@ pub fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn parse_default_profile(text: &str) -> Option<(&str, &str)> {
-    let (mut in_default, mut id, mut secret) = (false, None, None);
-    for line in text.lines().map(str::trim) {
-        if line.starts_with('[') {
-            in_default = line == "[default]";
-        } else if let Some((name, value)) = line.split_once('=').filter(|_| in_default) {
-            match name.trim() {
-                "aws_access_key_id" => id = Some(value.trim()),
-                "aws_secret_access_key" => secret = Some(value.trim()),
-                _ => {}
-            }
-        }
-    }
-    Some((id?, secret?)).filter(|(id, secret)| !id.is_empty() && !secret.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -663,7 +464,7 @@ mod tests {
     use super::*;
     use crate::config::RawConfig;
 
-    fn config(folder: &Path) -> Config {
+    pub(super) fn config(folder: &Path) -> Config {
         let mut raw = RawConfig::default();
         raw.places.data = Some(folder.join("data"));
         Config::load(raw, None).unwrap()
@@ -779,17 +580,5 @@ mod tests {
         fs::write(config.data.join("thesis.txt"), "years of work").unwrap();
         assert!(matches!(DataFolder::open(&config, IfAbsent::Create), Err(InstanceError::Foreign(_))));
         assert_eq!(fs::read_dir(&config.data).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn credentials_are_made_once_and_read_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let config = config(folder.path());
-        let made = Credentials::load(&config).unwrap();
-        assert_eq!(fs::metadata(&config.credentials).unwrap().permissions().mode() & 0o777, 0o600);
-        let read = Credentials::load(&config).unwrap();
-        assert_eq!(read.access_key_id, made.access_key_id);
-        assert_eq!(*read.secret_access_key, *made.secret_access_key);
-        assert_eq!(made.secret_access_key.len(), 40);
     }
 }

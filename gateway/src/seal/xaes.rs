@@ -1,10 +1,9 @@
 //! XAES-256-GCM (c2sp.org/XAES-256-GCM): AES-256-GCM under a key derived from a 192-bit random nonce, so that one key
 //! may seal any number of small messages. Key wraps, catalog values and trailers are sealed with it.
 
-use aes::Aes256;
-use aes::cipher::{Block, BlockCipherEncrypt, KeyInit};
+use aws_lc_rs::cipher::{AES_256, EncryptingKey, UnboundCipherKey};
 use kms_core::secret::Secret32;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::TAG_LEN;
 use super::aead::Cipher;
@@ -21,7 +20,7 @@ pub struct Unsealable;
 
 /// A key of XAES-256-GCM, expanded.
 pub struct Xaes {
-    aes: Aes256,
+    aes: EncryptingKey,
     /// The CMAC subkey.
     subkey: Zeroizing<[u8; 16]>,
 }
@@ -29,10 +28,12 @@ pub struct Xaes {
 impl Xaes {
     /// Expands a key.
     pub fn new(secret: &Secret32) -> Self {
-        let aes = Aes256::new(secret.expose().into());
-        let mut block = Block::<Aes256>::default();
-        aes.encrypt_block(&mut block);
-        let value = u128::from_be_bytes(block.into());
+        let key = UnboundCipherKey::new(&AES_256, secret.expose()).expect("a key of 256 bits");
+        // CMAC is made of single blocks.
+        let aes = EncryptingKey::ecb(key).expect("AES encrypts single blocks");
+        let mut block = Zeroizing::new([0; 16]);
+        encrypt_blocks(&aes, &mut *block);
+        let value = u128::from_be_bytes(*block);
         let doubled = (value << 1) ^ if value >> 127 == 1 { 0x87 } else { 0 };
         Self { aes, subkey: Zeroizing::new(doubled.to_be_bytes()) }
     }
@@ -77,22 +78,21 @@ impl Xaes {
     /// The message's key (the CMAC of two blocks over the first half of its nonce) and the nonce that is left for GCM.
     fn derive(&self, nonce: &[u8; NONCE_LEN]) -> (Cipher, [u8; 12]) {
         let mut key = Zeroizing::new([0; 32]);
-        let mut blocks = [1, 2].map(|counter| {
-            let mut block = [0, counter, b'X', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        for (block, counter) in key.chunks_exact_mut(16).zip([1, 2]) {
+            block[..4].copy_from_slice(&[0, counter, b'X', 0]);
             block[4..].copy_from_slice(&nonce[..12]);
             for (byte, mask) in block.iter_mut().zip(*self.subkey) {
                 *byte ^= mask;
             }
-            Block::<Aes256>::from(block)
-        });
-        self.aes.encrypt_blocks(&mut blocks);
-        for (half, block) in key.chunks_exact_mut(16).zip(&mut blocks) {
-            half.copy_from_slice(block);
-            block.as_mut_slice().zeroize();
         }
+        encrypt_blocks(&self.aes, &mut *key);
         let short_nonce: [u8; 12] = nonce[12..].try_into().expect("the second half of 24 bytes");
         (Cipher::new(&key), short_nonce)
     }
+}
+
+fn encrypt_blocks(aes: &EncryptingKey, blocks: &mut [u8]) {
+    aes.encrypt(blocks).expect("whole blocks");
 }
 
 #[cfg(test)]

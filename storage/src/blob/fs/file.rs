@@ -79,7 +79,7 @@ impl Files {
 
     /// A file, for reading.
     pub async fn file(&self, address: FileAddress) -> io::Result<Arc<File>> {
-        let absence = match self.open.get(address) {
+        let absence = match self.open.get_linked(address) {
             Ok(file) => return Ok(file),
             Err(absence) => absence,
         };

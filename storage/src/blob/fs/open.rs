@@ -34,18 +34,19 @@ impl<N: Copy + Eq + Hash> OpenFiles<N> {
     }
 
     /// The file, if it is open, and in a folder still: one that somebody else removed is gone for us, too.
-    pub fn get(&self, name: N) -> Result<Arc<File>, Absence> {
-        let found = self.find(name)?;
+    pub fn get_linked(&self, name: N) -> Result<Arc<File>, Absence> {
+        let found = self.get(name)?;
         match rustix::fs::fstat(&found) {
             Ok(stat) if stat.st_nlink > 0 => Ok(found),
             _ => {
                 self.remove(name);
-                self.find(name)
+                self.get(name)
             }
         }
     }
 
-    fn find(&self, name: N) -> Result<Arc<File>, Absence> {
+    /// The file, if it is open.
+    pub fn get(&self, name: N) -> Result<Arc<File>, Absence> {
         let mut state = self.state.lock();
         state.clock += 1;
         let clock = state.clock;
@@ -64,21 +65,28 @@ impl<N: Copy + Eq + Hash> OpenFiles<N> {
         if state.removals != absence.removals {
             return;
         }
+        let mut closed = None;
         if state.files.len() >= self.max
             && let Some((&oldest, _)) = state.files.iter().min_by_key(|(_, (_, used))| *used)
         {
-            state.files.remove(&oldest);
+            closed = state.files.remove(&oldest);
         }
         state.clock += 1;
         let clock = state.clock;
         state.files.insert(name, (file, clock));
+        drop(state);
+        drop(closed);
     }
 
-    /// Lets go of a file that was removed, or moved away: its space is free when its last reader is done.
+    /// Lets go of a file that was removed, or moved away: its space is free when its last reader is done. To be called where one may wait: to
+    /// free a large file takes its time.
     pub fn remove(&self, name: N) {
-        let mut state = self.state.lock();
-        state.removals += 1;
-        state.files.remove(&name);
+        let closed = {
+            let mut state = self.state.lock();
+            state.removals += 1;
+            state.files.remove(&name)
+        };
+        drop(closed);
     }
 }
 
@@ -110,6 +118,8 @@ mod tests {
         assert!(files.get(2).is_err());
         assert_eq!(files.state.lock().files.len(), 2);
         drop(named);
+        assert!(files.get(3).is_ok());
+        assert!(files.get_linked(3).is_err());
         assert!(files.get(3).is_err());
     }
 }

@@ -60,15 +60,20 @@ impl Recent {
         if std::mem::replace(seen, (hash >> 32) as u32) != (hash >> 32) as u32 {
             return;
         }
+        // Dropped behind the lock.
+        let mut former = HashMap::default();
         if shard.len + len(&entry.value) > MAX_LEN / SHARDS {
-            (shard.entries, shard.len) = (HashMap::default(), 0);
+            std::mem::swap(&mut shard.entries, &mut former);
+            shard.len = 0;
         }
         shard.len += len(&entry.value);
         // Copies: both may be parts of something larger, which would be kept with them.
         let kept = Entry { value: Bytes::copy_from_slice(&entry.value), revision: entry.revision };
-        if let Some((_, former)) = shard.entries.insert(Key::copy_from_slice(key), (mark, kept)) {
-            shard.len -= len(&former.value);
+        if let Some((_, replaced)) = shard.entries.insert(Key::copy_from_slice(key), (mark, kept)) {
+            shard.len -= len(&replaced.value);
         }
+        drop(shard);
+        drop(former);
     }
 }
 

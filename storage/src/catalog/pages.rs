@@ -62,20 +62,24 @@ impl Pages {
         page: &Arc<ListPage<ObjectSummary>>,
     ) {
         let hash = self.hasher.hash_one((bucket, request));
-        let page_len = len(page);
+        // Dropped behind the lock: pages are many small blocks.
+        let mut former = Kept::default();
         let mut kept = self.kept.lock();
         let is_again = kept.known.get(&hash).is_some_and(|known| known.is(bucket, request, mark));
-        if is_again && page_len > MAX_LEN {
+        let more = if is_again { len(page) } else { 0 };
+        if more > MAX_LEN {
             return;
         }
-        let more = if is_again { page_len } else { 0 };
         if kept.len + more > MAX_LEN || kept.known.len() >= MAX_REQUESTS {
-            *kept = Kept::default();
+            std::mem::swap(&mut *kept, &mut former);
         }
         let page = is_again.then(|| page.clone());
         let known = Known { bucket, request: request.clone(), mark, page };
-        let former = kept.known.insert(hash, known).and_then(|former| former.page);
-        kept.len = kept.len + more - former.map_or(0, |former| len(&former));
+        let replaced = kept.known.insert(hash, known);
+        kept.len += more;
+        kept.len -= replaced.as_ref().and_then(|known| known.page.as_deref()).map_or(0, len);
+        drop(kept);
+        drop((former, replaced));
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::num::NonZeroU64;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, fadvise};
@@ -25,6 +27,11 @@ const FORMAT_KEY: [u8; 2] = [META, b'f'];
 pub(super) const REVISION_KEY: [u8; 2] = [META, b'r'];
 /// The key of the last commit's number, time (unix milliseconds) and sealed digest.
 pub(super) const COMMIT_KEY: [u8; 2] = [META, b'c'];
+
+/// Bytes that the kernel is asked to read at once; of a longer stretch it may leave the rest.
+const AHEAD_STEP_LEN: u64 = 1 << 20;
+/// The most of a log that is read ahead. Of a longer one, the kernel could need the memory before sled has looked at it.
+const MAX_AHEAD_LEN: u64 = 2 << 30;
 
 /// sled's own description of its folder, as this program makes it.
 const CONF: &[u8] = b"segment_size: 524288\nuse_compression: false\nversion: 0.34\n";
@@ -60,12 +67,12 @@ impl Engine {
         // it would be a snapshot of what a power cut can still take. And of pages whose sync failed the cache may show what
         // the medium does not have: they are read anew.
         let path = dir.join("db");
-        if path.exists() {
-            let log = File::open(&path).map_err(io)?;
+        let former = path.exists().then(|| File::open(&path)).transpose().map_err(io)?;
+        if let Some(log) = &former {
             log.sync_all().map_err(io)?;
-            fadvise(&log, 0, None, Advice::DontNeed).map_err(|error| io(error.into()))?;
+            fadvise(log, 0, None, Advice::DontNeed).map_err(|error| io(error.into()))?;
         }
-        let db = open_sled(config, linger)?;
+        let db = while_read_ahead(former.as_ref(), || open_sled(config, linger))?;
         let log = File::open(&path).and_then(|log| log.sync_all().map(|()| log)).map_err(io)?;
         for folder in [Some(dir.as_path()), dir.parent()].into_iter().flatten() {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -232,6 +239,30 @@ fn mend_conf(dir: &Path) -> io::Result<()> {
     }
     tracing::warn!(file = %path.display(), "sled's description of its folder is damaged: it is made anew");
     std::fs::rename(&path, dir.join("conf.damaged"))
+}
+
+/// Opens what reads all of a log, in an order of its own and a stretch after the other, while the medium reads the log from its begin.
+fn while_read_ahead<T>(log: Option<&File>, open: impl FnOnce() -> T) -> T {
+    let is_open = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        if let Some(log) = log {
+            let len = log.metadata().map_or(0, |of| of.len()).min(MAX_AHEAD_LEN);
+            let is_open = &is_open;
+            let ahead = move || {
+                let mut stretches = (0..len).step_by(AHEAD_STEP_LEN as usize);
+                // It only saves time: whoever opens meets what fails.
+                while let (Some(begin), false) = (stretches.next(), is_open.load(Ordering::Relaxed))
+                    && fadvise(log, begin, NonZeroU64::new(AHEAD_STEP_LEN), Advice::WillNeed).is_ok()
+                {
+                }
+            };
+            // Without a thread it is opened as well.
+            let _ = std::thread::Builder::new().name("kv-ahead".to_owned()).spawn_scoped(scope, ahead);
+        }
+        let opened = open();
+        is_open.store(true, Ordering::Relaxed);
+        opened
+    })
 }
 
 /// The folder is ours by its lock file; sled's own lock may outlive its last use in this process by a moment.

@@ -2,10 +2,11 @@
 
 use crc_fast::{CrcAlgorithm, checksum_combine};
 use http::HeaderName;
-use md5::Digest as _;
+use sha2::Digest as _;
 use xxhash_rust::xxh3::Xxh3Default;
 use xxhash_rust::xxh64::Xxh64;
 
+use super::md5::Md5;
 use crate::http::header;
 
 /// A checksum algorithm of S3's model.
@@ -127,7 +128,7 @@ enum State {
     Sha1(sha1::Sha1),
     Sha256(sha2::Sha256),
     Sha512(Box<sha2::Sha512>),
-    Md5(md5::Md5),
+    Md5(Md5),
     Xxhash64(Box<Xxh64>),
     Xxhash3(Box<Xxh3Default>),
     Xxhash128(Box<Xxh3Default>),
@@ -144,7 +145,7 @@ impl Hasher {
             A::Sha1 => State::Sha1(sha1::Sha1::new()),
             A::Sha256 => State::Sha256(sha2::Sha256::new()),
             A::Sha512 => State::Sha512(Box::default()),
-            A::Md5 => State::Md5(md5::Md5::new()),
+            A::Md5 => State::Md5(Md5::default()),
             A::Xxhash64 => State::Xxhash64(Box::new(Xxh64::new(0))),
             A::Xxhash3 => State::Xxhash3(Box::new(Xxh3Default::new())),
             A::Xxhash128 => State::Xxhash128(Box::new(Xxh3Default::new())),
@@ -176,7 +177,7 @@ impl Hasher {
             State::Sha1(digest) => digest.finalize().to_vec(),
             State::Sha256(digest) => digest.finalize().to_vec(),
             State::Sha512(digest) => digest.finalize().to_vec(),
-            State::Md5(digest) => digest.finalize().to_vec(),
+            State::Md5(digest) => digest.finish().to_vec(),
             State::Xxhash64(digest) => digest.digest().to_be_bytes().to_vec(),
             State::Xxhash3(digest) => digest.digest().to_be_bytes().to_vec(),
             State::Xxhash128(digest) => digest.digest128().to_be_bytes().to_vec(),

@@ -104,7 +104,7 @@ impl Limits {
         let rows = [
             ("AES-256-GCM of 64 KiB, seal, by `openssl speed`", known(self.seal)),
             ("the same, open", known(self.open)),
-            ("MD5, one stream", gb_per_s(self.md5)),
+            ("MD5, one stream, by md-5", gb_per_s(self.md5)),
             ("copy in memory", gb_per_s(self.copy)),
             ("TCP on the loopback, send", s_per_gb(self.send)),
             ("TCP on the loopback, receive", s_per_gb(self.receive)),

@@ -30,7 +30,7 @@ impl Md5 {
     pub fn update(&mut self, data: &[u8]) {
         let blocks = self.complete(data);
         let (blocks, rest) = blocks.as_chunks();
-        md5::block_api::compress(&mut self.state, blocks);
+        lanes::compress_one(&mut self.state, blocks);
         self.keep(rest);
     }
 
@@ -59,7 +59,7 @@ impl Md5 {
         let (head, rest) = data.split_at(data.len().min(64 - pending));
         self.pending[pending..pending + head.len()].copy_from_slice(head);
         if pending + head.len() == 64 {
-            md5::block_api::compress(&mut self.state, &[self.pending]);
+            lanes::compress_one(&mut self.state, &[self.pending]);
         }
         rest
     }

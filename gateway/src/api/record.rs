@@ -214,9 +214,8 @@ pub(super) fn answered(document: &Value) {
 
 /// Writes down something of an operation whose answer the audit tells.
 fn changed(write: impl FnOnce(&mut RequestDetail)) {
-    request::note(|record| {
-        let tells = record.operation.is_some_and(audit::tells_answer);
-        if let Some(detail) = record.detail.as_mut().filter(|detail| tells && detail.wants_parameters) {
+    request::detail_of_operation(|operation, detail| {
+        if detail.wants_parameters && operation.is_some_and(audit::tells_answer) {
             write(detail);
         }
     });
@@ -267,9 +266,7 @@ pub(super) fn version(version: Option<&str>) {
 
 /// What the head of S3's answer tells of the object.
 pub(super) fn of_answer(response: &Response<ResponseBody>) {
-    request::note(|record| {
-        let operation = record.operation;
-        let Some(detail) = &mut record.detail else { return };
+    request::detail_of_operation(|operation, detail| {
         let (mut whole, mut told) = (None, None);
         // One look at all of them costs less than one for each.
         for (name, value) in response.headers() {

@@ -122,7 +122,7 @@ pub trait Observer: Send + Sync {
         false
     }
 
-    /// As [`Observer::ended`], for who is told last.
+    /// As [`Observer::ended`], for one that keeps records and is told last.
     fn ended_last(&self, record: RequestRecord) {
         self.ended(&record);
     }
@@ -355,6 +355,9 @@ impl Drop for Recording {
         for observer in others {
             observer.ended(record);
         }
+        if !last.keeps() {
+            return last.ended(record);
+        }
         let detail = record.detail.take();
         let mut record = record.clone();
         record.detail = detail;
@@ -369,11 +372,18 @@ pub fn note(write: impl FnOnce(&mut RequestRecord)) {
 
 /// As [`note`], of what only logs and traces tell: `write` is not run where none of them is on.
 pub fn detail(write: impl FnOnce(&mut RequestDetail)) {
+    detail_of_operation(|_, detail| write(detail));
+}
+
+/// As [`detail`], with the operation.
+pub fn detail_of_operation(write: impl FnOnce(Option<&'static str>, &mut RequestDetail)) {
     let _ = CURRENT.try_with(|recording| {
-        if recording.wants_detail
-            && let Some(detail) = &mut recording.record.lock().detail
-        {
-            write(detail);
+        if recording.wants_detail {
+            let mut record = recording.record.lock();
+            let operation = record.operation;
+            if let Some(detail) = &mut record.detail {
+                write(operation, detail);
+            }
         }
     });
 }

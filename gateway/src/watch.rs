@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use kms_core::error::KmsError;
 use kms_core::kms::Kms;
 use storage::catalog::{Bucket, Catalog, CatalogError, ShelfState};
@@ -126,7 +127,7 @@ impl Watch {
     /// Where the map can't be asked.
     pub async fn identities_since(&self, known: Option<ShelfState>) -> Result<bool, Unseen> {
         let Some(shared) = &self.0 else { return Ok(false) };
-        shared.of_identities.ask(shared.look_at_identities()).await?;
+        shared.of_identities.ask(shared.look_at_identities().boxed()).await?;
         Ok(self.known() != known)
     }
 
@@ -159,7 +160,7 @@ impl Watch {
             shared.look_at_identities().await?;
             Ok(())
         };
-        shared.doubts.ask_slowly(look, DOUBT_INTERVAL).await?;
+        shared.doubts.ask_slowly(look.boxed(), DOUBT_INTERVAL).await?;
         Ok(true)
     }
 

@@ -17,6 +17,7 @@ pub mod xml;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 
@@ -72,9 +73,7 @@ pub async fn handle(
     }
     let speech = app.audit.is_some().then(|| Speech::of(door, &parts));
     // Until it is answered, nothing that it has read of the records is reclaimed, on whichever gateway.
-    // On the heap, once: what answers a request is large, and each future around it would be moved with it, and hold room for it twice.
-    let answering = Box::pin(dispatch(&app, door, parts, body, peer));
-    let mut response = app.catalog.request(answering).await;
+    let mut response = app.catalog.request(dispatched(&app, door, parts, body, peer)).await;
     if let (Some(audit), Some(recording)) = (&app.audit, request::current())
         && let Err(error) = recording.look(response.status(), |record| audit.answered(record))
     {
@@ -87,6 +86,18 @@ pub async fn handle(
         response.headers_mut().entry(http::header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
     }
     response
+}
+
+/// [`dispatch`] on the heap: what answers a request is large, and each future around it would be moved with it, and hold room for it
+/// twice. In a function of its own it is laid out where it stays; in a future it would be laid out on the stack first, and copied.
+fn dispatched(
+    app: &Arc<App>,
+    door: Door,
+    parts: Parts,
+    body: RequestBody,
+    peer: Peer,
+) -> BoxFuture<'_, Response<ResponseBody>> {
+    dispatch(app, door, parts, body, peer).boxed()
 }
 
 async fn dispatch(

@@ -263,7 +263,7 @@ impl FsBlobStore {
         id: BlobId,
         address: FrameAddress,
         ahead: usize,
-    ) -> Result<(Arc<Segment>, Arc<File>, Header, Bytes), BlobError> {
+    ) -> Result<(Arc<Segment>, Arc<File>, Header, BytesMut), BlobError> {
         let segment = self.segments.get(address.segment).ok_or(BlobError::NotFound(id))?;
         if !segment.is_live(address.offset) {
             return Err(BlobError::NotFound(id));
@@ -280,7 +280,7 @@ impl FsBlobStore {
             }
             read => read,
         };
-        let mut read = read.map_err(|error| truncated_or(id, error))?.freeze();
+        let mut read = read.map_err(|error| truncated_or(id, error))?;
         let header = read.split_to(HEADER_LEN);
         match Header::decode(&header) {
             Some(header) if header.nonce == address.nonce => Ok((segment, file, header, read)),
@@ -356,7 +356,7 @@ impl BlobStore for FsBlobStore {
     async fn open(&self, blob: &BlobRef) -> Result<Box<dyn BlobReader>, BlobError> {
         let (id, len) = (blob.id, blob.stored_len.0);
         let (file, base, ahead) = match Address::parse(&id).ok_or(BlobError::NotFound(id))? {
-            Address::File(address) => (self.file(id, address).await?, 0, Bytes::new()),
+            Address::File(address) => (self.file(id, address).await?, 0, BytesMut::new()),
             Address::Frame(address) => {
                 let ahead = if len <= AHEAD_LEN { len as usize } else { 0 };
                 let (_, file, header, ahead) = self.frame_with(id, address, ahead).await?;
@@ -366,7 +366,7 @@ impl BlobStore for FsBlobStore {
                 (file, u64::from(address.offset) + HEADER_LEN as u64, ahead)
             }
         };
-        Ok(Box::new(FsReader { id, file, base, len, ahead }))
+        Ok(Box::new(FsReader { id, file, base, len, ahead: Mutex::new(ahead) }))
     }
 
     async fn read_trailer(&self, blob: &BlobRef) -> Result<Bytes, BlobError> {
@@ -595,17 +595,27 @@ struct FsReader {
     file: Arc<File>,
     base: u64,
     len: u64,
-    /// All of it, if it came with its header; else nothing.
-    ahead: Bytes,
+    /// All of it, if it came with its header and was not read yet; else nothing.
+    ahead: Mutex<BytesMut>,
+}
+
+impl FsReader {
+    /// What came with the header. Who reads all of it, as readers of small objects do, takes it.
+    fn at_hand(&self, range: StoredRange) -> Option<BytesMut> {
+        let mut ahead = self.ahead.lock();
+        let offset = range.offset as usize;
+        let bytes = ahead.get(offset..offset.checked_add(range.len)?)?;
+        let is_all = bytes.len() == ahead.len();
+        Some(if is_all { std::mem::take(&mut *ahead) } else { BytesMut::from(bytes) })
+    }
 }
 
 #[async_trait]
 impl BlobReader for FsReader {
     async fn read(&self, range: StoredRange) -> Result<BytesMut, BlobError> {
         super::check_range(self.id, range, self.len)?;
-        let offset = range.offset as usize;
-        if let Some(bytes) = self.ahead.get(offset..offset.saturating_add(range.len)) {
-            let read = Ok(BytesMut::from(bytes));
+        if let Some(bytes) = self.at_hand(range) {
+            let read = Ok(bytes);
             BLOBS.read(&read);
             return read;
         }

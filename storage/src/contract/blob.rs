@@ -237,7 +237,8 @@ async fn ranges_are_checked(store: &dyn BlobStore) {
         // Of another length each time, and full of something else.
         let mut buffer = vec![7; 10];
         for start in [0, 1, len / 2, len.saturating_sub(1), len] {
-            for want in [0, 1, 4096, MAX_READ_LEN] {
+            // All of it, too: who has read that may read on.
+            for want in [0, 1, 4096, len.min(MAX_READ_LEN), MAX_READ_LEN] {
                 let range = StoredRange { offset: start as u64, len: want };
                 let read = reader.read(range).await;
                 let again = reader.read_into(range, &mut buffer).await;

@@ -15,4 +15,5 @@ pub mod process;
 pub mod reopen;
 pub mod request;
 pub mod server_access;
+mod shard;
 pub mod texts;

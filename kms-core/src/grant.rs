@@ -11,7 +11,7 @@ use crate::context::EncryptionContext;
 use crate::crypto;
 use crate::directory::Directory;
 use crate::error::KmsError;
-use crate::key::{KeySpec, KeyUsage, KmsKeyId};
+use crate::key::{KeySpec, KeyUsage, KmsKeyId, write_hex};
 
 /// AWS's most grants of one key.
 pub const MAX_GRANTS_PER_KEY: usize = 50_000;
@@ -73,7 +73,7 @@ impl GrantId {
 
 impl fmt::Display for GrantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        write_hex(f, &self.0)
     }
 }
 

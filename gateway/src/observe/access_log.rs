@@ -2,7 +2,7 @@
 
 use std::cell::LazyCell;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::detail::{RequestDetail, SignaturePlace};
 use super::json::{push_escaped, push_name, push_string, push_time};
@@ -30,8 +30,12 @@ impl AccessLog {
             }
             lines.push(b'\n');
         };
-        Ok(Self(LineLog::open(&config.path, "access log", render)?))
+        Ok(Self(LineLog::open(&config.path, "access log", ended, render)?))
     }
+}
+
+fn ended(record: &RequestRecord) -> SystemTime {
+    record.arrived + record.duration
 }
 
 impl Observer for AccessLog {

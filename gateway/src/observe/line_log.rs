@@ -1,5 +1,8 @@
-//! A log of what threads that serve requests push, which makes none of them wait: every so many make lines of what came, and a thread of its
-//! own writes them.
+//! A log of what threads that serve requests push, which makes none of them wait: each makes lines of what it pushed itself, so many at a time,
+//! and a thread of the log's own writes them.
+//!
+//! Lines of one thread come in the order in which they were pushed. So do those of several threads that push little; of much, as many
+//! as are made together may come before some that another thread pushed earlier.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -9,18 +12,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::fs::Advice;
 
 use super::metrics::LOGS;
 use super::reopen;
+use super::shard::{SHARDS, shard};
 
 /// How many requests' lines are made together: the code and the tables that make them are in the processor's caches but for the first.
 const TOGETHER: usize = 32;
-/// How many may wait while another thread makes lines: whoever brings more waits for it.
-const MAX_WAITING: usize = 1024;
+/// How many of a part may wait while the writer takes from it: whoever brings more waits for it.
+const MAX_WAITING: usize = 256;
 /// The most bytes of lines that wait for the writer.
 const MAX_WAITING_LEN: usize = 8 << 20;
 /// What buffers may keep while nothing is written.
@@ -51,25 +55,31 @@ pub struct LineLog<T: Send + 'static> {
 struct Shared<T> {
     name: &'static str,
     render: Render<T>,
-    waiting: Mutex<Waiting<T>>,
-    wake: Condvar,
-    /// Locked before `waiting`, so that lines come in the order in which they were pushed.
-    rendered: Mutex<Rendered<T>>,
+    /// When what is pushed was.
+    time_of: fn(&T) -> SystemTime,
+    parts: [Part<T>; SHARDS],
+    /// Lines that are not written yet.
+    rendered: Mutex<Vec<u8>>,
     rendered_len: AtomicUsize,
+    /// The writer sleeps under it.
+    is_closed: Mutex<bool>,
+    wake: Condvar,
     dropped: AtomicU64,
 }
 
-/// What is no line yet.
-struct Waiting<T> {
-    items: Vec<T>,
-    is_closed: bool,
+/// What a thread has pushed: what it wrote for a line is in its processor's caches, and of its allocator.
+#[repr(align(128))]
+struct Part<T> {
+    /// What is no line yet.
+    waiting: Mutex<Vec<T>>,
+    /// Held while lines are made of what waits; locked before all others.
+    work: Mutex<Work<T>>,
 }
 
-/// Lines that are not written yet.
-struct Rendered<T> {
+/// What is used to make lines, empty in between.
+struct Work<T> {
+    items: Vec<T>,
     lines: Vec<u8>,
-    /// Empty; it takes turns with the items that wait.
-    spare: Vec<T>,
 }
 
 /// Opens a log file to append to, readable by its owner alone.
@@ -122,6 +132,7 @@ impl<T: Send + 'static> LineLog<T> {
     pub fn open(
         path: &Path,
         name: &'static str,
+        time_of: fn(&T) -> SystemTime,
         render: impl Fn(&T, &mut Vec<u8>) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let out = match path == Path::new("-") {
@@ -131,10 +142,15 @@ impl<T: Send + 'static> LineLog<T> {
         let shared = Arc::new(Shared {
             name,
             render: Box::new(render),
-            waiting: Mutex::new(Waiting { items: Vec::new(), is_closed: false }),
-            wake: Condvar::new(),
-            rendered: Mutex::new(Rendered { lines: Vec::new(), spare: Vec::new() }),
+            time_of,
+            parts: std::array::from_fn(|_| Part {
+                waiting: Mutex::new(Vec::new()),
+                work: Mutex::new(Work { items: Vec::new(), lines: Vec::new() }),
+            }),
+            rendered: Mutex::new(Vec::new()),
             rendered_len: AtomicUsize::new(0),
+            is_closed: Mutex::new(false),
+            wake: Condvar::new(),
             dropped: AtomicU64::new(0),
         });
         let writer = {
@@ -147,18 +163,21 @@ impl<T: Send + 'static> LineLog<T> {
     /// Takes what a line is made of. Where too much waits already it is dropped, counted and told.
     pub fn push(&self, item: T) {
         let shared = &*self.shared;
+        let part = &shared.parts[shard()];
         let waiting = {
-            let mut waiting = shared.waiting.lock();
-            waiting.items.push(item);
-            waiting.items.len()
+            let mut waiting = part.waiting.lock();
+            waiting.push(item);
+            waiting.len()
         };
         if waiting >= MAX_WAITING {
-            shared.render(shared.rendered.lock());
+            shared.render(part, part.work.lock());
         } else if waiting >= TOGETHER
-            && let Some(rendered) = shared.rendered.try_lock()
+            && let Some(work) = part.work.try_lock()
         {
-            shared.render(rendered);
+            shared.render(part, work);
         } else if waiting == 1 && shared.rendered_len.load(Ordering::Relaxed) == 0 {
+            // A writer that found nothing sleeps before it is woken.
+            drop(shared.is_closed.lock());
             shared.wake.notify_one();
         }
     }
@@ -166,7 +185,7 @@ impl<T: Send + 'static> LineLog<T> {
 
 impl<T: Send + 'static> Drop for LineLog<T> {
     fn drop(&mut self) {
-        self.shared.waiting.lock().is_closed = true;
+        *self.shared.is_closed.lock() = true;
         self.shared.wake.notify_one();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
@@ -175,30 +194,60 @@ impl<T: Send + 'static> Drop for LineLog<T> {
 }
 
 impl<T> Shared<T> {
-    /// Makes lines of what waits.
-    fn render(&self, mut rendered: MutexGuard<'_, Rendered<T>>) {
-        let Rendered { lines, spare } = &mut *rendered;
-        std::mem::swap(&mut self.waiting.lock().items, spare);
-        let former_len = lines.len();
+    /// Makes lines of what waits in a part.
+    fn render(&self, part: &Part<T>, mut work: MutexGuard<'_, Work<T>>) {
+        let Work { items, lines } = &mut *work;
+        std::mem::swap(&mut *part.waiting.lock(), items);
+        self.render_to(lines, items);
+        items.shrink_to(MAX_WAITING);
+        let (former_len, len) = {
+            let mut rendered = self.rendered.lock();
+            let former_len = rendered.len();
+            rendered.extend_from_slice(lines);
+            self.rendered_len.store(rendered.len(), Ordering::Relaxed);
+            (former_len, rendered.len())
+        };
+        lines.clear();
+        lines.shrink_to(KEPT_LEN);
+        if former_len < BATCH_LEN && len >= BATCH_LEN {
+            self.wake.notify_one();
+        }
+    }
+
+    fn render_to(&self, lines: &mut Vec<u8>, items: &mut Vec<T>) {
+        let room = MAX_WAITING_LEN.saturating_sub(self.rendered_len.load(Ordering::Relaxed));
         let mut dropped = 0;
-        for item in spare.drain(..) {
+        for item in items.drain(..) {
             let line = lines.len();
             (self.render)(&item, lines);
-            if lines.len() > MAX_WAITING_LEN {
+            if lines.len() > room {
                 lines.truncate(line);
                 dropped += 1;
             }
         }
-        spare.shrink_to(MAX_WAITING);
-        let len = lines.len();
-        self.rendered_len.store(len, Ordering::Relaxed);
-        drop(rendered);
-        if former_len < BATCH_LEN && len >= BATCH_LEN {
-            self.wake.notify_one();
-        }
         if dropped > 0 {
             self.has_dropped(dropped);
         }
+    }
+
+    /// Takes all lines in place of `lines`, which are empty, and makes those of what still waits.
+    fn take(&self, lines: &mut Vec<u8>, items: &mut Vec<T>) {
+        // Nobody makes lines meanwhile, which would come before those that are made here.
+        let works: Vec<_> = self.parts.iter().map(|part| part.work.lock()).collect();
+        for part in &self.parts {
+            items.append(&mut part.waiting.lock());
+        }
+        items.sort_by_key(self.time_of);
+        std::mem::swap(&mut *self.rendered.lock(), lines);
+        self.rendered_len.store(0, Ordering::Relaxed);
+        self.render_to(lines, items);
+        drop(works);
+        items.shrink_to(MAX_WAITING);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.rendered_len.load(Ordering::Relaxed) == 0
+            && self.parts.iter().all(|part| part.waiting.lock().is_empty())
     }
 
     fn has_dropped(&self, lines: u64) {
@@ -210,27 +259,23 @@ impl<T> Shared<T> {
         let mut seen = reopen::Seen::now();
         let mut told = 0;
         let mut warned: Option<Instant> = None;
-        let mut lines = Vec::new();
+        let (mut lines, mut items) = (Vec::new(), Vec::new());
         let mut idle_looks = 0;
         loop {
             let is_closed = {
-                let rendered_len = || self.rendered_len.load(Ordering::Relaxed);
-                let mut waiting = self.waiting.lock();
-                if waiting.items.is_empty() && rendered_len() == 0 && !waiting.is_closed {
-                    self.wake.wait_for(&mut waiting, LOOK);
+                let mut is_closed = self.is_closed.lock();
+                if !*is_closed && self.is_idle() {
+                    self.wake.wait_for(&mut is_closed, LOOK);
                 }
-                if !waiting.items.is_empty() || rendered_len() > 0 {
-                    let gathers = |waiting: &mut Waiting<T>| rendered_len() < BATCH_LEN && !waiting.is_closed;
-                    self.wake.wait_while_for(&mut waiting, gathers, GATHER);
+                if !self.is_idle() {
+                    let gathers = |is_closed: &mut bool| {
+                        self.rendered_len.load(Ordering::Relaxed) < BATCH_LEN && !*is_closed
+                    };
+                    self.wake.wait_while_for(&mut is_closed, gathers, GATHER);
                 }
-                waiting.is_closed
+                *is_closed
             };
-            self.render(self.rendered.lock());
-            {
-                let mut rendered = self.rendered.lock();
-                std::mem::swap(&mut rendered.lines, &mut lines);
-                self.rendered_len.store(0, Ordering::Relaxed);
-            }
+            self.take(&mut lines, &mut items);
             if seen.is_asked()
                 && let Out::File(file) = &mut out
             {
@@ -285,11 +330,43 @@ impl Out {
 mod tests {
     use super::*;
 
+    fn at_once<T>(_: &T) -> SystemTime {
+        SystemTime::UNIX_EPOCH
+    }
+
+    #[test]
+    fn few_lines_of_several_threads_come_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let render = |(_, number): &(SystemTime, u32), out: &mut Vec<u8>| {
+            out.extend_from_slice(format!("{number}\n").as_bytes());
+        };
+        let log = LineLog::open(&path, "test", |(time, _)| *time, render).unwrap();
+        let pushed = Mutex::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..3 {
+                        let mut number = pushed.lock();
+                        log.push((SystemTime::now(), *number));
+                        *number += 1;
+                        drop(number);
+                        std::thread::yield_now();
+                    }
+                });
+            }
+        });
+        drop(log);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.lines().map(|line| line.parse::<u32>().unwrap()).eq(0..24), "{text}");
+    }
+
     #[test]
     fn lines_come_in_order_and_what_is_too_much_is_counted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let log = LineLog::open(&path, "test", |line: &Vec<u8>, out| out.extend_from_slice(line)).unwrap();
+        let log =
+            LineLog::open(&path, "test", at_once, |line: &Vec<u8>, out| out.extend_from_slice(line)).unwrap();
         for number in 0..1000 {
             log.push(format!("{number}\n").into_bytes());
         }
@@ -308,7 +385,7 @@ mod tests {
         let render = |(thread, number): &(usize, usize), out: &mut Vec<u8>| {
             out.extend_from_slice(format!("{thread} {number}\n").as_bytes());
         };
-        let log = LineLog::open(&path, "test", render).unwrap();
+        let log = LineLog::open(&path, "test", at_once, render).unwrap();
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 let log = &log;
@@ -348,7 +425,8 @@ mod tests {
     fn a_renamed_file_is_opened_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let log = LineLog::open(&path, "test", |line: &Vec<u8>, out| out.extend_from_slice(line)).unwrap();
+        let log =
+            LineLog::open(&path, "test", at_once, |line: &Vec<u8>, out| out.extend_from_slice(line)).unwrap();
         log.push(b"old\n".to_vec());
         let moved = folder.path().join("log.1");
         while std::fs::metadata(&path).unwrap().len() == 0 {

@@ -7,7 +7,7 @@ mod logs;
 mod text;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use foldhash::HashMap;
@@ -20,6 +20,7 @@ pub use logs::{LOGS, write as write_logs};
 pub use text::{Labels, Text};
 
 use super::request::{Observer, RequestRecord, Service, Wants};
+use super::shard::{SHARDS, shard};
 
 /// Classes of statuses, and of requests whose connection broke before they were answered.
 const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
@@ -171,17 +172,6 @@ type OperationKey = (Service, Option<&'static str>);
 /// A counter of each operation: its name, what it counts, and where it is.
 type CounterRow = (&'static str, &'static str, fn(&OperationMetrics) -> &Counter);
 
-/// Parts of [`RequestMetrics`]: threads up to this number share none.
-const SHARDS: usize = 16;
-
-thread_local! {
-    /// Which part this thread counts in.
-    static SHARD: usize = {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS
-    };
-}
-
 /// What is counted of requests.
 #[derive(Debug, Default)]
 pub struct RequestMetrics {
@@ -301,7 +291,7 @@ fn class(status: Option<StatusCode>) -> usize {
 
 impl RequestMetrics {
     fn shard(&self) -> &Shard {
-        &self.shards[SHARD.with(|shard| *shard)]
+        &self.shards[shard()]
     }
 
     /// What all threads have counted, by service and name of the operation.

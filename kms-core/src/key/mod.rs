@@ -7,7 +7,7 @@ pub mod state;
 pub mod usage;
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 pub use spec::{KeySpec, KeyUsage};
 
@@ -55,10 +55,22 @@ impl KmsKeyId {
 
 impl fmt::Display for KmsKeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = hex::encode(self.0);
-        let (a, b, c, d, e) = (&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]);
-        write!(f, "{a}-{b}-{c}-{d}-{e}")
+        let mut parts = [(0, 4), (4, 6), (6, 8), (8, 10), (10, 16)].into_iter();
+        parts.try_for_each(|(begin, end)| {
+            if begin > 0 {
+                f.write_char('-')?;
+            }
+            write_hex(f, &self.0[begin..end])
+        })
     }
+}
+
+/// Writes at most 32 bytes as hexadecimal digits. Ids are told with each use of a key: this takes no memory for them.
+pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    let mut digits = [0; 64];
+    let digits = &mut digits[..2 * bytes.len()];
+    hex::encode_to_slice(bytes, digits).map_err(|_| fmt::Error)?;
+    f.write_str(std::str::from_utf8(digits).map_err(|_| fmt::Error)?)
 }
 
 /// The identity of a backing key: 32 bytes, shown as 64 hexadecimal digits. See [`backing::BackingKey::new`].
@@ -79,7 +91,7 @@ impl KeyMaterialId {
 
 impl fmt::Display for KeyMaterialId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        write_hex(f, &self.0)
     }
 }
 

@@ -18,9 +18,9 @@ pub enum Needs {
     Nothing,
 }
 
-/// Is the operation allowed in the key's state?
-pub fn check(key: &KmsKey, arn: &str, needs: Needs) -> Result<(), KmsError> {
-    let invalid = |what: &str| Err(KmsError::InvalidState(format!("{arn} is {what}.")));
+/// Is the operation allowed in the key's state? The key is asked for its `arn` where it is not.
+pub fn check(key: &KmsKey, arn: impl Fn() -> String, needs: Needs) -> Result<(), KmsError> {
+    let invalid = |what: &str| Err(KmsError::InvalidState(format!("{} is {what}.", arn())));
     match (needs, key.state) {
         (Needs::Nothing, _) => Ok(()),
         (Needs::PendingDeletion, KeyState::PendingDeletion { .. }) => Ok(()),
@@ -28,7 +28,7 @@ pub fn check(key: &KmsKey, arn: &str, needs: Needs) -> Result<(), KmsError> {
         (_, KeyState::PendingDeletion { .. }) => invalid("pending deletion"),
         (Needs::NotPendingDeletion, _) => Ok(()),
         (Needs::Enabled | Needs::Usable, KeyState::PendingImport) => invalid("pending import"),
-        (Needs::Enabled, KeyState::Disabled) => Err(KmsError::Disabled { arn: arn.to_owned() }),
+        (Needs::Enabled, KeyState::Disabled) => Err(KmsError::Disabled { arn: arn() }),
         (Needs::Enabled, KeyState::Enabled) | (Needs::Usable, KeyState::Enabled | KeyState::Disabled) => {
             Ok(())
         }

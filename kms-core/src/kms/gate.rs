@@ -58,10 +58,10 @@ impl Kms {
 
     /// Is the key in a state that allows this? Imported material counts as gone from the moment at which it expires.
     pub(crate) fn check_state(&self, entry: &Entry, needs: Needs) -> Result<(), KmsError> {
-        let arn = self.arn(&entry.key);
-        state::check(&entry.key, &arn, needs)?;
+        let arn = || self.arn(&entry.key);
+        state::check(&entry.key, arn, needs)?;
         match needs == Needs::Enabled && entry.first_expired(self.now_unix_ms()).is_some() {
-            true => Err(KmsError::InvalidState(format!("{arn} is pending import."))),
+            true => Err(KmsError::InvalidState(format!("{} is pending import.", arn()))),
             false => Ok(()),
         }
     }

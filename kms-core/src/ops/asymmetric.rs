@@ -263,11 +263,12 @@ impl Kms {
         usage: KeyUsage,
         algorithm: &str,
     ) -> Result<(), KmsError> {
-        let (arn, key) = (self.arn(&entry.key), &entry.key);
+        let key = &entry.key;
         let operation = action.strip_prefix("kms:").unwrap_or(action);
         if key.usage != usage {
             return Err(KmsError::InvalidKeyUsage(format!(
-                "{arn} key usage is {} which is not valid for {operation}.",
+                "{} key usage is {} which is not valid for {operation}.",
+                self.arn(key),
                 key.usage.name()
             )));
         }

@@ -28,8 +28,8 @@ pub(super) const REVISION_KEY: [u8; 2] = [META, b'r'];
 /// The key of the last commit's number, time (unix milliseconds) and sealed digest.
 pub(super) const COMMIT_KEY: [u8; 2] = [META, b'c'];
 
-/// Bytes that the kernel is asked to read at once; of a longer stretch it may leave the rest.
-const AHEAD_STEP_LEN: u64 = 1 << 20;
+/// Bytes that the kernel is asked to read at once: of more it may leave what is longer than its own reading ahead, 128 KiB by default.
+const AHEAD_STEP_LEN: u64 = 128 << 10;
 /// The most of a log that is read ahead. Of a longer one, the kernel could need the memory before sled has looked at it.
 const MAX_AHEAD_LEN: u64 = 2 << 30;
 

@@ -1,7 +1,7 @@
-//! MD5 of several streams at once: a vector holds the same word of the state of 8 or 16 of them (RFC 1321, section 3.4).
+//! MD5's blocks (RFC 1321, section 3.4), of one stream, or of several at once: then a vector holds the same word of the state of 8 or 16.
 //!
 //! One stream is a chain of dependent additions that leaves most of a core idle; the chains of other streams fill it. How fast the chain
-//! goes is how few operations of a step wait for the step before: see [`ready`].
+//! goes is how few operations of a step wait for the step before: see `ready!`.
 
 /// A block of MD5's input.
 pub(super) type Block = [u8; 64];

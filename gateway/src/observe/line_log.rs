@@ -23,8 +23,8 @@ use super::shard::{SHARDS, shard};
 
 /// How many requests' lines are made together: the code and the tables that make them are in the processor's caches but for the first.
 const TOGETHER: usize = 32;
-/// How many of a part may wait while the writer takes from it: whoever brings more waits for it.
-const MAX_WAITING: usize = 256;
+/// How many of a part may wait while the writer takes from all, which are 1024 then: whoever brings more waits for it.
+const MAX_WAITING: usize = 1024 / SHARDS;
 /// The most bytes of lines that wait for the writer.
 const MAX_WAITING_LEN: usize = 8 << 20;
 /// What buffers may keep while nothing is written.
@@ -199,7 +199,6 @@ impl<T> Shared<T> {
         let Work { items, lines } = &mut *work;
         std::mem::swap(&mut *part.waiting.lock(), items);
         self.render_to(lines, items);
-        items.shrink_to(MAX_WAITING);
         let (former_len, len) = {
             let mut rendered = self.rendered.lock();
             let former_len = rendered.len();
@@ -242,7 +241,6 @@ impl<T> Shared<T> {
         self.rendered_len.store(0, Ordering::Relaxed);
         self.render_to(lines, items);
         drop(works);
-        items.shrink_to(MAX_WAITING);
     }
 
     fn is_idle(&self) -> bool {
@@ -298,6 +296,7 @@ impl<T> Shared<T> {
             // They take turns: this one now, the other one the next time.
             if idle_looks >= LOOKS_UNTIL_SMALL {
                 lines.shrink_to(KEPT_LEN);
+                items.shrink_to(TOGETHER);
             }
             let dropped = self.dropped.load(Ordering::Relaxed);
             if dropped > told && (is_closed || warned.is_none_or(|at| at.elapsed() > WARN_PAUSE)) {

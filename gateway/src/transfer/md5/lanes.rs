@@ -96,7 +96,7 @@ macro_rules! ready {
     ($class:ident, $sum:expr) => {{
         let mut sum = $sum;
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-        // SAFETY: there is no instruction in it.
+        // SAFETY: there is no instruction in it, but for a comment, which names the whole register of a number that fills half of it.
         #[allow(unsafe_code, asm_sub_register)]
         unsafe {
             std::arch::asm!("/* {0} */", inout($class) sum, options(pure, nomem, nostack, preserves_flags));

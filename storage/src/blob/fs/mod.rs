@@ -10,6 +10,7 @@ mod io;
 mod listing;
 mod open;
 mod quarantine;
+mod reader;
 mod segment;
 mod space;
 #[cfg(test)]
@@ -30,10 +31,11 @@ use self::address::{Address, FrameAddress};
 use self::committer::{Committer, Queue};
 use self::file::{FileWriter, Files, Tail};
 use self::frame::{BlockBuilder, Builder, Frame, HEADER_LEN, Header, Layout};
-use self::io::{blocking, read_exact_at, read_exact_into};
+use self::io::{blocking, read_exact_at};
 pub use self::listing::{Depth, Surveyed};
 use self::quarantine::Quarantine;
 pub use self::quarantine::Quarantined;
+use self::reader::FsReader;
 pub use self::segment::Finding;
 use self::segment::{Segment, Segments, frames_at};
 use self::space::Space;
@@ -586,50 +588,5 @@ impl BlobWriter for FsWriter {
         };
         BLOBS.finished(&finished);
         finished
-    }
-}
-
-/// Reads a file, or a frame's part of one; it holds the file open, so a deletion does not reach it.
-struct FsReader {
-    id: BlobId,
-    file: Arc<File>,
-    base: u64,
-    len: u64,
-    /// All of it, if it came with its header and was not read yet; else nothing.
-    ahead: Mutex<BytesMut>,
-}
-
-impl FsReader {
-    /// What came with the header. Who reads all of it, as readers of small objects do, takes it.
-    fn at_hand(&self, range: StoredRange) -> Option<BytesMut> {
-        let mut ahead = self.ahead.lock();
-        let offset = range.offset as usize;
-        let bytes = ahead.get(offset..offset.checked_add(range.len)?)?;
-        let is_all = bytes.len() == ahead.len();
-        Some(if is_all { std::mem::take(&mut *ahead) } else { BytesMut::from(bytes) })
-    }
-}
-
-#[async_trait]
-impl BlobReader for FsReader {
-    async fn read(&self, range: StoredRange) -> Result<BytesMut, BlobError> {
-        super::check_range(self.id, range, self.len)?;
-        if let Some(bytes) = self.at_hand(range) {
-            let read = Ok(bytes);
-            BLOBS.read(&read);
-            return read;
-        }
-        let read = read_exact_at(&self.file, self.base + range.offset, range.len).await;
-        let read = read.map_err(|error| truncated_or(self.id, error));
-        BLOBS.read(&read);
-        read
-    }
-
-    async fn read_into(&self, range: StoredRange, buffer: &mut Vec<u8>) -> Result<(), BlobError> {
-        super::check_range(self.id, range, self.len)?;
-        let read = read_exact_into(&self.file, self.base + range.offset, range.len, buffer).await;
-        let read = read.map(|()| &buffer[..range.len]).map_err(|error| truncated_or(self.id, error));
-        BLOBS.read(&read);
-        read.map(|_| ())
     }
 }

@@ -249,11 +249,12 @@ fn while_read_ahead<T>(log: Option<&File>, open: impl FnOnce() -> T) -> T {
             let len = log.metadata().map_or(0, |of| of.len()).min(MAX_AHEAD_LEN);
             let is_open = &is_open;
             let ahead = move || {
-                let mut stretches = (0..len).step_by(AHEAD_STEP_LEN as usize);
-                // It only saves time: whoever opens meets what fails.
-                while let (Some(begin), false) = (stretches.next(), is_open.load(Ordering::Relaxed))
-                    && fadvise(log, begin, NonZeroU64::new(AHEAD_STEP_LEN), Advice::WillNeed).is_ok()
-                {
+                for begin in (0..len).step_by(AHEAD_STEP_LEN as usize) {
+                    let asked = fadvise(log, begin, NonZeroU64::new(AHEAD_STEP_LEN), Advice::WillNeed);
+                    // It only saves time: whoever opens meets what fails.
+                    if asked.is_err() || is_open.load(Ordering::Relaxed) {
+                        return;
+                    }
                 }
             };
             // Without a thread it is opened as well.

@@ -25,7 +25,7 @@ use crate::app::App;
 use crate::config::{Config, ListenerName, OptionalListen, Reloads, RootPlace};
 use crate::console::{Console, ConsoleOrigins};
 use crate::http::body::RequestBody;
-use crate::http::listener::{Peer, serve};
+use crate::http::listener::{Peer, listen, serve};
 use crate::instance::{Credentials, DataFolder, IfAbsent, kms_places};
 use crate::jobs::{Jobs, Paces, lifecycle, scrub};
 use crate::memory;
@@ -509,7 +509,7 @@ async fn administer(
 }
 
 async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
+    listen(address)
         .await
         .with_context(|| format!("can't listen on {address} (choose another address with {setting})"))
 }

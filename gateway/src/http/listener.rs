@@ -37,6 +37,8 @@ const MAX_READ_LEN: usize = 260 * 1024;
 /// What the kernel may hold of an answer that it can't send yet. Less is noticed sooner as being read, and costs less memory; far less
 /// costs a wake-up for every few pieces.
 const MAX_UNSENT_LEN: u32 = 1024 * 1024;
+/// A congestion control without pacing, which every kernel has.
+const UNPACED: &[u8] = b"reno";
 /// Open files that the gateway needs beside connections and what they read and write.
 const RESERVED_DESCRIPTORS: u64 = 128;
 
@@ -75,6 +77,21 @@ pub struct ListenerOptions {
     pub proxies: Arc<TrustedProxies>,
     /// Do their connections begin with a header of the PROXY protocol?
     pub proxy_protocol: bool,
+}
+
+/// Listens at this address. What is sent over the loopback meets no network: there a congestion control that paces it, as BBR does with a
+/// timer for every few packets, would cost as much as the sending. Connections have that of their listener (`tcp(7)`, TCP_CONGESTION).
+///
+/// # Errors
+/// When nobody can listen there.
+pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await?;
+    if address.ip().is_loopback()
+        && let Err(error) = SockRef::from(&listener).set_tcp_congestion(UNPACED)
+    {
+        tracing::debug!(%error, "connections over the loopback are paced as others are");
+    }
+    Ok(listener)
 }
 
 /// Serves until `stop` ends, then lets the requests in flight finish. Answers whether all of them did. `observers` are told of each.
@@ -299,4 +316,26 @@ where
         record.answered(response.status());
     }
     response.map(|body| Answer::new(body, exchange))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_loopback_is_not_paced_and_a_network_as_the_system_says() -> std::io::Result<()> {
+        let control = |stream: &TcpStream| {
+            // The kernel pads names.
+            let name = SockRef::from(stream).tcp_congestion()?;
+            std::io::Result::Ok(name.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
+        };
+        for (address, unpaced) in [("127.0.0.1:0", true), ("0.0.0.0:0", false)] {
+            let listener = listen(address.parse().expect("an address")).await?;
+            let client = TcpStream::connect(("127.0.0.1", listener.local_addr()?.port())).await?;
+            let (accepted, _) = listener.accept().await?;
+            let wanted = if unpaced { UNPACED.to_vec() } else { control(&client)? };
+            assert_eq!(control(&accepted)?, wanted, "{address}");
+        }
+        Ok(())
+    }
 }

@@ -1,7 +1,10 @@
 //! Somebody who asks: signed requests to every service over one connection that is kept open, as light as they can be.
 
 use anyhow::{Context, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use crc_fast::CrcAlgorithm;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -14,6 +17,8 @@ use crate::signer::Signer;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/x-amz-json-1.1";
+/// Bytes of an SDK's chunk.
+const SDK_CHUNK_LEN: usize = 64 * 1024;
 
 /// What somebody signs with.
 #[derive(Debug, Clone)]
@@ -161,6 +166,32 @@ impl Caller {
     ) -> anyhow::Result<Response<Incoming>> {
         let mut request = self.request(method, target, headers, body)?;
         self.s3.sign(&mut request);
+        self.deliver(request).await
+    }
+
+    /// As [`Caller::send`], with the body as SDKs send it: in signed chunks, with a CRC-32 of all of it in the trailer.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn send_chunked(
+        &mut self,
+        method: Method,
+        target: &str,
+        headers: &[(&'static str, String)],
+        body: &[u8],
+    ) -> anyhow::Result<Response<Incoming>> {
+        const CHECKSUM: &str = "x-amz-checksum-crc32";
+        let chunked = [
+            ("content-encoding", "aws-chunked".to_owned()),
+            ("x-amz-decoded-content-length", body.len().to_string()),
+            ("x-amz-trailer", CHECKSUM.to_owned()),
+        ];
+        let mut request = self.request(method, target, &[headers, &chunked].concat(), Bytes::new())?;
+        let seed = self.s3.sign_as(&mut request, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER");
+        let chunks: Vec<&[u8]> = body.chunks(SDK_CHUNK_LEN).collect();
+        let crc = crc_fast::checksum(CrcAlgorithm::Crc32IsoHdlc, body) as u32;
+        let trailer = [(CHECKSUM, &*STANDARD.encode(crc.to_be_bytes()))];
+        *request.body_mut() = Full::from(self.s3.chunked(&seed, &chunks, &trailer));
         self.deliver(request).await
     }
 

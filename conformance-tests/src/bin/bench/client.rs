@@ -5,11 +5,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use conformance_tests::caller::{Caller, Credentials};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use md5::{Digest, Md5};
 
-use super::{Sse, Target};
+use super::{Shape, Sse, Target};
 
 /// A connection.
 pub(crate) struct Connection(Caller);
@@ -54,6 +55,26 @@ impl Connection {
         body: Bytes,
     ) -> anyhow::Result<Answer> {
         let response = self.0.send(method, path_and_query, headers, body).await?;
+        Self::read(path_and_query, response).await
+    }
+
+    /// Sends content as this load does; any status but success is an error.
+    pub(crate) async fn upload(
+        &mut self,
+        shape: &Shape,
+        path_and_query: &str,
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> anyhow::Result<Answer> {
+        if !shape.chunked {
+            return self.send(Method::PUT, path_and_query, headers, body).await;
+        }
+        let response = self.0.send_chunked(Method::PUT, path_and_query, headers, &body).await?;
+        Self::read(path_and_query, response).await
+    }
+
+    /// Reads an answer to its end.
+    async fn read(path_and_query: &str, response: Response<Incoming>) -> anyhow::Result<Answer> {
         let (parts, mut body) = response.into_parts();
         let (mut body_len, mut head) = (0, Bytes::new());
         while let Some(frame) = body.frame().await {

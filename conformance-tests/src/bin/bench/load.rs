@@ -198,7 +198,7 @@ impl Load {
         match self.operation {
             Operation::Put => {
                 let path = format!("/{bucket}/put/{folder}/{n:08}");
-                connection.send(Method::PUT, &path, &shape.sse.write_headers(target), body.clone()).await?;
+                connection.upload(shape, &path, &shape.sse.write_headers(target), body.clone()).await?;
                 Ok(body.len())
             }
             Operation::Get => {

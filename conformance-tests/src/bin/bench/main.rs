@@ -129,6 +129,9 @@ struct Shape {
     /// Prefixes that those objects are spread over; then a listing has the delimiter `/`
     #[arg(long, default_value_t = 0)]
     prefixes: usize,
+    /// Uploads are sent as SDKs send them: in signed chunks, with a checksum in the trailer
+    #[arg(long)]
+    chunked: bool,
     /// Encryption
     #[arg(long, value_enum, default_value_t = Sse::None)]
     sse: Sse,
@@ -146,6 +149,7 @@ impl Default for Shape {
             concurrency: 8,
             count: 1000,
             objects: 50,
+            chunked: false,
             sse: Sse::None,
         }
     }

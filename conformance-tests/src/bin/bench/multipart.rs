@@ -64,7 +64,7 @@ impl Upload {
             }
             let part = body.slice(start..(start + shape.part_size).min(body.len()));
             let path = format!("{path}?partNumber={}&uploadId={id}", at + 1);
-            let answer = connection.send(Method::PUT, &path, &shape.sse.read_headers(), part).await?;
+            let answer = connection.upload(shape, &path, &shape.sse.read_headers(), part).await?;
             let etag = answer.headers.get("etag").and_then(|value| value.to_str().ok());
             sent.push((at + 1, etag.unwrap_or_default().to_owned()));
         }

@@ -76,30 +76,36 @@ impl Opener {
         })
     }
 
-    /// Opens a span into `plain`, which grows where it is too short for its chunks (never beyond the span's stored length), and returns
-    /// where in it the bytes are that the span yields. What `stored` holds is used up.
+    /// Opens a span into `plain` from `at` on, which grows where it is too short for its chunks (by no more than the span's stored
+    /// length), and returns where in it the bytes are that the span yields: those of the span that follows go on at their end. What
+    /// `stored` holds is used up.
     pub fn open_into(
         &self,
         span: &Span,
         stored: &mut [u8],
         plain: &mut Vec<u8>,
+        at: usize,
     ) -> Result<Range<usize>, OpenError> {
         if stored.len() != span.stored.len {
             return Err(OpenError::Truncated);
         }
         let run = ChunkRun::covering(span.plain, self.plain_len);
         let opened_len = match &self.layers[..] {
-            [only] => open_chunks_into(only, run.first_chunk, stored, plain)?,
+            [only] => open_chunks_into(only, run.first_chunk, stored, plain, at)?,
             [inner, outer] => {
                 let len = open_chunks(outer, span.first_chunk, stored)?;
                 let chunks = stored[..len].get(inner_in_outer(&run, span)).ok_or(OpenError::Truncated)?;
-                open_chunks_into(inner, run.first_chunk, chunks, plain)?
+                open_chunks_into(inner, run.first_chunk, chunks, plain, at)?
             }
             _ => unreachable!("a version has one or two layers"),
         };
         let yielded = run.skip..run.skip + span.plain.len as usize;
         // Behind them are bytes of whoever had the buffer before.
-        if yielded.end <= opened_len { Ok(yielded) } else { Err(OpenError::Truncated) }
+        if yielded.end <= opened_len {
+            Ok(at + yielded.start..at + yielded.end)
+        } else {
+            Err(OpenError::Truncated)
+        }
     }
 
     /// Opens a span in place and returns the plain bytes that it yields: for what is short, of which nothing has to be moved.
@@ -166,18 +172,19 @@ fn open_chunks(key: &MessageKey, first_chunk: u64, stored: &mut [u8]) -> Result<
     Ok(plain_end)
 }
 
-/// Opens whole chunks one behind the other, from the front of `plain` on. Returns how many bytes that are.
+/// Opens whole chunks one behind the other, from `at` in `plain` on. Returns how many bytes that are.
 fn open_chunks_into(
     key: &MessageKey,
     first_chunk: u64,
     stored: &[u8],
     plain: &mut Vec<u8>,
+    at: usize,
 ) -> Result<usize, OpenError> {
     let len = plain_len_of_chunks(stored.len());
-    if plain.len() < len {
-        plain.resize(len, 0);
+    if plain.len() < at + len {
+        plain.resize(at + len, 0);
     }
-    let mut rest = &mut plain[..len];
+    let mut rest = &mut plain[at..at + len];
     for (index, chunk) in (first_chunk..).zip(stored.chunks(CHUNK_LEN_STORED)) {
         let (place, behind) = rest.split_at_mut(chunk.len().saturating_sub(TAG_LEN));
         key.open_into(index, chunk, place)?;

@@ -48,15 +48,21 @@ fn open_range(
     let mut opened = Vec::new();
     // Of another length each time, and full of something else.
     let mut apart = Vec::new();
+    // One behind the other.
+    let (mut run, mut place_in_run) = (Vec::new(), None);
     for span in opener.spans(range, max_len) {
         let stored = read(span.stored)?;
         let piece = opener.open(&span, BytesMut::from(stored));
-        let place = opener.open_into(&span, &mut stored.to_vec(), &mut apart);
+        let place = opener.open_into(&span, &mut stored.to_vec(), &mut apart, 0);
         assert_eq!(place.map(|place| Bytes::copy_from_slice(&apart[place])), piece);
         let piece = piece?;
         assert_eq!(piece.len() as u64, span.plain.len);
         opened.extend_from_slice(&piece);
+        let at = place_in_run.as_ref().map_or(0, |place: &std::ops::Range<usize>| place.end);
+        let behind = opener.open_into(&span, &mut stored.to_vec(), &mut run, at)?;
+        place_in_run = Some(place_in_run.map_or(behind.start, |place| place.start)..behind.end);
     }
+    assert_eq!(run[place_in_run.unwrap_or_default()], opened[..]);
     Ok(opened)
 }
 

@@ -3,6 +3,7 @@
 //! The first span is opened before anything is answered; a failure later breaks the answer off.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -10,7 +11,7 @@ use storage::blob::{BlobError, BlobReader, BlobRef, BlobStore, StoredLen, Stored
 use storage::catalog::{Catalog, CatalogError, Content, Layout, OWN_BLOB, Part, ReadPin};
 use storage::name::MessageSalt;
 
-use super::pool::{self, SPAN_LEN};
+use super::pool::{self, Buffer, RUN_SPANS, RUNS, SPAN_LEN};
 use crate::http::body::ByteStream;
 use crate::seal::{
     CHUNK_LEN_STORED, ContentKeys, OpenError, Opener, PlainLen, PlainRange, SealContext, Span,
@@ -20,6 +21,8 @@ use crate::seal::{
 const WHOLE_LEN: u64 = SPAN_LEN as u64;
 /// Messages up to this length are opened in place.
 const SHORT_LEN: u64 = CHUNK_LEN_STORED as u64;
+/// More than this is a run of spans.
+const LONG_LEN: u64 = ((RUN_SPANS - 1) * SPAN_LEN) as u64;
 /// Part records that are fetched at once.
 const PARTS_PER_SCAN: usize = 64;
 
@@ -177,6 +180,9 @@ struct Message {
     /// `None`: all of it is at hand.
     reader: Option<Box<dyn BlobReader>>,
     opener: Opener,
+    /// What is read of it, plain.
+    range: Range<u64>,
+    /// What of that is still to be read.
     spans: Box<dyn Iterator<Item = Span> + Send>,
     ahead: Ahead,
 }
@@ -188,7 +194,7 @@ enum Ahead {
     /// All of it, in a buffer of its own.
     Short(BytesMut),
     /// All of it, in a buffer of the pool for spans.
-    Whole(Vec<u8>),
+    Whole(Buffer),
 }
 
 impl Message {
@@ -241,7 +247,8 @@ impl Message {
             reader.will_read(first..end).await;
         }
         let spans = Box::new(opener.spans(range, SPAN_LEN));
-        Ok(Self { blob, reader, opener, spans, ahead })
+        let range = range.offset..range.offset + range.len;
+        Ok(Self { blob, reader, opener, range, spans, ahead })
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, EgressError> {
@@ -257,20 +264,32 @@ impl Message {
             };
             return self.opener.open(&span, stored).map(Some).map_err(refuse);
         }
-        let pool = pool::of_span(span.stored.len);
         let (mut stored, place) = match (std::mem::replace(&mut self.ahead, Ahead::Nothing), &self.reader) {
             (Ahead::Whole(message), _) => (message, place),
             (_, Some(reader)) => {
-                let mut buffer = pool.take_full();
+                let mut buffer = pool::of_span(span.stored.len).take_full();
                 reader.read_into(span.stored, &mut buffer).await?;
                 (buffer, 0..span.stored.len)
             }
             (_, None) => return Err(refuse(OpenError::Truncated)),
         };
-        let mut plain = pool.take_full();
+        let mut run = None;
+        // The first bytes are handed on at once.
+        if span.plain.offset > self.range.start && self.range.end - span.plain.offset > LONG_LEN {
+            run = RUNS.take_left();
+        }
+        let spans_behind = if run.is_some() { RUN_SPANS - 1 } else { 0 };
+        let mut plain = run.unwrap_or_else(|| pool::of_span(span.stored.len).take_full());
         let chunks = stored.get_mut(place).ok_or(refuse(OpenError::Truncated))?;
-        let yielded = self.opener.open_into(&span, chunks, &mut plain).map_err(refuse)?;
-        pool::of_span(stored.capacity()).give_back(stored);
-        Ok(Some(pool.bytes_of(plain).slice(yielded)))
+        let mut yielded = self.opener.open_into(&span, chunks, &mut plain, 0).map_err(refuse)?;
+        if let Some(reader) = &self.reader {
+            for span in self.spans.by_ref().take(spans_behind) {
+                reader.read_into(span.stored, &mut stored).await?;
+                let chunks = stored.get_mut(..span.stored.len).ok_or(refuse(OpenError::Truncated))?;
+                yielded.end =
+                    self.opener.open_into(&span, chunks, &mut plain, yielded.end).map_err(refuse)?.end;
+            }
+        }
+        Ok(Some(Bytes::from_owner(plain).slice(yielded)))
     }
 }

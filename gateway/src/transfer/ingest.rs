@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::aws_chunked::{ChunkedError, Decoder};
 use super::digest::{ChecksumAlgorithm, Hasher};
 use super::md5::{self, Md5, Together};
-use super::pool::{STEP_LEN, STEPS};
+use super::pool::{Buffer, STEP_LEN, STEPS};
 use crate::auth::PayloadAuth;
 use crate::http::body::{BodyError, ByteStream, RequestBody, StreamError};
 use crate::seal::{
@@ -327,7 +327,7 @@ async fn straight(
 /// Sealed bytes on their way into a blob: in the memory that it is written from, or beside it where there is no room.
 struct Outlet {
     writer: Box<dyn BlobWriter>,
-    beside: Vec<u8>,
+    beside: Option<Buffer>,
     /// What may gather beside it, in bytes.
     max_beside_len: usize,
 }
@@ -335,7 +335,7 @@ struct Outlet {
 impl Outlet {
     fn new(writer: Box<dyn BlobWriter>) -> Self {
         // Two chunks may come before it is looked at again.
-        Self { writer, beside: Vec::new(), max_beside_len: STEP_LEN - 2 * CHUNK_LEN_STORED }
+        Self { writer, beside: None, max_beside_len: STEP_LEN - 2 * CHUNK_LEN_STORED }
     }
 
     /// Seals what ends no later than a chunk does.
@@ -346,20 +346,15 @@ impl Outlet {
 
     /// Writes what has gathered.
     async fn settle(&mut self) -> Result<(), BlobError> {
-        match self.beside.len() > self.max_beside_len {
-            true => self.write_beside().await,
-            false => Ok(()),
+        match self.beside.take_if(|beside| beside.len() > self.max_beside_len) {
+            Some(beside) => self.writer.write(Bytes::from_owner(beside)).await,
+            None => Ok(()),
         }
     }
 
-    async fn write_beside(&mut self) -> Result<(), BlobError> {
-        let beside = std::mem::take(&mut self.beside);
-        self.writer.write(STEPS.bytes_of(beside)).await
-    }
-
     async fn finish(mut self) -> Result<Box<dyn BlobWriter>, BlobError> {
-        if !self.beside.is_empty() {
-            self.write_beside().await?;
+        if let Some(beside) = self.beside {
+            self.writer.write(Bytes::from_owner(beside)).await?;
         }
         Ok(self.writer)
     }
@@ -368,19 +363,14 @@ impl Outlet {
 impl Output for Outlet {
     fn append_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) {
         // Behind what is beside it, all is.
-        let room = if self.beside.is_empty() { self.writer.room(len) } else { None };
+        let room = if self.beside.is_none() { self.writer.room(len) } else { None };
         match room {
             Some(room) => {
                 fill(room);
                 // There will be room again soon.
                 self.max_beside_len = 0;
             }
-            None => {
-                if self.beside.capacity() == 0 {
-                    self.beside = STEPS.take();
-                }
-                self.beside.append_with(len, fill);
-            }
+            None => self.beside.get_or_insert_with(|| STEPS.take()).append_with(len, fill),
         }
     }
 }
@@ -422,21 +412,20 @@ async fn pipelined(
 /// Seals a step into the blob, chunk by chunk.
 async fn seal(
     (mut sealer, mut outlet): (Sealer, Outlet),
-    step: Vec<u8>,
+    step: Buffer,
 ) -> Result<(Sealer, Outlet), IngestError> {
     for part in step.chunks(CHUNK_LEN_PLAIN) {
         outlet.seal(&mut sealer, part).await?;
     }
-    STEPS.give_back(step);
     Ok((sealer, outlet))
 }
 
 /// Takes a step into the digests, and gives it back: MD5 together with other bodies', what else takes long on a thread for it.
 async fn digest(
     mut digests: Digests,
-    mut step: Vec<u8>,
+    mut step: Buffer,
     together: Option<Arc<Together>>,
-) -> Result<(Digests, Option<Vec<u8>>), IngestError> {
+) -> Result<(Digests, Option<Buffer>), IngestError> {
     let md5 = digests.md5.take();
     if digests.take_long() {
         let task = tokio::task::spawn_blocking(move || {
@@ -575,7 +564,7 @@ impl PlainBytes {
     }
 
     /// Fills a buffer up to a step; a shorter one is the last.
-    async fn fill(&mut self, mut buffer: Vec<u8>) -> Result<Vec<u8>, IngestError> {
+    async fn fill(&mut self, mut buffer: Buffer) -> Result<Buffer, IngestError> {
         while buffer.len() < STEP_LEN {
             if self.rest.is_empty() {
                 if self.remaining == 0 {

@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::{Md5, lanes};
+use crate::transfer::pool::Buffer;
 
 /// How many bytes of each body are taken before others may join. Of 8 bodies together they stay in the second cache.
 const SLICE_LEN: usize = 32 * 1024;
@@ -39,8 +40,8 @@ impl Together {
     pub(in crate::transfer) async fn update(
         &self,
         mut md5: Md5,
-        data: Vec<u8>,
-    ) -> Result<(Md5, Vec<u8>), Ended> {
+        data: Buffer,
+    ) -> Result<(Md5, Buffer), Ended> {
         if POOL.width == 1 {
             let task = tokio::task::spawn_blocking(move || {
                 md5.update(&data);
@@ -92,8 +93,8 @@ struct Queue {
 
 struct Step {
     md5: Md5,
-    data: Vec<u8>,
-    done: oneshot::Sender<(Md5, Vec<u8>)>,
+    data: Buffer,
+    done: oneshot::Sender<(Md5, Buffer)>,
 }
 
 /// A step, of which this many bytes are taken.
@@ -199,6 +200,7 @@ fn take_slice(lanes: &mut Vec<Lane>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transfer::pool::STEPS;
 
     /// Steps of uneven lengths of many bodies at once: each body's MD5 is its own.
     #[tokio::test(flavor = "multi_thread")]
@@ -208,7 +210,8 @@ mod tests {
             let (mut md5, mut expected) = (Md5::default(), Md5::default());
             for step in 0..6_usize {
                 let len = [0, 1, 63, 64, 65, 40_000, 131_072, 100_001][(body + 3 * step) % 8];
-                let data: Vec<u8> = (0..len).map(|i| (i * 31 + body * 7 + step) as u8).collect();
+                let mut data = STEPS.take();
+                data.extend((0..len).map(|i| (i * 31 + body * 7 + step) as u8));
                 expected.update(&data);
                 let back;
                 (md5, back) = together.update(md5, data).await.unwrap();
@@ -227,12 +230,16 @@ mod tests {
     async fn who_goes_away_holds_nobody_up() {
         let leaving = tokio::spawn(async {
             let together = Together::join();
-            let _ = together.update(Md5::default(), vec![1; 1 << 20]).await;
+            let mut data = STEPS.take();
+            data.resize(1 << 20, 1);
+            let _ = together.update(Md5::default(), data).await;
         });
         tokio::task::yield_now().await;
         leaving.abort();
         let together = Together::join();
-        let (md5, _) = together.update(Md5::default(), b"abc".to_vec()).await.unwrap();
+        let mut data = STEPS.take();
+        data.extend_from_slice(b"abc");
+        let (md5, _) = together.update(Md5::default(), data).await.unwrap();
         assert_eq!(hex::encode(md5.finish()), "900150983cd24fb0d6963f7d28e17f72");
     }
 }

@@ -56,17 +56,25 @@ unsafe impl GlobalAlloc for WipingAllocator {
     }
 }
 
+/// The smallest block that has pages of its own, which go back to the system with it, in bytes: what every read of a body and every step
+/// takes is smaller, what only some moments need is larger. Without a word glibc would raise it to the largest block that was ever freed,
+/// and large blocks among small ones leave gaps that nothing fits.
+#[cfg(target_env = "gnu")]
+const OWN_PAGES_LEN: libc::c_int = 320 * 1024;
+
 /// Lets the C library's allocator have one arena for each core, in place of eight: what is free in one is of no use to the threads of another,
-/// and buffers of bodies are large. To be called before there are other threads; with another allocator it does nothing.
+/// and buffers of bodies are large. Blocks that are larger still have pages of their own. To be called before there are other threads; with another allocator it does nothing.
 pub fn bound_arenas() {
     #[cfg(target_env = "gnu")]
     {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let arenas = libc::c_int::try_from(cores).unwrap_or(libc::c_int::MAX);
-        // SAFETY: it takes two numbers, and no other thread allocates yet.
-        #[allow(unsafe_code)]
-        let is_set = unsafe { libc::mallopt(libc::M_ARENA_MAX, arenas) };
-        debug_assert_eq!(is_set, 1, "glibc knows arenas");
+        for (setting, value) in [(libc::M_ARENA_MAX, arenas), (libc::M_MMAP_THRESHOLD, OWN_PAGES_LEN)] {
+            // SAFETY: it takes two numbers, and no other thread allocates yet.
+            #[allow(unsafe_code)]
+            let is_set = unsafe { libc::mallopt(setting, value) };
+            debug_assert_eq!(is_set, 1, "glibc knows this setting");
+        }
     }
 }
 

@@ -36,6 +36,9 @@ const MAX_AHEAD_LEN: u64 = 2 << 30;
 /// sled's own description of its folder, as this program makes it.
 const CONF: &[u8] = b"segment_size: 524288\nuse_compression: false\nversion: 0.34\n";
 
+/// The length of a segment of sled's log, as [`CONF`] has it.
+pub(super) const SEGMENT_LEN: u64 = 512 << 10;
+
 /// An open engine.
 pub(super) struct Engine {
     pub(super) tree: Tree,

@@ -419,18 +419,22 @@ async fn keep(reloads: &Reloads, current: &Current, jobs: &Mutex<Option<Jobs>>) 
         }
         drop(ended);
         tracing::error!("the session of this gateway was ended by another: it begins a new one");
+        let has_own_files = app.stores.storage.local_blobs().is_some();
+        if !has_own_files {
+            tokio::spawn(settle(app.clone()));
+        }
         let former = jobs.lock().take();
         if let Some(former) = former {
             // What it was doing fails, since nothing can be committed.
             let _ = tokio::time::timeout(config.shutdown_timeout, former.stop()).await;
         }
         let folder = app.stores.folder.again();
-        if app.stores.storage.local_blobs().is_some() {
+        if has_own_files {
             // Two of one process must not write the same files: no request is taken until the former one is gone.
             current.take(Closed::SessionLost);
             let_go(app, config.shutdown_timeout).await?;
         } else {
-            tokio::spawn(settle(app));
+            drop(app);
         }
         let mut pause = FIRST_PAUSE;
         loop {

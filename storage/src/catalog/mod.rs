@@ -216,6 +216,9 @@ impl Catalog {
     }
 
     pub(crate) fn set_session_ended(&self) {
+        if let Some(ids) = self.own().and_then(|own| own.ids.as_ref()) {
+            ids.end();
+        }
         self.shared.ended.send_replace(true);
     }
 

@@ -9,14 +9,16 @@
 //! in it has the place where it begins there of the zeros. With 2 in place of the 1, it was taken out of its pack and lies alone.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::time::{Duration, Instant};
 
 use super::SessionId;
-use crate::blob::{BlobOwner, BlobRef};
+use crate::blob::{BlobError, BlobOwner, BlobRef};
 use crate::name::BlobId;
 
 /// Open blobs that are kept in mind at the most; beyond it the settled counter stands still.
@@ -29,6 +31,7 @@ pub struct BlobIds(Arc<Ids>);
 #[derive(Debug)]
 struct Ids {
     session: SessionId,
+    has_ended: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -66,12 +69,25 @@ impl BlobIds {
     /// Those of this session, from number 1 on.
     pub fn new(session: SessionId) -> Self {
         let state = State { next: 1, open: BTreeMap::new(), forgotten: None };
-        Self(Arc::new(Ids { session, state: Mutex::new(state) }))
+        Self(Arc::new(Ids { session, has_ended: AtomicBool::new(false), state: Mutex::new(state) }))
     }
 
     /// The session.
     pub fn session(&self) -> SessionId {
         self.0.session
+    }
+
+    /// The session has ended: no record will name a blob that begins now.
+    pub(crate) fn end(&self) {
+        self.0.has_ended.store(true, Ordering::Relaxed);
+    }
+
+    /// Refuses a blob that no record will name, so that nobody has to look for it.
+    pub(crate) fn check(&self) -> Result<(), BlobError> {
+        match self.0.has_ended.load(Ordering::Relaxed) {
+            true => Err(BlobError::Unavailable(io::Error::other("the session of this gateway has ended"))),
+            false => Ok(()),
+        }
     }
 
     /// The id for a blob whose writing begins.

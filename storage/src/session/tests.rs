@@ -82,9 +82,11 @@ async fn a_gateway_that_is_frozen_beyond_its_session_can_not_commit() {
         assert_eq!(state(&kv, ids).await, SessionState::Live);
     }
     assert!(!*told.borrow());
+    its.check().expect("it has heard nothing");
     let refused = frozen.put_document("shelf", "b").await;
     assert!(matches!(refused, Err(CatalogError::Kv(KvError::Unavailable(_)))), "{refused:?}");
     assert!(*told.borrow(), "it learned of it");
+    its.check().expect_err("no record will name a blob that begins now");
     keeper.step().await.expect_err("its session has ended");
     assert_eq!(keeper.leave().await.expect("an answer"), SessionEnd::ByOthers);
     let (_, stop) = watch::channel(false);

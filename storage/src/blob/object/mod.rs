@@ -235,6 +235,7 @@ impl Shared {
 #[async_trait]
 impl BlobStore for ObjectBlobStore {
     async fn create(&self, owner: BlobOwner, hint: SizeHint) -> Result<Box<dyn BlobWriter>, BlobError> {
+        self.shared.ids.check()?;
         Ok(Box::new(ObjectWriter::new(self.shared.clone(), owner, hint)))
     }
 

@@ -440,6 +440,15 @@ async fn a_blob_comes_back_from_quarantine_or_is_deleted_when_its_time_is_over()
 }
 
 #[tokio::test]
+async fn a_session_that_has_ended_begins_no_blob() {
+    let (_, store) = world();
+    store.shared.ids.end();
+    let refused = store.create(owner(1), SizeHint::Unknown).await.map(drop);
+    assert!(matches!(refused, Err(BlobError::Unavailable(_))), "{refused:?}");
+    assert_eq!(store.shared.ids.settled(), 1, "no number is taken");
+}
+
+#[tokio::test]
 async fn many_are_deleted_at_once_and_a_session_lists_alone() {
     let (_, store) = world();
     let ids = BlobIds::new(SessionId(SESSION.0 + 1));

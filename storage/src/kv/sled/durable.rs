@@ -202,7 +202,9 @@ mod tests {
         let (go_on, may_go_on) = mpsc::channel();
         let may_go_on = Mutex::new(may_go_on);
         thread::scope(|scope| {
-            scope.spawn(|| log.sync(0..100, LONG, || Ok(may_go_on.lock().recv().unwrap())).unwrap());
+            scope.spawn(|| {
+                log.sync(0..100, LONG, || may_go_on.lock().recv().map_err(io::Error::other)).unwrap()
+            });
             while !log.state.lock().is_syncing {
                 thread::yield_now();
             }

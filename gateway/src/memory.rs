@@ -63,7 +63,8 @@ unsafe impl GlobalAlloc for WipingAllocator {
 const OWN_PAGES_LEN: libc::c_int = 320 * 1024;
 
 /// Lets the C library's allocator have one arena for each core, in place of eight: what is free in one is of no use to the threads of another,
-/// and buffers of bodies are large. Blocks that are larger still have pages of their own. To be called before there are other threads; with another allocator it does nothing.
+/// and buffers of bodies are large. Blocks that are larger still have pages of their own. To be called before there
+/// are other threads; with another allocator it does nothing.
 pub fn bound_arenas() {
     #[cfg(target_env = "gnu")]
     {

@@ -419,8 +419,12 @@ async fn keep(reloads: &Reloads, current: &Current, jobs: &Mutex<Option<Jobs>>) 
         }
         drop(ended);
         tracing::error!("the session of this gateway was ended by another: it begins a new one");
+        // What a request wrote from now on no record would ever name.
         let has_own_files = app.stores.storage.local_blobs().is_some();
-        if !has_own_files {
+        if has_own_files {
+            // Two of one process must not write the same files: no request is taken until the former one is gone.
+            current.take(Closed::SessionLost);
+        } else {
             tokio::spawn(settle(app.clone()));
         }
         let former = jobs.lock().take();
@@ -430,8 +434,6 @@ async fn keep(reloads: &Reloads, current: &Current, jobs: &Mutex<Option<Jobs>>) 
         }
         let folder = app.stores.folder.again();
         if has_own_files {
-            // Two of one process must not write the same files: no request is taken until the former one is gone.
-            current.take(Closed::SessionLost);
             let_go(app, config.shutdown_timeout).await?;
         } else {
             drop(app);

@@ -31,8 +31,8 @@ use crate::observe::request::{ConnectionObservers, Observers};
 
 /// The most headers of a request: hyper's own limit for HTTP/1.1.
 const MAX_HEADERS: usize = 100;
-/// The most that is read of an authenticated body at once. An answer's head and a span of its content have fewer bytes, so that the next
-/// span is written together with them.
+/// The most that is read of an authenticated body at once. An answer's head and a span of its content have fewer bytes, so that what
+/// comes next, a span or a run of them, is written together with them.
 const MAX_READ_LEN: usize = 260 * 1024;
 /// What the kernel may hold of an answer that it can't send yet. Less is noticed sooner as being read, and costs less memory; far less
 /// costs a wake-up for every few pieces.

@@ -5,11 +5,13 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use storage::blob::{BlobError, BlobReader, BlobRef, BlobStore, StoredLen, StoredRange};
 use storage::catalog::{Catalog, CatalogError, Content, Layout, OWN_BLOB, Part, ReadPin};
 use storage::name::MessageSalt;
+use tokio::time::Instant;
 
 use super::pool::{self, Buffer, RUN_SPANS, RUNS, SPAN_LEN};
 use crate::http::body::ByteStream;
@@ -23,6 +25,8 @@ const WHOLE_LEN: u64 = SPAN_LEN as u64;
 const SHORT_LEN: u64 = CHUNK_LEN_STORED as u64;
 /// More than this is a run of spans.
 const LONG_LEN: u64 = ((RUN_SPANS - 1) * SPAN_LEN) as u64;
+/// How long a run gathers.
+const RUN_PATIENCE: Duration = Duration::from_millis(5);
 /// Part records that are fetched at once.
 const PARTS_PER_SCAN: usize = 64;
 
@@ -264,6 +268,7 @@ impl Message {
             };
             return self.opener.open(&span, stored).map(Some).map_err(refuse);
         }
+        let began = Instant::now();
         let (mut stored, place) = match (std::mem::replace(&mut self.ahead, Ahead::Nothing), &self.reader) {
             (Ahead::Whole(message), _) => (message, place),
             (_, Some(reader)) => {
@@ -278,18 +283,23 @@ impl Message {
         if span.plain.offset > self.range.start && self.range.end - span.plain.offset > LONG_LEN {
             run = RUNS.take_left();
         }
-        let spans_behind = if run.is_some() { RUN_SPANS - 1 } else { 0 };
+        let mut spans_behind = if run.is_some() { RUN_SPANS - 1 } else { 0 };
         let mut plain = run.unwrap_or_else(|| pool::of_span(span.stored.len).take_full());
         let chunks = stored.get_mut(place).ok_or(refuse(OpenError::Truncated))?;
         let mut yielded = self.opener.open_into(&span, chunks, &mut plain, 0).map_err(refuse)?;
-        if let Some(reader) = &self.reader {
-            for span in self.spans.by_ref().take(spans_behind) {
-                reader.read_into(span.stored, &mut stored).await?;
-                let chunks = stored.get_mut(..span.stored.len).ok_or(refuse(OpenError::Truncated))?;
-                yielded.end =
-                    self.opener.open_into(&span, chunks, &mut plain, yielded.end).map_err(refuse)?.end;
-            }
+        // What comes slowly is handed on as it comes.
+        while spans_behind > 0
+            && began.elapsed() < RUN_PATIENCE
+            && let (Some(reader), Some(span)) = (&self.reader, self.spans.next())
+        {
+            spans_behind -= 1;
+            reader.read_into(span.stored, &mut stored).await?;
+            let chunks = stored.get_mut(..span.stored.len).ok_or(refuse(OpenError::Truncated))?;
+            yielded.end = self.opener.open_into(&span, chunks, &mut plain, yielded.end).map_err(refuse)?.end;
         }
         Ok(Some(Bytes::from_owner(plain).slice(yielded)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 //! (presigned) and of aws-chunked bodies.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html>
 
+use std::borrow::Cow;
+
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderName, HeaderValue, Request};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -12,14 +14,38 @@ use time::{Duration, OffsetDateTime};
 /// What a presigned URL's values keep as it is.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Signs requests of one access key for one moment, region and service.
+/// Signs requests of one access key in us-east-1 for one service, at one moment or at each request's own.
 #[derive(Debug, Clone)]
 pub struct Signer {
     access_key_id: String,
+    secret_access_key: String,
     /// `None`: the present moment of each request.
     at: Option<OffsetDateTime>,
+    service: String,
+    /// Of the day on which this was made: of nearly all requests.
+    first_day: DayKey,
+}
+
+/// What signs a service's requests of one day (UTC).
+#[derive(Debug, Clone)]
+struct DayKey {
     scope: String,
     signing_key: Vec<u8>,
+}
+
+impl DayKey {
+    /// For this date, `20150830`.
+    fn of(secret_access_key: &str, date: &str, service: &str) -> Self {
+        let mut signing_key = format!("AWS4{secret_access_key}").into_bytes();
+        for part in [date, "us-east-1", service, "aws4_request"] {
+            signing_key = hmac(&signing_key, part.as_bytes());
+        }
+        Self { scope: format!("{date}/us-east-1/{service}/aws4_request"), signing_key }
+    }
+
+    fn sign(&self, to_sign: &str) -> String {
+        hex::encode(hmac(&self.signing_key, to_sign.as_bytes()))
+    }
 }
 
 /// What the signatures of a streaming body's chunks go on from.
@@ -30,30 +56,38 @@ pub struct Seed {
 }
 
 impl Signer {
-    /// For requests of today to S3 in us-east-1.
+    /// For requests to S3, each of the moment at which it is signed.
     pub fn new(access_key_id: &str, secret_access_key: &str) -> Self {
-        Self { at: None, ..Self::at(access_key_id, secret_access_key, OffsetDateTime::now_utc()) }
+        Self::of_service(access_key_id, secret_access_key, "s3")
     }
 
-    /// For requests of today to this service (`iam`, `kms`, `sts`), which wants a hash of the body: sign with [`Signer::sign_body`].
+    /// As [`Signer::new`], to this service (`iam`, `kms`, `sts`), which wants a hash of the body: sign with [`Signer::sign_body`].
     pub fn of_service(access_key_id: &str, secret_access_key: &str, service: &str) -> Self {
-        let now = OffsetDateTime::now_utc();
-        Self { at: None, ..Self::scoped(access_key_id, secret_access_key, now, service) }
+        Self { at: None, ..Self::made(access_key_id, secret_access_key, OffsetDateTime::now_utc(), service) }
     }
 
-    /// For requests made, as they claim, at this moment.
+    /// For requests to S3 made, as they claim, at this moment.
     pub fn at(access_key_id: &str, secret_access_key: &str, at: OffsetDateTime) -> Self {
-        Self::scoped(access_key_id, secret_access_key, at, "s3")
+        Self::made(access_key_id, secret_access_key, at, "s3")
     }
 
-    fn scoped(access_key_id: &str, secret_access_key: &str, at: OffsetDateTime, service: &str) -> Self {
-        let date = timestamp(at)[..8].to_owned();
-        let mut signing_key = format!("AWS4{secret_access_key}").into_bytes();
-        for part in [&date, "us-east-1", service, "aws4_request"] {
-            signing_key = hmac(&signing_key, part.as_bytes());
+    fn made(access_key_id: &str, secret_access_key: &str, at: OffsetDateTime, service: &str) -> Self {
+        Self {
+            access_key_id: access_key_id.to_owned(),
+            secret_access_key: secret_access_key.to_owned(),
+            at: Some(at),
+            service: service.to_owned(),
+            first_day: DayKey::of(secret_access_key, date(&timestamp(at)), service),
         }
-        let scope = format!("{date}/us-east-1/{service}/aws4_request");
-        Self { access_key_id: access_key_id.to_owned(), at: Some(at), scope, signing_key }
+    }
+
+    /// The key of the day in which this moment lies.
+    fn day_key(&self, timestamp: &str) -> Cow<'_, DayKey> {
+        let date = date(timestamp);
+        if self.first_day.scope.starts_with(date) {
+            return Cow::Borrowed(&self.first_day);
+        }
+        Cow::Owned(DayKey::of(&self.secret_access_key, date, &self.service))
     }
 
     /// Adds date, payload hash (`UNSIGNED-PAYLOAD`) and signature to a request. Its path and query must be percent-encoded, the
@@ -73,10 +107,11 @@ impl Signer {
         let headers = request.headers_mut();
         headers.insert(HeaderName::from_static("x-amz-date"), value(&timestamp));
         headers.insert(HeaderName::from_static("x-amz-content-sha256"), value(payload));
-        let (signed, signature) = self.signature(request, &timestamp, payload);
+        let day_key = self.day_key(&timestamp);
+        let (signed, signature) = signature(&day_key, request, &timestamp, payload);
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={signed}, Signature={signature}",
-            self.access_key_id, self.scope
+            self.access_key_id, day_key.scope
         );
         request.headers_mut().insert(http::header::AUTHORIZATION, value(&authorization));
         Seed { timestamp, signature }
@@ -90,6 +125,7 @@ impl Signer {
     /// As [`Signer::presign`], with this payload hash.
     pub fn presign_as<B>(&self, request: &Request<B>, expires_s: i64, payload: &str) -> String {
         let timestamp = self.timestamp();
+        let day_key = self.day_key(&timestamp);
         let mut names: Vec<&str> = request.headers().keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         let encoded = |text: &str| utf8_percent_encode(text, UNRESERVED).to_string();
@@ -97,7 +133,7 @@ impl Signer {
             request.uri().query().into_iter().flat_map(|q| q.split('&')).map(str::to_owned).collect();
         query.extend([
             "X-Amz-Algorithm=AWS4-HMAC-SHA256".to_owned(),
-            format!("X-Amz-Credential={}", encoded(&format!("{}/{}", self.access_key_id, self.scope))),
+            format!("X-Amz-Credential={}", encoded(&format!("{}/{}", self.access_key_id, day_key.scope))),
             format!("X-Amz-Date={timestamp}"),
             format!("X-Amz-Expires={expires_s}"),
             format!("X-Amz-SignedHeaders={}", encoded(&names.join(";"))),
@@ -108,7 +144,7 @@ impl Signer {
         *presigned.uri_mut() = target.parse().expect("what was encoded is a path");
         *presigned.method_mut() = request.method().clone();
         *presigned.headers_mut() = request.headers().clone();
-        let (_, signature) = self.signature(&presigned, &timestamp, payload);
+        let (_, signature) = signature(&day_key, &presigned, &timestamp, payload);
         format!("{target}&X-Amz-Signature={signature}")
     }
 
@@ -116,9 +152,9 @@ impl Signer {
     /// some. <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html>
     pub fn chunked(&self, seed: &Seed, chunks: &[&[u8]], trailers: &[(&str, &str)]) -> Vec<u8> {
         let (mut body, mut previous) = (Vec::new(), seed.signature.clone());
+        let day_key = self.day_key(&seed.timestamp);
         let sign = |kind: &str, previous: &str, rest: String| {
-            let to_sign = format!("{kind}\n{}\n{}\n{previous}\n{rest}", seed.timestamp, self.scope);
-            hex::encode(hmac(&self.signing_key, to_sign.as_bytes()))
+            day_key.sign(&format!("{kind}\n{}\n{}\n{previous}\n{rest}", seed.timestamp, day_key.scope))
         };
         for chunk in chunks.iter().copied().chain([&[][..]]) {
             let hashes = format!("{}\n{}", sha256(b""), sha256(chunk));
@@ -140,26 +176,26 @@ impl Signer {
         body
     }
 
-    /// The signed headers' names and the signature.
-    fn signature<B>(&self, request: &Request<B>, timestamp: &str, payload: &str) -> (String, String) {
-        let mut names: Vec<&str> = request.headers().keys().map(HeaderName::as_str).collect();
-        names.sort_unstable();
-        let signed = names.join(";");
-        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
-        let mut canonical = format!("{}\n{path}\n{query}\n", request.method());
-        for name in &names {
-            let text = request.headers()[*name].to_str().unwrap_or_default();
-            canonical += &format!("{name}:{}\n", text.trim());
-        }
-        canonical += &format!("\n{signed}\n{payload}");
-        let hash = sha256(canonical.as_bytes());
-        let to_sign = format!("AWS4-HMAC-SHA256\n{timestamp}\n{}\n{hash}", self.scope);
-        (signed, hex::encode(hmac(&self.signing_key, to_sign.as_bytes())))
-    }
-
     fn timestamp(&self) -> String {
         timestamp(self.at.unwrap_or_else(OffsetDateTime::now_utc))
     }
+}
+
+/// The signed headers' names and the signature.
+fn signature<B>(day_key: &DayKey, request: &Request<B>, timestamp: &str, payload: &str) -> (String, String) {
+    let mut names: Vec<&str> = request.headers().keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    let signed = names.join(";");
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    let mut canonical = format!("{}\n{path}\n{query}\n", request.method());
+    for name in &names {
+        let text = request.headers()[*name].to_str().unwrap_or_default();
+        canonical += &format!("{name}:{}\n", text.trim());
+    }
+    canonical += &format!("\n{signed}\n{payload}");
+    let hash = sha256(canonical.as_bytes());
+    let to_sign = format!("AWS4-HMAC-SHA256\n{timestamp}\n{}\n{hash}", day_key.scope);
+    (signed, day_key.sign(&to_sign))
 }
 
 /// The present moment, moved by so many minutes.
@@ -170,6 +206,11 @@ pub fn in_minutes(minutes: i64) -> OffsetDateTime {
 fn timestamp(at: OffsetDateTime) -> String {
     let format = format_description!("[year][month][day]T[hour][minute][second]Z");
     at.format(format).expect("a time of this century can be written")
+}
+
+/// The day of a timestamp, `20150830`.
+fn date(timestamp: &str) -> &str {
+    &timestamp[..8]
 }
 
 fn value(ascii: &str) -> HeaderValue {
@@ -184,4 +225,27 @@ fn hmac(secret: &[u8], data: &[u8]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
     mac.update(data);
     mac.finalize().into_bytes().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signer_that_is_kept_over_midnight_signs_for_the_day_of_the_request() {
+        let (id, secret) = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
+        let kept = Signer { at: None, ..Signer::at(id, secret, in_minutes(-24 * 60)) };
+        let mut request = Request::get("/bucket/key").header("host", "localhost").body(()).unwrap();
+        let seed = kept.sign_as(&mut request, "UNSIGNED-PAYLOAD");
+        let day_key = DayKey::of(secret, date(&seed.timestamp), "s3");
+        assert_ne!(day_key.scope, kept.first_day.scope);
+        let authorization = request.headers_mut().remove("authorization").unwrap();
+        let (signed, signature) = signature(&day_key, &request, &seed.timestamp, "UNSIGNED-PAYLOAD");
+        let scope = &day_key.scope;
+        let wanted = format!(
+            "AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={signed}, Signature={signature}"
+        );
+        assert_eq!(authorization, wanted);
+        assert_eq!(seed.signature, signature);
+    }
 }
